@@ -1,0 +1,36 @@
+# Needs Python 3.11 or newer and make; everything else is installed into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+# One thread per test worker: with more threads than cores, small operations wait for each other.
+ONE_THREAD := OMP_NUM_THREADS=1
+
+.PHONY: run test test-all check bench clean
+
+run: .venv/installed
+	$(BIN)/supernet run
+
+test: .venv/installed check
+	$(ONE_THREAD) $(BIN)/pytest -n 2 -m "not slow"
+
+test-all: .venv/installed check
+	$(ONE_THREAD) $(BIN)/pytest -n 2
+
+check: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
+
+bench: .venv/installed
+	$(ONE_THREAD) $(BIN)/python -m benchmarks
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev
+	touch $@
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

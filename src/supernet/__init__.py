@@ -1,0 +1,54 @@
+"""One-shot neural architecture search on PyTorch.
+
+Names are loaded when they are used, so that importing the package (and `supernet --help`) does not
+wait for PyTorch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from supernet.errors import SupernetError
+    from supernet.net import Choice, InputChoice, Routing, SuperNet, derive
+    from supernet.pipeline import Result, run
+    from supernet.space import Architecture, SearchSpace
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Architecture",
+    "Choice",
+    "InputChoice",
+    "Result",
+    "Routing",
+    "SearchSpace",
+    "SuperNet",
+    "SupernetError",
+    "derive",
+    "run",
+]
+
+_HOMES = {
+    "Architecture": "space",
+    "Choice": "net",
+    "InputChoice": "net",
+    "Result": "pipeline",
+    "Routing": "net",
+    "SearchSpace": "space",
+    "SuperNet": "net",
+    "SupernetError": "errors",
+    "derive": "net",
+    "run": "pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'supernet' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"supernet.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,122 @@
+"""The command line; commands are loaded when they are called, so that help does not wait for PyTorch."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import supernet
+from supernet.errors import SupernetError
+
+__all__ = ["main"]
+
+_STEPS = {
+    "run": "all steps: train, search, retrain, test, report; resumes the folder when it exists",
+    "train": "train the shared weights",
+    "search": "score candidates with the shared weights",
+    "retrain": "train the best candidates and a random one from scratch, and choose",
+    "test": "read the test split, once, for the chosen network",
+    "report": "write report.html from the files of the run",
+}
+
+_DEFAULT_OUT = "runs/default"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 2 wrong input, 1 anything else."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser()
+    command, rest = (given[0], given[1:]) if given else ("", [])
+    try:
+        if command in _STEPS:
+            return _steps(command, rest)
+        if command == "zoo":
+            return _zoo(rest)
+        parser.parse_args(given)
+        parser.print_help()
+    except SupernetError as error:
+        print(f"supernet {command}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(
+            f"supernet {command}: interrupted; the same command continues where the last checkpoint is",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="supernet",
+        description="One-shot neural architecture search on PyTorch.",
+        epilog="'supernet COMMAND --help' explains the options of a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"supernet {supernet.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND")
+    for name, text in _STEPS.items():
+        commands.add_parser(name, help=text, add_help=False)
+    commands.add_parser(
+        "zoo", help="list spaces, strategies, searchers and data sets", add_help=False
+    )
+    return parser
+
+
+def _folder(command: str, arguments: Sequence[str]) -> tuple[Path, list[str]]:
+    """Take the run folder, `--out` or `--run`, out of the arguments."""
+    parser = argparse.ArgumentParser(prog=f"supernet {command}", add_help=False, allow_abbrev=False)
+    parser.add_argument("--out", "--run", dest="out", type=Path, default=Path(_DEFAULT_OUT))
+    known, rest = parser.parse_known_args(arguments)
+    return known.out, rest
+
+
+def _steps(command: str, arguments: Sequence[str]) -> int:
+    from supernet.config import build_parser, import_from_here
+    from supernet.pipeline import STEPS, execute, open_run
+    from supernet.track import print_table, result_table
+
+    program = f"supernet {command}"
+    import_from_here()
+    if {"-h", "--help"} & set(arguments):
+        print(f"{program}: {_STEPS[command]}\n")
+        print(f"--out DIR, --run DIR: the run folder (default: {_DEFAULT_OUT})\n")
+        build_parser(program).print_help()
+        return 0
+    out, rest = _folder(command, arguments)
+    if command not in ("run", "train") and not (out / "config.yaml").exists():
+        from supernet.errors import RunFolderError
+
+        raise RunFolderError(f"{out} is no run folder; start with: supernet run --out {out}")
+    with open_run(rest, out, program=program) as opened:
+        execute(opened, list(STEPS) if command == "run" else [command])
+        metrics = opened.folder.metrics
+    if "retrain" in metrics:
+        print_table(result_table(metrics))
+    if command in ("run", "report"):
+        print(f"report: {out / 'report.html'}")
+    return 0
+
+
+def _zoo(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="supernet zoo", description="List spaces, strategies, searchers and data sets."
+    )
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    as_json = parser.parse_args(arguments).json
+
+    from supernet.registry import catalogue
+
+    entries = catalogue()
+    if as_json:
+        import json
+
+        print(json.dumps(entries, indent=2))
+        return 0
+    width = max(len(name) for group in entries.values() for name in group)
+    for kind, group in entries.items():
+        print(f"{kind}:")
+        for name, entry in group.items():
+            print(f"  {name:<{width}}  {entry['summary']}")
+    return 0

@@ -1,0 +1,321 @@
+"""The typed configuration of a run: from files, command lines and Python alike.
+
+`parser()` is the one definition; a user's own model, data set, strategy or searcher is named by its
+import path, and the ready ones by a short name too.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentError
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+from torch import nn
+
+from supernet.data import SOURCES, Augment, DataSource
+from supernet.errors import ConfigError
+from supernet.net.source import DATA_ARGUMENTS
+from supernet.search import SEARCHERS, Searcher
+from supernet.strategies import STRATEGIES, Strategy
+from supernet.task import Task
+from supernet.train import OptimizerFactory, ScheduleName
+from supernet.zoo import SPACES
+
+__all__ = [
+    "DEFAULTS",
+    "EvaluateConfig",
+    "RetrainConfig",
+    "SearchConfig",
+    "SplitConfig",
+    "TrainConfig",
+    "build_parser",
+    "differences",
+    "parse",
+]
+
+
+@dataclass
+class SplitConfig:
+    """How the data is divided and varied.
+
+    Attributes:
+        search_fraction: share of what is not test that ranks candidates and never trains weights.
+        test_fraction: share of all examples for the test, where the data set has no test split.
+        limit: use only so many examples for training and search together.
+        augment: random changes of training images; by default what suits the data set.
+    """
+
+    search_fraction: float = 0.2
+    test_fraction: float = 0.2
+    limit: int | None = None
+    augment: Augment | None = None
+
+
+def default_optimizer(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """Return momentum SGD, what all methods here train weights with unless told otherwise."""
+    return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True)
+
+
+@dataclass
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        steps: optimizer steps.
+        batch_size: images per step.
+        optimizer: any torch optimizer; its learning rate is the peak of the schedule.
+        schedule: how the learning rate falls after the warm-up.
+        warmup: share of the steps over which the learning rate rises.
+        clip: largest norm of the gradient; none by default.
+        log_every: steps between records of the log, which are also the moments of checkpoints.
+        checkpoint_seconds: least time between two checkpoints.
+    """
+
+    steps: int = 500
+    batch_size: int = 64
+    optimizer: OptimizerFactory = default_optimizer
+    schedule: ScheduleName = "cosine"
+    warmup: float = 0.05
+    clip: float | None = 5.0
+    log_every: int = 20
+    checkpoint_seconds: float = 20.0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "log_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.warmup < 1:
+            raise ConfigError(f"warmup is a share of the steps in [0, 1), not {self.warmup}")
+
+
+@dataclass
+class EvaluateConfig:
+    """How candidates are scored.
+
+    Attributes:
+        batch_norm: statistics of the evaluation batch, or re-estimated per candidate; "auto" is what
+            the strategy's paper does.
+        batch_size: images per evaluation and calibration batch.
+        calibration_batches: batches of training images that re-estimation averages over.
+    """
+
+    batch_norm: Literal["auto", "batch", "recalibrate"] = "auto"
+    batch_size: int = 256
+    calibration_batches: int = 8
+
+
+@dataclass
+class SearchConfig:
+    """How candidates are found.
+
+    Attributes:
+        searcher: proposes architectures.
+        constraints: bounds such as "macs <= 40e6" or "params <= 60%" of the largest.
+    """
+
+    searcher: Searcher
+    constraints: list[str] = field(default_factory=list)
+
+
+@dataclass
+class RetrainConfig:
+    """How the best candidates are trained from scratch.
+
+    Attributes:
+        top: how many of the best candidates; a random architecture is trained beside them.
+        probes: how many more, spread evenly over the ranking, to measure the rank correlation.
+        train: the training of each.
+        model: constructor arguments that differ from the supernet's, for instance more channels.
+    """
+
+    train: TrainConfig
+    top: int = 3
+    probes: int = 0
+    model: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.top < 1 or self.probes < 0:
+            raise ConfigError(
+                f"retrain.top must be at least 1 and retrain.probes at least 0, not {self.top} and "
+                f"{self.probes}"
+            )
+
+
+_SGD = {
+    "class_path": "torch.optim.SGD",
+    "init_args": {"lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": True},
+}
+
+DEFAULTS: dict[str, Any] = {
+    "model": {"class_path": SPACES["bender"], "init_args": {"channels": 8, "groups": [1, 1]}},
+    "data": {"class_path": SOURCES["digits"]},
+    "task": {"class_path": "supernet.task.classification.Classification"},
+    "strategy": {"class_path": STRATEGIES["bender"]},
+    "train.optimizer": _SGD,
+    "search.searcher": {"class_path": SEARCHERS["random"]},
+    "retrain.train.optimizer": _SGD,
+}
+"""What `supernet run` does without a configuration: the Bender space on handwritten digits."""
+
+_SHORT = {
+    "model": SPACES,
+    "data": SOURCES,
+    "strategy": STRATEGIES,
+    "search.searcher": SEARCHERS,
+}
+
+
+def build_parser(program: str) -> ArgumentParser:
+    """Return the parser of a run's configuration."""
+    parser = ArgumentParser(prog=program, exit_on_error=False, description=__doc__)
+    parser.add_argument("--config", action="config", help="YAML file with any of the options below")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="all random draws of a run depend on it"
+    )
+    parser.add_argument(
+        "--device", type=str, default="auto", help="auto (a GPU where there is one), cpu, cuda, ..."
+    )
+    parser.add_argument(
+        "--threads",
+        type=int | None,
+        default=None,
+        help="CPU threads; PyTorch's default if not given",
+    )
+    parser.add_subclass_arguments(
+        nn.Module,
+        "model",
+        skip=set(DATA_ARGUMENTS),
+        instantiate=False,
+        required=False,
+        help="the model with choices: a short name or an import path; its arguments "
+        f"{' and '.join(DATA_ARGUMENTS)}, if it has them, come from the data",
+    )
+    parser.add_argument("--data", type=DataSource, help="the data set: a short name or a class")
+    parser.add_argument("--split", type=SplitConfig, default=SplitConfig())
+    parser.add_argument("--task", type=Task, help="losses and measures")
+    parser.add_argument("--strategy", type=Strategy, help="how the shared weights are learned")
+    parser.add_argument("--train", type=TrainConfig, default=TrainConfig())
+    parser.add_argument("--evaluate", type=EvaluateConfig, default=EvaluateConfig())
+    parser.add_class_arguments(SearchConfig, "search")
+    parser.add_class_arguments(RetrainConfig, "retrain")
+    parser.set_defaults(DEFAULTS)
+    return parser
+
+
+def parse(
+    program: str, arguments: Sequence[str], base: Mapping[str, Any] | None = None
+) -> tuple[Namespace, dict[str, Any]]:
+    """Read a configuration: defaults, then `base`, then the arguments in their order.
+
+    Returns:
+        The instantiated configuration (the model as class path and arguments), and the resolved
+        one as plain data, which read again gives the same.
+
+    Raises:
+        ConfigError: an option is unknown or of the wrong type, or a file cannot be read.
+    """
+    parser = build_parser(program)
+    given = [f"--config={json.dumps(base)}"] if base else []
+    try:
+        config = parser.parse_args([*given, *_expanded(arguments)])
+        config.pop("config", None)
+        plain = yaml.safe_load(parser.dump(config, skip_unset=False))
+        return parser.instantiate(config), plain
+    except ArgumentError as error:
+        raise ConfigError(f"{error} (see {program} --help)") from error
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the options in which two configurations differ, with both values."""
+    first, second = dict(_flat(one)), dict(_flat(other))
+    for name in sorted(first.keys() | second.keys()):
+        if first.get(name) != second.get(name):
+            yield f"{name}: {first.get(name, 'not given')} and {second.get(name, 'not given')}"
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flat(item, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value
+
+
+def _expanded(arguments: Sequence[str]) -> Iterator[str]:
+    """Write out short names, in options as in configuration files."""
+    option = ""
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if argument.startswith("--") and equals:
+            yield f"{name}={_value(name, value)}"
+        elif argument.startswith("--"):
+            yield argument
+        else:
+            yield _value(option, argument)
+        option = argument
+
+
+def _value(option: str, value: str) -> str:
+    name = option.removeprefix("--")
+    if name == "config" and not value.lstrip().startswith("{"):
+        return json.dumps(read_config_file(Path(value)))
+    return str(_long(value, name))
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Return the options in a YAML file, short names written out.
+
+    Raises:
+        ConfigError: the file is missing or is no YAML mapping.
+    """
+    try:
+        config = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"the configuration {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the configuration {path} is not YAML: {error}") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"the configuration {path} holds no options; write 'name: value' lines")
+    for name in _SHORT:
+        parts = name.split(".")
+        place: Any = config
+        for part in parts[:-1]:
+            place = place.get(part) if isinstance(place, dict) else None
+        if isinstance(place, dict):
+            place[parts[-1]] = _long(place.get(parts[-1]), name)
+            if place[parts[-1]] is None:
+                del place[parts[-1]]
+    return config
+
+
+def _long(value: Any, option: str) -> Any:
+    """Return the import path for a short name, and anything else as it is.
+
+    Raises:
+        ConfigError: the value is a name but not a known one.
+    """
+    if option not in _SHORT:
+        return value
+    if isinstance(value, dict) and isinstance(value.get("class_path"), str):
+        return {**value, "class_path": _long(value["class_path"], option)}
+    known = _SHORT[option]
+    classes = {path.rpartition(".")[2] for path in known.values()}
+    if isinstance(value, str) and value.isidentifier() and value not in {*known, *classes}:
+        raise ConfigError(
+            f"{option} {value!r} is unknown; possible: {', '.join(known)}, or the import path of a "
+            "class of your own, such as package.module.Class"
+        )
+    return known.get(value, value) if isinstance(value, str) else value
+
+
+def import_from_here() -> None:
+    """Let import paths name modules in the working directory, as `python -m` does."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")

@@ -1,0 +1,76 @@
+"""Constraints on costs, written as in "macs <= 40e6" or "params <= 60%" of the largest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from supernet.cost.table import CostTable
+from supernet.errors import ConstraintError
+from supernet.space import Architecture, SearchSpace
+
+__all__ = ["Constraint", "Constraints"]
+
+_FORM = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=)\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(%?)\s*")
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A bound on one quantity."""
+
+    quantity: str
+    sense: str
+    limit: float
+
+    @classmethod
+    def parse(cls, text: str, tables: Mapping[str, CostTable], space: SearchSpace) -> Constraint:
+        """Read a constraint and check that some architecture satisfies it.
+
+        Raises:
+            ConstraintError: the text cannot be read, the quantity has no table, or the bound lies
+                outside what the space reaches.
+        """
+        match = _FORM.fullmatch(text)
+        if match is None:
+            raise ConstraintError(
+                f"the constraint {text!r} cannot be read; write 'quantity <= number', with <= or >=, "
+                "for instance 'macs <= 40e6', or a share of the largest: 'params <= 60%'"
+            )
+        quantity, sense, number, percent = match.groups()
+        if quantity not in tables:
+            raise ConstraintError(
+                f"the constraint {text!r} bounds {quantity!r}, but costs are known for "
+                f"{', '.join(sorted(tables))}"
+            )
+        smallest, largest = tables[quantity].range(space)
+        limit = float(number) * (largest / 100 if percent else 1)
+        if limit < smallest if sense == "<=" else limit > largest:
+            raise ConstraintError(
+                f"no architecture satisfies {text!r}: {quantity} reaches from {smallest:,.0f} to "
+                f"{largest:,.0f} in this space; choose a bound within"
+            )
+        return cls(quantity, sense, limit)
+
+    def holds(self, cost: float) -> bool:
+        """Return whether a cost lies within the bound."""
+        return cost <= self.limit if self.sense == "<=" else cost >= self.limit
+
+
+class Constraints:
+    """Several constraints that must all hold, checked from the cost tables alone.
+
+    Raises:
+        ConstraintError: see `Constraint.parse`.
+    """
+
+    def __init__(
+        self, texts: Iterable[str], tables: Mapping[str, CostTable], space: SearchSpace
+    ) -> None:
+        self.texts = tuple(texts)
+        self._tables = tables
+        self._constraints = [Constraint.parse(text, tables, space) for text in self.texts]
+
+    def hold(self, architecture: Architecture) -> bool:
+        """Return whether the architecture satisfies all constraints."""
+        return all(c.holds(self._tables[c.quantity].cost(architecture)) for c in self._constraints)

@@ -1,0 +1,32 @@
+"""Data: where it comes from, how it is split, and how batches are made of it."""
+
+from supernet.data.augment import Augment
+from supernet.data.base import DataSource, Examples, Raw
+from supernet.data.digits import Digits
+from supernet.data.folder import ImageFolder
+from supernet.data.idx import Idx
+from supernet.data.loader import Loader, chunks
+from supernet.data.normalise import Normalise
+from supernet.data.resolve import SOURCES, as_source
+from supernet.data.splits import Sealed, Splits, split
+from supernet.data.tensors import Datasets, Tensors
+
+__all__ = [
+    "SOURCES",
+    "Augment",
+    "DataSource",
+    "Datasets",
+    "Digits",
+    "Examples",
+    "Idx",
+    "ImageFolder",
+    "Loader",
+    "Normalise",
+    "Raw",
+    "Sealed",
+    "Splits",
+    "Tensors",
+    "as_source",
+    "chunks",
+    "split",
+]

@@ -1,0 +1,162 @@
+"""What every data set is once loaded: inputs and targets in memory, nothing else."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from supernet.data.augment import Augment
+from supernet.errors import DataError
+
+__all__ = ["DataSource", "Examples", "Raw", "make_examples"]
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Inputs with their targets, in memory.
+
+    Args:
+        inputs: uint8 images [n, channels, height, width], or float tensors [n, ...].
+        targets: int64 class numbers [n], or floats [n, ...] for regression.
+        classes: names of the classes, one for each class number; empty for regression.
+
+    Raises:
+        DataError: there are no examples, or inputs, targets and classes do not fit together.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._check_lengths()
+        self._check_types()
+        if self.classes:
+            self._check_classes()
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def select(self, indices: Tensor) -> Examples:
+        """Return copies of these examples, in the order of `indices` (int64, [m])."""
+        indices = indices.to(self.inputs.device)
+        inputs = self.inputs.index_select(0, indices)
+        return Examples(inputs, self.targets.index_select(0, indices), self.classes)
+
+    def to(self, device: str | torch.device) -> Examples:
+        """Return the examples on `device`."""
+        return Examples(self.inputs.to(device), self.targets.to(device), self.classes)
+
+    def _check_lengths(self) -> None:
+        if not self.inputs.ndim or not self.targets.ndim or len(self.inputs) != len(self.targets):
+            raise DataError(
+                f"Inputs {list(self.inputs.shape)} and targets {list(self.targets.shape)} must "
+                "have the same first dimension: the number of examples."
+            )
+        if not self.inputs.numel():
+            raise DataError(
+                f"There are no examples (inputs are {list(self.inputs.shape)}); "
+                "check where the data comes from and what filters it."
+            )
+
+    def _check_types(self) -> None:
+        if self.inputs.dtype != torch.uint8 and not self.inputs.is_floating_point():
+            raise DataError(
+                f"Inputs are {self.inputs.dtype}; possible are uint8 images and floats. "
+                "Convert them with `.float()`."
+            )
+        if self.inputs.dtype == torch.uint8 and self.inputs.ndim != 4:
+            raise DataError(
+                f"uint8 inputs are images [n, channels, height, width], but these are "
+                f"{list(self.inputs.shape)}. Add a channel with `.unsqueeze(1)`, or convert inputs "
+                "that are not images with `.float()`."
+            )
+        if self.targets.dtype != torch.int64 and not self.targets.is_floating_point():
+            raise DataError(
+                f"Targets are {self.targets.dtype}; possible are int64 class numbers and floats. "
+                "Convert them with `.long()`."
+            )
+
+    def _check_classes(self) -> None:
+        low, high = int(self.targets.min()), int(self.targets.max())
+        if self.targets.is_floating_point() or low < 0 or high >= len(self.classes):
+            raise DataError(
+                f"Targets are {self.targets.dtype} from {low} to {high}, but {len(self.classes)} "
+                f"classes are numbered 0 to {len(self.classes) - 1}; renumber the targets."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A data set as its source delivers it, before it is split.
+
+    Args:
+        name: what to call it in tables and reports.
+        train: examples to train and to select with.
+        test: the official test split, or None if the set has none.
+        augment: the augmentation that suits this set.
+
+    Raises:
+        DataError: the test examples differ in kind from the training examples.
+    """
+
+    name: str
+    train: Examples
+    test: Examples | None
+    augment: Augment
+
+    def __post_init__(self) -> None:
+        if self.test is not None and _kind(self.train) != _kind(self.test):
+            raise DataError(
+                f"{self.name}: training examples are {_kind(self.train)}, test examples "
+                f"{_kind(self.test)}; both need the same shape, types and classes."
+            )
+
+
+class DataSource(ABC):
+    """Where a data set comes from; the constructor takes the options, `load` does the work."""
+
+    @abstractmethod
+    def load(self) -> Raw:
+        """Return the data set in memory, the same at every call.
+
+        Raises:
+            DataError: the data is missing, damaged or contradicts itself.
+        """
+
+
+def make_examples(
+    name: str, inputs: Tensor, targets: Tensor, classes: tuple[str, ...] | None = None
+) -> Examples:
+    """Return examples; classes without names (None) are called "0", "1", ...
+
+    Raises:
+        DataError: the parts do not fit together; the message begins with `name`.
+    """
+    try:
+        return Examples(inputs, targets, _numbers(targets) if classes is None else classes)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
+
+
+def _numbers(targets: Tensor) -> tuple[str, ...]:
+    if targets.dtype != torch.int64 or targets.ndim != 1 or not len(targets):
+        return ()
+    low, high = int(targets.min()), int(targets.max())
+    if low < 0 or high >= len(targets):
+        raise DataError(
+            f"Class numbers go from {low} to {high} in {len(targets)} examples; number the classes "
+            "0, 1, 2, ... without gaps, or give floats for regression."
+        )
+    return tuple(str(number) for number in range(high + 1))
+
+
+def _kind(examples: Examples) -> str:
+    inputs, targets = examples.inputs, examples.targets
+    return (
+        f"{inputs.dtype} {list(inputs.shape[1:])} with {targets.dtype} targets "
+        f"{list(targets.shape[1:])} and classes {', '.join(examples.classes) or '(none)'}"
+    )

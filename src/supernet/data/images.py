@@ -1,0 +1,74 @@
+"""From single images to one tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from supernet.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["from_array", "from_pil", "stack"]
+
+_GREY = ("1", "L")
+
+
+def from_pil(image: Image.Image) -> Tensor:
+    """Return the pixels, uint8 [channels, height, width]: one channel if grey, else red-green-blue.
+
+    Raises:
+        DataError: pixels have more than 8 bits, and would be clipped if converted.
+    """
+    if image.mode.startswith(("I", "F")):
+        raise DataError(f"pixels of mode {image.mode} have more than 8 bits; save the image with 8")
+    mode = "L" if image.mode in _GREY else "RGB"
+    return from_array(np.array(image if image.mode == mode else image.convert(mode)))
+
+
+def from_array(pixels: np.ndarray) -> Tensor:
+    """Return uint8 pixels [height, width] or [height, width, channels] with channels first.
+
+    Raises:
+        DataError: the array has another shape.
+    """
+    if pixels.ndim == 2:
+        return torch.from_numpy(pixels[None])
+    if pixels.ndim != 3 or pixels.shape[2] > 4:
+        raise DataError(
+            f"a uint8 array is an image [height, width] or [height, width, channels], but its "
+            f"shape is {list(pixels.shape)}; move the channels last, or give a tensor"
+        )
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def stack(inputs: Sequence[Tensor], name: Callable[[int], str], remedy: str) -> Tensor:
+    """Return all inputs in one tensor, [n, ...].
+
+    Args:
+        inputs: tensors of one shape and type.
+        name: names input number i in an error.
+        remedy: what to do if shapes differ.
+
+    Raises:
+        DataError: two inputs differ in shape or type.
+    """
+    for number, tensor in enumerate(inputs):
+        if tensor.shape != inputs[0].shape or tensor.dtype != inputs[0].dtype:
+            raise DataError(
+                f"Examples differ: {name(0)} is {_describe(inputs[0])}, "
+                f"{name(number)} is {_describe(tensor)}. {remedy}"
+            )
+    return torch.stack(list(inputs)) if inputs else torch.empty(0)
+
+
+def _describe(tensor: Tensor) -> str:
+    if tensor.dtype == torch.uint8 and tensor.ndim == 3:
+        channels, height, width = tensor.shape
+        return f"{width}x{height} pixels ({channels} channel{'s' * (channels > 1)})"
+    return f"{tensor.dtype} {list(tensor.shape)}"

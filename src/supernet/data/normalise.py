@@ -1,0 +1,103 @@
+"""From stored inputs to what a network sees."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from supernet.data.base import Examples
+from supernet.errors import DataError
+
+__all__ = ["Normalise"]
+
+_VALUES_PER_CHUNK = 2**22  # 32 MiB as int64
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """Inputs as float32, each channel with mean 0 and standard deviation 1 on the training split.
+
+    Args:
+        mean: per channel, on the scale where 255 is 1; empty to leave the values as they are.
+        std: standard deviation per channel, on the same scale.
+        channels_last: put images into the memory format that convolutions are fastest in.
+    """
+
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    channels_last: bool = False
+
+    @classmethod
+    def of(cls, examples: Examples, channels_last: bool = False) -> Normalise:
+        """Measure uint8 images; floats are taken as normalised already.
+
+        Use the training split, and the result for all splits. Sums of integers are exact, so the
+        result depends neither on the order of the examples nor on the device.
+        """
+        if examples.inputs.dtype != torch.uint8:
+            return cls(channels_last=channels_last)
+        count, sums, squares = _moments(examples.inputs)
+        mean = tuple(total / count / 255 for total in sums)
+        std = tuple(
+            # A constant channel has nothing to scale.
+            math.sqrt(count * square - total**2) / count / 255 or 1.0
+            for total, square in zip(sums, squares, strict=True)
+        )
+        return cls(mean, std, channels_last)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return float32 of the same shape; uint8 inputs are first scaled to 0..1.
+
+        Args:
+            inputs: [batch, channels, ...].
+
+        Raises:
+            DataError: the number of channels is another than that of the examples measured.
+        """
+        if self.mean and (inputs.ndim < 2 or inputs.shape[1] != len(self.mean)):
+            raise DataError(
+                f"Inputs {list(inputs.shape)} were to be normalised for {len(self.mean)} "
+                "channel(s); measure them with Normalise.of(their training split)."
+            )
+        outputs = inputs.float()
+        if self.mean or inputs.dtype == torch.uint8:
+            unit = 255.0 if inputs.dtype == torch.uint8 else 1.0
+            mean, std = self.mean or (0.0,), self.std or (1.0,)
+            scale, shift = _constants(mean, std, unit, inputs.ndim, inputs.device)
+            outputs = torch.addcmul(shift, outputs, scale)
+        if self.channels_last and outputs.ndim == 4:
+            outputs = outputs.contiguous(memory_format=torch.channels_last)
+        return outputs
+
+
+def _moments(images: Tensor) -> tuple[int, list[int], list[int]]:
+    """Return values per channel, and per channel their sum and the sum of their squares."""
+    channels = images.shape[1]
+    sums = torch.zeros(channels, dtype=torch.int64, device=images.device)
+    squares = torch.zeros_like(sums)
+    for chunk in torch.split(images, max(1, _VALUES_PER_CHUNK // images[0].numel())):
+        values = chunk.long()
+        sums += values.sum((0, 2, 3))
+        squares += values.square().sum((0, 2, 3))
+    return images.numel() // channels, sums.tolist(), squares.tolist()
+
+
+@functools.lru_cache(maxsize=32)
+def _constants(
+    mean: tuple[float, ...], std: tuple[float, ...], unit: float, ndim: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return scale and shift, [1, channels, 1, ...]; kept, as sending them waits for the device."""
+    shape = (1, len(mean), *[1] * (ndim - 2))
+    # Kept beyond an inference_mode block, they must also be usable outside.
+    with torch.inference_mode(False):
+        centre = torch.tensor(mean, dtype=torch.float64)
+        spread = torch.tensor(std, dtype=torch.float64)
+        scale, shift = 1 / (unit * spread), -centre / spread
+        return (
+            scale.float().view(shape).to(device),
+            shift.float().view(shape).to(device),
+        )

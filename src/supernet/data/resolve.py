@@ -1,0 +1,64 @@
+"""From what a user calls "the data" to a source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from supernet.data.base import DataSource
+from supernet.data.digits import Digits
+from supernet.data.folder import ImageFolder
+from supernet.data.idx import Idx
+from supernet.data.tensors import Datasets, Tensors
+from supernet.errors import DataError
+
+__all__ = ["SOURCES", "as_source"]
+
+SOURCES: dict[str, str] = {
+    "digits": "supernet.data.digits.Digits",
+    "idx": "supernet.data.idx.Idx",
+    "folder": "supernet.data.folder.ImageFolder",
+}
+"""Short name of each source that a configuration can name, with its import path."""
+
+_POSSIBLE = (
+    'Possible are "digits", a folder of images (train/<class>/*.png), a folder of IDX files '
+    "(train-images-idx3-ubyte, ...), a torch Dataset of (image, label), a pair of tensors "
+    "(inputs, targets), or a DataSource."
+)
+
+
+def as_source(data: object) -> DataSource:
+    """Return the source that `data` stands for.
+
+    Args:
+        data: a source, a data set, a pair of tensors, a folder, or "digits".
+
+    Raises:
+        DataError: it is nothing of that; the message lists what is possible.
+    """
+    if isinstance(data, DataSource):
+        return data
+    if isinstance(data, Dataset):
+        return Datasets(data)
+    if isinstance(data, list | tuple) and len(data) == 2:
+        inputs, targets = data
+        if isinstance(inputs, Tensor) and isinstance(targets, Tensor):
+            return Tensors((inputs, targets))
+    if data == "digits":
+        return Digits()
+    if isinstance(data, str | Path):
+        return _folder(Path(data).expanduser())
+    raise DataError(f"A {type(data).__name__} cannot be used as data. {_POSSIBLE}")
+
+
+def _folder(folder: Path) -> DataSource:
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder. {_POSSIBLE}")
+    if any(folder.glob("*-idx[13]-ubyte*")):
+        return Idx(str(folder))
+    if (folder / "train").is_dir():
+        return ImageFolder(str(folder))
+    raise DataError(f"{folder} holds neither IDX files nor a folder train. {_POSSIBLE}")

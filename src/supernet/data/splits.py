@@ -1,0 +1,191 @@
+"""Three disjoint splits: to train with, to select with, and one to read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+from supernet.data.augment import Augment
+from supernet.data.base import Examples, Raw
+from supernet.errors import ConfigError, DataError
+from supernet.random import generator
+
+__all__ = ["Sealed", "Splits", "split"]
+
+
+class Sealed:
+    """The test split, closed until the architecture is chosen, and open once."""
+
+    def __init__(self, examples: Examples) -> None:
+        self._length = len(examples)
+        self._examples: Examples | None = examples
+        self._opened_for = ""
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __reduce__(self) -> NoReturn:
+        raise DataError("The test split is read once and cannot be copied; load the data again.")
+
+    def open(self, architecture_key: str) -> Examples:
+        """Return the test examples.
+
+        Args:
+            architecture_key: the architecture that was chosen, and is about to be tested.
+
+        Raises:
+            DataError: no architecture is chosen, or the split was opened before.
+        """
+        if not architecture_key:
+            raise DataError("The test split opens for a chosen architecture; give its key.")
+        if self._examples is None:
+            raise DataError(
+                f"The test split is read once, and was read for {self._opened_for}; choose with "
+                f"the search split, then test only what was chosen (not {architecture_key} too)."
+            )
+        examples, self._examples, self._opened_for = self._examples, None, architecture_key
+        return examples
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """A data set ready for a run.
+
+    Args:
+        name: what to call it in tables and reports.
+        train: examples that weights are learned from.
+        search: examples that architectures are learned from or ranked with.
+        test: examples that the chosen architecture is tested with, once.
+        augment: the augmentation that suits this set.
+    """
+
+    name: str
+    train: Examples
+    search: Examples
+    test: Sealed
+    augment: Augment
+
+
+def split(
+    raw: Raw,
+    seed: int,
+    search_fraction: float = 0.2,
+    test_fraction: float = 0.2,
+    limit: int | None = None,
+) -> Splits:
+    """Return shuffled splits, the same for the same seed; each class keeps its share in each.
+
+    The test split depends on `seed` and `test_fraction` alone. Splits of regression targets (or of
+    anything else than one class number per example) are simply random.
+
+    Args:
+        raw: the data set.
+        seed: of the run.
+        search_fraction: part of all that is not test, in (0, 1).
+        test_fraction: part of all examples, in (0, 1); unused if there is an official test split.
+        limit: use at most this many examples in `train` and `search` together.
+
+    Raises:
+        ConfigError: a fraction or the limit is out of range.
+        DataError: there is one class only, or too few examples of a class for every split.
+    """
+    _check_options(search_fraction, test_fraction, limit)
+    rest = raw.train
+    if raw.test is None:
+        test, rest = _divide(raw.name, rest, "test", round(test_fraction * len(rest)), seed)
+    else:
+        test = _shuffle(raw.test, seed)
+    if limit is not None and limit < len(rest):
+        rest, _ = _divide(raw.name, rest, "limit", limit, seed)
+    search, train = _divide(raw.name, rest, "search", round(search_fraction * len(rest)), seed)
+    return Splits(raw.name, train, search, Sealed(test), raw.augment)
+
+
+def _check_options(search_fraction: float, test_fraction: float, limit: int | None) -> None:
+    fractions = {"search_fraction": search_fraction, "test_fraction": test_fraction}
+    for name, fraction in fractions.items():
+        if not 0 < fraction < 1:
+            raise ConfigError(f"{name} is {fraction}; give a part between 0 and 1, such as 0.2.")
+    if limit is not None and limit < 1:
+        raise ConfigError(f"limit is {limit}; give a number of examples, or leave it out for all.")
+
+
+def _shuffle(examples: Examples, seed: int) -> Examples:
+    order = torch.randperm(len(examples), generator=generator(seed, "split", "test"))
+    return examples.select(order)
+
+
+def _divide(
+    name: str, examples: Examples, purpose: str, count: int, seed: int
+) -> tuple[Examples, Examples]:
+    """Return `count` random examples, and all others; both shuffled."""
+    if not 0 < count < len(examples):
+        raise DataError(
+            f"{name}: {count} of {len(examples)} examples are for {purpose}, which leaves a split "
+            "empty; use more examples or other fractions."
+        )
+    order = torch.randperm(len(examples), generator=generator(seed, "split", purpose))
+    strata = _strata(examples)[order]
+    counts = torch.bincount(strata, minlength=len(examples.classes))
+    quota = _quota(counts, count)
+    if _is_classified(examples):
+        _check_classes(name, examples, purpose, counts, quota)
+    taken = _rank_in_class(strata) < quota[strata]
+    return examples.select(order[taken]), examples.select(order[~taken])
+
+
+def _is_classified(examples: Examples) -> bool:
+    return examples.targets.dtype == torch.int64 and examples.targets.ndim == 1
+
+
+def _strata(examples: Examples) -> Tensor:
+    """Return the class of each example, [n]; one for all if targets are not classes."""
+    if _is_classified(examples):
+        return examples.targets.cpu()
+    return torch.zeros(len(examples), dtype=torch.int64)
+
+
+def _quota(counts: Tensor, total: int) -> Tensor:
+    """Return how many of each class to take, [classes]: largest remainders, exactly `total`.
+
+    Hamilton's method in integers: every class is less than 1 from its exact share.
+    """
+    shares = counts * total
+    quota = shares // counts.sum()
+    remainders = shares % counts.sum()
+    missing = total - int(quota.sum())
+    quota[torch.argsort(remainders, descending=True, stable=True)[:missing]] += 1
+    return quota
+
+
+def _rank_in_class(strata: Tensor) -> Tensor:
+    """Return how many earlier examples are of the same class, [n]."""
+    order = torch.argsort(strata, stable=True)
+    counts = torch.bincount(strata)
+    starts = counts.cumsum(0) - counts
+    ranks = torch.empty_like(strata)
+    ranks[order] = torch.arange(len(strata)) - starts[strata[order]]
+    return ranks
+
+
+def _check_classes(
+    name: str, examples: Examples, purpose: str, counts: Tensor, quota: Tensor
+) -> None:
+    """Raise unless each class is in both parts."""
+    names = examples.classes or tuple(str(number) for number in range(len(counts)))
+    if len(names) < 2:
+        raise DataError(f"{name} has the class {names[0]} only; a classifier needs two or more.")
+    scarce = quota == 0
+    if purpose != "limit":  # what is over the limit is not used, so no class needs to be there
+        scarce |= quota == counts
+    if scarce.any():
+        listed = [f"{names[k]} ({int(counts[k])})" for k in scarce.nonzero().flatten().tolist()]
+        raise DataError(
+            f"{name}: too few examples to have each of {len(names)} classes in every split: "
+            f"{int(quota.sum())} of {len(examples)} are for {purpose}, not enough of class "
+            f"{', '.join(listed[:5])}. Add examples of such classes or remove them, raise the "
+            "limit or change the fractions."
+        )

@@ -1,0 +1,67 @@
+"""Errors: each says what was given, what is possible and what to do.
+
+Every error that a user's input can cause derives from `SupernetError` and from the builtin that
+fits best. `exit_code` is what the command line returns for it: 2 where the input is wrong, 1 where
+the world failed (a full disk, a loss that is no longer a number).
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigError",
+    "ConstraintError",
+    "DamagedFileError",
+    "DataError",
+    "DivergedError",
+    "RoutingError",
+    "RunFolderError",
+    "SpaceError",
+    "StorageError",
+    "SupernetError",
+]
+
+
+class SupernetError(Exception):
+    """Base of all errors that supernet raises on purpose."""
+
+    exit_code = 2
+
+
+class ConfigError(SupernetError, ValueError):
+    """A configuration value is unknown, of the wrong type or out of range."""
+
+
+class ConstraintError(SupernetError, ValueError):
+    """A constraint cannot be read or no architecture of the space satisfies it."""
+
+
+class DataError(SupernetError, ValueError):
+    """A data set is missing, empty, damaged or unusable for the task."""
+
+
+class RoutingError(SupernetError, RuntimeError):
+    """A choice was called without a routing, or a routing does not fit the space."""
+
+
+class RunFolderError(SupernetError, RuntimeError):
+    """A run folder belongs to another configuration or lacks what a step needs."""
+
+
+class SpaceError(SupernetError, ValueError):
+    """A decision, architecture or space contradicts itself or another."""
+
+
+class DamagedFileError(SupernetError, RuntimeError):
+    """A file exists but does not hold what was written."""
+
+
+class DivergedError(SupernetError, ArithmeticError):
+    """A loss or a weight is not a finite number any more."""
+
+    exit_code = 1
+
+
+class StorageError(SupernetError, OSError):
+    """The disk is full or failed while a file was written."""
+
+    exit_code = 1

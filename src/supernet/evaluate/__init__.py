@@ -1,0 +1,22 @@
+"""Scoring candidates with the shared weights, and what the scores are worth."""
+
+from supernet.evaluate.batchnorm import batch_statistics, recalibrated
+from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
+from supernet.evaluate.evaluator import Evaluator, Protocol, Score, measure
+from supernet.evaluate.ranking import RankCorrelation, kendall
+from supernet.evaluate.scoring import Scorer
+
+__all__ = [
+    "Candidate",
+    "CandidateTable",
+    "Evaluator",
+    "Protocol",
+    "Provenance",
+    "RankCorrelation",
+    "Score",
+    "Scorer",
+    "batch_statistics",
+    "kendall",
+    "measure",
+    "recalibrated",
+]

@@ -1,0 +1,182 @@
+"""The table of candidates: what was scored, under which weights and protocol, and what it costs."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from supernet.errors import DamagedFileError, StorageError
+from supernet.space import Architecture
+
+__all__ = ["Candidate", "CandidateTable", "Provenance"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS candidates (
+    key TEXT NOT NULL,
+    architecture TEXT NOT NULL,
+    status TEXT NOT NULL,
+    loss REAL,
+    accuracy REAL,
+    params INTEGER,
+    macs INTEGER,
+    latency_ms REAL,
+    split TEXT NOT NULL,
+    images INTEGER NOT NULL,
+    batch_norm TEXT NOT NULL,
+    batch_size INTEGER NOT NULL,
+    calibration_batches INTEGER NOT NULL,
+    weights TEXT NOT NULL,
+    searcher TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    seed INTEGER NOT NULL,
+    created TEXT NOT NULL,
+    UNIQUE (key, split, images, batch_norm, batch_size, calibration_batches, weights)
+)
+"""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a score was measured with; equal provenance and architecture, equal score."""
+
+    split: str
+    images: int
+    batch_norm: str
+    batch_size: int
+    calibration_batches: int
+    weights: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An architecture with its scores and costs.
+
+    Attributes:
+        key: key of the canonical form.
+        architecture: the canonical form, which is what was scored.
+        status: "ok", or "failed" if the score is not a finite number.
+        loss: mean over the images, or None.
+        accuracy: in 0–1, or None where the task has none.
+        costs: by quantity, for instance {"params": ..., "macs": ...}.
+    """
+
+    key: str
+    architecture: Architecture
+    status: str
+    loss: float | None
+    accuracy: float | None
+    costs: Mapping[str, float]
+
+    @property
+    def rank_key(self) -> tuple[float, float, str]:
+        """Sort candidates by this, best first: accuracy, then loss, failed ones last."""
+        worst = float("inf")
+        loss = worst if self.loss is None or self.status != "ok" else self.loss
+        accuracy = -worst if self.status != "ok" else self.accuracy or 0.0
+        return (-accuracy, loss, self.key)
+
+
+class CandidateTable:
+    """An SQLite file with one row per (architecture, provenance).
+
+    Raises:
+        DamagedFileError: the file is not such a database.
+        StorageError: the disk is full or the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._errors():
+            self._connection = sqlite3.connect(path)
+            self._connection.row_factory = sqlite3.Row
+            if self._connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+                raise sqlite3.DatabaseError("its check fails")
+            self._connection.execute(_SCHEMA)
+            self._connection.commit()
+        self._committed = time.monotonic()
+
+    def __enter__(self) -> CandidateTable:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._errors():
+            self._connection.commit()
+        self._connection.close()
+
+    def get(self, key: str, provenance: Provenance) -> Candidate | None:
+        """Return the candidate with this key that was scored with this provenance, if any."""
+        rows = self._select({"key": key, **asdict(provenance)})
+        return next(rows, None)
+
+    def all(self, provenance: Provenance) -> list[Candidate]:
+        """Return all candidates scored with this provenance, in the order they were added."""
+        return list(self._select(asdict(provenance)))
+
+    def add(
+        self,
+        candidate: Candidate,
+        provenance: Provenance,
+        *,
+        searcher: str,
+        generation: int,
+        seed: int,
+    ) -> None:
+        """Add a row; it is on disk after a second at the latest, or when the table is closed."""
+        row: dict[str, Any] = {
+            "key": candidate.key,
+            "architecture": candidate.architecture.to_json(),
+            "status": candidate.status,
+            "loss": candidate.loss,
+            "accuracy": candidate.accuracy,
+            **candidate.costs,
+            **asdict(provenance),
+            "searcher": searcher,
+            "generation": generation,
+            "seed": seed,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        with self._errors():
+            self._connection.execute(
+                f"INSERT INTO candidates ({names}) VALUES ({marks})", list(row.values())
+            )
+            if time.monotonic() - self._committed > 1:
+                self._connection.commit()
+                self._committed = time.monotonic()
+
+    def _select(self, where: Mapping[str, Any]) -> Iterator[Candidate]:
+        condition = " AND ".join(f"{name} = ?" for name in where)
+        with self._errors():
+            rows = self._connection.execute(
+                f"SELECT * FROM candidates WHERE {condition} ORDER BY rowid", list(where.values())
+            ).fetchall()
+        for row in rows:
+            costs = {name: row[name] for name in ("params", "macs", "latency_ms")}
+            yield Candidate(
+                row["key"],
+                Architecture.from_json(row["architecture"]),
+                row["status"],
+                row["loss"],
+                row["accuracy"],
+                {name: value for name, value in costs.items() if value is not None},
+            )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise StorageError(
+                f"{self._path} could not be read or written: {error}. What was committed is intact; "
+                "free some space (or fix the permissions) and run the same command again."
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise DamagedFileError(
+                f"{self._path} is damaged: {error}. Delete it and run the same command again; the "
+                "candidates are then scored anew with the weights in supernet.pt."
+            ) from error

@@ -1,0 +1,18 @@
+"""Choices, routing, the supernet, and what is derived from it."""
+
+from supernet.net.choice import Choice, ChoiceModule, InputChoice
+from supernet.net.derive import derive, reinitialise
+from supernet.net.routing import Gate, Routing
+from supernet.net.supernet import Route, SuperNet
+
+__all__ = [
+    "Choice",
+    "ChoiceModule",
+    "Gate",
+    "InputChoice",
+    "Route",
+    "Routing",
+    "SuperNet",
+    "derive",
+    "reinitialise",
+]

@@ -1,0 +1,158 @@
+"""Modules that hold a decision: a choice of operations and a choice of inputs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from supernet.errors import RoutingError, SpaceError
+from supernet.net.plain import SelectInputs, Sum
+from supernet.net.routing import Gate
+from supernet.space import Decision, OneOf, SomeOf
+
+__all__ = ["Choice", "ChoiceModule", "InputChoice"]
+
+Options = Mapping[str, nn.Module] | Sequence[nn.Module]
+
+
+class ChoiceModule(nn.Module, ABC):
+    """A module with an open question; `SuperNet` finds it and sets its gate during a forward pass.
+
+    Args:
+        options: modules by name; a sequence is named "0", "1", ...
+        pick: how many options are chosen: 1, another number, or (least, most).
+        label: choices with equal labels share one decision; without a label the decision is named
+            after the module's place in the model.
+
+    Raises:
+        SpaceError: there are no options, or `pick` does not fit their number.
+    """
+
+    def __init__(
+        self, options: Options, pick: int | tuple[int, int] = 1, label: str | None = None
+    ) -> None:
+        super().__init__()
+        named = (
+            options if isinstance(options, Mapping) else {str(i): m for i, m in enumerate(options)}
+        )
+        for name, module in named.items():
+            if not isinstance(module, nn.Module):
+                raise SpaceError(
+                    f"option {name!r} is a {type(module).__name__}, but options are modules; "
+                    "wrap a function in one, for instance nn.ReLU() instead of torch.relu"
+                )
+        self.names = tuple(named)
+        self.options = nn.ModuleList(named.values())
+        self.pick = pick
+        self.label = label
+        self.gate: Gate | None = None
+        if self.decision(label or "unnamed").low < 1:
+            raise SpaceError(
+                "a choice picks at least one option; to allow none, offer a module that returns zeros"
+            )
+
+    def decision(self, label: str) -> Decision:
+        """Return the decision of this choice under the given label."""
+        if self.pick == 1:
+            return OneOf(label, self.names)
+        low, high = (self.pick, self.pick) if isinstance(self.pick, int) else self.pick
+        return SomeOf(label, self.names, low, high)
+
+    def set_gate(self, gate: Gate | None) -> None:
+        """Set which options run until the gate is set again (past `nn.Module`'s slow setter)."""
+        self.__dict__["gate"] = gate
+
+    def mix(self, run: Callable[[int], torch.Tensor]) -> torch.Tensor:
+        """Return `Σ_i g_i · run(i)` over the options that the gate lists.
+
+        Raises:
+            RoutingError: no routing is set.
+        """
+        gate = self.gate
+        if gate is None:
+            raise RoutingError(
+                f"the choice {self.label or list(self.names)} was reached without a gate: call the "
+                "model as SuperNet(model)(x, routing), with a gate for every decision it reaches"
+            )
+        if not gate.options:
+            with torch.no_grad():  # only the shape of an option's output is wanted
+                return torch.zeros_like(run(0))
+        outputs = (run(i) for i in gate.options)
+        if gate.weights is not None:
+            outputs = (w * y for w, y in zip(gate.weights, outputs, strict=True))
+        total = next(outputs)
+        for output in outputs:
+            total = total + output
+        return total
+
+    @abstractmethod
+    def derive(self, chosen: Sequence[int], modules: Sequence[nn.Module]) -> nn.Module:
+        """Return an ordinary module that computes what this choice does with `chosen` options.
+
+        Args:
+            chosen: indices of the options.
+            modules: the same options, ready to be used.
+        """
+
+    def extra_repr(self) -> str:
+        """Return what `repr` shows: label, names and how many are picked."""
+        return f"label={self.label!r}, names={list(self.names)}, pick={self.pick}"
+
+
+class Choice(ChoiceModule):
+    """A choice of operations: the outputs of the chosen options on the same input are summed.
+
+    All options must return tensors of equal shape.
+    """
+
+    def forward(self, *inputs: Any) -> torch.Tensor:
+        """Return the gated sum of the options' outputs."""
+        return self.mix(lambda i: self.options[i](*inputs))
+
+    def derive(self, chosen: Sequence[int], modules: Sequence[nn.Module]) -> nn.Module:
+        """Return the chosen option itself, or the sum of several."""
+        return modules[0] if len(modules) == 1 else Sum(modules)
+
+
+class InputChoice(ChoiceModule):
+    """A choice of inputs: each input has a module of its own, and the chosen outputs are summed.
+
+    A projection of the concatenation of the chosen inputs is the sum of one projection each, so an
+    `InputChoice` over 1×1 convolutions is exactly 'concatenate, then project'.
+
+    Args:
+        options: one module per input (by input name), or the input names alone for `nn.Identity`.
+        pick: how many inputs are chosen: 1, another number, or (least, most).
+        label: see `ChoiceModule`.
+    """
+
+    def __init__(
+        self,
+        options: Options | Sequence[str],
+        pick: int | tuple[int, int] = 1,
+        label: str | None = None,
+    ) -> None:
+        if not isinstance(options, Mapping) and all(isinstance(name, str) for name in options):
+            options = {str(name): nn.Identity() for name in options}
+        super().__init__(options, pick, label)  # type: ignore[arg-type]  # names were mapped above
+
+    def forward(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the gated sum over the inputs, one tensor per option in the options' order.
+
+        Raises:
+            RoutingError: there are not as many inputs as options.
+        """
+        if len(inputs) != len(self.options):
+            raise RoutingError(
+                f"the input choice {self.label or list(self.names)} has {len(self.options)} options "
+                f"but was given {len(inputs)} inputs"
+            )
+        return self.mix(lambda i: self.options[i](inputs[i]))
+
+    def derive(self, chosen: Sequence[int], modules: Sequence[nn.Module]) -> nn.Module:
+        """Return a module that takes all inputs and uses the chosen ones."""
+        return SelectInputs(chosen, modules)

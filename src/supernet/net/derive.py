@@ -1,0 +1,58 @@
+"""From an architecture to an ordinary module that holds the chosen options only."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from supernet.errors import SpaceError
+from supernet.net.supernet import SuperNet
+from supernet.random import derive_seed
+from supernet.space import Architecture
+
+__all__ = ["derive", "reinitialise"]
+
+
+def derive(supernet: SuperNet, architecture: Architecture) -> nn.Module:
+    """Return an ordinary module that computes what the supernet computes for the architecture.
+
+    Each choice is replaced by its chosen options; what was not chosen is not copied. The weights are
+    copies of the supernet's, so training the result leaves the supernet alone; modules that share
+    weights still do. For fresh weights derive from a newly built model, or see `reinitialise`.
+
+    Raises:
+        SpaceError: the architecture is not in the space.
+    """
+    supernet.space.validate(architecture)
+    memo: dict[int, object] = {}
+    for choice, label in supernet.choices.items():
+        if label in architecture:
+            chosen = supernet.space.decision(label).indices(architecture[label])
+            modules = [copy.deepcopy(choice.options[i], memo) for i in chosen]
+            memo[id(choice)] = choice.derive(chosen, modules)
+    return copy.deepcopy(supernet.model, memo)
+
+
+def reinitialise(module: nn.Module, seed: int) -> nn.Module:
+    """Draw all parameters and buffers of a module anew, by each submodule's own initialisation.
+
+    The draw depends on the seed alone and leaves torch's random state as it was.
+
+    Raises:
+        SpaceError: a submodule owns parameters but has no `reset_parameters` method.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(derive_seed(seed, "initialise"))
+        for name, part in module.named_modules():
+            reset = getattr(part, "reset_parameters", getattr(part, "_reset_parameters", None))
+            if reset is not None:
+                reset()
+            elif any(True for _ in part.parameters(recurse=False)):
+                raise SpaceError(
+                    f"{type(part).__name__} {name!r} owns parameters but has no reset_parameters(); "
+                    "add that method, or give the class (or a function that builds the model) instead "
+                    "of an instance, so that fresh weights come from building it again"
+                )
+    return module

@@ -1,0 +1,48 @@
+"""The two ordinary modules that a derived model may hold besides the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["SelectInputs", "Sum"]
+
+
+class Sum(nn.Module):
+    """The sum of several modules' outputs on the same input."""
+
+    def __init__(self, modules: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.terms = nn.ModuleList(modules)
+
+    def forward(self, *inputs: Any) -> torch.Tensor:
+        """Return `Σ_i term_i(inputs)`."""
+        return _sum([term(*inputs) for term in self.terms])
+
+
+class SelectInputs(nn.Module):
+    """The sum over some of the inputs, each through a module of its own.
+
+    Args:
+        indices: which inputs are used.
+        modules: what each of them passes through.
+    """
+
+    def __init__(self, indices: Sequence[int], modules: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.indices = tuple(indices)
+        self.terms = nn.ModuleList(modules)
+
+    def forward(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return `Σ_i term_i(inputs[indices[i]])`."""
+        return _sum([term(inputs[i]) for i, term in zip(self.indices, self.terms, strict=True)])
+
+
+def _sum(outputs: list[torch.Tensor]) -> torch.Tensor:
+    total = outputs[0]
+    for output in outputs[1:]:
+        total = total + output
+    return total

@@ -1,0 +1,125 @@
+"""Where a model with choices comes from: built anew whenever fresh weights are needed."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from supernet.errors import ConfigError
+from supernet.net.derive import reinitialise
+from supernet.random import derive_seed
+
+__all__ = ["DATA_ARGUMENTS", "FromCallable", "FromInstance", "ModelSource", "as_model_source"]
+
+DATA_ARGUMENTS = ("image", "classes")
+"""Constructor arguments that the data set gives: (channels, height, width) and number of classes."""
+
+
+class ModelSource(ABC):
+    """Builds the same model with weights that depend on a seed."""
+
+    @abstractmethod
+    def build(
+        self, seed: int, data: Mapping[str, Any] | None = None, **overrides: Any
+    ) -> nn.Module:
+        """Return a new model whose initial weights depend on the seed alone.
+
+        Args:
+            seed: of the weights; torch's own random state is left as it was.
+            data: what the data set gives, see `DATA_ARGUMENTS`; used where the model takes it.
+            overrides: other constructor arguments, for instance a wider network for retraining.
+
+        Raises:
+            ConfigError: an override is unknown to the model.
+        """
+
+
+@dataclass(frozen=True)
+class FromCallable(ModelSource):
+    """A class or function and the arguments it is called with.
+
+    Attributes:
+        make: returns an `nn.Module`.
+        arguments: keyword arguments, which win over what the data set gives.
+    """
+
+    make: Callable[..., nn.Module]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def named(cls, path: str, arguments: Mapping[str, Any]) -> FromCallable:
+        """Return the source for an import path like `package.module.Class`.
+
+        Raises:
+            ConfigError: there is no such module or name.
+        """
+        module, _, name = path.rpartition(".")
+        try:
+            return cls(getattr(importlib.import_module(module), name), arguments)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ConfigError(f"the model {path!r} cannot be imported: {error}") from error
+
+    def build(
+        self, seed: int, data: Mapping[str, Any] | None = None, **overrides: Any
+    ) -> nn.Module:
+        """Call the class or function under the seed."""
+        takes = inspect.signature(self.make).parameters
+        given = {name: value for name, value in (data or {}).items() if name in takes}
+        arguments = {**given, **self.arguments, **overrides}
+        any_name = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in takes.values())
+        unknown = [name for name in arguments if name not in takes and not any_name]
+        if unknown:
+            raise ConfigError(
+                f"the model {getattr(self.make, '__name__', self.make)} takes {list(takes)}, "
+                f"not {unknown}"
+            )
+        with torch.random.fork_rng():
+            torch.manual_seed(derive_seed(seed, "build"))
+            return self.make(**arguments)
+
+
+@dataclass(frozen=True)
+class FromInstance(ModelSource):
+    """A model that exists already; each build is a copy with weights drawn anew."""
+
+    model: nn.Module
+
+    def build(
+        self, seed: int, data: Mapping[str, Any] | None = None, **overrides: Any
+    ) -> nn.Module:
+        """Return a copy with fresh weights.
+
+        Raises:
+            ConfigError: overrides are given; an instance cannot be built differently.
+            SpaceError: see `reinitialise`.
+        """
+        if overrides:
+            raise ConfigError(
+                f"an instance cannot be built with {sorted(overrides)}; give the class instead"
+            )
+        return reinitialise(copy.deepcopy(self.model), seed)
+
+
+def as_model_source(model: object) -> ModelSource:
+    """Return the source for an instance, a class or a function without arguments of its own.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    if isinstance(model, ModelSource):
+        return model
+    if isinstance(model, nn.Module):
+        return FromInstance(model)
+    if callable(model):
+        return FromCallable(model)
+    raise ConfigError(
+        f"a model is an nn.Module, or a class or function that returns one, not {model!r}"
+    )

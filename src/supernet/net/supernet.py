@@ -1,0 +1,168 @@
+"""The supernet: a model with open choices, its search space, and explicit routing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from supernet.errors import RoutingError, SpaceError
+from supernet.net.choice import ChoiceModule
+from supernet.net.routing import Gate, Routing
+from supernet.space import Architecture, Decision, Path, SearchSpace
+
+__all__ = ["Place", "Route", "SuperNet", "walk"]
+
+Route = Architecture | Routing | Sequence[Routing]
+"""One architecture or routing for the whole batch, or one routing per ghost batch."""
+
+
+class SuperNet(nn.Module):
+    """A user's model together with the space of its architectures.
+
+    The model is used as it is, never changed or copied. `supernet(x, route)` runs it once;
+    `with supernet.route(route):` serves a task that runs it several times. A route never outlives its
+    call or block, also when an exception passes through.
+
+    Args:
+        model: holds at least one `Choice` or `InputChoice`. If it has a method
+            `canonical(architecture)`, the space uses it to recognise equal networks.
+
+    Raises:
+        SpaceError: the model has no choices, or choices with equal labels differ.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        found = [place for place in walk(model) if isinstance(place.module, ChoiceModule)]
+        self._labels: dict[ChoiceModule, str] = {}
+        for place in found:
+            choice = cast(ChoiceModule, place.module)
+            self._labels.setdefault(choice, choice.label or place.name or "choice")
+        decisions: dict[str, Decision] = {}
+        conditions: dict[str, list[Path]] = {}
+        for place in found:
+            choice = cast(ChoiceModule, place.module)
+            label = self._labels[choice]
+            decision = choice.decision(label)
+            if decisions.setdefault(label, decision) != decision:
+                raise SpaceError(
+                    f"two choices share the label {label!r} but differ: "
+                    f"{decisions[label]} and {decision}"
+                )
+            conditions.setdefault(label, []).append(self._path(place))
+        self.space = SearchSpace(decisions.values(), conditions, getattr(model, "canonical", None))
+        self._ghosts: list[Routing] | None = None
+
+    @property
+    def choices(self) -> dict[ChoiceModule, str]:
+        """The choices of the model, inner ones before those they lie in, with their labels."""
+        return self._labels
+
+    def places(self) -> Iterator[tuple[nn.Module, Path]]:
+        """Yield every module of the model for each place it has, with the path of options it lies in.
+
+        A module exists in an architecture if every (label, option) of one of its paths is chosen.
+        """
+        for place in walk(self.model):
+            yield place.module, self._path(place)
+
+    def forward(self, *inputs: Any, routing: Route | None = None) -> Any:
+        """Run the model on the inputs under a route.
+
+        Args:
+            inputs: what the model takes; the last may be the route instead.
+            routing: the route; without one, that of the surrounding `with supernet.route(...)`.
+
+        Raises:
+            RoutingError: there is no route, or it does not fit the space.
+        """
+        if routing is None and inputs and isinstance(inputs[-1], Architecture | Routing):
+            *inputs, routing = inputs  # type: ignore[assignment]
+        if routing is None:
+            return self._run(*inputs)
+        with self.route(routing):
+            return self._run(*inputs)
+
+    @contextmanager
+    def route(self, route: Route) -> Iterator[None]:
+        """Route every forward pass within the block.
+
+        With one routing per ghost batch, each forward pass splits its tensors along the first
+        dimension into as many nearly equal parts, runs each part under its own routing (batch norm
+        therefore normalises within it), and concatenates the outputs.
+        """
+        before = self._ghosts
+        self.__dict__["_ghosts"] = None
+        try:
+            if isinstance(route, Architecture | Routing):
+                with self._gated(route):
+                    yield
+            else:
+                self.__dict__["_ghosts"] = list(route)
+                yield
+        finally:
+            self.__dict__["_ghosts"] = before
+
+    def _run(self, *inputs: Any) -> Any:
+        if self._ghosts is None:
+            return self.model(*inputs)
+        count = len(self._ghosts)
+        parts = [
+            value.tensor_split(count) if isinstance(value, torch.Tensor) else [value] * count
+            for value in inputs
+        ]
+        outputs = []
+        for routing, *part in zip(self._ghosts, *parts, strict=True):
+            with self._gated(routing):
+                outputs.append(self.model(*part))
+        return torch.cat(outputs)
+
+    def _path(self, place: Place) -> Path:
+        return tuple((self._labels[choice], option) for choice, option in place.parents)
+
+    @contextmanager
+    def _gated(self, route: Architecture | Routing) -> Iterator[None]:
+        gates = Routing.hard(self.space, route) if isinstance(route, Architecture) else route
+        if not gates.keys() <= self.space.labels:
+            raise RoutingError(
+                f"the routing has gates for {sorted(gates.keys() - self.space.labels)}, but the space "
+                f"has {sorted(self.space.labels)}"
+            )
+        before: list[Gate | None] = [choice.gate for choice in self._labels]
+        try:
+            for choice, label in self._labels.items():
+                choice.set_gate(gates.get(label))
+            yield
+        finally:
+            for choice, gate in zip(self._labels, before, strict=True):
+                choice.set_gate(gate)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A module in the model, its name, and the (choice, option) pairs it lies in, outermost first."""
+
+    module: nn.Module
+    name: str
+    parents: tuple[tuple[ChoiceModule, str], ...]
+
+
+def walk(
+    module: nn.Module, name: str = "", parents: tuple[tuple[ChoiceModule, str], ...] = ()
+) -> Iterator[Place]:
+    """Yield a module and all within it, inner ones first; one that is used twice, for each use."""
+    options = module.names if isinstance(module, ChoiceModule) else None
+    if options is not None:
+        for option, child in zip(options, cast(ChoiceModule, module).options, strict=True):
+            inner = (*parents, (cast(ChoiceModule, module), option))
+            yield from walk(child, f"{name}.{option}" if name else option, inner)
+    else:
+        for child_name, child in module.named_children():
+            yield from walk(child, f"{name}.{child_name}" if name else child_name, parents)
+    yield Place(module, name, parents)

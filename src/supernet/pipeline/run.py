@@ -1,0 +1,266 @@
+"""A run: a configuration, a folder, and what its steps share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from supernet.config import TrainConfig
+from supernet.cost import Constraints, CostTable, measure_costs
+from supernet.data import Augment, DataSource, Loader, Normalise, Splits, split
+from supernet.errors import ConfigError, RunFolderError
+from supernet.evaluate import Protocol, Score, measure
+from supernet.net import SuperNet, derive
+from supernet.net.source import ModelSource
+from supernet.random import derive_seed
+from supernet.search import Problem
+from supernet.space import Architecture
+from supernet.task import Task
+from supernet.track import Progress, RunFolder
+from supernet.train import Checkpoint, Fit, Learner, digest
+
+__all__ = ["Run", "Selected"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Selected:
+    """An architecture that is retrained.
+
+    Attributes:
+        key: of the architecture.
+        role: "top" (one of the best under the shared weights), "probe" (spread over the ranking, to
+            measure what it is worth) or "random" (the baseline).
+        architecture: its answers.
+        supernet: its scores under the shared weights.
+        costs: by quantity.
+    """
+
+    key: str
+    role: str
+    architecture: Architecture
+    supernet: Mapping[str, float | None]
+    costs: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for `metrics.json`."""
+        return {
+            "key": self.key,
+            "role": self.role,
+            "architecture": dict(self.architecture),
+            "supernet": dict(self.supernet),
+            **self.costs,
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Selected:
+        """Return what `to_json` wrote."""
+        known = ("key", "role", "architecture", "supernet")
+        costs = {name: value for name, value in row.items() if name not in known}
+        return cls(
+            row["key"], row["role"], Architecture(row["architecture"]), row["supernet"], costs
+        )
+
+
+class Run:
+    """What the steps of a run share, each made when first needed.
+
+    Args:
+        config: as `supernet.config.parse` returns it.
+        model: builds the model with choices.
+        source: loads the data.
+        folder: where the files are.
+        progress: where the steps say what they do.
+    """
+
+    def __init__(
+        self,
+        config: Any,
+        model: ModelSource,
+        source: DataSource,
+        folder: RunFolder,
+        progress: Progress,
+    ) -> None:
+        self.config = config
+        self.model = model
+        self.source = source
+        self.folder = folder
+        self.progress = progress
+        self.seed: int = config.seed
+        self.task: Task = config.task
+        self.device = _device(config.device)
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The data, on the device; the test split stays sealed."""
+        options = self.config.split
+        raw = self.source.load()
+        parts = split(raw, self.seed, options.search_fraction, options.test_fraction, options.limit)
+        return dataclasses.replace(
+            parts, train=parts.train.to(self.device), search=parts.search.to(self.device)
+        )
+
+    @cached_property
+    def normalise(self) -> Normalise:
+        """From stored examples to inputs, measured on the training split."""
+        return Normalise.of(self.splits.train, channels_last=True)
+
+    @property
+    def augment(self) -> Augment:
+        """The configured augmentation, or what suits the data set."""
+        return self.config.split.augment or self.splits.augment
+
+    @cached_property
+    def example(self) -> torch.Tensor:
+        """Zeros of the shape of one input, `[1, ...]`."""
+        return self.normalise(self.splits.train.inputs[:1]).zero_()
+
+    @cached_property
+    def supernet(self) -> SuperNet:
+        """The supernet; its weights are the initial ones until a step loads or trains others."""
+        return self._build("supernet")
+
+    def trained_supernet(self) -> tuple[SuperNet, str]:
+        """Return the supernet with its trained weights, and their hash.
+
+        Raises:
+            RunFolderError: training has not ended.
+        """
+        state = self.folder.checkpoint.load()
+        if state is None or state["step"] < self.config.train.steps:
+            raise RunFolderError(
+                f"{self.folder.path} holds no trained supernet; run the step 'train' first"
+            )
+        self.supernet.load_state_dict(state["model"])
+        return self.supernet, digest(state["model"])
+
+    def derived(self, selected: Selected) -> nn.Module:
+        """Return the ordinary module of an architecture, with fresh weights."""
+        supernet = self._build("retrain", selected.key, **self.config.retrain.model)
+        return self._placed(derive(supernet, selected.architecture))
+
+    def retrained(self, selected: Selected) -> nn.Module:
+        """Return the ordinary module of an architecture, with its retrained weights.
+
+        Raises:
+            RunFolderError: it was not retrained to the end.
+        """
+        checkpoint = self.folder.retrained(selected.key)
+        state = checkpoint.load()
+        if state is None or state["step"] < self.config.retrain.train.steps:
+            raise RunFolderError(
+                f"{checkpoint.path} is missing or unfinished; delete "
+                f"{self.folder.metrics_file.name} and run the same command again"
+            )
+        model = self.derived(selected)
+        model.load_state_dict(state["model"])
+        return model.eval()
+
+    @cached_property
+    def costs(self) -> dict[str, CostTable]:
+        """The cost tables of the space."""
+        return measure_costs(self.supernet, self.example)
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The space with its constraints."""
+        space = self.supernet.space
+        constraints = Constraints(self.config.search.constraints, self.costs, space)
+        return Problem(space, constraints, self.seed)
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """How candidates are scored."""
+        options = self.config.evaluate
+        automatic = self.config.strategy.batch_norm
+        batch_norm = automatic if options.batch_norm == "auto" else options.batch_norm
+        return Protocol(batch_norm, options.batch_size, options.calibration_batches)
+
+    def validate(self, model: nn.Module) -> Score:
+        """Return the measures of an ordinary model on the search split."""
+        size = self.protocol.batch_size
+        return measure(model, self.task, self.splits.search, self.normalise, size)
+
+    def fit(
+        self,
+        options: TrainConfig,
+        stage: str,
+        model: nn.Module,
+        learner: Learner,
+        checkpoint: Checkpoint,
+    ) -> dict[str, Any]:
+        """Train a model by the one training loop; return seconds, steps and the last loss."""
+        log = self.folder.stage_log(stage)
+        bar = self.progress.task(stage, options.steps)
+
+        def rewind(step: int) -> None:
+            log.rewind(step)
+            bar.advance(step)
+
+        def write(record: dict[str, float]) -> None:
+            log.write(record)
+            bar.advance(0, loss=record["loss"])
+
+        seed = derive_seed(self.seed, stage)
+        fit = Fit(
+            steps=options.steps,
+            optimizer=options.optimizer,
+            schedule=options.schedule,
+            warmup=options.warmup,
+            clip=options.clip,
+            log_every=options.log_every,
+            checkpoint_seconds=options.checkpoint_seconds,
+            seed=seed,
+            log=write,
+            rewind=rewind,
+            advance=bar.advance,
+        )
+        train, size = self.splits.train, options.batch_size
+        loader = Loader(train, size, seed, self.augment, normalise=self.normalise)
+        fit.run(model, learner, self.task, loader, checkpoint)
+        return {"seconds": log.seconds, "steps": options.steps, "loss": log.last.get("loss")}
+
+    def section(self, step: str) -> dict[str, Any]:
+        """Return the metrics of an earlier step.
+
+        Raises:
+            RunFolderError: that step has not ended.
+        """
+        section: dict[str, Any] | None = self.folder.metrics.get(step)
+        if section is None:
+            raise RunFolderError(
+                f"{self.folder.path} lacks the results of the step {step!r}; run that step first"
+            )
+        return section
+
+    def selected(self) -> list[Selected]:
+        """Return what the search selected for retraining."""
+        return [Selected.from_json(row) for row in self.section("search")["selected"]]
+
+    def _build(self, *purpose: str, **overrides: Any) -> SuperNet:
+        examples = self.splits.train
+        data = {"image": tuple(examples.inputs.shape[1:]), "classes": len(examples.classes)}
+        seed = derive_seed(self.seed, *purpose)
+        return SuperNet(self._placed(self.model.build(seed, data, **overrides)))
+
+    def _placed(self, model: nn.Module) -> nn.Module:
+        """Return the model on the device, in the memory format that convolutions prefer."""
+        placed: nn.Module = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return placed
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros((), device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"the device {name!r} cannot be used: {str(error).splitlines()[0]}"
+        ) from error
+    return device

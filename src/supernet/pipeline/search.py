@@ -1,0 +1,101 @@
+"""The second step: rank candidates with the shared weights and select what is retrained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from supernet.errors import DivergedError
+from supernet.evaluate import Candidate, CandidateTable, Evaluator, Scorer
+from supernet.pipeline.run import Run, Selected
+from supernet.search import Search
+
+__all__ = ["search"]
+
+
+def search(run: Run) -> None:
+    """Score candidates into `candidates.db` and select the best, probes and a random baseline.
+
+    Raises:
+        RunFolderError: the supernet is not trained.
+        DivergedError: no candidate has a finite loss.
+    """
+    supernet, weights = run.trained_supernet()
+    log = run.folder.stage_log("search")
+    log.rewind(0)
+    evaluator = Evaluator(
+        supernet, run.task, run.splits.search, run.splits.train, run.normalise, run.protocol
+    )
+    with CandidateTable(run.folder.candidates) as table:
+        scorer = Scorer(evaluator, run.costs, table, weights, run.seed)
+        ranked = _ranked(run, scorer, log.write)
+        passed = [candidate for candidate in ranked if candidate.status == "ok"]
+        if not passed:
+            raise DivergedError(
+                "no candidate has a finite loss under the shared weights; train the supernet anew "
+                "with a smaller learning rate"
+            )
+        selected = _select(run, scorer, passed)
+    run.folder.record(
+        "search",
+        {
+            "seconds": log.seconds,
+            "candidates": len(ranked),
+            "failed": len(ranked) - len(passed),
+            "searcher": type(run.config.search.searcher).__name__,
+            "space_size": str(supernet.space.size),
+            "batch_norm": run.protocol.batch_norm,
+            "selected": [one.to_json() for one in selected],
+        },
+    )
+
+
+def _ranked(
+    run: Run, scorer: Scorer, write: Callable[[dict[str, float | None]], None]
+) -> list[Candidate]:
+    """Let the searcher ask until it is done; return all candidates, best first."""
+    searcher = run.config.search.searcher
+    proposals = Search(searcher, run.problem)
+    bar = run.progress.task("search", searcher.expected(run.problem) or 0)
+    found: dict[str, Candidate] = {}
+    generation = 0
+    while asked := proposals.ask():
+        told = []
+        for architecture in asked:
+            told.append(scorer.score(architecture, type(searcher).__name__, generation))
+            bar.advance(1)
+        proposals.tell(told)
+        generation += 1
+        found.update({candidate.key: candidate for candidate in told})
+        best = min(found.values(), key=lambda candidate: candidate.rank_key)
+        write(
+            {
+                "step": generation,
+                "candidates": len(found),
+                "accuracy": best.accuracy,
+                "loss": best.loss,
+            }
+        )
+    return sorted(found.values(), key=lambda candidate: candidate.rank_key)
+
+
+def _select(run: Run, scorer: Scorer, ranked: Sequence[Candidate]) -> list[Selected]:
+    """Return the best, probes spread evenly over the other ranks, and one random architecture."""
+    options = run.config.retrain
+    top, others = ranked[: options.top], ranked[options.top :]
+    count = min(options.probes, len(others))
+    probes = [others[(2 * i + 1) * len(others) // (2 * count)] for i in range(count)]
+    taken = {candidate.key for candidate in [*top, *probes]}
+    random = run.problem.sample(1, run.problem.stream("baseline"), taken)
+    baseline = [scorer.score(architecture, "baseline", 0) for architecture in random]
+    roles = {"top": top, "probe": probes, "random": baseline}
+    return [
+        Selected(
+            candidate.key,
+            role,
+            candidate.architecture,
+            {"accuracy": candidate.accuracy, "loss": candidate.loss},
+            candidate.costs,
+        )
+        for role, candidates in roles.items()
+        for candidate in candidates
+    ]

@@ -1,0 +1,34 @@
+"""The last step: read the test split, once."""
+
+from __future__ import annotations
+
+from supernet.evaluate import measure
+from supernet.pipeline.run import Run
+
+__all__ = ["test"]
+
+
+def test(run: Run) -> None:
+    """Measure the chosen network and the random baseline on the test split."""
+    log = run.folder.stage_log("test")
+    chosen = run.section("retrain")["chosen"]
+    roles = {
+        "chosen" if one.key == chosen else one.role: one
+        for one in run.selected()
+        if one.key == chosen or one.role == "random"
+    }
+    models = {role: run.retrained(one) for role, one in roles.items()}
+    examples = run.splits.test.open(chosen).to(run.device)
+    size = run.protocol.batch_size
+    scores = {
+        role: measure(model, run.task, examples, run.normalise, size)
+        for role, model in models.items()
+    }
+    run.folder.record(
+        "test",
+        {
+            "seconds": log.seconds,
+            "images": len(examples),
+            **{role: {"key": roles[role].key, **score} for role, score in scores.items()},
+        },
+    )

@@ -1,0 +1,33 @@
+"""Everything that can be named on the command line, one line each."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+from supernet.data import SOURCES
+from supernet.search import SEARCHERS
+from supernet.strategies import STRATEGIES
+from supernet.zoo import SPACES
+
+__all__ = ["catalogue"]
+
+
+def catalogue() -> dict[str, dict[str, dict[str, str]]]:
+    """Return, by kind and short name, the class and the first line of what it says of itself."""
+    kinds = {
+        "spaces": SPACES,
+        "strategies": STRATEGIES,
+        "searchers": SEARCHERS,
+        "data sets": SOURCES,
+    }
+    return {
+        kind: {name: {"class": path, "summary": _summary(path)} for name, path in known.items()}
+        for kind, known in kinds.items()
+    }
+
+
+def _summary(path: str) -> str:
+    module, _, name = path.rpartition(".")
+    text = inspect.getdoc(getattr(importlib.import_module(module), name)) or ""
+    return text.partition("\n")[0]

@@ -1,0 +1,144 @@
+"""Searchers propose architectures by generations and learn from their scores.
+
+A searcher is a generator: it yields a generation of architectures and is sent the candidates they
+became. All its randomness comes from the problem's seed, so replaying the scores from the table of
+candidates brings it to where it was; nothing of a searcher is ever saved.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Container, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from supernet.cost import Constraints
+from supernet.errors import ConstraintError, SupernetError
+from supernet.evaluate import Candidate
+from supernet.random import stream
+from supernet.space import Architecture, SearchSpace
+
+__all__ = ["Generation", "Problem", "Search", "Searcher"]
+
+Generation = Generator[Sequence[Architecture], Sequence[Candidate], None]
+"""Yields architectures, is sent their candidates in the same order."""
+
+TRIES = 100
+"""Draws per wanted architecture before a sampler gives up: a constraint may leave next to nothing."""
+
+SMALL = 20_000
+"""Spaces up to this size are shuffled instead of drawn from, so that samples always exist."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is searched: a space, the constraints on it, and the seed of all draws."""
+
+    space: SearchSpace
+    constraints: Constraints
+    seed: int
+
+    def stream(self, *purpose: str | int) -> Random:
+        """Return the random stream of the search for a purpose."""
+        return stream(self.seed, "search", *purpose)
+
+    def feasible(self, draws: Iterable[Architecture], seen: Container[str]) -> list[Architecture]:
+        """Return the canonical forms of draws that are new, different, and satisfy the constraints.
+
+        Args:
+            draws: the architectures.
+            seen: keys of canonical forms that are not wanted.
+        """
+        found: dict[str, Architecture] = {}
+        for draw in draws:
+            canonical = self.space.canonical(draw)
+            if canonical.key not in seen and self.constraints.hold(canonical):
+                found.setdefault(canonical.key, canonical)
+        return list(found.values())
+
+    def draw(
+        self, propose: Callable[[], Architecture], count: int, seen: Container[str]
+    ) -> list[Architecture]:
+        """Call `propose` until `count` feasible new architectures are found, or too often."""
+        found: dict[str, Architecture] = {}
+        for _ in range(TRIES * count):
+            if len(found) == count:
+                break
+            found.update({a.key: a for a in self.feasible([propose()], seen)})
+        return list(found.values())
+
+    def sample(self, count: int, random: Random, seen: Container[str] = ()) -> list[Architecture]:
+        """Return up to `count` different feasible architectures, drawn uniformly.
+
+        Fewer are returned where the space holds no more, or where the constraints leave so few that
+        a bounded number of draws does not find them.
+
+        Raises:
+            ConstraintError: not one was found although none is excluded by `seen`.
+        """
+        size = self.space.size
+        if size <= SMALL:
+            order = random.sample(range(size), size)
+            found = self.feasible((self.space[i] for i in order), seen)[:count]
+        else:
+            found = self.draw(lambda: self.space.sample(random), count, seen)
+        if not found and not seen:
+            raise ConstraintError(
+                f"no architecture satisfies {' and '.join(self.constraints.texts)} together: none of "
+                f"{min(size, TRIES * count):,} of {size:,} did. Each alone is possible; relax one"
+            )
+        return found
+
+
+class Searcher(ABC):
+    """A way to look for the best architecture under the shared weights."""
+
+    @abstractmethod
+    def generations(self, problem: Problem) -> Generation:
+        """Yield generations of canonical, feasible architectures; receive their candidates."""
+
+    def expected(self, problem: Problem) -> int | None:
+        """Return how many candidates the search will ask for, where that is known beforehand."""
+        return None
+
+
+class Search:
+    """A searcher at work, as `ask` and `tell`."""
+
+    def __init__(self, searcher: Searcher, problem: Problem) -> None:
+        self._generations = searcher.generations(problem)
+        self._asked: list[Architecture] | None = None
+        self._told: Sequence[Candidate] | None = None
+
+    def ask(self) -> list[Architecture]:
+        """Return the next generation; empty when the search is over.
+
+        Raises:
+            SupernetError: the generation before was not told.
+        """
+        if self._asked:
+            raise SupernetError("ask() was called twice; tell() the candidates of the first call")
+        try:
+            if self._told is None:
+                self._asked = list(next(self._generations))
+            else:
+                self._asked = list(self._generations.send(self._told))
+        except StopIteration:
+            self._asked = []
+        return self._asked
+
+    def tell(self, candidates: Sequence[Candidate]) -> None:
+        """Give the candidates of the last `ask`, in its order.
+
+        Raises:
+            SupernetError: nothing was asked, or the candidates are not those that were asked for.
+        """
+        asked = [architecture.key for architecture in self._asked or []]
+        told = [candidate.key for candidate in candidates]
+        if not asked or asked != told:
+            raise SupernetError(
+                f"tell() needs the candidates of the last ask(), in its order: {len(asked)} were asked "
+                f"for and {len(told)} told"
+                + ("" if len(asked) != len(told) else ", with other keys")
+            )
+        self._asked, self._told = None, candidates

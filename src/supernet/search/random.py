@@ -1,0 +1,32 @@
+"""Random search: the baseline that every searcher has to beat, and the paper's own choice."""
+
+from __future__ import annotations
+
+from supernet.errors import ConfigError
+from supernet.search.base import Generation, Problem, Searcher
+
+__all__ = ["RandomSearch"]
+
+
+class RandomSearch(Searcher):
+    """Score architectures drawn uniformly.
+
+    Args:
+        count: how many.
+
+    Raises:
+        ConfigError: the count is not positive.
+    """
+
+    def __init__(self, count: int = 200) -> None:
+        if count < 1:
+            raise ConfigError(f"count must be at least 1, not {count}")
+        self.count = count
+
+    def generations(self, problem: Problem) -> Generation:
+        """Yield one generation."""
+        yield problem.sample(self.count, problem.stream("random"))
+
+    def expected(self, problem: Problem) -> int:
+        """Return the count, or the size of a smaller space."""
+        return min(self.count, problem.space.size)

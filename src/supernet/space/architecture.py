@@ -1,0 +1,88 @@
+"""An architecture: an immutable answer to every reachable decision of a space."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from supernet.errors import SpaceError
+from supernet.space.decision import Value
+
+__all__ = ["Architecture"]
+
+
+class Architecture(Mapping[str, Value]):
+    """A mapping from decision labels to answers; hashable, comparable, written as JSON.
+
+    Args:
+        values: per label an option, or several as a list or tuple.
+
+    Raises:
+        SpaceError: a label is not a string or an answer is neither an option nor several.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values: dict[str, Value] = {
+            label: _frozen(label, value) for label, value in values.items()
+        }
+
+    @classmethod
+    def from_json(cls, text: str) -> Architecture:
+        """Return the architecture that `to_json` wrote.
+
+        Raises:
+            SpaceError: the text is not a JSON object of labels and answers.
+        """
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise SpaceError(f"this is no architecture, since it is not JSON: {text!r}") from error
+        if not isinstance(values, dict):
+            raise SpaceError(f"an architecture is an object of labels and answers, not {text!r}")
+        return cls(values)
+
+    def to_json(self) -> str:
+        """Return the canonical JSON: sorted labels, no spaces; equal architectures, equal text."""
+        return json.dumps(self._values, sort_keys=True, separators=(",", ":"))
+
+    @cached_property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits that depend on the answers only, equal in every process."""
+        return hashlib.blake2b(self.to_json().encode(), digest_size=8).hexdigest()
+
+    def __getitem__(self, label: str) -> Value:
+        return self._values[label]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Architecture):
+            return self._values == other._values
+        return NotImplemented
+
+    def __repr__(self) -> str:
+        return f"Architecture({self._values!r})"
+
+
+def _frozen(label: object, value: Any) -> Value:
+    if not isinstance(label, str):
+        raise SpaceError(f"a label is a string, not {label!r}")
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    answers = tuple(value) if several else (value,)
+    if any(
+        isinstance(answer, bool) or not isinstance(answer, str | int | float) for answer in answers
+    ):
+        raise SpaceError(
+            f"the answer to {label!r} must be an option or a list of options, not {value!r}"
+        )
+    return answers if several else answers[0]

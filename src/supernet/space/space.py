@@ -1,0 +1,237 @@
+"""The search space: all decisions of a model and when each of them exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from random import Random
+
+from supernet.errors import SpaceError
+from supernet.space.architecture import Architecture
+from supernet.space.decision import Decision, Value
+from supernet.space.levels import Levels, Path
+
+__all__ = ["SearchSpace"]
+
+
+class SearchSpace:
+    """All decisions of a model: size, samples, enumeration, neighbours, mutation, crossover.
+
+    Args:
+        decisions: each label once.
+        conditions: for decisions inside options, the paths to them: a decision exists if for one of
+            its paths every (label, option) is chosen. A label without conditions always exists.
+        canonical: maps an architecture to the representative of all that are the same network
+            (for instance by sorting interchangeable parts); identity if none is given.
+
+    Raises:
+        SpaceError: there are no decisions, a label is used twice, a condition mentions an unknown
+            label or option, or decisions depend on each other in a circle.
+    """
+
+    def __init__(
+        self,
+        decisions: Iterable[Decision],
+        conditions: Mapping[str, Sequence[Path]] | None = None,
+        canonical: Callable[[Architecture], Architecture] | None = None,
+    ) -> None:
+        given = tuple(decisions)
+        self._conditions = _checked_conditions(given, conditions or {})
+        self.decisions = _parents_first(given, self._conditions)
+        self._by_label = {decision.label: decision for decision in self.decisions}
+        self.labels = frozenset(self._by_label)
+        self._canonical = canonical
+        self._levels = Levels(self.decisions, self._conditions)
+        self.size = self._levels.size
+
+    def __repr__(self) -> str:
+        return f"SearchSpace({len(self.decisions)} decisions, size {self.size})"
+
+    def __getitem__(self, index: int) -> Architecture:
+        """Return architecture number `index` of 0..size-1 in a fixed order.
+
+        Raises:
+            IndexError: the index is outside 0..size-1.
+        """
+        if not 0 <= index < self.size:
+            raise IndexError(f"the space has architectures 0..{self.size - 1}, not {index}")
+        return Architecture(
+            {
+                label: self._by_label[label].value(chosen)
+                for label, chosen in self._levels.unrank(index).items()
+            }
+        )
+
+    def __iter__(self) -> Iterator[Architecture]:
+        """Yield every architecture once."""
+        index = 0
+        while index < self.size:
+            yield self[index]
+            index += 1
+
+    def decision(self, label: str) -> Decision:
+        """Return the decision with this label.
+
+        Raises:
+            SpaceError: there is none.
+        """
+        try:
+            return self._by_label[label]
+        except KeyError:
+            raise SpaceError(
+                f"no decision {label!r}; the space has {list(self._by_label)}"
+            ) from None
+
+    def conditions(self, label: str) -> tuple[Path, ...]:
+        """Return the paths of which one must hold for this decision to exist."""
+        return self._conditions[self.decision(label).label]
+
+    def levels(self, watched: Iterable[Path]) -> Levels:
+        """Return the decision diagram of the space whose states also know the atoms of `watched`."""
+        return Levels(self.decisions, self._conditions, watched)
+
+    def sample(self, random: Random) -> Architecture:
+        """Return an architecture drawn uniformly from all `size` of them.
+
+        With decisions inside options this differs from answering one decision after the other:
+        an option with more architectures below it is drawn more often.
+        """
+        return self[random.randrange(self.size)]
+
+    def build(self, answer: Callable[[Decision], Value]) -> Architecture:
+        """Ask `answer` for every decision that exists, parents first, and return the architecture."""
+        values: dict[str, Value] = {}
+        for decision in self.decisions:
+            if self._exists(decision, values):
+                values[decision.label] = answer(decision)
+        return Architecture(values)
+
+    def validate(self, architecture: Mapping[str, Value]) -> None:
+        """Check that an architecture answers exactly the decisions that exist.
+
+        Raises:
+            SpaceError: an answer is missing, impossible, or given to a decision that is unknown or
+                does not exist in this architecture.
+        """
+        for label, value in architecture.items():
+            self.decision(label).indices(value)
+        for decision in self.decisions:
+            exists = self._exists(decision, architecture)
+            if exists and decision.label not in architecture:
+                raise SpaceError(
+                    f"decision {decision.label!r} has no answer; possible: {decision.describe()}"
+                )
+            if not exists and decision.label in architecture:
+                raise SpaceError(
+                    f"decision {decision.label!r} does not exist in this architecture, since none of "
+                    f"the options it lies in is chosen: {self._conditions[decision.label]}"
+                )
+
+    def __contains__(self, architecture: object) -> bool:
+        if not isinstance(architecture, Mapping):
+            return False
+        try:
+            self.validate(architecture)
+        except SpaceError:
+            return False
+        return True
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """Return the representative of all architectures that are the same network."""
+        return self._canonical(architecture) if self._canonical else architecture
+
+    def neighbours(self, architecture: Architecture) -> list[Architecture]:
+        """Return all architectures that differ in one answer by one step.
+
+        A decision that comes into existence by the step takes its first value.
+        """
+        found: dict[Architecture, None] = {}
+        for label, here in architecture.items():
+            for value in self.decision(label).neighbours(here):
+                changed = {**architecture, label: value}
+                found[self.build(lambda d, c=changed: c.get(d.label, next(d.values())))] = None  # type: ignore[misc]
+        return list(found)
+
+    def mutate(
+        self, architecture: Architecture, probability: float, random: Random
+    ) -> Architecture:
+        """Redraw each answer with this probability, uniformly among the other ones."""
+
+        def answer(decision: Decision) -> Value:
+            here = architecture.get(decision.label)
+            if here is None or (decision.size > 1 and random.random() < probability):
+                value = decision.sample(random)
+                while value == here:
+                    value = decision.sample(random)
+                return value
+            return here
+
+        return self.build(answer)
+
+    def crossover(self, first: Architecture, second: Architecture, random: Random) -> Architecture:
+        """Take each answer from one of two parents by a fair coin.
+
+        A decision that only one parent has is taken from it; one that neither has is drawn.
+        """
+
+        def answer(decision: Decision) -> Value:
+            parents = [parent for parent in (first, second) if decision.label in parent]
+            if not parents:
+                return decision.sample(random)
+            return parents[random.randrange(len(parents))][decision.label]
+
+        return self.build(answer)
+
+    def _exists(self, decision: Decision, values: Mapping[str, Value]) -> bool:
+        return any(
+            all(_chooses(values.get(label), option) for label, option in path)
+            for path in self._conditions[decision.label]
+        )
+
+
+def _chooses(value: Value | None, option: object) -> bool:
+    return option in value if isinstance(value, tuple) else option == value
+
+
+def _checked_conditions(
+    decisions: Sequence[Decision], conditions: Mapping[str, Sequence[Path]]
+) -> dict[str, tuple[Path, ...]]:
+    labels = [decision.label for decision in decisions]
+    if not labels:
+        raise SpaceError("the model has no decisions; add at least one Choice or InputChoice to it")
+    if len(set(labels)) < len(labels):
+        raise SpaceError(f"labels must differ, but these are given: {labels}")
+    options = {decision.label: decision.options for decision in decisions}
+    for label, paths in conditions.items():
+        for parent, option in [*[(label, None)], *[atom for path in paths for atom in path]]:
+            if parent not in options:
+                raise SpaceError(f"a condition mentions {parent!r}, which is none of {labels}")
+            if option is not None and option not in options[parent]:
+                raise SpaceError(
+                    f"a condition mentions option {option!r} of {parent!r}, which has {options[parent]}"
+                )
+    distinct = {label: tuple(dict.fromkeys(conditions.get(label, [()]))) for label in labels}
+    return {label: ((),) if () in paths else paths for label, paths in distinct.items()}
+
+
+def _parents_first(
+    decisions: Sequence[Decision], conditions: Mapping[str, tuple[Path, ...]]
+) -> tuple[Decision, ...]:
+    """Order the decisions so that conditions mention earlier ones only, else as given."""
+    waiting, placed = list(decisions), dict[str, Decision]()
+    while waiting:
+        ready = next(
+            (
+                decision
+                for decision in waiting
+                if all(label in placed for path in conditions[decision.label] for label, _ in path)
+            ),
+            None,
+        )
+        if ready is None:
+            raise SpaceError(
+                f"decisions lie in each other in a circle: {[decision.label for decision in waiting]}; "
+                "a label cannot lie inside its own options"
+            )
+        placed[ready.label] = ready
+        waiting.remove(ready)
+    return tuple(placed.values())

@@ -1,0 +1,13 @@
+"""How the shared weights are learned, one file per method."""
+
+from supernet.strategies.base import BatchNorm, Strategy
+from supernet.strategies.bender import BenderOneShot
+from supernet.strategies.spos import SPOS
+
+__all__ = ["SPOS", "STRATEGIES", "BatchNorm", "BenderOneShot", "Strategy"]
+
+STRATEGIES = {
+    "bender": "supernet.strategies.bender.BenderOneShot",
+    "spos": "supernet.strategies.spos.SPOS",
+}
+"""Short names, as on the command line, and import paths."""

@@ -1,0 +1,6 @@
+"""Losses and measures; classification is one task, not the only one."""
+
+from supernet.task.base import Batch, Task
+from supernet.task.classification import Classification
+
+__all__ = ["Batch", "Classification", "Task"]

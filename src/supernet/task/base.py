@@ -1,0 +1,30 @@
+"""A task: what a batch costs in training, and how its examples are measured."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+__all__ = ["Batch", "Task"]
+
+Batch = Sequence[torch.Tensor]
+"""The tensors of one batch, each `[batch, ...]`, inputs first and targets last."""
+
+
+class Task(ABC):
+    """Loss and measures for a batch. Strategies see nothing of the task but this."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the scalar that training minimises, a mean over the batch."""
+
+    @abstractmethod
+    def measure(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+        """Return measures per example, each `[batch]`; "loss" must be among them.
+
+        Where there is an "accuracy" (0 or 1 per example, its mean in 0–1), candidates are ranked by
+        it, else by the loss.
+        """

@@ -1,0 +1,15 @@
+"""What a run leaves behind and shows: folder, progress, tables, report."""
+
+from supernet.track.folder import RunFolder, StageLog
+from supernet.track.progress import Progress
+from supernet.track.report import write_report
+from supernet.track.tables import print_table, result_table
+
+__all__ = [
+    "Progress",
+    "RunFolder",
+    "StageLog",
+    "print_table",
+    "result_table",
+    "write_report",
+]

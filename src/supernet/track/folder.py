@@ -1,0 +1,149 @@
+"""The run folder: everything a run leaves behind, each file readable without supernet."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from supernet.errors import DamagedFileError, RunFolderError
+from supernet.files import read_json, storage_errors, write_json, write_text
+from supernet.train import Checkpoint
+
+__all__ = ["RunFolder", "StageLog"]
+
+
+class RunFolder:
+    """The files of one run.
+
+    The folder is made if it is missing, and belongs to one process at a time.
+
+    Raises:
+        RunFolderError: the folder cannot be made or written, or another process works in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.log = path / "log.jsonl"
+        self.candidates = path / "candidates.db"
+        self.architecture = path / "architecture.json"
+        self.weights = path / "model.pt"
+        self.program = path / "model.pt2"
+        self.metrics_file = path / "metrics.json"
+        self.checkpoint = Checkpoint(path / "supernet.pt")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock: IO[str] = open(path / ".lock", "w")  # noqa: SIM115  (held while it lives)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunFolderError(
+                f"another process is working in {path}; wait for it or choose another folder"
+            ) from error
+        except OSError as error:
+            raise RunFolderError(
+                f"the run folder {path} cannot be written: {error.strerror}; choose another with --out"
+            ) from error
+
+    def close(self) -> None:
+        """Let other processes work in the folder."""
+        self._lock.close()
+
+    def retrained(self, key: str) -> Checkpoint:
+        """Return the checkpoint of a retrained architecture."""
+        return Checkpoint(self.path / "retrain" / f"{key}.pt")
+
+    def read_config(self) -> dict[str, Any] | None:
+        """Return the configuration that made this folder, or None.
+
+        Raises:
+            DamagedFileError: the file cannot be read.
+        """
+        if not self.config.exists():
+            return None
+        try:
+            config = yaml.safe_load(self.config.read_text())
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            config = error
+        if not isinstance(config, dict):
+            raise DamagedFileError(
+                f"{self.config} is damaged. Delete it and run again with the same options, or start "
+                "anew in another folder."
+            )
+        return config
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Write the whole resolved configuration."""
+        write_text(self.config, yaml.safe_dump(config, sort_keys=False))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """All metrics so far, by stage."""
+        if not self.metrics_file.exists():
+            return {}
+        metrics: dict[str, Any] = read_json(self.metrics_file)
+        return metrics
+
+    def record(self, stage: str, metrics: dict[str, Any]) -> None:
+        """Write the metrics of a stage."""
+        write_json(self.metrics_file, {**self.metrics, stage: metrics})
+
+    def stage_log(self, stage: str) -> StageLog:
+        """Return the log of a stage."""
+        return StageLog(self.log, stage)
+
+
+class StageLog:
+    """The records of one stage in `log.jsonl`, with the seconds it took over all attempts."""
+
+    def __init__(self, path: Path, stage: str) -> None:
+        self._path = path
+        self._stage = stage
+        self._started = time.monotonic()
+        self._before = 0.0
+        self.last: dict[str, Any] = {}
+
+    @property
+    def seconds(self) -> float:
+        """Time the stage has taken, that of attempts before an interruption included."""
+        return round(self._before + time.monotonic() - self._started, 3)
+
+    def rewind(self, step: int) -> None:
+        """Forget records of this stage after `step`, which the run is about to repeat."""
+        keep = []
+        for line, record in _records(self._path):
+            if record.get("stage") != self._stage or record["step"] <= step:
+                keep.append(line)
+                if record.get("stage") == self._stage:
+                    self.last = record
+        self._before = float(self.last.get("seconds", 0.0))
+        self._started = time.monotonic()
+        write_text(self._path, "".join(keep))
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append a record; it must have a "step"."""
+        self.last = {"stage": self._stage, "seconds": self.seconds, **record}
+        with storage_errors(self._path), open(self._path, "a") as file:
+            file.write(json.dumps(self.last) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the whole lines of a log; a torn one, of a process that was killed, is left out."""
+    if not path.exists():
+        return
+    with open(path) as file:
+        for line in file:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if line.endswith("\n") and isinstance(record, dict) and "step" in record:
+                yield line, record

@@ -1,0 +1,222 @@
+"""Plotly figures from plain numbers; they read well on a light and on a dark page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import accumulate
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+
+__all__ = [
+    "Metric",
+    "candidate_scores",
+    "cost_and_score",
+    "pareto_front",
+    "ranking",
+    "training_curves",
+]
+
+Metric = Literal["accuracy", "loss"]
+
+_BLUE, _ORANGE, _GREEN, _GREY = "#4c7bd0", "#d9822b", "#3d9970", "#9aa5b4"
+_STAGE_COLOURS = (_BLUE, _ORANGE, _GREEN, "#8e6bbf", "#c0504d", "#4aa5b5", "#b59f3b", "#7d8896")
+_LONGEST_LEGEND = 4
+_INK, _GRID = "#6b7686", "rgba(128,140,155,.22)"
+
+
+def pareto_front(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
+    """Return the indices that no other point beats, by rising cost.
+
+    A point is beaten by one that costs no more and scores no less, unless both are equal; equal
+    points are all kept. A point with a NaN is never on the front.
+    """
+    points = zip(costs, scores, strict=True)
+    known = [i for i, point in enumerate(points) if not any(map(math.isnan, point))]
+    front: list[int] = []
+    for i in sorted(known, key=lambda i: (costs[i], -scores[i])):
+        last = front[-1] if front else None
+        if last is None or scores[i] > scores[last] or _same(i, last, costs, scores):
+            front.append(i)
+    return front
+
+
+def _same(i: int, j: int, costs: Sequence[float], scores: Sequence[float]) -> bool:
+    return costs[i] == costs[j] and scores[i] == scores[j]
+
+
+def training_curves(records: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Draw loss over step, a line per stage, and the learning rate on a second axis.
+
+    Args:
+        records: lines of the log with stage, step and loss; learning_rate is optional. Of two
+            records of the same stage and step the later counts: a resumed run repeats steps.
+    """
+    figure = _figure("step", "loss")
+    stages: dict[str, dict[int, Mapping[str, Any]]] = {}
+    for record in records:
+        if record.get("loss") is not None:
+            stages.setdefault(str(record["stage"]), {})[record["step"]] = record
+    for index, (stage, by_step) in enumerate(stages.items()):
+        steps = sorted(by_step)
+        figure.add_scatter(
+            x=steps,
+            y=[by_step[step]["loss"] for step in steps],
+            name="loss" if len(stages) == 1 else escape(stage.removeprefix("retrain-")),
+            mode="lines",
+            line_color=_STAGE_COLOURS[index % len(_STAGE_COLOURS)],
+            showlegend=len(stages) <= _LONGEST_LEGEND,
+        )
+    for index, by_step in enumerate(stages.values()):
+        steps = sorted(by_step)
+        figure.add_scatter(
+            x=steps,
+            y=[by_step[step].get("learning_rate") for step in steps],
+            name="learning rate",
+            mode="lines",
+            yaxis="y2",
+            # Stages of one kind share their schedule: one entry in the legend stands for all.
+            showlegend=index == 0,
+            line={"color": _GREY, "dash": "dot", "width": 1.5},
+        )
+    side = {"title": "learning rate", "overlaying": "y", "side": "right", "showgrid": False}
+    ticks = {"tickmode": "auto", "nticks": 6, "rangemode": "tozero", "zeroline": False}
+    return figure.update_layout(yaxis2={**side, **ticks}, margin_r=64)
+
+
+def candidate_scores(
+    scores: Sequence[float],
+    generations: Sequence[int | None],
+    labels: Sequence[str],
+    *,
+    metric: Metric = "accuracy",
+) -> go.Figure:
+    """Draw every candidate in the order of its evaluation, and the best so far."""
+    figure = _figure("candidate, in order of evaluation", f"one-shot {metric}")
+    order = list(range(1, len(scores) + 1))
+    hover = [
+        escape(label) + ("" if generation is None else f"<br>generation {generation}")
+        for label, generation in zip(labels, generations, strict=True)
+    ]
+    _points(figure, order, scores, hover, "candidate", _GREY)
+    best = list(accumulate(scores, max if metric == "accuracy" else min))
+    line = {"shape": "hv", "color": _BLUE}
+    figure.add_scatter(
+        x=order, y=best, name="best so far", mode="lines", line=line, hoverinfo="skip"
+    )
+    return _percent(figure, metric, "y")
+
+
+def cost_and_score(
+    macs: Sequence[float],
+    scores: Sequence[float],
+    labels: Sequence[str],
+    *,
+    chosen: str | None = None,
+    metric: Metric = "accuracy",
+) -> go.Figure:
+    """Draw one-shot score against multiply-adds, with the Pareto front and the chosen one.
+
+    Args:
+        macs: multiply-adds of each candidate.
+        scores: score of each candidate.
+        labels: key of each candidate.
+        chosen: the label to mark.
+        metric: what the scores are; an accuracy is best high, a loss low.
+    """
+    figure = _figure("multiply-adds", f"one-shot {metric}")
+    _points(figure, macs, scores, [escape(label) for label in labels], "candidate", _GREY)
+    front = pareto_front(macs, scores if metric == "accuracy" else [-score for score in scores])
+    figure.add_scatter(
+        x=[macs[i] for i in front],
+        y=[scores[i] for i in front],
+        name="Pareto front",
+        mode="lines+markers",
+        line={"shape": "hv", "color": _BLUE},
+        marker_size=7,
+        hoverinfo="skip",
+    )
+    if chosen is not None and chosen in labels:
+        i = list(labels).index(chosen)
+        _points(figure, [macs[i]], [scores[i]], [escape(labels[i])], "chosen", _ORANGE, size=13)
+    return _percent(figure, metric, "y")
+
+
+def ranking(
+    supernet: Sequence[float],
+    standalone: Sequence[float],
+    labels: Sequence[str],
+    *,
+    tau: float | None = None,
+    chosen: str | None = None,
+    metric: Metric = "accuracy",
+) -> go.Figure:
+    """Draw the score with shared weights against the score after retraining.
+
+    Args:
+        supernet: one-shot score of each architecture.
+        standalone: validation score of the same architectures, trained on their own.
+        labels: key of each architecture.
+        tau: Kendall's rank correlation of the two, for the title; None if undefined.
+        chosen: the label to mark.
+        metric: what the scores are.
+    """
+    figure = _figure(f"one-shot {metric}", f"stand-alone {metric}")
+    known = "τ is undefined" if tau is None or math.isnan(tau) else f"τ = {tau:.2f}"
+    title = {"text": f"Kendall's {known}", "font_size": 14, "x": 0.01, "xanchor": "left"}
+    hover = [escape(label) for label in labels]
+    for name, colour, marked in (("candidate", _BLUE, False), ("chosen", _ORANGE, True)):
+        rows = [i for i, label in enumerate(labels) if (label == chosen) is marked]
+        x, y = [supernet[i] for i in rows], [standalone[i] for i in rows]
+        if rows:
+            _points(figure, x, y, [hover[i] for i in rows], name, colour, size=11)
+    return _percent(figure.update_layout(title=title, margin_t=56), metric, "xy")
+
+
+def _percent(figure: go.Figure, metric: Metric, axes: str) -> go.Figure:
+    """Show accuracies in 0–1 as percent; a loss stays as it is."""
+    for axis in axes if metric == "accuracy" else "":
+        figure.layout[f"{axis}axis"].update(tickformat=".3~p", hoverformat=".2%")
+    return figure
+
+
+def _points(
+    figure: go.Figure,
+    x: Sequence[float],
+    y: Sequence[float],
+    hover: list[str],
+    name: str,
+    colour: str,
+    *,
+    size: int = 7,
+) -> None:
+    marker = {"color": colour, "size": size, "opacity": 0.85}
+    template = f"%{{text}}<br>%{{x}}, %{{y}}<extra>{name}</extra>"
+    figure.add_scatter(
+        x=x, y=y, text=hover, name=name, mode="markers", marker=marker, hovertemplate=template
+    )
+
+
+def _figure(x: str, y: str) -> go.Figure:
+    axis = {"gridcolor": _GRID, "zeroline": False, "linecolor": _GRID, "ticks": ""}
+    return go.Figure(
+        layout={
+            "template": "none",
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "font": {"color": _INK, "family": "system-ui, sans-serif", "size": 12},
+            "margin": {"l": 64, "r": 16, "t": 16, "b": 48},
+            "height": 340,
+            "legend": {
+                "orientation": "h",
+                "y": 1.02,
+                "yanchor": "bottom",
+                "x": 1,
+                "xanchor": "right",
+            },
+            "xaxis": {"title": x, **axis},
+            "yaxis": {"title": y, **axis},
+        }
+    )

@@ -1,0 +1,18 @@
+"""The training loop, its schedules and its checkpoints."""
+
+from supernet.train.checkpoint import Checkpoint, digest
+from supernet.train.learner import Learner, Moment, Plain
+from supernet.train.loop import Fit, OptimizerFactory
+from supernet.train.schedule import ScheduleName, learning_rate_factor
+
+__all__ = [
+    "Checkpoint",
+    "Fit",
+    "Learner",
+    "Moment",
+    "OptimizerFactory",
+    "Plain",
+    "ScheduleName",
+    "digest",
+    "learning_rate_factor",
+]

@@ -1,0 +1,117 @@
+"""Checkpoints: whole or not at all, loaded without executing, verified by a digest of their content."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import pickle
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from supernet.errors import DamagedFileError
+from supernet.files import storage_errors, write_bytes
+
+__all__ = ["Checkpoint", "digest"]
+
+
+def digest(state: Any) -> str:
+    """Return a hash of nested dictionaries, lists, numbers, strings and tensors."""
+    hasher = hashlib.blake2b(digest_size=16)
+
+    def feed(value: Any) -> None:
+        if isinstance(value, torch.Tensor):
+            hasher.update(f"tensor {value.dtype} {tuple(value.shape)};".encode())
+            flat = value.detach().cpu().contiguous().reshape(-1)
+            hasher.update(flat.view(torch.uint8).numpy().data)
+        elif isinstance(value, Mapping):
+            hasher.update(f"mapping {len(value)};".encode())
+            for key in sorted(value, key=repr):
+                feed(key)
+                feed(value[key])
+        elif isinstance(value, list | tuple):
+            hasher.update(f"sequence {len(value)};".encode())
+            for item in value:
+                feed(item)
+        else:
+            hasher.update(f"{type(value).__name__} {value!r};".encode())
+
+    feed(state)
+    return hasher.hexdigest()
+
+
+class Checkpoint:
+    """A state in a file `name.pt`, and the one before it in `name.previous.pt`.
+
+    The file loads with `torch.load(path, weights_only=True)`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.previous = path.with_name(f"{path.stem}.previous{path.suffix}")
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write a state; the file that was there becomes the previous one.
+
+        Raises:
+            StorageError: the disk is full or failed; the older files are intact.
+        """
+        whole = _normal({**state, "digest": digest(state)})
+        buffer = io.BytesIO()
+        torch.save(whole, buffer)
+        with storage_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = self.path.with_name(f".{self.path.name}.fresh")
+            write_bytes(fresh, buffer.getvalue())
+            if self.path.exists():
+                os.replace(self.path, self.previous)
+            os.replace(fresh, self.path)
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the newest state, or None if there is none.
+
+        Raises:
+            DamagedFileError: the file does not hold what was written.
+        """
+        if self.path.exists():
+            return self._read(self.path)
+        return self._read(self.previous) if self.previous.exists() else None
+
+    def drop_previous(self) -> None:
+        """Delete the previous file, once the newest is final."""
+        self.previous.unlink(missing_ok=True)
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            found = digest({key: value for key, value in state.items() if key != "digest"})
+            if found == state["digest"]:
+                return {key: value for key, value in state.items() if key != "digest"}
+            cause = "its content does not match its digest"
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+            cause = str(error).splitlines()[0]
+        except pickle.UnpicklingError:
+            cause = "it is not a checkpoint"
+        remedy = (
+            f"the run then continues from {self.previous.name}"
+            if path == self.path and self.previous.exists()
+            else "this step of the run then starts anew"
+        )
+        raise DamagedFileError(
+            f"{path} is damaged: {cause}. Delete it and run the same command again; {remedy}."
+        )
+
+
+def _normal(value: Any) -> Any:
+    """Rebuild a state so that equal states are written as equal bytes, whatever their history."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().clone()
+    if isinstance(value, Mapping):
+        return {_normal(key): _normal(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_normal(item) for item in value]
+    return sys.intern(value) if isinstance(value, str) else value

@@ -1,0 +1,64 @@
+"""What a training loop asks of a strategy, and what a strategy knows about the moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from supernet.random import derive_seed, stream
+from supernet.task import Batch, Task
+
+__all__ = ["Learner", "Moment", "Plain"]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A step of a training run: all that random draws and schedules may depend on.
+
+    Attributes:
+        step: 0 .. steps - 1.
+        steps: the length of the run.
+        seed: the seed of the run.
+    """
+
+    step: int
+    steps: int
+    seed: int
+
+    @property
+    def progress(self) -> float:
+        """0 at the first step, 1 at the last, linear between."""
+        return self.step / max(self.steps - 1, 1)
+
+    def stream(self, *purpose: str | int) -> Random:
+        """Return the random stream of this step for a purpose."""
+        return stream(self.seed, *purpose, self.step)
+
+    def torch_seed(self) -> int:
+        """Return the seed of torch's own random state (dropout) in this step."""
+        return derive_seed(self.seed, "torch", self.step)
+
+
+class Learner(Protocol):
+    """How gradients come about: the one thing in which training methods differ."""
+
+    def backward(self, model: nn.Module, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
+        """Add the gradients of this step to the parameters and return the detached loss.
+
+        Parameters that the step does not use keep the gradient None, so that neither momentum nor
+        weight decay moves them.
+        """
+
+
+class Plain:
+    """Ordinary training of an ordinary model."""
+
+    def backward(self, model: nn.Module, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
+        """Add the gradients of the task's loss."""
+        loss = task.loss(model, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()

@@ -1,0 +1,156 @@
+"""The one training loop: supernets and retrained models pass through it alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from supernet.data import Loader
+from supernet.errors import DivergedError
+from supernet.task import Task
+from supernet.train.checkpoint import Checkpoint
+from supernet.train.learner import Learner, Moment
+from supernet.train.schedule import ScheduleName, learning_rate_factor
+
+__all__ = ["Fit", "OptimizerFactory"]
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+@dataclass
+class Fit:
+    """A training run that can be stopped at any moment and continued to the same bits.
+
+    Attributes:
+        steps: number of optimizer steps.
+        optimizer: builds the optimizer; its learning rate is the peak of the schedule.
+        schedule: decay of the learning rate.
+        warmup: share of the steps over which the learning rate rises.
+        clip: largest gradient norm, or None.
+        log_every: steps between log records (and NaN checks); each costs one host synchronisation.
+        checkpoint_seconds: least time between checkpoints, which are written at log records only.
+        seed: what all random draws of the run depend on.
+        log: receives a record {"step", "loss", "learning_rate", "images_per_second"}.
+        rewind: called once before the first step with the step that the run starts from.
+        advance: called after every step with the records' newest values.
+    """
+
+    steps: int
+    optimizer: OptimizerFactory
+    schedule: ScheduleName
+    warmup: float
+    clip: float | None
+    log_every: int
+    checkpoint_seconds: float
+    seed: int
+    log: Callable[[dict[str, float]], None] = lambda record: None
+    rewind: Callable[[int], None] = lambda step: None
+    advance: Callable[[], None] = lambda: None
+
+    def run(
+        self,
+        model: nn.Module,
+        learner: Learner,
+        task: Task,
+        loader: Loader,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        """Train the model in place, from the checkpoint if it holds a state.
+
+        Raises:
+            DivergedError: the loss or a weight is not finite; the last checkpoint is intact.
+            DamagedFileError: the checkpoint cannot be read.
+        """
+        optimizer = self.optimizer(model.parameters())
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        start = _restore(checkpoint, model, optimizer, learner)
+        self.rewind(start)
+        model.train()
+        saved, logged, since = time.monotonic(), time.monotonic(), start
+        losses: list[torch.Tensor] = []
+        with torch.random.fork_rng():
+            for step in range(start, self.steps):
+                moment = Moment(step, self.steps, self.seed)
+                factor = learning_rate_factor(self.schedule, self.warmup, moment.progress)
+                for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                    group["lr"] = peak * factor
+                torch.manual_seed(moment.torch_seed())
+                losses.append(learner.backward(model, task, loader.batch(step), moment))
+                if self.clip is not None:
+                    nn.utils.clip_grad_norm_(model.parameters(), self.clip)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                self.advance()
+                last = step + 1 == self.steps
+                if last or (step + 1) % self.log_every == 0:
+                    loss = _finite_mean(losses, step)
+                    now = time.monotonic()
+                    rate = (step + 1 - since) * loader.images_per_step / max(now - logged, 1e-9)
+                    self.log(
+                        {
+                            "step": step + 1,
+                            "loss": loss,
+                            "learning_rate": peaks[0] * factor,
+                            "images_per_second": round(rate, 1),
+                        }
+                    )
+                    losses, logged, since = [], now, step + 1
+                    if checkpoint and (last or now - saved >= self.checkpoint_seconds):
+                        _save(checkpoint, step + 1, model, optimizer, learner)
+                        saved = time.monotonic()
+        if checkpoint:
+            checkpoint.drop_previous()
+
+
+def _finite_mean(losses: list[torch.Tensor], step: int) -> float:
+    mean = torch.stack(losses).mean().item()
+    if mean != mean or abs(mean) == float("inf"):
+        raise DivergedError(
+            f"the loss is {mean} around step {step + 1}. The last checkpoint is intact; a smaller "
+            "learning rate, a longer warm-up or gradient clipping (train.clip 5) usually helps"
+        )
+    return mean
+
+
+def _save(
+    checkpoint: Checkpoint,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    learner: Learner,
+) -> None:
+    weights = model.state_dict()
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise DivergedError(
+                f"{name} is not finite at step {step}. The last checkpoint is intact; a smaller "
+                "learning rate, a longer warm-up or gradient clipping (train.clip 5) usually helps"
+            )
+    state = {"step": step, "model": weights, "optimizer": optimizer.state_dict()}
+    checkpoint.save({**state, "learner": _learner_state(learner)})
+
+
+def _restore(
+    checkpoint: Checkpoint | None,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    learner: Learner,
+) -> int:
+    state = checkpoint.load() if checkpoint else None
+    if state is None:
+        return 0
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    if state["learner"]:
+        learner.load_state_dict(state["learner"])  # type: ignore[attr-defined]
+    return int(state["step"])
+
+
+def _learner_state(learner: Learner) -> dict[str, Any]:
+    state: dict[str, Any] = getattr(learner, "state_dict", dict)()
+    return state

@@ -1,0 +1,146 @@
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_images, write_folder
+from PIL import Image
+
+from supernet.data import Augment, ImageFolder
+from supernet.data import folder as module
+from supernet.errors import ConfigError, DataError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for split, counts in (("train", (3, 4, 2)), ("test", (1, 2, 1))):
+        write_folder(tmp_path, split, *make_images(counts, (3, 8, 9)))
+    return tmp_path
+
+
+def refused(folder, *words, **options):
+    with pytest.raises(DataError) as caught:
+        ImageFolder(str(folder), **options).load()
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_pixels_classes_and_order_are_those_of_the_files(folder):
+    raw = ImageFolder(str(folder)).load()
+    images, labels = make_images((3, 4, 2), (3, 8, 9))
+    assert torch.equal(raw.train.inputs, images)
+    assert torch.equal(raw.train.targets, labels)
+    assert raw.train.classes == ("ant", "bee", "cat")
+    assert torch.equal(raw.test.inputs, make_images((1, 2, 1), (3, 8, 9))[0])
+    assert raw.name == folder.name
+
+
+@pytest.mark.parametrize("small", [0, 10**9])
+def test_order_stays_whatever_the_threads_do(folder, monkeypatch, small):
+    monkeypatch.setattr(module, "_FILES_PER_TASK", 2)
+    monkeypatch.setattr(module, "_SMALL", small)
+    raw = ImageFolder(str(folder)).load()
+    assert torch.equal(raw.train.inputs, make_images((3, 4, 2), (3, 8, 9))[0])
+
+
+def test_types_are_recognised_in_any_case_and_the_rest_is_ignored(folder):
+    ant = folder / "train" / "ant"
+    Image.new("RGB", (9, 8)).save(ant / "x.JPG", "JPEG")
+    Image.new("RGB", (9, 8)).save(ant / "y.Jpeg", "JPEG")
+    (ant / "README.md").write_text("no image")
+    (ant / ".hidden.png").write_bytes(b"no image")
+    (folder / "train" / ".cache").mkdir()
+    (folder / "train" / "labels.csv").write_text("no folder")
+    raw = ImageFolder(str(folder)).load()
+    assert raw.train.targets.bincount().tolist() == [5, 4, 2]
+
+
+def test_without_a_test_folder_there_is_no_test_split(folder):
+    shutil.rmtree(folder / "test")
+    assert ImageFolder(str(folder)).load().test is None
+
+
+def test_images_are_grey_only_if_all_are(tmp_path):
+    write_folder(tmp_path, "train", *make_images((3, 3)))
+    write_folder(tmp_path, "test", *make_images((1, 1)))
+    assert ImageFolder(str(tmp_path)).load().train.inputs.shape == (6, 1, 8, 8)
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "test" / "ant" / "red.png")
+    raw = ImageFolder(str(tmp_path)).load()
+    grey = make_images((3, 3))[0]
+    assert torch.equal(raw.train.inputs, grey.expand(-1, 3, -1, -1))
+    assert raw.test.inputs[1, :, 0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "CMYK", "LA"])
+def test_other_colour_modes_become_red_green_blue(tmp_path, mode):
+    suffix = "jpg" if mode == "CMYK" else "png"
+    for name in ("ant", "bee"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).convert(mode).save(tmp_path / "train" / name / f"a.{suffix}")
+    assert ImageFolder(str(tmp_path)).load().train.inputs.shape == (2, 3, 8, 8)
+
+
+def test_size_scales_and_crops_the_middle(tmp_path):
+    for name in ("ant", "bee"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        pixels = np.zeros((4, 12), dtype=np.uint8)
+        pixels[:, 4:8] = 200  # the middle square
+        Image.fromarray(pixels).save(tmp_path / "train" / name / "a.png")
+    raw = ImageFolder(str(tmp_path), size=4).load()
+    assert raw.train.inputs.shape == (2, 1, 4, 4)
+    assert (raw.train.inputs == 200).all()
+
+
+@pytest.mark.parametrize(("side", "crop"), [(4, 1), (16, 2), (32, 4), (64, 8)])
+def test_default_augmentation_depends_on_the_size(folder, side, crop):
+    assert ImageFolder(str(folder), size=side).load().augment == Augment(flip=True, crop=crop)
+
+
+def test_different_sizes_are_refused_with_the_way_out(folder):
+    odd = folder / "train" / "cat" / "odd.png"
+    Image.new("RGB", (40, 30)).save(odd)
+    first = folder / "train" / "ant" / "0000.png"
+    refused(folder, str(odd), str(first), "9x8 pixels", "40x30 pixels", "`size`, for instance")
+    assert ImageFolder(str(folder), size=8).load().train.inputs.shape == (10, 3, 8, 8)
+
+
+@pytest.mark.parametrize("size", [None, 4])
+@pytest.mark.parametrize("content", ["cut", "text", "empty", "flipped"])
+def test_a_damaged_image_is_named(folder, content, size):
+    path = folder / "test" / "bee" / "0001.png"
+    good = path.read_bytes()
+    bad = {"cut": good[:80], "text": b"<html>", "empty": b"", "flipped": good[:60] + good[:60]}
+    path.write_bytes(bad[content])
+    refused(folder, str(path), "cannot be used as an image", size=size)
+
+
+def test_images_of_more_than_8_bits_are_refused(folder):
+    path = folder / "train" / "bee" / "deep.png"
+    Image.fromarray(np.full((8, 9), 3000, dtype=np.uint16)).save(path)
+    refused(folder, str(path), "more than 8 bits")
+
+
+def test_classes_of_train_and_test_must_agree(folder):
+    shutil.rmtree(folder / "test" / "cat")
+    refused(folder, "train has the classes ant, bee, cat", "test has ant, bee", "both need")
+
+
+def test_a_class_without_images_is_named(folder):
+    (folder / "train" / "dog").mkdir()
+    refused(folder, str(folder / "train" / "dog"), "has no images (.jpg, .jpeg, .png)")
+
+
+def test_a_missing_folder_is_named_with_what_is_there(folder):
+    refused(folder / "train", "no folder 'train'", "found: ant, bee, cat", "<class>")
+    refused(folder / "nowhere", "no folder 'train'", "found: nothing")
+
+
+def test_a_split_without_classes_is_refused(tmp_path):
+    (tmp_path / "train").mkdir()
+    refused(tmp_path, str(tmp_path / "train"), "one for each class")
+
+
+def test_a_size_that_is_no_size_is_refused():
+    with pytest.raises(ConfigError, match=re.escape("size is 0; give pixels")):
+        ImageFolder("anywhere", size=0)

@@ -1,0 +1,73 @@
+import importlib
+
+import pytest
+import torch
+from conftest import Pairs, make_images, write_folder, write_idx
+from jsonargparse import ArgumentParser
+
+from supernet.data import (
+    SOURCES,
+    Datasets,
+    DataSource,
+    Digits,
+    Idx,
+    ImageFolder,
+    Tensors,
+    as_source,
+)
+from supernet.errors import DataError
+
+IMAGES, LABELS = make_images((2, 2))
+
+
+def test_folders_are_told_apart_by_their_content(tmp_path):
+    (tmp_path / "idx").mkdir()
+    write_idx(tmp_path / "idx", "train", IMAGES[:, 0], LABELS)
+    write_folder(tmp_path / "images", "train", IMAGES, LABELS)
+    assert isinstance(as_source(str(tmp_path / "idx")), Idx)
+    source = as_source(tmp_path / "images")
+    assert isinstance(source, ImageFolder)
+    assert len(source.load().train) == 4
+
+
+def test_objects_are_wrapped():
+    digits = Digits()
+    assert as_source(digits) is digits
+    assert isinstance(as_source("digits"), Digits)
+    assert isinstance(as_source(Pairs([(IMAGES[0], 0)])), Datasets)
+    source = as_source((IMAGES, LABELS))
+    assert isinstance(source, Tensors)
+    assert torch.equal(source.load().train.inputs, IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (3, "A int cannot be used"),
+        (None, "A NoneType cannot be used"),
+        (IMAGES, "A Tensor cannot be used"),
+        ((IMAGES, 1), "A tuple cannot be used"),
+        ("no/such/folder", "no/such/folder is not a folder"),
+    ],
+)
+def test_anything_else_is_refused_with_what_is_possible(data, message):
+    with pytest.raises(
+        DataError, match=f"{message}.*digits.*images.*IDX.*Dataset.*pair of tensors"
+    ):
+        as_source(data)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"neither IDX files nor a folder train\. Possible are"):
+        as_source(tmp_path)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_sources_can_be_configured_by_class_path(name, tmp_path):
+    module, _, attribute = SOURCES[name].rpartition(".")
+    kind = getattr(importlib.import_module(module), attribute)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(DataSource, "data")
+    options = [] if name == "digits" else [f"--data.folder={tmp_path}"]
+    arguments = parser.parse_args([f"--data={SOURCES[name]}", *options])
+    assert type(parser.instantiate(arguments).data) is kind
