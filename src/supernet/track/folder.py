@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
@@ -40,20 +40,22 @@ class RunFolder:
         self.checkpoint = Checkpoint(path / "supernet.pt")
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._lock: IO[str] = open(path / ".lock", "w")  # noqa: SIM115  (held while it lives)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunFolderError(
-                f"another process is working in {path}; wait for it or choose another folder"
-            ) from error
+            self._lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise RunFolderError(
                 f"the run folder {path} cannot be written: {error.strerror}; choose another with --out"
             ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.close()
+            raise RunFolderError(
+                f"another process is working in {path}; wait for it or choose another folder"
+            ) from error
 
     def close(self) -> None:
         """Let other processes work in the folder."""
-        self._lock.close()
+        os.close(self._lock)
 
     def retrained(self, key: str) -> Checkpoint:
         """Return the checkpoint of a retrained architecture."""

@@ -183,15 +183,17 @@ def _read_candidates(path: Path) -> list[Mapping[str, Any]]:
             rows = [dict(row) for row in store.execute("SELECT * FROM candidates ORDER BY rowid")]
     except sqlite3.Error as error:
         raise DamagedFileError(
-            f"{path} is damaged ({error}). Delete it and run the search again."
+            f"{path} cannot be read ({error}). Run `supernet search` on this folder: "
+            "it repairs what a killed process left, or says what is damaged."
         ) from error
     rows = [row for row in rows if row["status"] == "ok"]
-    # Scores with other weights or on other images say nothing about these.
+    # Scores with other weights, images or statistics say nothing about these.
     return [row for row in rows if _protocol(row) == _protocol(rows[-1])]
 
 
 def _protocol(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return row["weights"], row["split"], row["images"]
+    names = ("weights", "split", "images", "batch_norm", "batch_size", "calibration_batches")
+    return tuple(row[name] for name in names)
 
 
 def _headline(run: _Run) -> str:

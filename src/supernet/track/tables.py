@@ -65,7 +65,10 @@ def ranking_text(ranking: Mapping[str, Any] | None) -> str:
             interval = f"[{ranking['low']:.2f}, {ranking['high']:.2f}]"
             text += f", {100 * ranking['confidence']:.0f} % interval {interval}"
         text += ")"
-    return text + ("." if ranking.get("meaningful") else ": too few to mean anything.")
+    text += "." if ranking.get("meaningful") else ": too few to mean anything."
+    if (by_cost := (ranking.get("kendall_tau_of_costs") or {}).get("macs")) is not None:
+        text += f" Multiply-adds alone: τ = {by_cost:.2f}."
+    return text
 
 
 def result_table(metrics: Mapping[str, Any]) -> Table:
@@ -96,7 +99,7 @@ def result_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def _role(row: Mapping[str, Any]) -> str:
-    return " (random)" if row.get("role") == "random" else ""
+    return "" if row.get("role", "top") == "top" else f" ({row['role']})"
 
 
 def print_table(table: Table) -> None:

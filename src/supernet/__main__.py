@@ -1,0 +1,7 @@
+"""`python -m supernet` is the command `supernet`."""
+
+import sys
+
+from supernet.cli import main
+
+sys.exit(main())

@@ -1,0 +1,115 @@
+"""A run killed with SIGKILL at any moment and started again ends with the same bits."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def _logged(stage: str, step: int) -> Callable[[Path], bool]:
+    """The stage has logged this step."""
+
+    def reached(folder: Path) -> bool:
+        try:
+            lines = (folder / "log.jsonl").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        records = [json.loads(line) for line in lines if line.endswith("}")]
+        return any(r["stage"].startswith(stage) and r["step"] >= step for r in records)
+
+    return reached
+
+
+def _exists(name: str) -> Callable[[Path], bool]:
+    return lambda folder: (folder / name).exists()
+
+
+def _recorded(stage: str) -> Callable[[Path], bool]:
+    def reached(folder: Path) -> bool:
+        file = folder / "metrics.json"
+        return file.exists() and stage in json.loads(file.read_text())
+
+    return reached
+
+
+MOMENTS = {
+    "before the first step": _exists("config.yaml"),
+    "early in training": _logged("train", 5),
+    "late in training": _logged("train", 25),
+    "when training is recorded": _recorded("train"),
+    "in the search": _logged("search", 2),
+    "when the search is recorded": _recorded("search"),
+    "early in retraining": _logged("retrain", 5),
+    "when a model is written": _exists("model.pt"),
+    "when retraining is recorded": _recorded("retrain"),
+    "when the test is recorded": _recorded("test"),
+}
+
+
+def _start(out: Path, options: list[str]) -> subprocess.Popen:
+    command = [sys.executable, "-m", "supernet", "run", "--out", str(out), *options]
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+
+
+def _kill(process: subprocess.Popen) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def _finish(out: Path, options: list[str]) -> None:
+    process = _start(out, options)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err.decode()
+
+
+def _same(out: Path, finished: Path, read) -> None:
+    candidates, metrics = read
+    assert (out / "supernet.pt").read_bytes() == (finished / "supernet.pt").read_bytes()
+    assert (out / "model.pt").read_bytes() == (finished / "model.pt").read_bytes()
+    assert (out / "architecture.json").read_bytes() == (finished / "architecture.json").read_bytes()
+    assert candidates(out) == candidates(finished)
+    assert metrics(out) == metrics(finished)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_once(moment, tmp_path, finished, tiny, read):
+    out, reached = tmp_path / "run", MOMENTS[moment]
+    process = _start(out, tiny)
+    while process.poll() is None and not reached(out):
+        time.sleep(0.002)
+    assert process.poll() is None, "the run ended before it could be killed"
+    _kill(process)
+    _finish(out, tiny)
+    _same(out, finished, read)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_again_and_again(seed, tmp_path, finished, tiny, read):
+    """Killed after random times until it gets through."""
+    out, draws = tmp_path / "run", random.Random(seed)
+    kills = 0
+    while True:
+        process = _start(out, tiny)
+        try:
+            process.communicate(timeout=draws.uniform(2.0, 5.0))
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            kills += 1
+            if kills < 12:
+                continue
+            _finish(out, tiny)
+        break
+    assert kills > 0
+    _same(out, finished, read)

@@ -1,0 +1,209 @@
+"""The command line does what its contract says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+
+from supernet.cli import main
+from supernet.registry import catalogue
+
+
+def test_run_folder_holds_the_contracted_files(finished):
+    names = {
+        "config.yaml",
+        "log.jsonl",
+        "supernet.pt",
+        "candidates.db",
+        "architecture.json",
+        "model.pt",
+        "model.pt2",
+        "metrics.json",
+        "report.html",
+    }
+    assert names <= {path.name for path in finished.iterdir()}
+    assert not list(finished.glob("*.tmp"))
+    assert torch.load(finished / "supernet.pt", weights_only=True)["step"] == 30
+    assert yaml.safe_load((finished / "config.yaml").read_text())["train"]["steps"] == 30
+    records = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in records if r["stage"] == "train"] == [5, 10, 15, 20, 25, 30]
+
+
+def test_metrics_hold_every_stage(finished):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    roles = [row["role"] for row in metrics["retrain"]["candidates"]]
+    assert roles == ["top", "top", "probe", "random"]
+    assert metrics["retrain"]["ranking"]["n"] == 4
+    assert metrics["retrain"]["ranking"]["meaningful"] is False
+    top = [row for row in metrics["retrain"]["candidates"] if row["role"] == "top"]
+    best = max(top, key=lambda r: (r["validation"]["accuracy"], -r["validation"]["loss"]))
+    assert metrics["retrain"]["chosen"] == metrics["test"]["chosen"]["key"] == best["key"]
+    assert metrics["test"]["images"] == metrics["data"]["test"] == 359
+    assert 0 <= metrics["test"]["random"]["accuracy"] <= 1
+
+
+def test_exported_program_is_the_tested_model(finished):
+    """The programme, run without supernet's classes, gives the accuracy in metrics.json."""
+    metrics = json.loads((finished / "metrics.json").read_text())
+    code = f"""
+import sys, torch
+program = torch.export.load({str(finished / "model.pt2")!r}).module()
+assert not any(name.startswith("supernet") for name in sys.modules)
+weights = torch.load({str(finished / "model.pt")!r}, weights_only=True)
+import supernet.data as d
+splits = d.split(d.Digits().load(), 0, limit=300)
+examples = splits.test.open("check")
+normalise = d.Normalise.of(splits.train)
+logits = program(normalise(examples.inputs))
+print((logits.argmax(1) == examples.targets).double().mean().item(), len(weights))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    accuracy, tensors = done.stdout.split()
+    assert float(accuracy) == pytest.approx(metrics["test"]["chosen"]["accuracy"], abs=1e-9)
+    assert int(tensors) > 0
+
+
+def test_finished_run_is_not_repeated(finished, call, tiny):
+    before = {p.name: p.stat().st_mtime_ns for p in finished.iterdir() if p.name != "report.html"}
+    code, out, err = call("run", "--out", str(finished), *tiny)
+    assert code == 0
+    assert "test: done before" in err
+    assert "report.html" in out
+    after = {p.name: p.stat().st_mtime_ns for p in finished.iterdir() if p.name != "report.html"}
+    assert after == before
+
+
+def test_folder_remembers_its_options(finished, call):
+    code, _, err = call("run", "--out", str(finished))
+    assert code == 0, err
+
+
+def test_step_by_step_equals_run(tmp_path, finished, call, tiny, read):
+    candidates, metrics = read
+    out = tmp_path / "steps"
+    assert call("train", "--run", str(out), *tiny)[0] == 0
+    for step in ("search", "retrain", "test", "report"):
+        code, _, err = call(step, "--run", str(out))
+        assert code == 0, err
+    assert (out / "supernet.pt").read_bytes() == (finished / "supernet.pt").read_bytes()
+    assert candidates(out) == candidates(finished)
+    assert metrics(out) == metrics(finished)
+
+
+def test_steps_in_the_wrong_order_are_refused(tmp_path, call, tiny):
+    code, _, err = call("search", "--run", str(tmp_path / "new"), *tiny)
+    assert code == 2
+    assert "no run folder" in err
+    out = tmp_path / "trained"
+    assert call("train", "--run", str(out), *tiny)[0] == 0
+    for step, missing in (("retrain", "'search'"), ("test", "'retrain'")):
+        code, _, err = call(step, "--run", str(out))
+        assert code == 2
+        assert missing in err
+
+
+def test_config_file_and_options_mean_the_same(tmp_path, call, tiny):
+    config = tmp_path / "config.yaml"
+    config.write_text("strategy: spos\ntrain: {steps: 5, batch_size: 32}\n")
+    model = [option for option in tiny if option.startswith(("--model", "--split"))]
+    file, options = tmp_path / "file", tmp_path / "options"
+    assert call("train", "--out", str(file), "--config", str(config), *model)[0] == 0
+    given = ["--strategy", "spos", "--train.steps", "5", "--train.batch_size=32", *model]
+    assert call("train", "--out", str(options), *given)[0] == 0
+    assert (file / "config.yaml").read_bytes() == (options / "config.yaml").read_bytes()
+    assert (file / "supernet.pt").read_bytes() == (options / "supernet.pt").read_bytes()
+
+
+def test_models_data_and_tasks_by_import_path(tmp_path, call, tiny, monkeypatch):
+    """A user's own module and data set in the working directory need no installation."""
+    (tmp_path / "mine.py").write_text(
+        """
+import torch
+from torch import nn
+import supernet as sn
+from supernet.data import Augment, DataSource, Digits, Raw
+
+class Net(nn.Module):
+    def __init__(self, classes: int, width: int = 4):
+        super().__init__()
+        self.stem = nn.Conv2d(1, width, 3, padding=1)
+        self.op = sn.Choice({"conv": nn.Conv2d(width, width, 3, padding=1), "skip": nn.Identity()})
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x):
+        return self.head(self.op(self.stem(x)).mean((2, 3)))
+
+class Mine(DataSource):
+    def load(self):
+        raw = Digits().load()
+        return Raw("mine", raw.train, None, Augment())
+"""
+    )
+    monkeypatch.chdir(tmp_path)
+    options = [o for o in tiny if not o.startswith(("--model", "--search"))]
+    code, _, err = call(
+        "run", "--model", "mine.Net", "--model.width=3", "--data", "mine.Mine", "--strategy=spos",
+        "--search.searcher=exhaustive", *options,
+    )  # fmt: skip
+    assert code == 0, err
+    metrics = json.loads((tmp_path / "runs/default/metrics.json").read_text())
+    assert metrics["data"]["name"] == "mine"
+    assert metrics["search"]["candidates"] == 2
+    sys.modules.pop("mine")
+
+
+def test_zoo_lists_everything_with_a_summary(call):
+    code, out, _ = call("zoo", "--json")
+    assert code == 0
+    listed = json.loads(out)
+    assert listed == catalogue()
+    assert all(entry["summary"] for group in listed.values() for entry in group.values())
+    code, out, _ = call("zoo")
+    assert all(name in out for group in listed.values() for name in group)
+
+
+def test_help_explains_every_option_and_does_not_load_torch():
+    code = """
+import sys
+from supernet.cli import main
+try:
+    main(["--help"])
+finally:
+    print("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+    assert all(step in done.stdout for step in ("run", "train", "search", "retrain", "test", "zoo"))
+
+
+def test_help_of_run_names_all_options(call):
+    code, out, _ = call("run", "--help")
+    assert code == 0
+    for option in ("--out", "--seed", "--train.steps", "--search.constraints", "--retrain.probes"):
+        assert option in out
+    assert "optimizer steps" in out
+
+
+def test_unknown_command_is_refused():
+    with pytest.raises(SystemExit) as exit_:
+        main(["serach"])
+    assert exit_.value.code == 2
+
+
+def test_two_processes_cannot_share_a_folder(tmp_path, finished, call):
+    from supernet.track import RunFolder
+
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    held = RunFolder(copy)
+    code, _, err = call("run", "--out", str(copy))
+    held.close()
+    assert code == 2
+    assert "another process" in err
+    assert call("run", "--out", str(copy))[0] == 0
