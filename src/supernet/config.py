@@ -307,7 +307,7 @@ def _long(value: Any, option: str) -> Any:
         return {**value, "class_path": _long(value["class_path"], option)}
     known = _SHORT[option]
     classes = {path.rpartition(".")[2] for path in known.values()}
-    if isinstance(value, str) and value.isidentifier() and value not in {*known, *classes}:
+    if isinstance(value, str) and "." not in value and value not in {*known, *classes}:
         raise ConfigError(
             f"{option} {value!r} is unknown; possible: {', '.join(known)}, or the import path of a "
             "class of your own, such as package.module.Class"

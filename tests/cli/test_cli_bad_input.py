@@ -93,6 +93,13 @@ def test_wrong_options(tmp_path, call, tiny, options, words):
     _refused(call("run", "--out", str(tmp_path / "run"), *tiny, *options), *words)
 
 
+def test_mended_option_needs_no_new_folder(tmp_path, call, tiny):
+    out = ["--out", str(tmp_path / "run")]
+    _refused(call("train", *out, *tiny, "--search.constraints=[macs <= 10]"), "macs <= 10")
+    code, _, err = call("train", *out, *tiny, "--search.constraints=[macs <= 90%]")
+    assert code == 0, err
+
+
 def test_constraints_that_exclude_each_other(tmp_path, call, tiny):
     together = "--search.constraints=[params >= 95%, macs <= 30%]"
     result = call("run", "--out", str(tmp_path / "run"), *tiny, together)

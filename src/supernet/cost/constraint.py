@@ -12,7 +12,9 @@ from supernet.space import Architecture, SearchSpace
 
 __all__ = ["Constraint", "Constraints"]
 
-_FORM = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=)\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(%?)\s*")
+_FORM = re.compile(
+    r"\s*([A-Za-z_]\w*)\s*(<=|>=)\s*((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?[0-9]+)?)\s*(%?)\s*"
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Constraint:
                 f"{', '.join(sorted(tables))}"
             )
         smallest, largest = tables[quantity].range(space)
-        limit = float(number) * (largest / 100 if percent else 1)
+        limit = float(number) * largest / 100 if percent else float(number)
         if limit < smallest if sense == "<=" else limit > largest:
             raise ConstraintError(
                 f"no architecture satisfies {text!r}: {quantity} reaches from {smallest:,.0f} to "

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from supernet.cost.table import CostTable, Entry
 from supernet.net import ChoiceModule, Routing, SuperNet
 from supernet.net.modes import evaluating
-from supernet.space import Path
+from supernet.space import Atom, Path
 
 __all__ = ["count_macs", "count_params", "measure_costs"]
 
@@ -37,7 +38,7 @@ def count_params(model: nn.Module) -> int:
 
 def count_macs(model: nn.Module, *example: torch.Tensor) -> int:
     """Return the multiply-adds of an ordinary module on one example (first dimension 1)."""
-    with evaluating(model), torch.no_grad(), _MacCounter() as counter:
+    with _counting(model) as counter:
         model(*example)
     return sum(counter.macs.values())
 
@@ -56,13 +57,16 @@ def _params(supernet: SuperNet) -> CostTable:
 
 
 def _macs(supernet: SuperNet, *example: torch.Tensor) -> CostTable:
-    counter = _MacCounter()
     everything = Routing.masked(supernet.space, {})
-    with evaluating(supernet), _tracking(supernet, counter), torch.no_grad(), counter:
+    with _counting(supernet) as counter, _tracking(supernet, counter.frames):
         supernet(*example, routing=everything)
     return CostTable(
         "macs", (Entry(frozenset([path]), amount) for path, amount in counter.macs.items())
     )
+
+
+Frame = Iterator[Atom] | Atom | None
+"""What runs: a choice (the options it has yet to run), an option of it, or a module called apart."""
 
 
 class _MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -71,41 +75,69 @@ class _MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.macs: Counter[Path] = Counter()
-        self.path: list[tuple[str, str]] = []
+        self.frames: list[Frame] = []
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        with self:  # in inference mode, compositions such as `linear` arrive here whole
+            parts = func.decompose(*args, **kwargs)
+        if parts is not NotImplemented:
+            return parts
+        result = func(*args, **kwargs)
         count = flop_registry.get(func._overloadpacket)
         if count is not None:
-            self.macs[tuple(self.path)] += count(*args, **(kwargs or {}), out_val=result) // 2
+            path = tuple(frame for frame in self.frames if isinstance(frame, tuple))
+            self.macs[path] += count(*args, **kwargs, out_val=result) // 2
         return result
 
 
 @contextmanager
-def _tracking(supernet: SuperNet, counter: _MacCounter) -> Iterator[None]:
-    """Keep `counter.path` up to date: the options that the running module lies in."""
-    running: list[ChoiceModule] = []
+def _counting(model: nn.Module) -> Iterator[_MacCounter]:
+    """Count in evaluation mode, with attention computed by the matrix products it consists of."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with (
+            evaluating(model),
+            torch.no_grad(),
+            sdpa_kernel(SDPBackend.MATH),
+            _MacCounter() as counter,
+        ):
+            yield counter
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
-    def enter_option(module: nn.Module, _: Any) -> None:
-        choice = running[-1]
-        index = next(i for i, option in enumerate(choice.options) if option is module)
-        counter.path.append((supernet.choices[choice], choice.names[index]))
+
+@contextmanager
+def _tracking(supernet: SuperNet, frames: list[Frame]) -> Iterator[None]:
+    """Keep `frames` up to date: the choices and options that are running, outermost first.
+
+    A module can be an option and be called elsewhere too, so it is an option only where its choice
+    calls it; all options run, in their order.
+    """
+
+    def enter_choice(choice: nn.Module, _: Any) -> None:
+        choice = cast(ChoiceModule, choice)
+        frames.append((supernet.choices[choice], name) for name in choice.names)
+
+    def enter_option(*_: Any) -> None:
+        caller = frames[-1] if frames else None
+        frames.append(next(caller) if isinstance(caller, Iterator) else None)
+
+    def leave(*_: Any) -> None:
+        frames.pop()
 
     handles = []
     for choice in supernet.choices:
-        handles.append(choice.register_forward_pre_hook(lambda module, _: running.append(module)))
-        handles.append(choice.register_forward_hook(lambda *_: _drop(running)))
+        handles.append(choice.register_forward_pre_hook(enter_choice))
+        handles.append(choice.register_forward_hook(leave))
     for option in {option for choice in supernet.choices for option in choice.options}:
         handles.append(option.register_forward_pre_hook(enter_option, prepend=True))
-        handles.append(option.register_forward_hook(lambda *_: _drop(counter.path)))
+        handles.append(option.register_forward_hook(leave))
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _drop(stack: list[Any]) -> None:
-    stack.pop()

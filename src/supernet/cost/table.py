@@ -7,14 +7,14 @@ exact whenever the shape that an option sees does not depend on other choices.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from supernet.space import Architecture, Path, SearchSpace, Value
-from supernet.space.levels import State, Step
+from supernet.space import Architecture, Atom, Path, SearchSpace, Value
+from supernet.space.levels import Event, State, Step
 
-__all__ = ["CostTable", "Entry"]
+__all__ = ["CostTable", "Entry", "cost_of"]
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class CostTable:
     def __init__(self, quantity: str, entries: Iterable[Entry]) -> None:
         self.quantity = quantity
         self._base = 0.0
-        self._single: Counter[tuple[str, object]] = Counter()
+        self._single: defaultdict[Atom, float] = defaultdict(float)
         self._joint: list[Entry] = []
         for entry in entries:
             paths = list(entry.paths)
             if () in entry.paths:
                 self._base += entry.amount
             elif len(paths) == 1 and len(paths[0]) == 1:
-                self._single[paths[0][0]] += entry.amount  # type: ignore[assignment]
+                self._single[paths[0][0]] += entry.amount
             else:
                 self._joint.append(entry)
 
@@ -63,36 +63,22 @@ class CostTable:
         return self._extreme(space, 1), self._extreme(space, -1)
 
     def _extreme(self, space: SearchSpace, sign: int) -> float:
-        levels = space.levels([path for entry in self._joint for path in entry.paths])
-        position = {decision.label: i for i, decision in enumerate(space.decisions)}
-        ending: dict[int, list[Entry]] = {}
-        for entry in self._joint:
-            last = max(position[label] for path in entry.paths for label, _ in path)
-            ending.setdefault(last, []).append(entry)
+        """Return the smallest (sign 1) or largest (sign -1) cost: the smallest of `sign * cost`."""
+        joint: dict[Atom | Event, float] = {i: e.amount for i, e in enumerate(self._joint)}
+        levels = space.levels({i: entry.paths for i, entry in enumerate(self._joint)})
 
-        def merge(level: int, _: State, steps: list[tuple[Step, float]]) -> float:
+        def merge(level: int, state: State, steps: list[tuple[Step, float]]) -> float:
             decision = space.decisions[level]
-            each = [self._single.get((decision.label, option), 0) for option in decision.options]
-            return sign * min(
-                sign
-                * (
-                    rest
-                    + sum(each[i] for i in step.marked)
-                    + sum(
-                        sorted((each[i] for i in step.free), key=lambda a: sign * a)[
-                            : step.count(sign)
-                        ]
-                    )
-                    + sum(
-                        entry.amount
-                        for entry in ending.get(level, [])
-                        if any(step.state.issuperset(path) for path in entry.paths)
-                    )
-                )
-                for step, rest in steps
-            )
+            each = [sign * self._single[decision.label, option] for option in decision.options]
 
-        return self._base + levels.fold(0.0, merge)[0][frozenset()]
+            def total(step: Step, rest: float) -> float:
+                free = sorted(each[i] for i in step.free)[: step.count(sign)]
+                new = sum(sign * joint.get(event, 0) for event in step.state - state)
+                return rest + sum(each[i] for i in step.marked) + sum(free) + new
+
+            return min(total(step, rest) for step, rest in steps)
+
+        return self._base + sign * levels.fold(0.0, merge)[0][frozenset()]
 
 
 def cost_of(tables: Mapping[str, CostTable], architecture: Architecture) -> dict[str, float]:

@@ -29,27 +29,28 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 @contextmanager
 def batch_statistics(model: nn.Module) -> Iterator[None]:
     """Evaluation mode in which batch norm uses the statistics of the batch and records nothing."""
-    norms = _tracking_norms(model)
+    norms = _norms_with_statistics(model)
+    tracking = [norm.track_running_stats for norm in norms]
     with evaluating(model):
         try:
             for norm in norms:
                 norm.training, norm.track_running_stats = True, False
             yield
         finally:
-            for norm in norms:
-                norm.track_running_stats = True
+            for norm, own in zip(norms, tracking, strict=True):
+                norm.track_running_stats = own
 
 
 @contextmanager
 def recalibrated(model: nn.Module, batches: Iterable[T], run: Callable[[T], Any]) -> Iterator[None]:
     """Evaluation mode with statistics estimated by running `run(batch)` on every batch.
 
-    The estimate is the mean over batches of the batch mean and of the unbiased batch variance, as
-    PyTorch's cumulative average is.
+    The estimate is PyTorch's cumulative average: the mean, over all batches that reach the batch
+    norm, of the batch mean and of the unbiased batch variance.
     """
-    norms = _tracking_norms(model)
+    norms = _norms_with_statistics(model)
     own = [{name: norm._buffers[name] for name in _STATISTICS} for norm in norms]
-    momenta = [norm.momentum for norm in norms]
+    settings = [(norm.momentum, norm.track_running_stats) for norm in norms]
     with evaluating(model):
         try:
             for norm in norms:
@@ -59,25 +60,22 @@ def recalibrated(model: nn.Module, batches: Iterable[T], run: Callable[[T], Any]
                 )
                 norm._buffers["running_mean"] = torch.zeros_like(mean)
                 norm._buffers["running_var"] = torch.ones_like(var)
+                # On the CPU, since the cumulative average reads it at every batch.
                 norm._buffers["num_batches_tracked"] = torch.zeros((), dtype=torch.long)
-                norm.training = True
-            for index, batch in enumerate(batches):
-                for (
-                    norm
-                ) in norms:  # momentum None means the same but reads a counter off the device
-                    norm.momentum = 1 / (index + 1)
+                norm.momentum, norm.track_running_stats, norm.training = None, True, True
+            for batch in batches:
                 run(batch)
             for norm in norms:
                 norm.training = False
             yield
         finally:
-            for norm, buffers, momentum in zip(norms, own, momenta, strict=True):
+            for norm, buffers, setting in zip(norms, own, settings, strict=True):
                 norm._buffers.update(buffers)
-                norm.momentum = momentum
+                norm.momentum, norm.track_running_stats = setting
 
 
-def _tracking_norms(model: nn.Module) -> list[_BatchNorm]:
-    """Return the batch norms that keep running statistics (others use the batch's own anyway)."""
+def _norms_with_statistics(model: nn.Module) -> list[_BatchNorm]:
+    """Return the batch norms that have running statistics (others use the batch's own anyway)."""
     return [
         module
         for module in model.modules()

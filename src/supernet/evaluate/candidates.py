@@ -15,26 +15,30 @@ from supernet.space import Architecture
 
 __all__ = ["Candidate", "CandidateTable", "Provenance"]
 
-_SCHEMA = """
+_COLUMNS = {
+    "key": "TEXT NOT NULL",
+    "architecture": "TEXT NOT NULL",
+    "status": "TEXT NOT NULL",
+    "loss": "REAL",
+    "accuracy": "REAL",
+    "params": "INTEGER",
+    "macs": "INTEGER",
+    "latency_ms": "REAL",
+    "split": "TEXT NOT NULL",
+    "images": "INTEGER NOT NULL",
+    "batch_norm": "TEXT NOT NULL",
+    "batch_size": "INTEGER NOT NULL",
+    "calibration_batches": "INTEGER NOT NULL",
+    "weights": "TEXT NOT NULL",
+    "searcher": "TEXT NOT NULL",
+    "generation": "INTEGER NOT NULL",
+    "seed": "INTEGER NOT NULL",
+    "created": "TEXT NOT NULL",
+}
+
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS candidates (
-    key TEXT NOT NULL,
-    architecture TEXT NOT NULL,
-    status TEXT NOT NULL,
-    loss REAL,
-    accuracy REAL,
-    params INTEGER,
-    macs INTEGER,
-    latency_ms REAL,
-    split TEXT NOT NULL,
-    images INTEGER NOT NULL,
-    batch_norm TEXT NOT NULL,
-    batch_size INTEGER NOT NULL,
-    calibration_batches INTEGER NOT NULL,
-    weights TEXT NOT NULL,
-    searcher TEXT NOT NULL,
-    generation INTEGER NOT NULL,
-    seed INTEGER NOT NULL,
-    created TEXT NOT NULL,
+    {", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())},
     UNIQUE (key, split, images, batch_norm, batch_size, calibration_batches, weights)
 )
 """
@@ -93,20 +97,22 @@ class CandidateTable:
         self._path = path
         with self._errors():
             self._connection = sqlite3.connect(path)
-            self._connection.row_factory = sqlite3.Row
-            if self._connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
-                raise sqlite3.DatabaseError("its check fails")
-            self._connection.execute(_SCHEMA)
-            self._connection.commit()
+            try:
+                self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
         self._committed = time.monotonic()
 
     def __enter__(self) -> CandidateTable:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._errors():
-            self._connection.commit()
-        self._connection.close()
+        try:
+            with self._errors():
+                self._connection.commit()
+        finally:
+            self._connection.close()
 
     def get(self, key: str, provenance: Provenance) -> Candidate | None:
         """Return the candidate with this key that was scored with this provenance, if any."""
@@ -126,7 +132,7 @@ class CandidateTable:
         generation: int,
         seed: int,
     ) -> None:
-        """Add a row; it is on disk after a second at the latest, or when the table is closed."""
+        """Add a row, unless the table has it; rows are put on disk once a second and on closing."""
         row: dict[str, Any] = {
             "key": candidate.key,
             "architecture": candidate.architecture.to_json(),
@@ -143,11 +149,24 @@ class CandidateTable:
         names, marks = ", ".join(row), ", ".join("?" * len(row))
         with self._errors():
             self._connection.execute(
-                f"INSERT INTO candidates ({names}) VALUES ({marks})", list(row.values())
+                f"INSERT INTO candidates ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING",
+                list(row.values()),
             )
             if time.monotonic() - self._committed > 1:
                 self._connection.commit()
                 self._committed = time.monotonic()
+
+    def _prepare(self) -> None:
+        """Check what is there, or make the table."""
+        self._connection.row_factory = sqlite3.Row
+        if self._connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("its check fails")
+        self._connection.execute(_SCHEMA)
+        self._connection.commit()
+        found = {row["name"] for row in self._connection.execute("PRAGMA table_info(candidates)")}
+        missing = [name for name in _COLUMNS if name not in found]
+        if missing:
+            raise sqlite3.DatabaseError(f"its table of candidates lacks {', '.join(missing)}")
 
     def _select(self, where: Mapping[str, Any]) -> Iterator[Candidate]:
         condition = " AND ".join(f"{name} = ?" for name in where)

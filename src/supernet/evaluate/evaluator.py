@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from supernet.data import Examples, Normalise, chunks
 from supernet.errors import ConfigError, DivergedError
 from supernet.evaluate.batchnorm import batch_statistics, recalibrated
 from supernet.net import SuperNet
+from supernet.net.modes import evaluating
 from supernet.space import Architecture
 from supernet.strategies import BatchNorm
 from supernet.task import Batch, Task
@@ -92,17 +94,15 @@ class Evaluator:
             DivergedError: the loss is not a finite number.
         """
         model, size = self._supernet, self.protocol.batch_size
+        measures = partial(self._task.measure, model)
         with torch.inference_mode(), model.route(architecture):
             if self.protocol.batch_norm == "batch":
                 statistics = batch_statistics(model)
             else:
                 batches = chunks(self._calibration, size, self._normalise)
-                statistics = recalibrated(model, batches, lambda batch: model(*batch[:-1]))
+                statistics = recalibrated(model, batches, measures)
             with statistics:
-                return _means(
-                    lambda batch: self._task.measure(model, batch),
-                    chunks(self._search, size, self._normalise),
-                )
+                return _means(measures, chunks(self._search, size, self._normalise))
 
 
 def measure(
@@ -113,12 +113,8 @@ def measure(
     Raises:
         DivergedError: the loss is not a finite number.
     """
-    from supernet.net.modes import evaluating
-
     with torch.inference_mode(), evaluating(model):
-        return _means(
-            lambda batch: task.measure(model, batch), chunks(examples, batch_size, normalise)
-        )
+        return _means(partial(task.measure, model), chunks(examples, batch_size, normalise))
 
 
 def _means(measures: Callable[[Batch], dict[str, torch.Tensor]], batches: Iterable[Batch]) -> Score:
@@ -128,8 +124,9 @@ def _means(measures: Callable[[Batch], dict[str, torch.Tensor]], batches: Iterab
     for batch in batches:
         count += len(batch[-1])
         for name, values in measures(batch).items():
-            totals[name] = totals.get(name, torch.zeros((), device=values.device)) + values.sum()
-    means = (torch.stack(list(totals.values())).double() / count).tolist()
+            total = values.double().sum()
+            totals[name] = totals[name] + total if name in totals else total
+    means = (torch.stack(list(totals.values())) / count).tolist()
     score = dict(zip(totals, means, strict=True))
     if not abs(score["loss"]) < float("inf"):
         raise DivergedError(f"the loss on {count} examples is {score['loss']}")

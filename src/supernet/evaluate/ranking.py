@@ -47,8 +47,10 @@ def kendall(
     side is constant are left out.
 
     Raises:
-        ConfigError: the sequences differ in length.
+        ConfigError: the sequences differ in length, or the confidence is not a share.
     """
+    if not 0 < confidence < 1:
+        raise ConfigError(f"confidence is a share in (0, 1), such as 0.95, not {confidence}")
     if len(scores) != len(truth):
         raise ConfigError(f"{len(scores)} scores cannot be ranked against {len(truth)} values")
     x, y = np.asarray(scores, dtype=float), np.asarray(truth, dtype=float)

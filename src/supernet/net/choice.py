@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from supernet.errors import RoutingError, SpaceError
+from supernet.net.modes import evaluating
 from supernet.net.plain import SelectInputs, Sum
 from supernet.net.routing import Gate
 from supernet.space import Decision, OneOf, SomeOf
@@ -79,7 +80,8 @@ class ChoiceModule(nn.Module, ABC):
                 "model as SuperNet(model)(x, routing), with a gate for every decision it reaches"
             )
         if not gate.options:
-            with torch.no_grad():  # only the shape of an option's output is wanted
+            # only the shape of an option's output is wanted
+            with torch.no_grad(), evaluating(self.options[0]):
                 return torch.zeros_like(run(0))
         outputs = (run(i) for i in gate.options)
         if gate.weights is not None:

@@ -36,7 +36,7 @@ def derive(supernet: SuperNet, architecture: Architecture) -> nn.Module:
 
 
 def reinitialise(module: nn.Module, seed: int) -> nn.Module:
-    """Draw all parameters and buffers of a module anew, by each submodule's own initialisation.
+    """Draw all parameters of a module anew, by each submodule's own `reset_parameters`.
 
     The draw depends on the seed alone and leaves torch's random state as it was.
 
@@ -45,7 +45,8 @@ def reinitialise(module: nn.Module, seed: int) -> nn.Module:
     """
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(seed, "initialise"))
-        for name, part in module.named_modules():
+        # inner modules first: an outer one may overrule what they draw
+        for name, part in reversed(list(module.named_modules())):
             reset = getattr(part, "reset_parameters", getattr(part, "_reset_parameters", None))
             if reset is not None:
                 reset()

@@ -38,7 +38,8 @@ class ModelSource(ABC):
             overrides: other constructor arguments, for instance a wider network for retraining.
 
         Raises:
-            ConfigError: an override is unknown to the model.
+            ConfigError: an argument is unknown to the model or one that it needs is missing, or what
+                was built is no module.
         """
 
 
@@ -71,19 +72,23 @@ class FromCallable(ModelSource):
         self, seed: int, data: Mapping[str, Any] | None = None, **overrides: Any
     ) -> nn.Module:
         """Call the class or function under the seed."""
-        takes = inspect.signature(self.make).parameters
+        signature = inspect.signature(self.make)
+        takes = signature.parameters
         given = {name: value for name, value in (data or {}).items() if name in takes}
         arguments = {**given, **self.arguments, **overrides}
-        any_name = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in takes.values())
-        unknown = [name for name in arguments if name not in takes and not any_name]
-        if unknown:
+        name = getattr(self.make, "__name__", self.make)
+        try:
+            signature.bind(**arguments)
+        except TypeError as error:
             raise ConfigError(
-                f"the model {getattr(self.make, '__name__', self.make)} takes {list(takes)}, "
-                f"not {unknown}"
-            )
+                f"the model {name} takes {list(takes)} and cannot be built: {error}"
+            ) from error
         with torch.random.fork_rng():
             torch.manual_seed(derive_seed(seed, "build"))
-            return self.make(**arguments)
+            model = self.make(**arguments)
+        if not isinstance(model, nn.Module):
+            raise ConfigError(f"{name} returned {model!r}, which is not an nn.Module")
+        return model
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,8 @@ def open_run(
     folder = RunFolder(out)
     try:
         stored = folder.read_config()
+        if arguments and not folder.has_results():
+            stored = None  # a first attempt failed, perhaps for an option that is now mended
         given = {
             name: value for name, value in (("model", model), ("data", data)) if value is not None
         }

@@ -8,8 +8,9 @@ candidates brings it to where it was; nothing of a searcher is ever saved.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Generator, Iterable, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 
 from supernet.cost import Constraints
@@ -21,13 +22,14 @@ from supernet.space import Architecture, SearchSpace
 __all__ = ["Generation", "Problem", "Search", "Searcher"]
 
 Generation = Generator[Sequence[Architecture], Sequence[Candidate], None]
-"""Yields architectures, is sent their candidates in the same order."""
+"""Yields architectures, at least one, and is sent their candidates in the same order."""
 
 TRIES = 100
 """Draws per wanted architecture before a sampler gives up: a constraint may leave next to nothing."""
 
 SMALL = 20_000
-"""Spaces up to this size are shuffled instead of drawn from, so that samples always exist."""
+"""Spaces up to this size are shuffled instead of drawn from, so that samples always exist; in larger
+ones a sampler draws at least so often before it gives up."""
 
 
 @dataclass(frozen=True)
@@ -42,30 +44,29 @@ class Problem:
         """Return the random stream of the search for a purpose."""
         return stream(self.seed, "search", *purpose)
 
-    def feasible(self, draws: Iterable[Architecture], seen: Container[str]) -> list[Architecture]:
-        """Return the canonical forms of draws that are new, different, and satisfy the constraints.
+    def feasible(
+        self, draws: Iterable[Architecture], seen: Container[str] = ()
+    ) -> Iterator[Architecture]:
+        """Yield the canonical forms of draws that are new, different, and satisfy the constraints.
 
         Args:
-            draws: the architectures.
+            draws: the architectures; drawn one at a time, as long as more are asked for.
             seen: keys of canonical forms that are not wanted.
         """
-        found: dict[str, Architecture] = {}
+        found: set[str] = set()
         for draw in draws:
             canonical = self.space.canonical(draw)
-            if canonical.key not in seen and self.constraints.hold(canonical):
-                found.setdefault(canonical.key, canonical)
-        return list(found.values())
+            known = canonical.key in seen or canonical.key in found
+            if not known and self.constraints.hold(canonical):
+                found.add(canonical.key)
+                yield canonical
 
     def draw(
         self, propose: Callable[[], Architecture], count: int, seen: Container[str]
     ) -> list[Architecture]:
         """Call `propose` until `count` feasible new architectures are found, or too often."""
-        found: dict[str, Architecture] = {}
-        for _ in range(TRIES * count):
-            if len(found) == count:
-                break
-            found.update({a.key: a for a in self.feasible([propose()], seen)})
-        return list(found.values())
+        draws = (propose() for _ in range(TRIES * count))
+        return list(islice(self.feasible(draws, seen), count))
 
     def sample(self, count: int, random: Random, seen: Container[str] = ()) -> list[Architecture]:
         """Return up to `count` different feasible architectures, drawn uniformly.
@@ -76,18 +77,23 @@ class Problem:
         Raises:
             ConstraintError: not one was found although none is excluded by `seen`.
         """
-        size = self.space.size
+        size, tries = self.space.size, max(TRIES * count, SMALL)
         if size <= SMALL:
-            order = random.sample(range(size), size)
-            found = self.feasible((self.space[i] for i in order), seen)[:count]
+            draws = (self.space[i] for i in random.sample(range(size), size))
         else:
-            found = self.draw(lambda: self.space.sample(random), count, seen)
+            draws = (self.space.sample(random) for _ in range(tries))
+        found = list(islice(self.feasible(draws, seen), count))
         if not found and not seen:
-            raise ConstraintError(
-                f"no architecture satisfies {' and '.join(self.constraints.texts)} together: none of "
-                f"{min(size, TRIES * count):,} of {size:,} did. Each alone is possible; relax one"
-            )
+            raise self.impossible(min(size, tries))
         return found
+
+    def impossible(self, tried: int) -> ConstraintError:
+        """Return the error for constraints that none of `tried` architectures satisfied."""
+        return ConstraintError(
+            f"no architecture satisfies {' and '.join(self.constraints.texts)}: none of {tried:,} "
+            f"(of {self.space.size:,}) did, though each bound alone lies within what is possible; "
+            "relax one"
+        )
 
 
 class Searcher(ABC):

@@ -58,14 +58,15 @@ class Evolution(Searcher):
         """Yield up to `generations` populations; fewer when the space is exhausted."""
         history: dict[str, Candidate] = {}
         population = problem.sample(self.population, problem.stream("generation", 0))
-        for generation in range(1, self.count + 1):
-            if not population:
-                return
+        for generation in range(1, self.count):
             candidates = yield population
             history.update({candidate.key: candidate for candidate in candidates})
             best = sorted(history.values(), key=lambda candidate: candidate.rank_key)
             parents = [candidate.architecture for candidate in best[: self.parents]]
             population = self._children(problem, parents, set(history), generation)
+            if not population:
+                return
+        yield population
 
     def expected(self, problem: Problem) -> int:
         """Return population times generations, or the size of a smaller space."""

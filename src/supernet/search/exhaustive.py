@@ -16,9 +16,14 @@ class Exhaustive(Searcher):
     Args:
         limit: the largest space to enumerate.
         batch: architectures per generation.
+
+    Raises:
+        ConfigError: a number is not positive.
     """
 
     def __init__(self, limit: int = 100_000, batch: int = 1_000) -> None:
+        if min(limit, batch) < 1:
+            raise ConfigError(f"limit and batch must be at least 1, not {limit} and {batch}")
         self.limit = limit
         self.batch = batch
 
@@ -27,19 +32,20 @@ class Exhaustive(Searcher):
 
         Raises:
             ConfigError: the space is larger than the limit.
+            ConstraintError: no architecture satisfies the constraints.
         """
         if problem.space.size > self.limit:
             raise ConfigError(
                 f"the space has {problem.space.size:,} architectures, more than the limit of "
                 f"{self.limit:,} for exhaustive search; choose another searcher or raise the limit"
             )
-        seen: set[str] = set()
-        architectures = iter(problem.space)
-        while chunk := list(islice(architectures, self.batch)):
-            found = problem.feasible(chunk, seen)
-            seen.update(architecture.key for architecture in found)
-            if found:
-                yield found
+        feasible = problem.feasible(problem.space)
+        generation = list(islice(feasible, self.batch))
+        if not generation:
+            raise problem.impossible(problem.space.size)
+        while generation:
+            yield generation
+            generation = list(islice(feasible, self.batch))
 
     def expected(self, problem: Problem) -> int:
         """Return the size of the space, an upper bound where networks are equal or infeasible."""

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from supernet.errors import SpaceError
-from supernet.space.decision import Value
+from supernet.space.decision import Option, Value, is_option
 
 __all__ = ["Architecture"]
 
@@ -79,10 +79,13 @@ def _frozen(label: object, value: Any) -> Value:
         raise SpaceError(f"a label is a string, not {label!r}")
     several = isinstance(value, Sequence) and not isinstance(value, str)
     answers = tuple(value) if several else (value,)
-    if any(
-        isinstance(answer, bool) or not isinstance(answer, str | int | float) for answer in answers
-    ):
+    if not all(map(is_option, answers)):
         raise SpaceError(
             f"the answer to {label!r} must be an option or a list of options, not {value!r}"
         )
-    return answers if several else answers[0]
+    return tuple(map(_one_form, answers)) if several else _one_form(answers[0])
+
+
+def _one_form(option: Option) -> Option:
+    """Return 2 for 2.0, since equal answers must have equal JSON."""
+    return int(option) if isinstance(option, float) and option.is_integer() else option

@@ -22,6 +22,7 @@ __all__ = [
     "Ordered",
     "SomeOf",
     "Value",
+    "is_option",
     "subset_count",
     "subset_unrank",
 ]
@@ -31,6 +32,13 @@ Option = str | int | float
 
 Value = Option | tuple[Option, ...]
 """An answer: an option (*one of*, *ordered*) or a tuple of options in the decision's order."""
+
+
+def is_option(value: object) -> bool:
+    """Return whether this can be an option: a text or a finite number."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, str | int) and not isinstance(value, bool)
 
 
 def subset_count(n: int, low: int, high: int) -> int:
@@ -68,7 +76,8 @@ class Decision:
     """What the three kinds of decision share; use `OneOf`, `SomeOf` or `Ordered`.
 
     Raises:
-        SpaceError: there are no options, two are equal, or the bounds do not fit their number.
+        SpaceError: there are no options, one is neither a text nor a finite number, two are equal, or
+            the bounds do not fit their number.
     """
 
     label: str
@@ -80,6 +89,11 @@ class Decision:
         object.__setattr__(self, "options", tuple(self.options))
         if not self.options:
             raise SpaceError(f"decision {self.label!r} has no options; give at least one")
+        if not all(map(is_option, self.options)):
+            raise SpaceError(
+                f"decision {self.label!r} has options {list(self.options)}, but options are texts or "
+                "finite numbers"
+            )
         if len(set(self.options)) < len(self.options):
             raise SpaceError(f"decision {self.label!r} has equal options: {list(self.options)}")
         if not 0 <= self.low <= self.high <= len(self.options) or self.high == 0:

@@ -1,21 +1,23 @@
 """Exact counting in spaces whose decisions depend on each other.
 
-Decisions are walked in order. Of all earlier answers only the *atoms* (label, option) that a later
-condition mentions matter, so they are the state; whoever needs the number of completions (size,
-uniform sampling, enumeration) or their smallest cost works backwards over the states, which stay few
-because an atom is forgotten after its last mention.
+Decisions are walked in order. Of all earlier answers only those matter that decide about an *event*
+still to come: that a later decision exists, or that a cost which depends on several decisions counts.
+The state after a level therefore holds the events that happened already and, for those that still
+may, the chosen *atoms* (label, option). Whoever needs the number of completions (size, uniform
+sampling, enumeration) or their smallest cost works backwards over the states, which stay few because
+an event is forgotten after its last use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeVar
 
 from supernet.space.decision import Decision, Option, subset_count, subset_unrank
 
-__all__ = ["Atom", "Levels", "Path"]
+__all__ = ["Atom", "Event", "Levels", "Path", "State", "Step"]
 
 Atom = tuple[str, Option]
 """(label, option): the option is chosen."""
@@ -23,7 +25,10 @@ Atom = tuple[str, Option]
 Path = tuple[Atom, ...]
 """Atoms that must all hold; the empty path always holds."""
 
-State = frozenset[Atom]
+Event = str | int
+"""A label: the decision exists. A number: one of these watched paths holds."""
+
+State = frozenset[Atom | Event]
 
 T = TypeVar("T")
 
@@ -32,8 +37,8 @@ T = TypeVar("T")
 class Step:
     """A group of answers that lead to the same next state.
 
-    The answers choose exactly `marked` of the options that later conditions mention, and `low` to
-    `high` of the `free` ones that none mentions.
+    The answers choose exactly `marked` of the options that matter later, and `low` to `high` of the
+    `free` ones, which do not.
     """
 
     marked: tuple[int, ...]
@@ -60,33 +65,31 @@ class Levels:
     Args:
         decisions: in an order in which conditions only mention earlier decisions.
         conditions: per label the paths of which one must hold for the decision to exist.
-        watched: further paths whose atoms a `fold` wants to see: until the last decision of the
-            path is answered, they are part of `Step.state`.
+        watched: per number further paths that a `fold` wants to see: the number enters `Step.state`
+            as soon as one of its paths holds, and stays until all of them are decided.
     """
 
     def __init__(
         self,
         decisions: Sequence[Decision],
-        conditions: Mapping[str, tuple[Path, ...]],
-        watched: Iterable[Path] = (),
+        conditions: Mapping[str, Iterable[Path]],
+        watched: Mapping[int, Iterable[Path]] | None = None,
     ) -> None:
         self.decisions = decisions
-        self._paths = [conditions[decision.label] for decision in decisions]
-        position = {decision.label: i for i, decision in enumerate(decisions)}
-        last: dict[Atom, int] = {}
-        for i, paths in enumerate(self._paths):
-            last.update({atom: i for path in paths for atom in path})
-        for path in watched:
-            end = max((position[label] for label, _ in path), default=-1)
-            last.update({atom: max(end + 1, last.get(atom, -1)) for atom in path})
-        self._keep = [
-            frozenset(atom for atom, until in last.items() if until > i)
-            for i in range(len(decisions))
-        ]
+        self._position = {decision.label: i for i, decision in enumerate(decisions)}
+        self._paths: dict[Event, tuple[Path, ...]] = {
+            event: tuple(paths)
+            for event, paths in [*conditions.items(), *(watched or {}).items()]
+            if () not in paths
+        }
+        self._open: list[list[Event]] = [[] for _ in decisions]  # still of interest after a level
+        for event, paths in self._paths.items():
+            for level in range(self._last_use(event, paths)):
+                self._open[level].append(event)
         self._steps: list[dict[State, tuple[Step, ...]]] = []
         states: set[State] = {frozenset()}
-        for i in range(len(decisions)):
-            self._steps.append({state: self._leave(i, state) for state in states})
+        for level in range(len(decisions)):
+            self._steps.append({state: self._leave(level, state) for state in states})
             states = {step.state for steps in self._steps[-1].values() for step in steps}
         self._final = states
         self._counts = self.fold(
@@ -100,7 +103,8 @@ class Levels:
 
     def exists(self, level: int, state: State) -> bool:
         """Return whether the decision of this level can be asked in this state."""
-        return any(state.issuperset(path) for path in self._paths[level])
+        label = self.decisions[level].label
+        return label not in self._paths or label in state
 
     def fold(
         self, end: T, merge: Callable[[int, State, list[tuple[Step, T]]], T]
@@ -137,23 +141,52 @@ class Levels:
             state = step.state
         return chosen
 
+    def _last_use(self, event: Event, paths: tuple[Path, ...]) -> int:
+        """Return the level before which the event is needed last."""
+        if isinstance(event, str):
+            return self._position[event]
+        return max(self._position[label] for path in paths for label, _ in path) + 1
+
     def _leave(self, level: int, state: State) -> tuple[Step, ...]:
-        decision, keep = self.decisions[level], self._keep[level]
-        kept = state & keep
+        decision = self.decisions[level]
         if not self.exists(level, state):
-            return (Step((), (), 0, 0, kept),)
+            return (Step((), (), 0, 0, self._after(level, state)),)
         atoms = [(decision.label, option) for option in decision.options]
-        marked = [i for i, atom in enumerate(atoms) if atom in keep]
-        free = tuple(i for i, atom in enumerate(atoms) if atom not in keep)
+        matters = {
+            atom
+            for event in self._open[level]
+            for path in self._alive(event, level - 1, state)
+            for atom in path
+        }
+        marked = [i for i, atom in enumerate(atoms) if atom in matters]
+        free = tuple(i for i, atom in enumerate(atoms) if atom not in matters)
         steps = [
             Step(
                 picked,
                 free,
                 decision.low - size,
                 decision.high - size,
-                kept | {atoms[i] for i in picked},
+                self._after(level, state | {atoms[i] for i in picked}),
             )
             for size in range(min(decision.high, len(marked)) + 1)
             for picked in combinations(marked, size)
         ]
         return tuple(step for step in steps if step.ways)
+
+    def _after(self, level: int, known: State) -> State:
+        """Return what of `known` matters after a level."""
+        state: set[Atom | Event] = set()
+        for event in self._open[level]:
+            if event in known or any(known.issuperset(path) for path in self._paths[event]):
+                state.add(event)
+            for path in self._alive(event, level, known):
+                state.update(known.intersection(path))
+        return frozenset(state)
+
+    def _alive(self, event: Event, level: int, known: State) -> Iterator[Path]:
+        """Yield the paths that decide whether the event happens: all atoms up to a level hold."""
+        if event not in known:
+            for path in self._paths[event]:
+                decided = {atom for atom in path if self._position[atom[0]] <= level}
+                if known.issuperset(decided):
+                    yield path

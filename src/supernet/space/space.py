@@ -85,8 +85,8 @@ class SearchSpace:
         """Return the paths of which one must hold for this decision to exist."""
         return self._conditions[self.decision(label).label]
 
-    def levels(self, watched: Iterable[Path]) -> Levels:
-        """Return the decision diagram of the space whose states also know the atoms of `watched`."""
+    def levels(self, watched: Mapping[int, Iterable[Path]]) -> Levels:
+        """Return the decision diagram of the space whose states also know which of `watched` hold."""
         return Levels(self.decisions, self._conditions, watched)
 
     def sample(self, random: Random) -> Architecture:
@@ -209,7 +209,7 @@ def _checked_conditions(
                 raise SpaceError(
                     f"a condition mentions option {option!r} of {parent!r}, which has {options[parent]}"
                 )
-    distinct = {label: tuple(dict.fromkeys(conditions.get(label, [()]))) for label in labels}
+    distinct = {label: tuple(dict.fromkeys(conditions.get(label) or [()])) for label in labels}
     return {label: ((),) if () in paths else paths for label, paths in distinct.items()}
 
 

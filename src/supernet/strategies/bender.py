@@ -27,7 +27,7 @@ from supernet.net import Routing, SuperNet
 from supernet.space import SearchSpace
 from supernet.strategies.base import BatchNorm, Strategy
 from supernet.task import Batch, Task
-from supernet.train import Moment
+from supernet.train import Moment, backward
 
 __all__ = ["BenderOneShot"]
 
@@ -61,8 +61,7 @@ class BenderOneShot(Strategy):
         masks = [self.mask(model.space, moment.progress, random) for _ in range(ghosts)]
         with model.route(masks):
             loss = task.loss(model, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+        return backward(loss)
 
     def mask(self, space: SearchSpace, progress: float, random: Random) -> Routing:
         """Draw which options of every decision stay on."""

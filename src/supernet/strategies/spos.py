@@ -13,7 +13,7 @@ import torch
 from supernet.net import SuperNet
 from supernet.strategies.base import Strategy
 from supernet.task import Batch, Task
-from supernet.train import Moment
+from supernet.train import Moment, backward
 
 __all__ = ["SPOS"]
 
@@ -26,5 +26,4 @@ class SPOS(Strategy):
         architecture = model.space.sample(moment.stream("path"))
         with model.route(architecture):
             loss = task.loss(model, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+        return backward(loss)

@@ -61,6 +61,10 @@ class RunFolder:
         """Return the checkpoint of a retrained architecture."""
         return Checkpoint(self.path / "retrain" / f"{key}.pt")
 
+    def has_results(self) -> bool:
+        """Return whether anything was computed here that another configuration would spoil."""
+        return any(file.exists() for file in (self.log, self.metrics_file, self.candidates))
+
     def read_config(self) -> dict[str, Any] | None:
         """Return the configuration that made this folder, or None.
 

@@ -25,6 +25,7 @@ from supernet.track.tables import count, duration, ranking_text, score
 __all__ = ["render", "write_report"]
 
 _FILES = ("config.yaml", "log.jsonl", "candidates.db", "architecture.json", "metrics.json")
+_MISSING = "—"
 _STAGES = ("train", "search", "retrain", "test")
 
 _STYLE = """
@@ -56,7 +57,8 @@ th{color:var(--soft);font-weight:500;font-size:13px}
 td.n,th.n{text-align:right;white-space:nowrap}td:last-child,th:last-child{padding-right:0}
 tr.chosen td{font-weight:650}tr.chosen td:first-child{color:var(--accent)}
 .bar{display:block;height:8px;border-radius:4px;background:var(--accent);min-width:2px}
-pre{margin:12px 0 0;font:13px/1.5 ui-monospace,monospace;overflow-x:auto}
+pre{margin:12px 0 0;font:13px/1.5 ui-monospace,monospace;columns:400px;column-gap:32px;
+white-space:pre-wrap;overflow-wrap:anywhere}
 ul{margin:8px 0 0;padding-left:18px}
 .drawing{text-align:center;margin-top:16px}
 .js-plotly-plot .xtick text,.js-plotly-plot .ytick text,.js-plotly-plot .y2tick text,
@@ -93,6 +95,7 @@ def render(folder: Path) -> str:
             _candidates(run),
             _retrained(run),
             _chosen(run),
+            _config(run),
         ]
     )
     return (
@@ -338,7 +341,7 @@ def _ranking(run: _Run) -> str:
 
 
 def _chosen(run: _Run) -> str:
-    numbers = _costs(run) + _times(run) + _config(run)
+    numbers = _costs(run) + _times(run)
     if not run.architecture:
         return numbers
     choices = run.architecture.get("architecture", {})
@@ -359,9 +362,11 @@ def _costs(run: _Run) -> str:
         if key in measured or key in stored:
             cost = {**stored.get(key, {}), **measured.get(key, {})}
             latency = cost.get("latency_ms")
-            time = "—" if latency is None else f"{latency:.2f} ms"
+            time = _MISSING if latency is None else f"{latency:.2f} ms"
             rows.append([name, count(cost.get("params")), count(cost.get("macs")), time])
     heads = ["architecture", "parameters", "multiply-adds", "latency"]
+    if all(row[-1] == _MISSING for row in rows):
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
     return _section("Costs", _table(heads, rows)) if rows else ""
 
 

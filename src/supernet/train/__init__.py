@@ -1,7 +1,7 @@
 """The training loop, its schedules and its checkpoints."""
 
 from supernet.train.checkpoint import Checkpoint, digest
-from supernet.train.learner import Learner, Moment, Plain
+from supernet.train.learner import Learner, Moment, Plain, backward
 from supernet.train.loop import Fit, OptimizerFactory
 from supernet.train.schedule import ScheduleName, learning_rate_factor
 
@@ -13,6 +13,7 @@ __all__ = [
     "OptimizerFactory",
     "Plain",
     "ScheduleName",
+    "backward",
     "digest",
     "learning_rate_factor",
 ]

@@ -12,7 +12,7 @@ from torch import nn
 from supernet.random import derive_seed, stream
 from supernet.task import Batch, Task
 
-__all__ = ["Learner", "Moment", "Plain"]
+__all__ = ["Learner", "Moment", "Plain", "backward"]
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,19 @@ class Learner(Protocol):
         """
 
 
+def backward(loss: torch.Tensor) -> torch.Tensor:
+    """Add the gradients of a loss to the parameters it depends on and return it detached.
+
+    A path may hold no parameters at all (a pooling, an identity); then there is nothing to add.
+    """
+    if loss.requires_grad:
+        loss.backward()  # type: ignore[no-untyped-call]
+    return loss.detach()
+
+
 class Plain:
     """Ordinary training of an ordinary model."""
 
     def backward(self, model: nn.Module, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Add the gradients of the task's loss."""
-        loss = task.loss(model, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+        return backward(task.loss(model, batch))

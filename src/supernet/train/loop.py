@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -100,8 +101,10 @@ class Fit:
                         }
                     )
                     losses, logged, since = [], now, step + 1
-                    if checkpoint and (last or now - saved >= self.checkpoint_seconds):
-                        _save(checkpoint, step + 1, model, optimizer, learner)
+                    if last or now - saved >= self.checkpoint_seconds:
+                        _check_finite(model, step + 1)
+                        if checkpoint:
+                            _save(checkpoint, step + 1, model, optimizer, learner)
                         saved = time.monotonic()
         if checkpoint:
             checkpoint.drop_previous()
@@ -109,12 +112,22 @@ class Fit:
 
 def _finite_mean(losses: list[torch.Tensor], step: int) -> float:
     mean = torch.stack(losses).mean().item()
-    if mean != mean or abs(mean) == float("inf"):
-        raise DivergedError(
-            f"the loss is {mean} around step {step + 1}. The last checkpoint is intact; a smaller "
-            "learning rate, a longer warm-up or gradient clipping (train.clip 5) usually helps"
-        )
+    if not math.isfinite(mean):
+        raise _diverged(f"the loss is {mean} around step {step + 1}")
     return mean
+
+
+def _check_finite(model: nn.Module, step: int) -> None:
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise _diverged(f"{name} is not finite at step {step}")
+
+
+def _diverged(what: str) -> DivergedError:
+    return DivergedError(
+        f"{what}. The last checkpoint is intact; a smaller learning rate, a longer warm-up or "
+        "gradient clipping (train.clip 5) usually helps"
+    )
 
 
 def _save(
@@ -124,15 +137,14 @@ def _save(
     optimizer: torch.optim.Optimizer,
     learner: Learner,
 ) -> None:
-    weights = model.state_dict()
-    for name, tensor in weights.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise DivergedError(
-                f"{name} is not finite at step {step}. The last checkpoint is intact; a smaller "
-                "learning rate, a longer warm-up or gradient clipping (train.clip 5) usually helps"
-            )
-    state = {"step": step, "model": weights, "optimizer": optimizer.state_dict()}
-    checkpoint.save({**state, "learner": _learner_state(learner)})
+    checkpoint.save(
+        {
+            "step": step,
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "learner": _learner_state(learner),
+        }
+    )
 
 
 def _restore(
