@@ -98,6 +98,7 @@ def test_tables_show_candidates_decisions_and_costs(run_folder):
     assert ["a3", "random", "70.12 %", "61.44 k", "2.35 M", "93.89 %", "93.61 %"] in rows
     assert ["cell/inputs 1", "cell k-2, cell k-1"] in rows
     assert ["chosen", "61.44 k", "2.35 M", "1.50 ms"] in rows
+    assert ["train", "1 min 50 s"] in rows
     assert ["retrain", "3 min 12 s"] in rows
 
 
@@ -131,6 +132,21 @@ def test_the_curve_holds_every_whole_line_of_the_log(run_folder):
     assert curve["x"] == list(range(20, 1001, 20))
 
 
+def test_a_latency_that_was_not_measured_has_no_column(run_folder):
+    assert ["architecture", "parameters", "multiply-adds", "latency"] in page(run_folder).rows
+    change_candidates(run_folder, "UPDATE candidates SET latency_ms = NULL")
+    assert ["architecture", "parameters", "multiply-adds"] in page(run_folder).rows
+
+
+def test_retraining_has_a_line_per_candidate(run_folder):
+    assert list(figure(page(run_folder), "retraining")) == ["a0", "a1", "learning rate"]
+
+
+def test_a_chosen_one_that_is_worse_than_random_is_said_so(run_folder):
+    edit(run_folder / "metrics.json", lambda m: m["test"]["chosen"].update(accuracy=0.9))
+    assert "\N{MINUS SIGN}3.61" in page(run_folder).words
+
+
 def test_a_torn_line_in_the_middle_does_not_hide_the_rest(run_folder):
     log = run_folder / "log.jsonl"
     whole = {"stage": "train", "step": 1020, "loss": 0.5}
@@ -149,12 +165,14 @@ def test_only_candidates_that_compare_are_shown(run_folder):
         run_folder,
         "UPDATE candidates SET weights = 'older' WHERE key IN ('a4', 'a5')",
         "UPDATE candidates SET split = 'other' WHERE key = 'a6'",
+        "UPDATE candidates SET batch_norm = 'other' WHERE key = 'a8'",
+        "UPDATE candidates SET calibration_batches = 0 WHERE key = 'a9'",
         "UPDATE candidates SET status = 'failed' WHERE key = 'a7'",
         "UPDATE candidates SET status = 'failed', weights = NULL WHERE key = 'a59'",
     )
     shown = figure(page(run_folder), "candidates")["candidate"]["text"]
     keys = [text.split("<")[0] for text in shown]
-    assert keys == [f"a{i}" for i in range(59) if i not in (4, 5, 6, 7)]
+    assert keys == [f"a{i}" for i in range(59) if i not in (4, 5, 6, 7, 8, 9)]
 
 
 def test_a_task_without_accuracy_shows_losses(run_folder):

@@ -96,6 +96,18 @@ def test_the_caption_warns_when_n_is_too_small(capsys, metrics):
     assert "too few" not in " ".join(printed(capsys, metrics).split())
 
 
+def test_the_caption_compares_with_a_ranking_by_cost():
+    ranking = {"kendall_tau": 0.5, "n": 12, "meaningful": True}
+    text = ranking_text({**ranking, "kendall_tau_of_costs": {"params": 0.1, "macs": 0.25}})
+    assert text.endswith("τ = 0.50 (n = 12). Multiply-adds alone: τ = 0.25.")
+    assert "alone" not in ranking_text({**ranking, "kendall_tau_of_costs": {"macs": None}})
+
+
+def test_the_role_of_a_candidate_that_is_no_top_one_is_named(capsys, metrics):
+    metrics["retrain"]["candidates"][2]["role"] = "probe"
+    assert row(printed(capsys, metrics), "a2")[0] == "a2 (probe)"
+
+
 def test_the_caption_can_do_without_tau_and_interval():
     nothing = {"kendall_tau": None, "low": None, "high": None, "n": 1, "meaningful": False}
     assert "τ is undefined (n = 1): too few" in ranking_text(nothing)

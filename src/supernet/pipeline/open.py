@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,10 @@ def run(
     }
     if isinstance(model, str):
         names, model = {"model": model, **names}, None
-    arguments = [f"--{name}={value}" for name, value in names.items()]
+    arguments = [
+        f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in names.items()
+    ]
     with open_run(arguments, Path(out), model=model, data=data, progress=progress) as opened:
         execute(opened, list(STEPS))
         metrics = opened.folder.metrics
