@@ -156,7 +156,7 @@ _SGD = {
 DEFAULTS: dict[str, Any] = {
     "model": {"class_path": SPACES["bender"], "init_args": {"channels": 8, "groups": [1, 1]}},
     "data": {"class_path": SOURCES["digits"]},
-    "task": {"class_path": "supernet.task.classification.Classification"},
+    "task": {"class_path": "supernet.task.Classification"},
     "strategy": {"class_path": STRATEGIES["bender"]},
     "train.optimizer": _SGD,
     "search.searcher": {"class_path": SEARCHERS["random"]},

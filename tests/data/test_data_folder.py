@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import make_images, write_folder
+from data_cases import make_images, write_folder
 from PIL import Image
 
 from supernet.data import Augment, ImageFolder

@@ -3,7 +3,7 @@ import struct
 
 import pytest
 import torch
-from conftest import make_images, write_idx
+from data_cases import make_images, write_idx
 
 from supernet.data import Idx
 from supernet.errors import DataError

@@ -2,7 +2,7 @@ import importlib
 
 import pytest
 import torch
-from conftest import Pairs, make_images, write_folder, write_idx
+from data_cases import Pairs, make_images, write_folder, write_idx
 from jsonargparse import ArgumentParser
 
 from supernet.data import (

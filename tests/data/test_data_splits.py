@@ -75,9 +75,10 @@ def test_limit_leaves_an_official_test_split_whole():
     assert len(splits.train) + len(splits.search) == 20
 
 
-def test_a_limit_beyond_all_examples_changes_nothing():
+@pytest.mark.parametrize("limit", [80, 1000])
+def test_a_limit_of_all_examples_or_more_changes_nothing(limit):
     raw = make((40, 60))
-    assert numbers(split(raw, 1, limit=1000).train) == numbers(split(raw, 1).train)
+    assert numbers(split(raw, 1, limit=limit).train) == numbers(split(raw, 1).train)
 
 
 def test_a_limit_may_keep_all_of_a_rare_class():

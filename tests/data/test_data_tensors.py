@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import Pairs, make_images
+from data_cases import Pairs, make_images
 from PIL import Image
 from torch.utils.data import IterableDataset, TensorDataset
 

@@ -17,9 +17,9 @@ from supernet.errors import DataError
 __all__ = ["SOURCES", "as_source"]
 
 SOURCES: dict[str, str] = {
-    "digits": "supernet.data.digits.Digits",
-    "idx": "supernet.data.idx.Idx",
-    "folder": "supernet.data.folder.ImageFolder",
+    "digits": "supernet.data.Digits",
+    "idx": "supernet.data.Idx",
+    "folder": "supernet.data.ImageFolder",
 }
 """Short name of each source that a configuration can name, with its import path."""
 

@@ -16,8 +16,8 @@ __all__ = [
 ]
 
 SEARCHERS = {
-    "evolution": "supernet.search.evolution.Evolution",
-    "exhaustive": "supernet.search.exhaustive.Exhaustive",
-    "random": "supernet.search.random.RandomSearch",
+    "evolution": "supernet.search.Evolution",
+    "exhaustive": "supernet.search.Exhaustive",
+    "random": "supernet.search.RandomSearch",
 }
 """Short names, as on the command line, and import paths."""

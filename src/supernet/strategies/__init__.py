@@ -7,7 +7,7 @@ from supernet.strategies.spos import SPOS
 __all__ = ["SPOS", "STRATEGIES", "BatchNorm", "BenderOneShot", "Strategy"]
 
 STRATEGIES = {
-    "bender": "supernet.strategies.bender.BenderOneShot",
-    "spos": "supernet.strategies.spos.SPOS",
+    "bender": "supernet.strategies.BenderOneShot",
+    "spos": "supernet.strategies.SPOS",
 }
 """Short names, as on the command line, and import paths."""

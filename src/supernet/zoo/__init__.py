@@ -4,5 +4,5 @@ from supernet.zoo.bender import Bender
 
 __all__ = ["SPACES", "Bender"]
 
-SPACES = {"bender": "supernet.zoo.bender.Bender"}
+SPACES = {"bender": "supernet.zoo.Bender"}
 """Short names, as on the command line, and import paths."""

@@ -1,0 +1,110 @@
+"""Small data sets with a known content: every image is unique, so that it can be recognised."""
+
+import gzip
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+
+from supernet.data import Datasets, DataSource, Digits, Idx, ImageFolder, Tensors
+
+TRAIN = (12, 25, 40)  # examples per class
+TEST = (5, 6, 7)
+
+
+def make_images(counts, shape=(1, 8, 8), first=0):
+    """Return unique uint8 images [n, channels, height, width] and their classes [n]."""
+    count = sum(counts)
+    images = np.random.default_rng(first).integers(0, 256, (count, *shape), dtype=np.uint8)
+    images[:, :, 0, 0] = (first + np.arange(count))[:, None] % 256
+    return torch.from_numpy(images), torch.repeat_interleave(
+        torch.arange(len(counts)), torch.tensor(counts)
+    )
+
+
+def write_idx(folder, split, images, labels, compress=True):
+    """Write [n, height, width] images and [n] labels as an IDX pair."""
+    for kind, values in (("images-idx3", images), ("labels-idx1", labels)):
+        values = np.asarray(values, dtype=np.uint8)
+        content = struct.pack(f">{1 + values.ndim}I", 0x800 + values.ndim, *values.shape)
+        content += values.tobytes()
+        path = folder / f"{split}-{kind}-ubyte{'.gz' * compress}"
+        path.write_bytes(gzip.compress(content) if compress else content)
+
+
+def write_folder(folder, split, images, labels, names=("ant", "bee", "cat")):
+    """Write [n, channels, height, width] images as PNG files."""
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        path = folder / split / names[int(label)]
+        path.mkdir(parents=True, exist_ok=True)
+        pixels = image.permute(1, 2, 0).squeeze(2).numpy()
+        Image.fromarray(pixels).save(path / f"{number:04d}.png")
+
+
+class Pairs(Dataset):
+    """A map-style data set of whatever it is given."""
+
+    def __init__(self, pairs):
+        self.pairs = pairs
+
+    def __len__(self):
+        return len(self.pairs)
+
+    def __getitem__(self, number):
+        return self.pairs[number]
+
+
+@dataclass
+class Case:
+    """A source with what it must deliver."""
+
+    source: DataSource
+    train: int
+    test: int | None
+    shape: tuple[int, ...]
+    dtype: torch.dtype = torch.uint8
+
+
+def _digits(folder):
+    return Case(Digits(), 1797, None, (1, 8, 8))
+
+
+def _idx(folder):
+    for split, counts, first in (("train", TRAIN, 0), ("t10k", TEST, 100)):
+        images, labels = make_images(counts, first=first)
+        write_idx(folder, split, images[:, 0], labels)
+    return Case(Idx(str(folder)), sum(TRAIN), sum(TEST), (1, 8, 8))
+
+
+def _folder(folder):
+    for split, counts, first in (("train", TRAIN, 0), ("test", TEST, 100)):
+        write_folder(folder, split, *make_images(counts, (3, 8, 9), first))
+    return Case(ImageFolder(str(folder)), sum(TRAIN), sum(TEST), (3, 8, 9))
+
+
+def _grey_folder(folder):
+    write_folder(folder, "train", *make_images(TRAIN))
+    return Case(ImageFolder(str(folder)), sum(TRAIN), None, (1, 8, 8))
+
+
+def _tensors(folder):
+    train, test = make_images(TRAIN), make_images(TEST, first=100)
+    return Case(Tensors(train, test), sum(TRAIN), sum(TEST), (1, 8, 8))
+
+
+def _floats(folder):
+    images, labels = make_images(TRAIN)
+    source = Tensors((images.double().flatten(1) / 255, labels.int()))
+    return Case(source, sum(TRAIN), None, (64,), torch.float64)
+
+
+def _dataset(folder):
+    images, labels = make_images(TRAIN, (3, 8, 9))
+    pairs = [(image.float(), int(label)) for image, label in zip(images, labels, strict=True)]
+    return Case(Datasets(Pairs(pairs)), sum(TRAIN), None, (3, 8, 9), torch.float32)
+
+
+CASES = (_digits, _idx, _folder, _grey_folder, _tensors, _floats, _dataset)
