@@ -73,7 +73,7 @@ def _folder(command: str, arguments: Sequence[str]) -> tuple[Path, list[str]]:
 
 
 def _steps(command: str, arguments: Sequence[str]) -> int:
-    from supernet.config import build_parser, import_from_here
+    from supernet.config import help_text, import_from_here, parse
     from supernet.pipeline import STEPS, execute, open_run
     from supernet.track import print_table, result_table
 
@@ -82,8 +82,10 @@ def _steps(command: str, arguments: Sequence[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(f"{program}: {_STEPS[command]}\n")
         print(f"--out DIR, --run DIR: the run folder (default: {_DEFAULT_OUT})\n")
-        build_parser(program).print_help()
+        print(help_text(program))
         return 0
+    if any(argument.partition("=")[0].endswith(".help") for argument in arguments):
+        parse(program, arguments)
     out, rest = _folder(command, arguments)
     if command not in ("run", "train") and not (out / "config.yaml").exists():
         from supernet.errors import RunFolderError

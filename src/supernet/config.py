@@ -7,6 +7,7 @@ import path, and the ready ones by a short name too.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from argparse import ArgumentError
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,7 +38,10 @@ __all__ = [
     "TrainConfig",
     "build_parser",
     "differences",
+    "help_text",
+    "import_from_here",
     "parse",
+    "read_config_file",
 ]
 
 
@@ -73,7 +77,7 @@ class TrainConfig:
         optimizer: any torch optimizer; its learning rate is the peak of the schedule.
         schedule: how the learning rate falls after the warm-up.
         warmup: share of the steps over which the learning rate rises.
-        clip: largest norm of the gradient; none by default.
+        clip: largest norm of the gradient; null for no limit.
         log_every: steps between records of the log, which are also the moments of checkpoints.
         checkpoint_seconds: least time between two checkpoints.
     """
@@ -172,9 +176,22 @@ _SHORT = {
 }
 
 
+_DESCRIPTION = """
+Where an option names a model, data set, strategy, searcher or optimizer, give a short name ('supernet
+zoo' lists them) or the import path of a class, and its arguments as further options: --strategy bender
+--strategy.vanish 0.05. --strategy.help NAME explains the arguments of one.
+"""
+
+
+def help_text(program: str) -> str:
+    """Return the help of a command, without the lists of every class that PyTorch has."""
+    text = build_parser(program).format_help()
+    return re.sub(r",\s+known\s+subclasses:[^)]*\)", ")", text)
+
+
 def build_parser(program: str) -> ArgumentParser:
     """Return the parser of a run's configuration."""
-    parser = ArgumentParser(prog=program, exit_on_error=False, description=__doc__)
+    parser = ArgumentParser(prog=program, exit_on_error=False, description=_DESCRIPTION)
     parser.add_argument("--config", action="config", help="YAML file with any of the options below")
     parser.add_argument(
         "--seed", type=int, default=0, help="all random draws of a run depend on it"
@@ -263,7 +280,7 @@ def _expanded(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _value(option: str, value: str) -> str:
-    name = option.removeprefix("--")
+    name = option.removeprefix("--").removesuffix(".help")
     if name == "config" and not value.lstrip().startswith("{"):
         return json.dumps(read_config_file(Path(value)))
     return str(_long(value, name))
