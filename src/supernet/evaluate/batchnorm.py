@@ -49,17 +49,15 @@ def recalibrated(model: nn.Module, batches: Iterable[T], run: Callable[[T], Any]
     norm, of the batch mean and of the unbiased batch variance.
     """
     norms = _norms_with_statistics(model)
-    own = [{name: norm._buffers[name] for name in _STATISTICS} for norm in norms]
+    own = [
+        {name: cast(torch.Tensor, norm._buffers[name]) for name in _STATISTICS} for norm in norms
+    ]
     settings = [(norm.momentum, norm.track_running_stats) for norm in norms]
     with evaluating(model):
         try:
-            for norm in norms:
-                mean, var = (
-                    cast(torch.Tensor, norm.running_mean),
-                    cast(torch.Tensor, norm.running_var),
-                )
-                norm._buffers["running_mean"] = torch.zeros_like(mean)
-                norm._buffers["running_var"] = torch.ones_like(var)
+            for norm, buffers in zip(norms, own, strict=True):
+                norm._buffers["running_mean"] = torch.zeros_like(buffers["running_mean"])
+                norm._buffers["running_var"] = torch.ones_like(buffers["running_var"])
                 # On the CPU, since the cumulative average reads it at every batch.
                 norm._buffers["num_batches_tracked"] = torch.zeros((), dtype=torch.long)
                 norm.momentum, norm.track_running_stats, norm.training = None, True, True

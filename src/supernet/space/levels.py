@@ -49,6 +49,7 @@ class Step:
 
     @property
     def ways(self) -> int:
+        """How many answers the group has."""
         return subset_count(len(self.free), self.low, self.high)
 
     def count(self, sign: int) -> int:
@@ -56,6 +57,7 @@ class Step:
         return max(self.low, 0) if sign > 0 else min(self.high, len(self.free))
 
     def unrank(self, index: int) -> tuple[int, ...]:
+        """Return the chosen options of answer number `index` of 0..ways-1."""
         return tuple(sorted(self.marked + subset_unrank(self.free, self.low, self.high, index)))
 
 
@@ -77,14 +79,12 @@ class Levels:
     ) -> None:
         self.decisions = decisions
         self._position = {decision.label: i for i, decision in enumerate(decisions)}
-        self._paths: dict[Event, tuple[Path, ...]] = {
-            event: tuple(paths)
-            for event, paths in [*conditions.items(), *(watched or {}).items()]
-            if () not in paths
-        }
-        self._open: list[list[Event]] = [[] for _ in decisions]  # still of interest after a level
-        for event, paths in self._paths.items():
-            for level in range(self._last_use(event, paths)):
+        events = dict[Event, Iterable[Path]](conditions.items())
+        events.update((watched or {}).items())
+        self._paths = {event: tuple(paths) for event, paths in events.items() if () not in paths}
+        self._open: list[list[Event]] = [[] for _ in decisions]
+        for event in self._paths:
+            for level in self._span(event):
                 self._open[level].append(event)
         self._steps: list[dict[State, tuple[Step, ...]]] = []
         states: set[State] = {frozenset()}
@@ -141,11 +141,11 @@ class Levels:
             state = step.state
         return chosen
 
-    def _last_use(self, event: Event, paths: tuple[Path, ...]) -> int:
-        """Return the level before which the event is needed last."""
-        if isinstance(event, str):
-            return self._position[event]
-        return max(self._position[label] for path in paths for label, _ in path) + 1
+    def _span(self, event: Event) -> range:
+        """Return the levels after which the event is of interest: from its first atom to its use."""
+        decided = [self._position[label] for path in self._paths[event] for label, _ in path]
+        end = self._position[event] if isinstance(event, str) else max(decided) + 1
+        return range(min(decided), end)
 
     def _leave(self, level: int, state: State) -> tuple[Step, ...]:
         decision = self.decisions[level]

@@ -1,0 +1,156 @@
+"""What every space of the zoo must do (the invariants of docs/architecture.md)."""
+
+import importlib
+import itertools
+import random
+
+import pytest
+import torch
+
+import supernet as sn
+from supernet.cost import cost_of, count_macs, count_params, measure_costs
+from supernet.net import Routing
+from supernet.space import Diagram
+from supernet.track.diagram import svg
+from supernet.zoo import SPACES
+
+ARGUMENTS = {
+    "bender": {"image": (1, 6, 6), "classes": 4, "channels": 3, "groups": (1, 1), "blocks": 2},
+}
+"""By space, arguments of a small one; one that is missing here fails."""
+
+
+@pytest.fixture(scope="module", params=SPACES)
+def case(request):
+    """Return a small supernet of the space, and three of its images."""
+    module, _, name = SPACES[request.param].rpartition(".")
+    arguments = ARGUMENTS[request.param]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = getattr(importlib.import_module(module), name)(**arguments)
+        return sn.SuperNet(model), torch.randn(3, *arguments["image"])
+
+
+@pytest.fixture
+def supernet(case):
+    return case[0].train()
+
+
+@pytest.fixture
+def images(case):
+    return case[1]
+
+
+def samples(supernet, count):
+    stream = random.Random(0)
+    return [supernet.space.sample(stream) for _ in range(count)]
+
+
+def test_every_argument_is_of_a_registered_space():
+    assert ARGUMENTS.keys() == SPACES.keys()
+
+
+def test_architectures_survive_being_written_down(supernet):
+    for architecture in samples(supernet, 20):
+        again = sn.Architecture.from_json(architecture.to_json())
+        assert again == architecture
+        assert again.key == architecture.key
+        assert again in supernet.space
+
+
+def test_enumeration_has_no_duplicates_and_the_size_is_its_length(supernet):
+    space, most = supernet.space, 20_000
+    found = set(itertools.islice(space, most))
+
+    assert len(found) == min(space.size, most)
+    assert all(architecture in space for architecture in itertools.islice(found, 500))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_derived_networks_equal_the_supernet(supernet, images, training):
+    supernet.train(training)
+    for architecture in samples(supernet, 8):
+        derived = sn.derive(supernet, architecture)
+        torch.manual_seed(1)
+        expected = supernet(images, architecture)
+        torch.manual_seed(1)
+        assert torch.allclose(derived(images), expected, atol=1e-5)
+
+
+def test_derived_networks_collect_the_same_statistics(supernet, images):
+    for architecture in samples(supernet, 4):
+        derived = sn.derive(supernet, architecture)
+        torch.manual_seed(1)
+        derived(images)
+        torch.manual_seed(1)
+        supernet(images, architecture)
+        again = sn.derive(supernet, architecture)
+        assert torch.allclose(derived.eval()(images), again.eval()(images), atol=1e-5)
+
+
+def test_unused_parameters_are_bit_identical_after_a_step(supernet, images):
+    optimizer = torch.optim.SGD(supernet.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
+
+    def step(route):
+        optimizer.zero_grad(set_to_none=True)
+        supernet(images, route).square().mean().backward()
+        optimizer.step()
+
+    step(Routing.masked(supernet.space, {}))  # gives every parameter a momentum
+    for architecture in samples(supernet, 5):
+        before = [parameter.detach().clone() for parameter in supernet.parameters()]
+        step(architecture)
+        used = used_parameters(supernet, architecture)
+        assert 0 < len(used) < len(before)
+        for parameter, old in zip(supernet.parameters(), before, strict=True):
+            if id(parameter) not in used:
+                assert parameter.grad is None
+                assert torch.equal(parameter, old)
+        assert any(parameter.grad is not None for parameter in supernet.parameters())
+
+
+def used_parameters(supernet, architecture):
+    """Return the ids of the parameters that lie in chosen options only."""
+    return {
+        id(parameter)
+        for module, path in supernet.places()
+        if all(option in _options(architecture.get(label)) for label, option in path)
+        for parameter in module.parameters(recurse=False)
+    }
+
+
+def _options(value):
+    return value if isinstance(value, tuple) else (value,)
+
+
+def test_costs_equal_counting_on_derived_networks(supernet, images):
+    tables = measure_costs(supernet, images[:1])
+    for architecture in samples(supernet, 20):
+        derived = sn.derive(supernet, architecture)
+        expected = {"params": count_params(derived), "macs": count_macs(derived, images[:1])}
+        assert cost_of(tables, architecture) == expected
+
+
+def test_the_cost_range_is_reached_by_no_architecture_from_outside(supernet, images):
+    for table in measure_costs(supernet, images[:1]).values():
+        smallest, largest = table.range(supernet.space)
+        costs = [table.cost(architecture) for architecture in samples(supernet, 50)]
+        assert smallest <= min(costs) < max(costs) <= largest
+
+
+def test_canonical_forms_are_stable_and_cost_the_same(supernet, images):
+    tables = measure_costs(supernet, images[:1])
+    for architecture in samples(supernet, 30):
+        canonical = supernet.space.canonical(architecture)
+        supernet.space.validate(canonical)
+        assert supernet.space.canonical(canonical) == canonical
+        assert cost_of(tables, canonical) == cost_of(tables, architecture)
+
+
+def test_diagrams_can_be_drawn(supernet):
+    for architecture in samples(supernet, 5):
+        diagram = supernet.model.diagram(architecture)
+        assert Diagram.from_json(diagram.to_json()) == diagram
+        assert {"input", "operation", "output"} <= {node.kind for node in diagram.nodes}
+        drawing = svg(diagram)
+        assert all(node.label in drawing for node in diagram.nodes if node.kind == "operation")

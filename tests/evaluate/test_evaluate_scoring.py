@@ -1,0 +1,115 @@
+import pytest
+import torch
+
+from supernet.cost import measure_costs
+from supernet.evaluate import CandidateTable, Evaluator, Protocol, Scorer
+from supernet.space import Architecture
+from supernet.task import Classification
+
+
+class Counting(Evaluator):
+    """An evaluator that notes what it is asked for."""
+
+    asked: tuple[Architecture, ...] = ()
+
+    def score(self, architecture):
+        self.asked += (architecture,)
+        return super().score(architecture)
+
+
+@pytest.fixture
+def costs(supernet):
+    return measure_costs(supernet, torch.zeros(1, 1, 8, 8))
+
+
+@pytest.fixture
+def make_scorer(supernet, data, costs):
+    def make(table, weights="w0", protocol=None, images=None):
+        search, train, normalise = data
+        search = search if images is None else search.select(torch.arange(images))
+        protocol = protocol or Protocol("batch", 50)
+        evaluator = Counting(supernet, Classification(), search, train, normalise, protocol)
+        return Scorer(evaluator, costs, table, weights, seed=3), evaluator
+
+    return make
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "candidates.db"
+
+
+def test_a_candidate_has_its_scores_and_costs(path, make_scorer, supernet, costs):
+    with CandidateTable(path) as table:
+        scorer, evaluator = make_scorer(table)
+        for architecture in supernet.space:
+            candidate = scorer.score(architecture, "RandomSearch", 4)
+            score = evaluator.score(architecture)
+            assert (candidate.key, candidate.status) == (architecture.key, "ok")
+            assert candidate.architecture == architecture
+            assert (candidate.loss, candidate.accuracy) == (score["loss"], score["accuracy"])
+            assert candidate.costs == {name: costs[name].cost(architecture) for name in costs}
+
+
+def test_nothing_is_scored_twice(path, make_scorer, supernet):
+    architectures = list(supernet.space)[:4]
+    with CandidateTable(path) as table:
+        scorer, evaluator = make_scorer(table)
+        first = [scorer.score(one, "a", 0) for one in [*architectures, *architectures]]
+        assert evaluator.asked == tuple(architectures)
+    with CandidateTable(path) as table:
+        scorer, evaluator = make_scorer(table)
+        again = [scorer.score(one, "b", 1) for one in [*architectures, *architectures]]
+        assert evaluator.asked == ()
+        assert again == first
+        assert len(table.all(scorer.provenance)) == 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weights": "w1"},
+        {"protocol": Protocol("batch", 25)},
+        {"protocol": Protocol("recalibrate", 50, 2)},
+        {"images": 60},
+    ],
+    ids=["weights", "batch size", "batch norm", "images"],
+)
+def test_other_weights_or_another_protocol_score_anew(path, make_scorer, supernet, change):
+    architecture = supernet.space[0]
+    with CandidateTable(path) as table:
+        first = make_scorer(table)[0].score(architecture, "a", 0)
+        scorer, evaluator = make_scorer(table, **change)
+        other = scorer.score(architecture, "a", 0)
+        assert evaluator.asked == (architecture,)
+        assert "weights" in change or other.loss != first.loss
+        assert make_scorer(table)[0].score(architecture, "a", 0) == first
+
+
+def test_the_number_of_calibration_batches_counts_only_where_it_is_used(
+    path, make_scorer, supernet
+):
+    def calls(table, kind, batches):
+        scorer, evaluator = make_scorer(table, protocol=Protocol(kind, 50, batches))
+        scorer.score(supernet.space[0], "a", 0)
+        return len(evaluator.asked)
+
+    with CandidateTable(path) as table:
+        assert [calls(table, "batch", n) for n in (1, 2)] == [1, 0]
+        assert [calls(table, "recalibrate", n) for n in (1, 2, 1)] == [1, 1, 0]
+
+
+def test_a_loss_that_is_no_number_is_recorded_as_failed(path, make_scorer, supernet):
+    with torch.no_grad():
+        supernet.model.mix.options[0][0].weight.fill_(float("nan"))
+    bad = Architecture({"mix": ("tracked",), "join": ("mixed",)})
+    good = Architecture({"mix": ("cumulative",), "join": ("mixed",)})
+    with CandidateTable(path) as table:
+        scorer, evaluator = make_scorer(table)
+        failed, passed = scorer.score(bad, "a", 0), scorer.score(good, "a", 0)
+        assert (failed.status, failed.loss, failed.accuracy) == ("failed", None, None)
+        assert failed.costs["params"] > 0
+        assert passed.status == "ok"
+        assert passed.rank_key < failed.rank_key
+        assert scorer.score(bad, "a", 0) == failed
+        assert evaluator.asked == (bad, good)

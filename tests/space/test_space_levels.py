@@ -1,0 +1,54 @@
+"""The smallest and largest cost of a space, against enumeration of all its architectures."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_spaces import decisions_with_conditions, holds, naive_architectures
+
+from supernet.cost import CostTable, Entry
+from supernet.space import OneOf, SearchSpace, SomeOf
+
+
+@st.composite
+def entries(draw, decisions):
+    """Draw amounts that depend on nothing, one option, several options, or any of several paths."""
+    atoms = [(decision.label, option) for decision in decisions for option in decision.options]
+    path = st.lists(st.sampled_from(atoms), max_size=3, unique=True).map(tuple)
+    paths = st.frozensets(path, min_size=1, max_size=3)
+    return draw(st.lists(st.builds(Entry, paths, st.integers(0, 50)), max_size=8))
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data(), decisions_with_conditions(most=4))
+def test_costs_and_their_range_equal_the_definition(data, drawn):
+    decisions, conditions = drawn
+    rows = data.draw(entries(decisions))
+    costs = []
+
+    table = CostTable("macs", rows)
+    for values in naive_architectures(decisions, conditions):
+        expected = sum(row.amount for row in rows if any(holds(path, values) for path in row.paths))
+        assert table.cost(values) == expected
+        costs.append(expected)
+
+    assert table.range(SearchSpace(decisions, conditions)) == (min(costs), max(costs))
+
+
+def test_an_amount_shared_by_many_options_has_an_exact_range():
+    """A tied module in one option of each of 60 decisions counts once, unless none is chosen."""
+    space = SearchSpace([OneOf(f"d{i}", "xy") for i in range(60)])
+    shared = Entry(frozenset(((f"d{i}", "x"),) for i in range(60)), 1000)
+    single = [Entry(frozenset([((f"d{i}", "y"),)]), 7) for i in range(60)]
+
+    assert CostTable("params", [shared, *single]).range(space) == (60 * 7, 1000 + 59 * 7)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(0, 2, (0, 9)), (1, 3, (1, 10)), (2, 2, (5, 9))]
+)
+def test_bounds_of_some_of_limit_the_range(low, high, expected):
+    space = SearchSpace([SomeOf("d", "abc", low, high)])
+    amounts = {"a": 1, "b": 4, "c": 5}
+    table = CostTable("macs", [Entry(frozenset([(("d", o),)]), n) for o, n in amounts.items()])
+
+    assert table.range(space) == expected

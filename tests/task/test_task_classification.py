@@ -1,0 +1,76 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from supernet.errors import ConfigError
+from supernet.task import Classification
+
+
+@pytest.fixture
+def batch():
+    random = torch.Generator().manual_seed(0)
+    return torch.randn(7, 5, generator=random), torch.randint(4, (7,), generator=random)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return nn.Linear(5, 4)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+def test_the_loss_is_the_formula(model, batch, smoothing):
+    logs = torch.log(torch.softmax(model(batch[0]).double(), 1))
+    target = torch.eye(4)[batch[1]] * (1 - smoothing) + smoothing / 4
+    expected = -(target * logs).sum(1).mean()
+    assert Classification(smoothing).loss(model, batch).item() == pytest.approx(expected.item())
+
+
+def test_measures_are_per_example(model, batch):
+    logits = model(batch[0])
+    measures = Classification(0.3).measure(model, batch)
+    assert measures.keys() == {"loss", "accuracy"}
+    for index, (row, target) in enumerate(zip(logits, batch[1], strict=True)):
+        expected = torch.logsumexp(row, 0) - row[target]
+        assert measures["loss"][index].item() == pytest.approx(expected.item(), rel=1e-5)
+        assert measures["accuracy"][index].item() == float(row.argmax() == target)
+    assert 0 < measures["accuracy"].mean() < 1
+
+
+def test_the_mean_of_the_measured_loss_is_the_loss(model, batch):
+    task = Classification()
+    mean = task.measure(model, batch)["loss"].mean()
+    assert mean.item() == pytest.approx(task.loss(model, batch).item())
+
+
+def test_smoothing_is_for_training_only(model, batch):
+    plain, smooth = Classification(), Classification(0.5)
+    assert smooth.loss(model, batch) != plain.loss(model, batch)
+    assert torch.equal(smooth.measure(model, batch)["loss"], plain.measure(model, batch)["loss"])
+
+
+def test_gradients_reach_the_model(model, batch):
+    Classification().loss(model, batch).backward()
+    probabilities = torch.softmax(model(batch[0]).detach(), 1)
+    expected = (probabilities - F.one_hot(batch[1], 4)).mean(0)
+    torch.testing.assert_close(model.bias.grad, expected)
+
+
+class Sum(nn.Module):
+    def forward(self, first, second):
+        return first + second
+
+
+def test_all_tensors_but_the_last_are_inputs(batch):
+    inputs, targets = batch
+    task, pair = Classification(), (inputs[:, :4], inputs[:, 1:], targets)
+    expected = F.cross_entropy(inputs[:, :4] + inputs[:, 1:], targets)
+    assert task.loss(Sum(), pair) == expected
+    assert task.measure(Sum(), pair)["loss"].shape == (7,)
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.1, float("nan")])
+def test_impossible_smoothing_is_refused(smoothing):
+    with pytest.raises(ConfigError, match="label_smoothing"):
+        Classification(smoothing)

@@ -1,0 +1,70 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supernet.train import Moment, learning_rate_factor
+
+KINDS = ["cosine", "linear", "constant"]
+UNIT = st.floats(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("cosine", [1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2, 0]),
+        ("linear", [1, 0.75, 0.5, 0.25, 0]),
+        ("constant", [1, 1, 1, 1, 1]),
+    ],
+)
+def test_the_decay_is_the_formula(kind, expected):
+    factors = [learning_rate_factor(kind, 0.0, i / 4) for i in range(5)]
+    assert factors == pytest.approx(expected)
+    after_warmup = [learning_rate_factor(kind, 0.2, 0.2 + 0.8 * i / 4) for i in range(5)]
+    assert after_warmup == pytest.approx(expected)
+
+
+def test_cosine_is_that_of_pytorch():
+    steps = 20
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps - 1)
+    for step in range(steps):
+        ours = learning_rate_factor("cosine", 0.0, Moment(step, steps, 0).progress)
+        assert ours == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12)
+        optimizer.step()
+        schedule.step()
+
+
+@given(kind=st.sampled_from(KINDS), warmup=UNIT, progress=UNIT)
+def test_every_factor_lies_between_zero_and_one(kind, warmup, progress):
+    assert 0 <= learning_rate_factor(kind, warmup, progress) <= 1 + 1e-12
+
+
+@given(kind=st.sampled_from(KINDS), warmup=st.floats(0.01, 1), share=st.floats(0, 0.99))
+def test_the_warmup_rises_linearly_from_above_zero_to_one(kind, warmup, share):
+    start = learning_rate_factor(kind, warmup, 0.0)
+    here = learning_rate_factor(kind, warmup, share * warmup)
+    assert 0 < start < 1
+    assert here == pytest.approx(start + share * (1 - start))
+    assert learning_rate_factor(kind, warmup, warmup) == pytest.approx(1)
+
+
+def test_progress_runs_from_zero_to_one():
+    assert [Moment(step, 5, 0).progress for step in range(5)] == [0, 0.25, 0.5, 0.75, 1]
+    assert Moment(0, 1, 0).progress == 0
+
+
+def test_draws_depend_on_seed_step_and_purpose_only():
+    def draws(step=3, steps=10, seed=1, purpose="path"):
+        moment = Moment(step, steps, seed)
+        return moment.stream(purpose).random(), moment.torch_seed()
+
+    assert draws() == draws()
+    assert draws(steps=99) == draws()
+    for other in (draws(step=4), draws(seed=2)):
+        assert other[0] != draws()[0]
+        assert other[1] != draws()[1]
+    assert draws(purpose="mask")[0] != draws()[0]
