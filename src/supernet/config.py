@@ -108,11 +108,13 @@ class EvaluateConfig:
             the strategy's paper does.
         batch_size: images per evaluation and calibration batch.
         calibration_batches: batches of training images that re-estimation averages over.
+        memory: MiB for activations that candidates share; 0 scores them one by one.
     """
 
     batch_norm: Literal["auto", "batch", "recalibrate"] = "auto"
     batch_size: int = 256
     calibration_batches: int = 8
+    memory: int = 1024
 
 
 @dataclass

@@ -7,14 +7,16 @@ on every machine, in every process and after any interruption.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["derive_seed", "generator", "stream"]
+__all__ = ["derive_seed", "generator", "seeded", "stream"]
 
 
 def derive_seed(seed: int, *purpose: str | int) -> int:
@@ -26,6 +28,16 @@ def derive_seed(seed: int, *purpose: str | int) -> int:
 def stream(seed: int, *purpose: str | int) -> random.Random:
     """Return a Python random stream for this purpose (exact for integers of any size)."""
     return random.Random(derive_seed(seed, *purpose))
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's own random state, of all devices, within the block, and put it back after it."""
+    import torch
+
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
 
 
 def generator(

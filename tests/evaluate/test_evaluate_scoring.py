@@ -12,9 +12,9 @@ class Counting(Evaluator):
 
     asked: tuple[Architecture, ...] = ()
 
-    def score(self, architecture):
-        self.asked += (architecture,)
-        return super().score(architecture)
+    def scores(self, architectures):
+        self.asked += tuple(architectures)
+        return super().scores(architectures)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_candidate_has_its_scores_and_costs(path, make_scorer, supernet, costs
     with CandidateTable(path) as table:
         scorer, evaluator = make_scorer(table)
         for architecture in supernet.space:
-            candidate = scorer.score(architecture, "RandomSearch", 4)
+            (candidate,) = scorer.score([architecture], "RandomSearch", 4)
             score = evaluator.score(architecture)
             assert (candidate.key, candidate.status) == (architecture.key, "ok")
             assert candidate.architecture == architecture
@@ -55,11 +55,12 @@ def test_nothing_is_scored_twice(path, make_scorer, supernet):
     architectures = list(supernet.space)[:4]
     with CandidateTable(path) as table:
         scorer, evaluator = make_scorer(table)
-        first = [scorer.score(one, "a", 0) for one in [*architectures, *architectures]]
-        assert evaluator.asked == tuple(architectures)
+        first = scorer.score(architectures, "a", 0)
+        assert scorer.score(architectures, "a", 1) == first
+        assert sorted(evaluator.asked, key=str) == sorted(architectures, key=str)
     with CandidateTable(path) as table:
         scorer, evaluator = make_scorer(table)
-        again = [scorer.score(one, "b", 1) for one in [*architectures, *architectures]]
+        again = scorer.score(architectures, "b", 1)
         assert evaluator.asked == ()
         assert again == first
         assert len(table.all(scorer.provenance)) == 4
@@ -78,12 +79,12 @@ def test_nothing_is_scored_twice(path, make_scorer, supernet):
 def test_other_weights_or_another_protocol_score_anew(path, make_scorer, supernet, change):
     architecture = supernet.space[0]
     with CandidateTable(path) as table:
-        first = make_scorer(table)[0].score(architecture, "a", 0)
+        first = make_scorer(table)[0].score([architecture], "a", 0)[0]
         scorer, evaluator = make_scorer(table, **change)
-        other = scorer.score(architecture, "a", 0)
+        (other,) = scorer.score([architecture], "a", 0)
         assert evaluator.asked == (architecture,)
         assert "weights" in change or other.loss != first.loss
-        assert make_scorer(table)[0].score(architecture, "a", 0) == first
+        assert make_scorer(table)[0].score([architecture], "a", 0)[0] == first
 
 
 def test_the_number_of_calibration_batches_counts_only_where_it_is_used(
@@ -91,7 +92,7 @@ def test_the_number_of_calibration_batches_counts_only_where_it_is_used(
 ):
     def calls(table, kind, batches):
         scorer, evaluator = make_scorer(table, protocol=Protocol(kind, 50, batches))
-        scorer.score(supernet.space[0], "a", 0)
+        scorer.score([supernet.space[0]], "a", 0)
         return len(evaluator.asked)
 
     with CandidateTable(path) as table:
@@ -106,10 +107,11 @@ def test_a_loss_that_is_no_number_is_recorded_as_failed(path, make_scorer, super
     good = Architecture({"mix": ("cumulative",), "join": ("mixed",)})
     with CandidateTable(path) as table:
         scorer, evaluator = make_scorer(table)
-        failed, passed = scorer.score(bad, "a", 0), scorer.score(good, "a", 0)
+        failed, passed = scorer.score([bad, good], "a", 0)
         assert (failed.status, failed.loss, failed.accuracy) == ("failed", None, None)
         assert failed.costs["params"] > 0
         assert passed.status == "ok"
         assert passed.rank_key < failed.rank_key
-        assert scorer.score(bad, "a", 0) == failed
-        assert evaluator.asked == (bad, good)
+        assert "DivergedError" in failed.error
+        assert scorer.score([bad], "a", 0) == [failed]
+        assert sorted(evaluator.asked, key=str) == sorted([bad, good], key=str)

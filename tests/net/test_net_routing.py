@@ -159,6 +159,13 @@ def test_routes_nest_and_end_with_their_block(three):
         three(X)
 
 
+def test_an_inner_route_does_not_take_gates_from_the_outer_one(nested):
+    with nested.route(Routing.masked(nested.space, {})):
+        with pytest.raises(RoutingError, match="without a gate"):
+            nested(X, Routing(outer=Gate((0,))))
+        assert torch.equal(nested(X), ((3 + 5) * 2 + 7) * X)
+
+
 @pytest.mark.parametrize("ghosts", [False, True])
 def test_an_exception_ends_the_route(three, ghosts):
     route = Routing(choice=Gate((0,)))

@@ -69,6 +69,20 @@ def test_crossovers_mix_answers_of_the_best(chain, make_problem, run, matches):
             assert child.architecture not in parents
 
 
+def test_the_seed_decides_how_parents_are_mixed(chain, make_problem, run, matches):
+    """Not only which parents there are: from which of the two an answer comes differs too."""
+    patterns = []
+    for seed in (0, 1):
+        searcher = Evolution(2, 2, parents=2, mutants=0, crossovers=1)
+        first, second = run(searcher, make_problem(chain(200), seed=seed), matches)
+        one, two = ranked([first])
+        child = second[0].architecture
+        patterns.append({k: child[k] == one[k] for k in child if one[k] != two[k]})
+    both = patterns[0].keys() & patterns[1].keys()
+    equal = sum(patterns[0][label] == patterns[1][label] for label in both)
+    assert 0.3 < equal / len(both) < 0.7
+
+
 def distance(first, second):
     return sum(first[label] != second[label] for label in first)
 

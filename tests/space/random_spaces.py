@@ -3,12 +3,15 @@
 import itertools
 import math
 
-from hypothesis import assume
+from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 
 from supernet.space import OneOf, Ordered, SearchSpace, SomeOf
 
 ABSENT = object()
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A slow or busy machine fails no test."""
 
 
 @st.composite

@@ -5,6 +5,7 @@ import pickle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_spaces import patient
 
 from supernet.errors import SpaceError
 from supernet.space import Architecture
@@ -45,6 +46,7 @@ def test_any_difference_makes_another_architecture(other):
     assert Architecture(other).key != Architecture(VALUES).key
 
 
+@patient
 @given(architectures)
 def test_json_round_trip(architecture):
     back = Architecture.from_json(architecture.to_json())
@@ -54,6 +56,7 @@ def test_json_round_trip(architecture):
     assert json.loads(architecture.to_json()).keys() == architecture.keys()
 
 
+@patient
 @given(architectures, architectures)
 def test_equal_architectures_have_equal_hashes_and_keys(one, two):
     assert (one == two) == (one.key == two.key)

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_spaces import decisions_with_conditions, holds, naive_architectures
+from random_spaces import decisions_with_conditions, holds, naive_architectures, patient
 
 from supernet.cost import CostTable, Entry
 from supernet.space import OneOf, SearchSpace, SomeOf
@@ -18,7 +18,7 @@ def entries(draw, decisions):
     return draw(st.lists(st.builds(Entry, paths, st.integers(0, 50)), max_size=8))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(patient, max_examples=150)
 @given(st.data(), decisions_with_conditions(most=4))
 def test_costs_and_their_range_equal_the_definition(data, drawn):
     decisions, conditions = drawn

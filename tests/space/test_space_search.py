@@ -2,9 +2,9 @@ import itertools
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from random_spaces import decisions_with_conditions, naive_architectures, spaces
+from random_spaces import decisions_with_conditions, naive_architectures, patient, spaces
 from scipy.stats import chisquare
 
 from supernet.errors import SpaceError
@@ -19,7 +19,7 @@ def nested():
     )
 
 
-@settings(deadline=None)
+@patient
 @given(decisions_with_conditions())
 def test_enumeration_equals_the_definition(drawn):
     decisions, conditions = drawn
@@ -34,7 +34,7 @@ def test_enumeration_equals_the_definition(drawn):
     assert all(architecture in space for architecture in found)
 
 
-@settings(deadline=None)
+@patient
 @given(decisions_with_conditions(most=4))
 def test_exactly_the_architectures_of_the_definition_are_valid(drawn):
     decisions, conditions = drawn
@@ -50,7 +50,7 @@ def test_exactly_the_architectures_of_the_definition_are_valid(drawn):
         assert (architecture in space) == (architecture in inside)
 
 
-@settings(deadline=None)
+@patient
 @given(spaces(), st.integers(0, 2**32))
 def test_random_moves_stay_in_the_space(space, seed):
     random = Random(seed)
@@ -66,7 +66,7 @@ def test_random_moves_stay_in_the_space(space, seed):
     assert space.crossover(one, one, random) == one
 
 
-@settings(deadline=None)
+@patient
 @given(spaces(), st.integers(0, 2**32))
 def test_mutation_with_probability_one_changes_every_answer_that_can_change(space, seed):
     random = Random(seed)
@@ -77,7 +77,7 @@ def test_mutation_with_probability_one_changes_every_answer_that_can_change(spac
         assert (after[label] != before[label]) == (space.decision(label).size > 1)
 
 
-@settings(deadline=None)
+@patient
 @given(spaces(), st.integers(0, 2**32))
 def test_neighbours_are_valid_distinct_and_one_step_away(space, seed):
     here = space.sample(Random(seed))
@@ -255,6 +255,15 @@ def test_a_label_shared_below_many_parents_is_counted():
     assert space.size == (2**60 - 1) * 3 + 1
     nowhere = Architecture({f"d{i}": "y" for i in range(60)})
     assert nowhere in space
+
+
+def test_only_options_that_can_still_matter_are_remembered():
+    """Of 40 paths to a label all but one are ruled out by the first answer."""
+    decisions = [OneOf("which", range(40)), *[OneOf(f"d{i}", "xy") for i in range(40)]]
+    conditions = {"inner": [(("which", i), (f"d{i}", "x")) for i in range(40)]}
+    space = SearchSpace([*decisions, OneOf("inner", "pqr")], conditions)
+
+    assert space.size == 40 * 2**39 * (3 + 1)
 
 
 def test_canonical_is_the_identity_unless_given():

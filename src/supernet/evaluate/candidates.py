@@ -24,6 +24,7 @@ _COLUMNS = {
     "params": "INTEGER",
     "macs": "INTEGER",
     "latency_ms": "REAL",
+    "error": "TEXT",
     "split": "TEXT NOT NULL",
     "images": "INTEGER NOT NULL",
     "batch_norm": "TEXT NOT NULL",
@@ -63,10 +64,11 @@ class Candidate:
     Attributes:
         key: key of the canonical form.
         architecture: the canonical form, which is what was scored.
-        status: "ok", or "failed" if the score is not a finite number.
+        status: "ok", or "failed" if scoring raised or the loss is not a finite number.
         loss: mean over the images, or None.
         accuracy: in 0–1, or None where the task has none.
         costs: by quantity, for instance {"params": ..., "macs": ...}.
+        error: what was raised, if it failed.
     """
 
     key: str
@@ -75,6 +77,7 @@ class Candidate:
     loss: float | None
     accuracy: float | None
     costs: Mapping[str, float]
+    error: str | None = None
 
     @property
     def rank_key(self) -> tuple[float, float, str]:
@@ -139,6 +142,7 @@ class CandidateTable:
             "status": candidate.status,
             "loss": candidate.loss,
             "accuracy": candidate.accuracy,
+            "error": candidate.error,
             **candidate.costs,
             **asdict(provenance),
             "searcher": searcher,
@@ -183,6 +187,7 @@ class CandidateTable:
                 row["loss"],
                 row["accuracy"],
                 {name: value for name, value in costs.items() if value is not None},
+                row["error"],
             )
 
     @contextmanager

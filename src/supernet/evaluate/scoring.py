@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from supernet.cost import CostTable, cost_of
-from supernet.errors import DivergedError
 from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
-from supernet.evaluate.evaluator import Evaluator
+from supernet.evaluate.evaluator import Evaluator, Score
 from supernet.space import Architecture
 
 __all__ = ["Scorer"]
@@ -47,25 +46,50 @@ class Scorer:
             weights=weights,
         )
 
-    def score(self, architecture: Architecture, searcher: str, generation: int) -> Candidate:
-        """Return the candidate of a canonical architecture.
+    def score(
+        self,
+        architectures: Sequence[Architecture],
+        searcher: str,
+        generation: int,
+        advance: Callable[[], None] = lambda: None,
+    ) -> list[Candidate]:
+        """Return the candidates of canonical architectures, in their order.
 
-        One whose loss is not a finite number is recorded as failed, and the search goes on.
+        One that raises, or whose loss is not a finite number, is recorded as failed, and the search
+        goes on.
+
+        Args:
+            architectures: all different.
+            searcher: who asked for them, for the record.
+            generation: when, for the record.
+            advance: called after each.
         """
-        known = self._table.get(architecture.key, self.provenance)
-        if known is not None:
-            return known
-        costs = {name: int(cost) for name, cost in cost_of(self._costs, architecture).items()}
-        try:
-            score = self._evaluator.score(architecture)
-        except DivergedError:
-            candidate = Candidate(architecture.key, architecture, "failed", None, None, costs)
-        else:
-            accuracy = score.get("accuracy")
-            candidate = Candidate(
-                architecture.key, architecture, "ok", score["loss"], accuracy, costs
+        found: dict[str, Candidate] = {}
+        missing = []
+        for architecture in architectures:
+            known = self._table.get(architecture.key, self.provenance)
+            if known is None:
+                missing.append(architecture)
+            else:
+                found[known.key] = known
+                advance()
+        for architecture, score in self._evaluator.scores(missing):
+            candidate = self._candidate(architecture, score)
+            self._table.add(
+                candidate,
+                self.provenance,
+                searcher=searcher,
+                generation=generation,
+                seed=self._seed,
             )
-        self._table.add(
-            candidate, self.provenance, searcher=searcher, generation=generation, seed=self._seed
-        )
-        return candidate
+            found[candidate.key] = candidate
+            advance()
+        return [found[architecture.key] for architecture in architectures]
+
+    def _candidate(self, architecture: Architecture, score: Score | Exception) -> Candidate:
+        costs = {name: int(cost) for name, cost in cost_of(self._costs, architecture).items()}
+        key = architecture.key
+        if isinstance(score, Exception):
+            error = f"{type(score).__name__}: {score}"
+            return Candidate(key, architecture, "failed", None, None, costs, error)
+        return Candidate(key, architecture, "ok", score["loss"], score.get("accuracy"), costs)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 
-import torch
 from torch import nn
 
 from supernet.errors import SpaceError
 from supernet.net.supernet import SuperNet
-from supernet.random import derive_seed
+from supernet.random import derive_seed, seeded
 from supernet.space import Architecture
 
 __all__ = ["derive", "reinitialise"]
@@ -43,8 +42,7 @@ def reinitialise(module: nn.Module, seed: int) -> nn.Module:
     Raises:
         SpaceError: a submodule owns parameters but has no `reset_parameters` method.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(derive_seed(seed, "initialise"))
+    with seeded(derive_seed(seed, "initialise")):
         # inner modules first: an outer one may overrule what they draw
         for name, part in reversed(list(module.named_modules())):
             reset = getattr(part, "reset_parameters", getattr(part, "_reset_parameters", None))

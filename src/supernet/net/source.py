@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import nn
 
 from supernet.errors import ConfigError
 from supernet.net.derive import reinitialise
-from supernet.random import derive_seed
+from supernet.random import derive_seed, seeded
 
 __all__ = ["DATA_ARGUMENTS", "FromCallable", "FromInstance", "ModelSource", "as_model_source"]
 
@@ -83,8 +82,7 @@ class FromCallable(ModelSource):
             raise ConfigError(
                 f"the model {name} takes {list(takes)} and cannot be built: {error}"
             ) from error
-        with torch.random.fork_rng():
-            torch.manual_seed(derive_seed(seed, "build"))
+        with seeded(derive_seed(seed, "build")):
             model = self.make(**arguments)
         if not isinstance(model, nn.Module):
             raise ConfigError(f"{name} returned {model!r}, which is not an nn.Module")

@@ -76,7 +76,7 @@ class SuperNet(nn.Module):
         """Run the model on the inputs under a route.
 
         Args:
-            inputs: what the model takes; the last may be the route instead.
+            inputs: what the model takes; an architecture or a routing may follow as the last.
             routing: the route; without one, that of the surrounding `with supernet.route(...)`.
 
         Raises:
@@ -104,6 +104,8 @@ class SuperNet(nn.Module):
                 with self._gated(route):
                     yield
             else:
+                if not route:
+                    raise RoutingError("a route of ghost batches needs at least one routing")
                 self.__dict__["_ghosts"] = list(route)
                 yield
         finally:

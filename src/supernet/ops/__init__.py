@@ -1,5 +1,12 @@
 """Blocks that the ready spaces are made of."""
 
-from supernet.ops.blocks import asymmetric, pointwise, pool, separable
+from supernet.ops.blocks import (
+    InvertedResidual,
+    asymmetric,
+    pointwise,
+    pool,
+    projection,
+    separable,
+)
 
-__all__ = ["asymmetric", "pointwise", "pool", "separable"]
+__all__ = ["InvertedResidual", "asymmetric", "pointwise", "pool", "projection", "separable"]

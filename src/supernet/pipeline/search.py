@@ -23,7 +23,13 @@ def search(run: Run) -> None:
     log = run.folder.stage_log("search")
     log.rewind(0)
     evaluator = Evaluator(
-        supernet, run.task, run.splits.search, run.splits.train, run.normalise, run.protocol
+        supernet,
+        run.task,
+        run.splits.search,
+        run.splits.train,
+        run.normalise,
+        run.protocol,
+        memory=run.config.evaluate.memory * 2**20,
     )
     with CandidateTable(run.folder.candidates) as table:
         scorer = Scorer(evaluator, run.costs, table, weights, run.seed)
@@ -31,10 +37,12 @@ def search(run: Run) -> None:
         passed = [candidate for candidate in ranked if candidate.status == "ok"]
         if not passed:
             raise DivergedError(
-                "no candidate has a finite loss under the shared weights; train the supernet anew "
-                "with a smaller learning rate"
+                "no candidate could be scored under the shared weights; the first failed with "
+                f"{ranked[0].error}"
             )
         selected = _select(run, scorer, passed)
+    if evaluator.plain_because:
+        run.progress.say(f"candidates were scored one by one: {evaluator.plain_because}")
     run.folder.record(
         "search",
         {
@@ -59,10 +67,7 @@ def _ranked(
     found: dict[str, Candidate] = {}
     generation = 0
     while asked := proposals.ask():
-        told = []
-        for architecture in asked:
-            told.append(scorer.score(architecture, type(searcher).__name__, generation))
-            bar.advance(1)
+        told = scorer.score(asked, type(searcher).__name__, generation, bar.advance)
         proposals.tell(told)
         generation += 1
         found.update({candidate.key: candidate for candidate in told})
@@ -86,7 +91,7 @@ def _select(run: Run, scorer: Scorer, ranked: Sequence[Candidate]) -> list[Selec
     probes = [others[(2 * i + 1) * len(others) // (2 * count)] for i in range(count)]
     taken = {candidate.key for candidate in [*top, *probes]}
     random = run.problem.sample(1, run.problem.stream("baseline"), taken)
-    baseline = [scorer.score(architecture, "baseline", 0) for architecture in random]
+    baseline = scorer.score(random, "baseline", 0)
     roles = {"top": top, "probe": probes, "random": baseline}
     return [
         Selected(

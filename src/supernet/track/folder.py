@@ -52,6 +52,8 @@ class RunFolder:
             raise RunFolderError(
                 f"another process is working in {path}; wait for it or choose another folder"
             ) from error
+        for left in path.rglob(".*.tmp"):  # of a process that was killed while it wrote
+            left.unlink()
 
     def close(self) -> None:
         """Let other processes work in the folder."""

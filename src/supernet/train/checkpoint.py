@@ -64,11 +64,13 @@ class Checkpoint:
         torch.save(whole, buffer)
         with storage_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = self.path.with_name(f".{self.path.name}.fresh")
-            write_bytes(fresh, buffer.getvalue())
             if self.path.exists():
-                os.replace(self.path, self.previous)
-            os.replace(fresh, self.path)
+                self.previous.unlink(missing_ok=True)
+                try:
+                    os.link(self.path, self.previous)
+                except OSError:  # a file system without hard links
+                    os.replace(self.path, self.previous)
+            write_bytes(self.path, buffer.getvalue())
 
     def load(self) -> dict[str, Any] | None:
         """Return the newest state, or None if there is none.

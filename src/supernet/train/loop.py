@@ -13,6 +13,7 @@ from torch import nn
 
 from supernet.data import Loader
 from supernet.errors import DivergedError
+from supernet.random import seeded
 from supernet.task import Task
 from supernet.train.checkpoint import Checkpoint
 from supernet.train.learner import Learner, Moment
@@ -74,7 +75,7 @@ class Fit:
         model.train()
         saved, logged, since = time.monotonic(), time.monotonic(), start
         losses: list[torch.Tensor] = []
-        with torch.random.fork_rng():
+        with seeded(self.seed):
             for step in range(start, self.steps):
                 moment = Moment(step, self.steps, self.seed)
                 factor = learning_rate_factor(self.schedule, self.warmup, moment.progress)

@@ -1,0 +1,98 @@
+"""The space of NAS-Bench-Macro.
+
+Su et al., "Prioritized Architecture Sampling with Monte-Carlo Tree Search" (CVPR 2021). Eight layers in
+stages of 2, 3 and 3; each is an identity, an inverted residual of kernel 3 and expansion 3, or one of
+kernel 5 and expansion 6. The first layer of a stage doubles the channels and halves height and width;
+its identity is a strided 1×1 convolution. The 3^8 = 6,561 architectures are 3,969 different networks.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import nn
+
+from supernet.net import Choice
+from supernet.ops import InvertedResidual, projection
+from supernet.space import Architecture
+
+__all__ = ["NASBenchMacro"]
+
+OPTIONS = ("identity", "mb3e3", "mb5e6")
+"""In the order of the digits 0, 1, 2 of the published keys."""
+
+
+class NASBenchMacro(nn.Module):
+    """The NAS-Bench-Macro network with a choice of three options in each layer.
+
+    Args:
+        image: channels, height and width of the images.
+        classes: number of classes.
+        channels: of the stem; doubled in each stage (published: 32).
+        stages: number of layers in each stage (published: 2, 3, 3).
+        features: channels before the classifier (published: 1280).
+        affine: whether batch norm learns a scale and an offset (published networks do).
+    """
+
+    def __init__(
+        self,
+        image: tuple[int, int, int] = (3, 32, 32),
+        classes: int = 10,
+        channels: int = 32,
+        stages: tuple[int, ...] = (2, 3, 3),
+        features: int = 1280,
+        affine: bool = True,
+    ) -> None:
+        super().__init__()
+        self.stages = stages
+        self.stem = nn.Sequential(
+            nn.Conv2d(image[0], channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels, affine=affine),
+            nn.ReLU(),
+        )
+        layers: list[nn.Module] = []
+        for depth in stages:
+            for first in (True, *[False] * (depth - 1)):
+                wider, stride = (2 * channels, 2) if first else (channels, 1)
+                layers.append(
+                    Choice(_options(channels, wider, stride, affine), label=f"layer{len(layers)}")
+                )
+                channels = wider
+        self.layers = nn.Sequential(*layers)
+        self.head = nn.Sequential(
+            nn.Conv2d(channels, features, 1, bias=False),
+            nn.BatchNorm2d(features, affine=affine),
+            nn.ReLU(),
+        )
+        self.classifier = nn.Linear(features, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map images `[batch, channels, height, width]` to logits `[batch, classes]`."""
+        features = self.head(self.layers(self.stem(images)))
+        return cast(torch.Tensor, self.classifier(features.mean((2, 3))))
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """Move identities to the end of their stage; the first layer of a stage stays, as it is none."""
+        answers: list[object] = []
+        for depth in self.stages:
+            start = len(answers)
+            stage = [architecture[f"layer{start + i}"] for i in range(depth)]
+            answers.append(stage[0])
+            answers += sorted(stage[1:], key=lambda option: option == "identity")
+        return Architecture({f"layer{i}": answer for i, answer in enumerate(answers)})
+
+    @staticmethod
+    def from_digits(digits: str) -> Architecture:
+        """Return the architecture of a published key such as "22212220"."""
+        return Architecture({f"layer{i}": OPTIONS[int(d)] for i, d in enumerate(digits)})
+
+
+def _options(channels: int, wider: int, stride: int, affine: bool) -> dict[str, nn.Module]:
+    same = stride == 1 and channels == wider
+    options = (
+        nn.Identity() if same else projection(channels, wider, stride, affine=affine),
+        InvertedResidual(channels, wider, kernel=3, expansion=3, stride=stride, affine=affine),
+        InvertedResidual(channels, wider, kernel=5, expansion=6, stride=stride, affine=affine),
+    )
+    return dict(zip(OPTIONS, options, strict=True))
