@@ -203,9 +203,10 @@ def build_parser(program: str) -> ArgumentParser:
     )
     parser.add_argument(
         "--threads",
-        type=int | None,
-        default=None,
-        help="CPU threads; PyTorch's default if not given",
+        type=int,
+        default=1,
+        help="CPU threads, 0 for all cores; with one, small networks are fastest, and results do not "
+        "depend on the number of cores",
     )
     parser.add_subclass_arguments(
         nn.Module,

@@ -82,6 +82,7 @@ def test_one_class_and_too_few_images(tmp_path, call, tiny):
         (["--model.groups=[1,1,1,1,1]"], ["halved"]),
         (["--config=nowhere.yaml"], ["nowhere.yaml"]),
         (["--device=cuda:7"], ["cuda:7"]),
+        (["--threads=-2"], ["threads", "-2"]),
         (["--search.constraints=[macs < 3]"], ["macs < 3", "macs <= 40e6"]),
         (["--search.constraints=[latency_ms <= 3]"], ["latency_ms", "macs, params"]),
         (["--search.constraints=[macs <= 10]"], ["macs <= 10", "reaches from"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,7 +215,7 @@ def _settings(run: Run) -> Iterator[None]:
     """Use the configured number of threads and deterministic kernels, and put both back."""
     threads = torch.get_num_threads()
     try:
-        torch.set_num_threads(run.config.threads or threads)
+        torch.set_num_threads(run.config.threads or os.cpu_count() or 1)
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
             yield
     finally:

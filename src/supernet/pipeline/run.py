@@ -93,6 +93,10 @@ class Run:
         self.seed: int = config.seed
         self.task: Task = config.task
         self.device = _device(config.device)
+        if config.threads < 0:
+            raise ConfigError(
+                f"threads is a number of CPU threads, or 0 for all, not {config.threads}"
+            )
 
     @cached_property
     def splits(self) -> Splits:
