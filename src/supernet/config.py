@@ -108,13 +108,14 @@ class EvaluateConfig:
             the strategy's paper does.
         batch_size: images per evaluation and calibration batch.
         calibration_batches: batches of training images that re-estimation averages over.
-        memory: MiB for activations that candidates share; 0 scores them one by one.
+        memory: MiB for activations that candidates share; 0 scores them one by one. Sharing is for
+            models that change no activation in place and have no hooks of their own.
     """
 
     batch_norm: Literal["auto", "batch", "recalibrate"] = "auto"
     batch_size: int = 256
     calibration_batches: int = 8
-    memory: int = 1024
+    memory: int = 0
 
 
 @dataclass
@@ -127,7 +128,12 @@ class SearchConfig:
     """
 
     searcher: Searcher
-    constraints: list[str] = field(default_factory=list)
+    constraints: list[str] | str = field(default_factory=list)
+
+    @property
+    def constraint_list(self) -> list[str]:
+        """The constraints as a list, also if one was given as a string."""
+        return [self.constraints] if isinstance(self.constraints, str) else self.constraints
 
 
 @dataclass

@@ -87,11 +87,16 @@ def test_one_class_and_too_few_images(tmp_path, call, tiny):
         (["--search.constraints=[latency_ms <= 3]"], ["latency_ms", "macs, params"]),
         (["--search.constraints=[macs <= 10]"], ["macs <= 10", "reaches from"]),
         (["--retrain.top=0"], ["retrain.top"]),
+        (["--evaluate.batch_size=0"], ["evaluate.batch_size"]),
+        (["--search.searcher=exhaustive", "--search.searcher.limit=10"], ["limit"]),
         (["--retrain.model={chanels: 3}"], ["chanels"]),
     ],
 )
 def test_wrong_options(tmp_path, call, tiny, options, words):
+    if options[0].startswith("--search.searcher="):
+        tiny = [option for option in tiny if not option.startswith("--search")]
     _refused(call("run", "--out", str(tmp_path / "run"), *tiny, *options), *words)
+    assert not (tmp_path / "run" / "supernet.pt").exists()
 
 
 def test_mended_option_needs_no_new_folder(tmp_path, call, tiny):
@@ -173,6 +178,34 @@ def test_damaged_database_is_named_and_mended(copy, finished, call, read):
 def test_damaged_text_files_are_named(copy, call, name):
     (copy / name).write_text("{ never closed")
     _refused(call("run", "--out", str(copy)), name, "damaged")
+
+
+@pytest.mark.parametrize("name", ["supernet.pt", "candidates.db", "model.pt"])
+def test_deleted_files_are_made_again(copy, finished, call, read, name):
+    candidates, metrics = read
+    (copy / name).unlink()
+    code, _, err = call("run", "--out", str(copy))
+    assert code == 0, err
+    assert (copy / "supernet.pt").read_bytes() == (finished / "supernet.pt").read_bytes()
+    assert (copy / "model.pt").read_bytes() == (finished / "model.pt").read_bytes()
+    assert candidates(copy) == candidates(finished)
+    assert metrics(copy) == metrics(finished)
+
+
+def test_deleted_configuration_is_not_replaced_by_the_default(copy, call):
+    (copy / "config.yaml").unlink()
+    _refused(call("run", "--out", str(copy)), "config.yaml", "put the file back")
+    assert not (copy / "config.yaml").exists()
+
+
+def test_only_files_of_the_run_are_cleaned(copy, call):
+    (copy / "sub").mkdir()
+    own, others = copy / ".supernet.pt.77.tmp", [copy / "sub/.notes.tmp", copy / ".notes.tmp"]
+    for file in (own, *others):
+        file.write_text("x")
+    assert call("run", "--out", str(copy))[0] == 0
+    assert not own.exists()
+    assert all(file.exists() for file in others)
 
 
 def test_missing_retrained_model_is_named(copy, call):

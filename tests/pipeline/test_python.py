@@ -162,3 +162,47 @@ def test_caller_keeps_random_state_and_threads(tmp_path, data):
     search(Net, data, tmp_path / "run", options={**OPTIONS, "threads": threads + 1})
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_same_names_do_not_make_the_same_search(tmp_path, data):
+    class Net(nn.Module):
+        def __init__(self, classes: int = 3):
+            super().__init__()
+            self.a = sn.Choice(
+                {
+                    "linear": nn.Linear(6, classes),
+                    "deep": nn.Sequential(nn.Linear(6, classes), nn.Tanh()),
+                }
+            )
+
+        def forward(self, x):
+            return self.a(x)
+
+    Net.__qualname__ = "Net"
+    search(globals()["Net"], TensorDataset(*data), tmp_path / "run")
+    with pytest.raises(RunFolderError, match="named alike"):
+        search(Net, TensorDataset(*data), tmp_path / "run")
+    other = TensorDataset(data[0] + 1, data[1])
+    with pytest.raises(RunFolderError, match="named alike"):
+        search(globals()["Net"], other, tmp_path / "run")
+
+
+def test_one_constraint_may_be_a_string(tmp_path, data):
+    one = search(Net, data, tmp_path / "one", constraints="params <= 80%")
+    two = search(Net, data, tmp_path / "two", constraints=["params <= 80%"])
+    assert one.metrics["search"]["candidates"] == two.metrics["search"]["candidates"]
+
+
+def test_convolutions_of_every_dimension(tmp_path):
+    class Video(nn.Module):
+        def __init__(self, classes: int):
+            super().__init__()
+            self.a = sn.Choice({"c3": nn.Conv3d(1, 2, 3, padding=1), "c1": nn.Conv3d(1, 2, 1)})
+            self.head = nn.Linear(2, classes)
+
+        def forward(self, x):
+            return self.head(self.a(x).mean((2, 3, 4)))
+
+    inputs = torch.randn(60, 1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    result = search(Video, (inputs, torch.arange(60) % 3), tmp_path / "run")
+    assert result.metrics["search"]["candidates"] == 2

@@ -68,7 +68,7 @@ def run(
     *,
     strategy: str = "bender",
     searcher: str = "random",
-    constraints: Sequence[str] = (),
+    constraints: Sequence[str] | str = (),
     out: str | Path = "runs/python",
     options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
@@ -94,7 +94,7 @@ def run(
     names: dict[str, Any] = {
         "strategy": strategy,
         "search.searcher": searcher,
-        "search.constraints": list(constraints),
+        "search.constraints": [constraints] if isinstance(constraints, str) else list(constraints),
         **(options or {}),
     }
     if isinstance(model, str):
@@ -104,6 +104,7 @@ def run(
         for name, value in names.items()
     ]
     with open_run(arguments, Path(out), model=model, data=data, progress=progress) as opened:
+        opened.check_identity()
         execute(opened, list(STEPS))
         metrics = opened.folder.metrics
         chosen = next(one for one in opened.selected() if one.key == metrics["retrain"]["chosen"])
@@ -113,8 +114,10 @@ def run(
 def execute(run: Run, steps: Sequence[str]) -> None:
     """Run steps in their order; one whose results stand in the folder is not repeated."""
     with _settings(run):
+        if any(step != "report" and not run.folder.complete(step) for step in steps):
+            run.check_identity()
         for step in steps:
-            if step in run.folder.metrics:
+            if run.folder.complete(step):
                 run.progress.say(f"{step}: done before")
             else:
                 STEPS[step](run)
@@ -154,12 +157,18 @@ def open_run(
         }
         base = {name: value for name, value in (stored or {}).items() if not _from_python(value)}
         config, plain = parse(program, arguments, base)
+        if stored is None and folder.has_results() and not folder.config.exists():
+            raise RunFolderError(
+                f"{out} holds results but no config.yaml, so what they belong to is unknown; put the "
+                "file back, or choose another folder with --out"
+            )
         plain.update({name: {"python": _fingerprint(value)} for name, value in given.items()})
         _check_same(folder, stored, plain)
         source = as_model_source(model) if model is not None else _configured(config.model)
         with Progress(progress) as shown:
             loaded = as_source(data) if data is not None else config.data
             opened = Run(config, source, loaded, folder, shown)
+            folder.clean()
             if stored is None:
                 folder.write_config(plain)
             yield opened

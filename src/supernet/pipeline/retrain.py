@@ -13,6 +13,7 @@ from supernet.evaluate import Score, kendall
 from supernet.files import write_bytes, write_json
 from supernet.net.export import export_program
 from supernet.pipeline.run import Run, Selected
+from supernet.space import Diagram
 from supernet.train import Plain
 
 __all__ = ["retrain"]
@@ -69,20 +70,28 @@ def _write_chosen(run: Run, chosen: Selected) -> None:
     torch.save(model.state_dict(), buffer)
     write_bytes(run.folder.weights, buffer.getvalue())
     try:
-        write_bytes(run.folder.program, export_program(model, run.example))
-    except Exception as error:
+        program = export_program(model, run.example)
+    except Exception as error:  # PyTorch may raise anything on a model that it cannot trace
         run.progress.say(
             f"model.pt2 is not written, since PyTorch cannot export the model: {error}"
         )
-    draw = getattr(run.supernet.model, "diagram", None)
+    else:
+        write_bytes(run.folder.program, program)
     write_json(
         run.folder.architecture,
         {
             "key": chosen.key,
             "architecture": dict(chosen.architecture),
-            "diagram": draw(chosen.architecture).to_json() if draw else None,
+            "diagram": _drawing(run, chosen),
         },
     )
+
+
+def _drawing(run: Run, chosen: Selected) -> dict[str, Any] | None:
+    """Return the drawing, where the model has a method `diagram(architecture)` for it."""
+    draw = getattr(run.supernet.model, "diagram", None)
+    drawing = draw(chosen.architecture) if callable(draw) else None
+    return drawing.to_json() if isinstance(drawing, Diagram) else None
 
 
 def _preference(score: Mapping[str, float | None]) -> float:

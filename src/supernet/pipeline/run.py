@@ -121,7 +121,7 @@ class Run:
     @cached_property
     def example(self) -> torch.Tensor:
         """Zeros of the shape of one input, `[1, ...]`."""
-        return self.normalise(self.splits.train.inputs[:1]).zero_()
+        return torch.zeros_like(self.normalise(self.splits.train.inputs[:1]))
 
     @cached_property
     def supernet(self) -> SuperNet:
@@ -144,8 +144,36 @@ class Run:
 
     def derived(self, selected: Selected) -> nn.Module:
         """Return the ordinary module of an architecture, with fresh weights."""
-        supernet = self._build("retrain", selected.key, **self.config.retrain.model)
+        supernet = self.retraining_supernet(selected.key)
         return self._placed(derive(supernet, selected.architecture))
+
+    def retraining_supernet(self, key: str) -> SuperNet:
+        """Return a new supernet, built as configured for retraining, with weights for an architecture.
+
+        Raises:
+            ConfigError: the model does not take the configured arguments.
+        """
+        return self._build("retrain", key, **self.config.retrain.model)
+
+    def identity(self) -> str:
+        """Return a hash of what was trained on what: decisions, parameter shapes, and the data."""
+        shapes = {name: tuple(p.shape) for name, p in self.supernet.named_parameters()}
+        parts = (self.splits.train, self.splits.search)
+        data = [tensor for part in parts for tensor in (part.inputs, part.targets)]
+        return digest([repr(self.supernet.space.decisions), shapes, data])
+
+    def check_identity(self) -> None:
+        """Check that the folder's results are of this model and this data.
+
+        Raises:
+            RunFolderError: they are of others, of the same name perhaps.
+        """
+        recorded = self.folder.metrics.get("data", {}).get("identity")
+        if recorded is not None and recorded != self.identity():
+            raise RunFolderError(
+                f"{self.folder.path} holds results of another model or of other data, though they are "
+                "named alike; choose another folder"
+            )
 
     def retrained(self, selected: Selected) -> nn.Module:
         """Return the ordinary module of an architecture, with its retrained weights.
@@ -173,7 +201,7 @@ class Run:
     def problem(self) -> Problem:
         """The space with its constraints."""
         space = self.supernet.space
-        constraints = Constraints(self.config.search.constraints, self.costs, space)
+        constraints = Constraints(self.config.search.constraint_list, self.costs, space)
         return Problem(space, constraints, self.seed)
 
     @cached_property
@@ -253,8 +281,10 @@ class Run:
 
     def _placed(self, model: nn.Module) -> nn.Module:
         """Return the model on the device, in the memory format that convolutions prefer."""
-        placed: nn.Module = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return placed
+        for parameter in model.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        return model.to(self.device)
 
 
 def _device(name: str) -> torch.device:

@@ -41,7 +41,7 @@ def search(run: Run) -> None:
                 f"{ranked[0].error}"
             )
         selected = _select(run, scorer, passed)
-    if evaluator.plain_because:
+    if evaluator.plain_because and run.config.evaluate.memory:
         run.progress.say(f"candidates were scored one by one: {evaluator.plain_because}")
     run.folder.record(
         "search",

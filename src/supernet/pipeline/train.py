@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import torch
+from torch import nn
+
 from supernet.pipeline.run import Run
+from supernet.search import Search
 
 __all__ = ["train"]
 
@@ -14,8 +18,7 @@ def train(run: Run) -> None:
         ConstraintError: no architecture satisfies the constraints, found before any training.
     """
     splits, space = run.splits, run.supernet.space
-    if run.config.search.constraints:
-        run.problem.sample(1, run.problem.stream("possible"))
+    _check_later_steps(run)
     run.folder.record(
         "data",
         {
@@ -26,6 +29,7 @@ def train(run: Run) -> None:
             "classes": len(splits.train.classes),
             "mean": list(run.normalise.mean),
             "std": list(run.normalise.std),
+            "identity": run.identity(),
         },
     )
     run.progress.say(
@@ -36,3 +40,13 @@ def train(run: Run) -> None:
     run.folder.record(
         "train", run.fit(run.config.train, "train", run.supernet, strategy, checkpoint)
     )
+
+
+def _check_later_steps(run: Run) -> None:
+    """Raise now what would otherwise be raised after the training: a folder keeps its options."""
+    _ = run.protocol
+    Search(run.config.search.searcher, run.problem).ask()
+    if run.config.retrain.model:
+        run.retraining_supernet("check")
+    for options in (run.config.train, run.config.retrain.train):
+        options.optimizer([nn.Parameter(torch.zeros(1))])

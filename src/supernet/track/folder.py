@@ -52,8 +52,6 @@ class RunFolder:
             raise RunFolderError(
                 f"another process is working in {path}; wait for it or choose another folder"
             ) from error
-        for left in path.rglob(".*.tmp"):  # of a process that was killed while it wrote
-            left.unlink()
 
     def close(self) -> None:
         """Let other processes work in the folder."""
@@ -62,6 +60,27 @@ class RunFolder:
     def retrained(self, key: str) -> Checkpoint:
         """Return the checkpoint of a retrained architecture."""
         return Checkpoint(self.path / "retrain" / f"{key}.pt")
+
+    def clean(self) -> None:
+        """Delete what a process that was killed while it wrote a file of the run left behind."""
+        names = (
+            "config.yaml log.jsonl supernet.pt architecture.json metrics.json model.pt model.pt2 "
+            "report.html"
+        ).split()
+        for name in names:
+            for left in self.path.glob(f".{name}.[0-9]*.tmp"):
+                left.unlink()
+        for left in self.path.glob("retrain/.*.pt.[0-9]*.tmp"):
+            left.unlink()
+
+    def complete(self, step: str) -> bool:
+        """Return whether a step is recorded and the files that later steps need are there."""
+        files = {
+            "train": [self.checkpoint.path],
+            "search": [self.candidates],
+            "retrain": [self.architecture, self.weights],
+        }
+        return step in self.metrics and all(file.exists() for file in files.get(step, []))
 
     def has_results(self) -> bool:
         """Return whether anything was computed here that another configuration would spoil."""
