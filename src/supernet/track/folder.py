@@ -63,10 +63,16 @@ class RunFolder:
 
     def clean(self) -> None:
         """Delete what a process that was killed while it wrote a file of the run left behind."""
-        names = (
-            "config.yaml log.jsonl supernet.pt architecture.json metrics.json model.pt model.pt2 "
-            "report.html"
-        ).split()
+        names = [
+            "config.yaml",
+            "log.jsonl",
+            "supernet.pt",
+            "architecture.json",
+            "metrics.json",
+            "model.pt",
+            "model.pt2",
+            "report.html",
+        ]
         for name in names:
             for left in self.path.glob(f".{name}.[0-9]*.tmp"):
                 left.unlink()
