@@ -89,10 +89,16 @@ class Problem:
 
     def impossible(self, tried: int) -> ConstraintError:
         """Return the error for constraints that none of `tried` architectures satisfied."""
+        enumerated = tried >= self.space.size
+        found = (
+            "no architecture satisfies"
+            if enumerated
+            else "no architecture was found that satisfies"
+        )
+        rare = "none" if enumerated else "if any do, they are too rare to draw"
         return ConstraintError(
-            f"no architecture satisfies {' and '.join(self.constraints.texts)}: none of {tried:,} "
-            f"(of {self.space.size:,}) did, though each bound alone lies within what is possible; "
-            "relax one"
+            f"{found} {' and '.join(self.constraints.texts)}: of {self.space.size:,} architectures "
+            f"{tried:,} were tried ({rare}), though each bound alone can be met; relax one"
         )
 
 
