@@ -281,10 +281,10 @@ class Run:
 
     def _placed(self, model: nn.Module) -> nn.Module:
         """Return the model on the device, in the memory format that convolutions prefer."""
-        for parameter in model.parameters():
-            if parameter.ndim == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        return model.to(self.device)
+        if any(parameter.ndim == 5 for parameter in model.parameters()):
+            return model.to(self.device)  # the format exists for images only
+        placed: nn.Module = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return placed
 
 
 def _device(name: str) -> torch.device:
