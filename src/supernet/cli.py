@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,11 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command, rest = (given[0], given[1:]) if given else ("", [])
     try:
         if command in _STEPS:
-            return _steps(command, rest)
-        if command == "zoo":
-            return _zoo(rest)
-        parser.parse_args(given)
-        parser.print_help()
+            _steps(command, rest)
+        elif command == "zoo":
+            _zoo(rest)
+        else:
+            parser.parse_args(given)
+            parser.print_help()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except SupernetError as error:
         print(f"supernet {command}: {error}", file=sys.stderr)
         return error.exit_code
@@ -72,7 +78,7 @@ def _folder(command: str, arguments: Sequence[str]) -> tuple[Path, list[str]]:
     return known.out, rest
 
 
-def _steps(command: str, arguments: Sequence[str]) -> int:
+def _steps(command: str, arguments: Sequence[str]) -> None:
     from supernet.config import help_text, import_from_here, parse
     from supernet.pipeline import STEPS, execute, open_run
     from supernet.track import print_table, result_table
@@ -83,7 +89,7 @@ def _steps(command: str, arguments: Sequence[str]) -> int:
         print(f"{program}: {_STEPS[command]}\n")
         print(f"--out DIR, --run DIR: the run folder (default: {_DEFAULT_OUT})\n")
         print(help_text(program))
-        return 0
+        return
     if any(argument.partition("=")[0].endswith(".help") for argument in arguments):
         parse(program, arguments)
     out, rest = _folder(command, arguments)
@@ -91,17 +97,34 @@ def _steps(command: str, arguments: Sequence[str]) -> int:
         from supernet.errors import RunFolderError
 
         raise RunFolderError(f"{out} is no run folder; start with: supernet run --out {out}")
+    if command == "report":
+        _report(out, rest)
+        return
     with open_run(rest, out, program=program) as opened:
         execute(opened, list(STEPS) if command == "run" else [command])
         metrics = opened.folder.metrics
     if "retrain" in metrics:
         print_table(result_table(metrics))
-    if command in ("run", "report"):
+    if command == "run":
         print(f"report: {out / 'report.html'}")
-    return 0
 
 
-def _zoo(arguments: Sequence[str]) -> int:
+def _report(out: Path, options: Sequence[str]) -> None:
+    """Write the report from the files alone, whatever made them."""
+    from supernet.errors import ConfigError
+    from supernet.files import read_json
+    from supernet.track import print_table, result_table, write_report
+
+    if options:
+        raise ConfigError(f"the report takes no options, but got {' '.join(options)}")
+    path = write_report(out)
+    metrics = read_json(out / "metrics.json") if (out / "metrics.json").exists() else {}
+    if "retrain" in metrics:
+        print_table(result_table(metrics))
+    print(f"report: {path}")
+
+
+def _zoo(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="supernet zoo", description="List spaces, strategies, searchers and data sets."
     )
@@ -115,10 +138,9 @@ def _zoo(arguments: Sequence[str]) -> int:
         import json
 
         print(json.dumps(entries, indent=2))
-        return 0
+        return
     width = max(len(name) for group in entries.values() for name in group)
     for kind, group in entries.items():
         print(f"{kind}:")
         for name, entry in group.items():
             print(f"  {name:<{width}}  {entry['summary']}")
-    return 0

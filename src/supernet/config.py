@@ -6,6 +6,8 @@ import path, and the ready ones by a short name too.
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import re
 import sys
@@ -19,6 +21,7 @@ import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
+from torch.utils.data import Dataset
 
 from supernet.data import SOURCES, Augment, DataSource
 from supernet.errors import ConfigError
@@ -97,6 +100,8 @@ class TrainConfig:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 0 <= self.warmup < 1:
             raise ConfigError(f"warmup is a share of the steps in [0, 1), not {self.warmup}")
+        if self.clip is not None and not self.clip > 0:
+            raise ConfigError(f"clip is a norm above 0, or null for no limit, not {self.clip}")
 
 
 @dataclass
@@ -333,12 +338,43 @@ def _long(value: Any, option: str) -> Any:
         return {**value, "class_path": _long(value["class_path"], option)}
     known = _SHORT[option]
     classes = {path.rpartition(".")[2] for path in known.values()}
-    if isinstance(value, str) and "." not in value and value not in {*known, *classes}:
+    if not isinstance(value, str):
+        return value
+    if "." not in value and value not in {*known, *classes}:
         raise ConfigError(
             f"{option} {value!r} is unknown; possible: {', '.join(known)}, or the import path of a "
             "class of your own, such as package.module.Class"
         )
-    return known.get(value, value) if isinstance(value, str) else value
+    if "." in value:
+        _check_importable(option, value)
+    return known.get(value, value)
+
+
+def _check_importable(option: str, path: str) -> None:
+    """Say what is wrong with an import path, better than the parser of all options can.
+
+    Raises:
+        ConfigError: it cannot be imported, or what it names cannot be used for this option.
+    """
+    module, _, name = path.rpartition(".")
+    import_from_here()
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # importing a user's module may raise anything
+        raise ConfigError(
+            f"{option} {path!r} cannot be imported: {error}. Modules are looked for in the working "
+            "directory and in the environment that supernet is installed in"
+        ) from error
+    if inspect.isfunction(found) and inspect.signature(found).return_annotation is inspect._empty:
+        raise ConfigError(
+            f"{option} {path!r} is a function that does not say what it returns; write for instance "
+            f"'def {name}(...) -> nn.Module:'"
+        )
+    if option == "data" and isinstance(found, type) and issubclass(found, Dataset):
+        raise ConfigError(
+            f"data {path!r} is a torch Dataset; name it as --data dataset --data.train {path} "
+            "(its arguments as --data.arguments.NAME VALUE, a test set as --data.test)"
+        )
 
 
 def import_from_here() -> None:

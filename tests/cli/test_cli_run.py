@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -59,8 +60,7 @@ weights = torch.load({str(finished / "model.pt")!r}, weights_only=True)
 import supernet.data as d
 splits = d.split(d.Digits().load(), 0, limit=300)
 examples = splits.test.open("check")
-normalise = d.Normalise.of(splits.train)
-logits = program(normalise(examples.inputs))
+logits = program(examples.inputs)
 print((logits.argmax(1) == examples.targets).double().mean().item(), len(weights))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -207,3 +207,86 @@ def test_two_processes_cannot_share_a_folder(tmp_path, finished, call):
     assert code == 2
     assert "another process" in err
     assert call("run", "--out", str(copy))[0] == 0
+
+
+def test_models_and_data_sets_by_functions_and_torch_classes(tmp_path, call, tiny, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wanted.py").write_text(WANTED)
+    data = ["--data=dataset", "--data.train=wanted.Squares", "--data.arguments.count=90"]
+    own = [option for option in tiny if not option.startswith(("--model", "--split"))]
+    code, _, err = call("run", "--out=run", "--model=wanted.make", *own, *data)
+    assert code == 0, err
+    for option, words in (
+        ("--model=wanted.unsaid", "-> nn.Module"),
+        ("--model=wanted.mkae", "wanted.mkae"),
+        ("--data=wanted.Squares", "--data dataset --data.train wanted.Squares"),
+    ):
+        code, _, err = call("run", "--out=other", option)
+        assert code == 2
+        assert words in err
+        assert len(err.splitlines()) == 1
+        assert not (tmp_path / "other").exists()
+
+
+WANTED = """
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+import supernet as sn
+
+def unsaid(classes):
+    return nn.Sequential(nn.Flatten(), sn.Choice([nn.Linear(16, classes), nn.Linear(16, classes)]))
+
+def make(classes: int) -> nn.Module:
+    return unsaid(classes)
+
+class Squares(Dataset):
+    def __init__(self, count):
+        self.count = count
+    def __len__(self):
+        return self.count
+    def __getitem__(self, number):
+        return torch.full((1, 4, 4), float(number % 3)), number % 3
+"""
+
+
+def test_an_older_folder_lacks_options_that_have_defaults(copy_of, call, read):
+    config = yaml.safe_load((copy_of / "config.yaml").read_text())
+    del config["evaluate"], config["train"]["clip"]
+    (copy_of / "config.yaml").write_text(yaml.safe_dump(config))
+    before = read[1](copy_of)
+    code, _, err = call("run", "--out", str(copy_of))
+    assert code == 0, err
+    assert read[1](copy_of) == before
+
+
+def test_another_search_in_the_same_folder(copy_of, call, tiny):
+    weights = (copy_of / "supernet.pt").read_bytes()
+    code, _, err = call(
+        "run", "--out", str(copy_of), "--search.searcher=random", "--search.searcher.count=5"
+    )
+    assert code == 0, err
+    assert "search.searcher.class_path" in err
+    assert "Repeated for that: search, retrain, test" in err
+    assert (copy_of / "supernet.pt").read_bytes() == weights
+    metrics = json.loads((copy_of / "metrics.json").read_text())
+    assert metrics["search"]["searcher"] == "RandomSearch"
+    assert metrics["search"]["candidates"] == 5
+    assert len(metrics["tested_before"]) == 1
+
+
+def test_threads_and_device_belong_to_no_step(copy_of, call):
+    code, _, err = call("run", "--out", str(copy_of), "--threads=2", "--device=cpu")
+    assert code == 0, err
+    assert "Repeated" not in err
+
+
+@pytest.fixture
+def copy_of(tmp_path, finished):
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def test_output_that_nobody_reads_is_no_error(tmp_path):
+    command = f"{sys.executable} -m supernet run --help | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

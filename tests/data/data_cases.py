@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from supernet.data import Datasets, DataSource, Digits, Idx, ImageFolder, Tensors
+from supernet.data import Datasets, DataSource, Digits, Idx, ImageFolder, NamedDataset, Tensors
 
 TRAIN = (12, 25, 40)  # examples per class
 TEST = (5, 6, 7)
@@ -107,4 +107,16 @@ def _dataset(folder):
     return Case(Datasets(Pairs(pairs)), sum(TRAIN), None, (3, 8, 9), torch.float32)
 
 
-CASES = (_digits, _idx, _folder, _grey_folder, _tensors, _floats, _dataset)
+def named_pairs(count, first=0):
+    """Return a data set, as a function of a user's own would."""
+    images, labels = make_images((count, count), first=first)
+    return Pairs([(image, int(label)) for image, label in zip(images, labels, strict=True)])
+
+
+def _named(folder):
+    path = f"{__name__}.named_pairs"
+    source = NamedDataset(path, {"count": 30}, test=path, test_arguments={"count": 9, "first": 100})
+    return Case(source, 60, 18, (1, 8, 8))
+
+
+CASES = (_digits, _idx, _folder, _grey_folder, _tensors, _floats, _dataset, _named)

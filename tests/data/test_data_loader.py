@@ -91,20 +91,17 @@ def test_batch_sizes_and_steps_out_of_range_are_refused():
         Loader(make(4), 2, 1).batch(-1)
     with pytest.raises(ConfigError, match="batch_size is 0"):
         chunks(make(4), 0, Normalise())
-    with pytest.raises(ConfigError, match="limit is 0"):
-        chunks(make(4), 2, Normalise(), limit=0)
 
 
-@given(count=st.integers(1, 60), batch_size=st.integers(1, 70), limit=st.integers(1, 70))
-def test_chunks_are_nearly_equal_and_in_order(count, batch_size, limit):
-    parts = list(chunks(make(count), batch_size, Normalise(), limit))
-    used = min(count, limit)
+@given(count=st.integers(1, 60), batch_size=st.integers(1, 70))
+def test_chunks_are_nearly_equal_and_in_order(count, batch_size):
+    parts = list(chunks(make(count), batch_size, Normalise()))
     sizes = [len(inputs) for inputs, _ in parts]
     assert max(sizes) <= batch_size
     assert max(sizes) - min(sizes) <= 1
-    assert len(parts) == -(-used // batch_size)
-    assert torch.cat([targets for _, targets in parts]).tolist() == list(range(used))
-    assert torch.cat([inputs for inputs, _ in parts]).flatten().tolist() == list(range(used))
+    assert len(parts) == -(-count // batch_size)
+    assert torch.cat([targets for _, targets in parts]).tolist() == list(range(count))
+    assert torch.cat([inputs for inputs, _ in parts]).flatten().tolist() == list(range(count))
 
 
 def test_chunks_normalise():

@@ -1,5 +1,6 @@
 import importlib
 
+import numpy as np
 import pytest
 import torch
 from data_cases import Pairs, make_images, write_folder, write_idx
@@ -68,6 +69,14 @@ def test_sources_can_be_configured_by_class_path(name, tmp_path):
     kind = getattr(importlib.import_module(module), attribute)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(DataSource, "data")
-    options = [] if name == "digits" else [f"--data.folder={tmp_path}"]
-    arguments = parser.parse_args([f"--data={SOURCES[name]}", *options])
+    options = {"digits": [], "dataset": ["--data.train=mine.Data", "--data.arguments={n: 3}"]}
+    given = options.get(name, [f"--data.folder={tmp_path}"])
+    arguments = parser.parse_args([f"--data={SOURCES[name]}", *given])
     assert type(parser.instantiate(arguments).data) is kind
+
+
+def test_arrays_are_taken_like_tensors():
+    inputs, targets = np.zeros((4, 2), np.float32), np.array([0, 1, 0, 1])
+    raw = as_source((inputs, targets)).load()
+    assert torch.equal(raw.train.inputs, torch.zeros(4, 2))
+    assert raw.train.targets.tolist() == [0, 1, 0, 1]

@@ -43,6 +43,7 @@ def test_candidates_come_back(path, provenance, make_candidate):
         make_candidate("b", accuracy=None, params=7),
         make_candidate("c", status="failed", loss=None, accuracy=None),
         make_candidate("d", latency_ms=1.25),
+        make_candidate("e", energy_mj=0.75, memory=3),
     ]
     with CandidateTable(path) as table:
         for candidate in candidates:

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from supernet.cost import measure_costs
+from supernet.errors import StorageError
 from supernet.evaluate import CandidateTable, Evaluator, Protocol, Scorer
 from supernet.space import Architecture
 from supernet.task import Classification
@@ -113,5 +114,30 @@ def test_a_loss_that_is_no_number_is_recorded_as_failed(path, make_scorer, super
         assert passed.status == "ok"
         assert passed.rank_key < failed.rank_key
         assert "DivergedError" in failed.error
-        assert scorer.score([bad], "a", 0) == [failed]
-        assert sorted(evaluator.asked, key=str) == sorted([bad, good], key=str)
+        assert scorer.score([bad, good], "a", 0) == [failed, passed]
+        assert sorted(evaluator.asked, key=str) == sorted([bad, bad, good], key=str)
+
+
+def test_a_failed_candidate_is_tried_again_and_its_row_mended(path, make_scorer, supernet):
+    first, *others = supernet.space[0], supernet.space[1]
+    with CandidateTable(path) as table:
+        scorer, evaluator = make_scorer(table)
+        original = evaluator.scores
+        evaluator.scores = lambda asked: [(one, RuntimeError("a passing trouble")) for one in asked]
+        assert [c.status for c in scorer.score([first], "a", 0)] == ["failed"]
+        evaluator.scores = original
+        (mended,) = scorer.score([first], "a", 1)
+        assert (mended.status, mended.error) == ("ok", None)
+        scorer.score(others, "a", 1)
+        assert [candidate.status for candidate in table.all(scorer.provenance)] == ["ok", "ok"]
+        assert table.get(first.key, scorer.provenance) == mended
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError(), StorageError("full")])
+def test_what_is_the_fault_of_the_machine_stops_the_search(path, make_scorer, supernet, error):
+    with CandidateTable(path) as table:
+        scorer, evaluator = make_scorer(table)
+        evaluator.scores = lambda asked: [(one, error) for one in asked]
+        with pytest.raises(type(error)):
+            scorer.score([supernet.space[0]], "a", 0)
+        assert table.all(scorer.provenance) == []

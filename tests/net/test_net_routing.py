@@ -37,7 +37,7 @@ def test_hard_gates_sum_the_chosen_options(three, chosen, factor):
 
 def test_soft_gates_weigh_all_options_and_pass_gradients_to_the_weights(three):
     weights = torch.tensor([0.5, 0.25, 2.0], requires_grad=True)
-    output = three(X, Routing.soft({"choice": weights}))
+    output = three(X, Routing.soft(three.space, {"choice": weights}))
     output.sum().backward()
 
     assert torch.allclose(output, (0.5 * 2 + 0.25 * 3 + 2 * 5) * X)
@@ -233,4 +233,9 @@ def test_hard_routing_equals_one_hot_soft_routing(net):
         one_hot[decision.label][list(decision.indices(architecture[decision.label]))] = 1
     net.eval()
 
-    assert torch.allclose(net(x, architecture), net(x, Routing.soft(one_hot)), atol=1e-6)
+    assert torch.allclose(net(x, architecture), net(x, Routing.soft(net.space, one_hot)), atol=1e-6)
+
+
+def test_soft_weights_are_one_for_each_option(three):
+    with pytest.raises(RoutingError, match=r"needs weights \[3\], not \[2\]"):
+        Routing.soft(three.space, {"choice": torch.ones(2)})

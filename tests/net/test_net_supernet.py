@@ -228,3 +228,31 @@ def test_training_leaves_unused_options_bit_identical(net, snapshot):
     used = ("model.stem", "model.a.options.0", "model.join.options.1", "model.head")
     for name, value in net.state_dict().items():
         assert torch.equal(value, before[name]) != name.startswith(used), name
+
+
+def test_module_dictionaries_and_lists_are_options():
+    named = nn.ModuleDict({"a": nn.ReLU(), "b": nn.Tanh()})
+    assert sn.Choice(named).names == ("a", "b")
+    assert sn.InputChoice(named).names == ("a", "b")
+    assert sn.Choice(nn.ModuleList([nn.ReLU(), nn.Tanh()])).names == ("0", "1")
+
+
+@pytest.mark.parametrize("pick", ["12", (1, 1, 1), 2.0, True, (1, "2"), None])
+def test_odd_numbers_to_pick_are_refused(pick):
+    with pytest.raises(SpaceError, match="pick is a number"):
+        sn.Choice([nn.ReLU(), nn.Tanh()], pick=pick)
+
+
+@pytest.mark.parametrize("route", [{"a": "0"}, "a", [], [{"a": "0"}], 3])
+def test_what_is_no_route_is_refused(route):
+    net = sn.SuperNet(nn.Sequential(sn.Choice([nn.ReLU(), nn.Tanh()], label="a")))
+    with pytest.raises(RoutingError, match="a route is an Architecture"):
+        net(torch.zeros(1), routing=route)
+
+
+def test_a_place_and_a_label_of_one_name_share_nothing_by_accident():
+    model = nn.ModuleDict(
+        {"a": sn.Choice([nn.ReLU(), nn.Tanh()]), "b": sn.Choice([nn.ReLU(), nn.Tanh()], label="a")}
+    )
+    with pytest.raises(SpaceError, match="no label, but another is labelled 'a'"):
+        sn.SuperNet(model)

@@ -10,8 +10,11 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 import supernet as sn
-from supernet.errors import ConfigError, RunFolderError, SpaceError
+from supernet.errors import ConfigError, DataError, RunFolderError, SpaceError
 from supernet.net import ChoiceModule
+from supernet.search import Exhaustive, RandomSearch
+from supernet.strategies import SPOS, BenderOneShot
+from supernet.task import Classification
 
 OPTIONS = {
     "train.steps": 6,
@@ -206,3 +209,170 @@ def test_convolutions_of_every_dimension(tmp_path):
     inputs = torch.randn(60, 1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     result = search(Video, (inputs, torch.arange(60) % 3), tmp_path / "run")
     assert result.metrics["search"]["candidates"] == 2
+
+
+class Halves(Classification):
+    """A task of the user's own."""
+
+    def __init__(self, factor=0.5):
+        super().__init__()
+        self.factor = factor
+
+    def loss(self, model, batch):
+        return self.factor * super().loss(model, batch)
+
+
+def without_searcher_options():
+    return {name: value for name, value in OPTIONS.items() if "searcher" not in name}
+
+
+def test_objects_and_classes_are_taken_as_well_as_names(tmp_path, data):
+    options = without_searcher_options()
+    named = search(Net, data, tmp_path / "named", searcher="random", options=options)
+    for strategy, searcher in ((SPOS(), RandomSearch()), (SPOS, RandomSearch)):
+        out = tmp_path / type(strategy).__name__
+        given = {"strategy": strategy, "searcher": searcher, "options": options}
+        result = search(Net, data, out, **given, task=Classification)
+        assert result.architecture == named.architecture
+        assert search(Net, data, out, **given, task=Classification).metrics == result.metrics
+        with pytest.raises(RunFolderError, match="strategy"):
+            search(Net, data, out, **{**given, "strategy": BenderOneShot()}, task=Classification)
+
+
+def test_task_of_ones_own(tmp_path, data):
+    result = search(Net, data, tmp_path / "run", task=Halves(0.25))
+    assert result.metrics["train"]["loss"] < 0.6  # a quarter of about log 3
+    with pytest.raises(RunFolderError, match="task"):
+        search(Net, data, tmp_path / "run", task=Halves(0.5))
+
+
+def test_another_searcher_ranks_with_the_weights_that_are_there(tmp_path, data):
+    out, options = tmp_path / "run", without_searcher_options()
+    first = search(Net, data, out, searcher=RandomSearch(3), options=options)
+    weights = (out / "supernet.pt").read_bytes()
+    second = search(Net, data, out, searcher=Exhaustive(), options=options)
+    assert (out / "supernet.pt").read_bytes() == weights
+    assert second.metrics["train"] == first.metrics["train"]
+    assert (first.metrics["search"]["candidates"], second.metrics["search"]["candidates"]) == (
+        3,
+        12,
+    )
+    assert second.metrics["tested_before"] == [first.metrics["test"]]
+
+
+def test_more_to_retrain_keeps_what_was_retrained(tmp_path, data):
+    out = tmp_path / "run"
+    first = search(Net, data, out)
+    files = {path: path.read_bytes() for path in (out / "retrain").iterdir()}
+    second = search(Net, data, out, options={**OPTIONS, "retrain.top": 4})
+    assert len(second.metrics["retrain"]["candidates"]) == 5
+    assert all(path.read_bytes() == content for path, content in files.items())
+    rows = {row["key"]: row for row in second.metrics["retrain"]["candidates"]}
+    for row in first.metrics["retrain"]["candidates"]:
+        if row["key"] in rows:
+            assert rows[row["key"]]["validation"] == row["validation"]
+
+
+def test_another_retraining_does_not_go_on_from_the_one_before(tmp_path, data):
+    changed = {**OPTIONS, "retrain.train.steps": 9}
+    search(Net, data, tmp_path / "run")
+    again = search(Net, data, tmp_path / "run", options=changed)
+    new = search(Net, data, tmp_path / "new", options=changed)
+    for one, two in zip(again.model.parameters(), new.model.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_options_that_cannot_be_met_give_nothing_up(tmp_path, data):
+    first = search(Net, data, tmp_path / "run")
+    with pytest.raises(sn.SupernetError, match="params <= 1"):
+        search(Net, data, tmp_path / "run", constraints="params <= 1")
+    assert search(Net, data, tmp_path / "run").metrics == first.metrics
+
+
+def test_costs_of_a_wider_network_are_its_own(tmp_path, data):
+    result = search(Net, data, tmp_path / "run", options={**OPTIONS, "retrain.model": {"width": 7}})
+    key = result.metrics["retrain"]["chosen"]
+    row = next(row for row in result.metrics["retrain"]["candidates"] if row["key"] == key)
+    assert row["params"] == sum(parameter.numel() for parameter in result.model.parameters())
+    narrow = next(row for row in result.metrics["search"]["selected"] if row["key"] == key)
+    assert row["macs"] > narrow["macs"]
+
+
+def test_programme_takes_stored_images_and_result_normalises(tmp_path):
+    class Images(nn.Module):
+        def __init__(self, classes: int):
+            super().__init__()
+            self.a = sn.Choice({"c3": nn.Conv2d(1, 4, 3, padding=1), "c1": nn.Conv2d(1, 4, 1)})
+            self.head = nn.Linear(4, classes)
+
+        def forward(self, x):
+            return self.head(self.a(x).mean((2, 3)))
+
+    images = torch.randint(0, 256, (60, 1, 6, 6), dtype=torch.uint8)
+    result = search(Images, (images, torch.arange(60) % 3), tmp_path / "run")
+    program = torch.export.load(tmp_path / "run/model.pt2").module()
+    expected = result.model(result.normalise(images))
+    torch.testing.assert_close(program(images), expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"strategy": 3}, "strategy is a short name"),
+        ({"searcher": nn.ReLU()}, "search.searcher is a short name"),
+        ({"task": "no.such.Task"}, "no.such"),
+        ({"options": {**OPTIONS, "seed": 10**30}}, "seed"),
+        ({"options": {**OPTIONS, "seed": -1}}, "seed"),
+        ({"options": {**OPTIONS, "train.clip": -1}}, "clip"),
+        ({"options": {**OPTIONS, "train.optimizer.lr": -1}}, "train.optimizer"),
+        ({"options": {**OPTIONS, "train.optimizer": "torch.optim.LBFGS"}}, "LBFGS"),
+        ({"options": {**OPTIONS, "retrain.model": object()}}, "retrain.model"),
+    ],
+)
+def test_wrong_arguments_are_named(tmp_path, data, changes, words):
+    with pytest.raises(sn.SupernetError, match=words):
+        search(Net, data, tmp_path / "run", **changes)
+    assert not (tmp_path / "run" / "supernet.pt").exists()
+
+
+def test_nothing_given_is_no_default(tmp_path, data):
+    with pytest.raises(ConfigError, match="model"):
+        search(None, data, tmp_path / "run")
+    with pytest.raises(DataError, match="NoneType"):
+        search(Net, None, tmp_path / "run")
+
+
+def test_targets_that_do_not_fit_are_refused_before_training(tmp_path, data):
+    one_hot = nn.functional.one_hot(data[1], 3)
+    with pytest.raises(DataError, match="classification needs one class number"):
+        search(lambda: Net(classes=3), (data[0], one_hot), tmp_path / "one-hot")
+    with pytest.raises(DataError, match="cannot be run on tensors"):
+        search(lambda: Net(classes=2), data, tmp_path / "few")
+
+
+def test_report_of_a_run_made_from_python(tmp_path, data, capsys):
+    from supernet.cli import main
+
+    search(Net, data, tmp_path / "run")
+    (tmp_path / "run/report.html").unlink()
+    assert main(["report", "--run", str(tmp_path / "run")]) == 0
+    assert (tmp_path / "run/report.html").exists()
+    assert "chosen" in capsys.readouterr().out
+
+
+class Failing(Classification):
+    """A task that works in training only."""
+
+    def measure(self, model, batch):
+        if len(batch[0]) > 2:  # not in the check before training
+            raise ZeroDivisionError("a bug of the task")
+        return super().measure(model, batch)
+
+
+def test_scoring_that_fails_for_all_says_why_and_goes_on_once_mended(tmp_path, data, monkeypatch):
+    with pytest.raises(sn.SupernetError, match="a bug of the task"):
+        search(Net, data, tmp_path / "run", task=Failing())
+    weights = (tmp_path / "run/supernet.pt").read_bytes()
+    monkeypatch.delattr(Failing, "measure")
+    assert search(Net, data, tmp_path / "run", task=Failing()).metrics["search"]["failed"] == 0
+    assert (tmp_path / "run/supernet.pt").read_bytes() == weights

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from supernet.errors import ConfigError
+from supernet.errors import ConfigError, DataError
 from supernet.task import Classification
 
 
@@ -74,3 +74,23 @@ def test_all_tensors_but_the_last_are_inputs(batch):
 def test_impossible_smoothing_is_refused(smoothing):
     with pytest.raises(ConfigError, match="label_smoothing"):
         Classification(smoothing)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda targets: F.one_hot(targets, 4), r"argmax\(1\)"),
+        (lambda targets: targets[:, None], "squeeze"),
+        (lambda targets: targets.float(), "torch.float32"),
+    ],
+)
+def test_targets_of_another_shape_or_type_are_refused(model, batch, change, words):
+    wrong = (batch[0], change(batch[1]))
+    for call in (Classification().loss, Classification().measure):
+        with pytest.raises(DataError, match=words):
+            call(model, wrong)
+
+
+def test_outputs_that_are_no_logits_are_refused(batch):
+    with pytest.raises(DataError, match=r"returned \[7, 5, 1\]"):
+        Classification().loss(nn.Unflatten(1, (5, 1)), batch)

@@ -6,7 +6,8 @@ from supernet.data.digits import Digits
 from supernet.data.folder import ImageFolder
 from supernet.data.idx import Idx
 from supernet.data.loader import Loader, chunks
-from supernet.data.normalise import Normalise
+from supernet.data.named import NamedDataset
+from supernet.data.normalise import Normalise, Preprocess
 from supernet.data.resolve import SOURCES, as_source
 from supernet.data.splits import Sealed, Splits, split
 from supernet.data.tensors import Datasets, Tensors
@@ -21,7 +22,9 @@ __all__ = [
     "Idx",
     "ImageFolder",
     "Loader",
+    "NamedDataset",
     "Normalise",
+    "Preprocess",
     "Raw",
     "Sealed",
     "Splits",

@@ -70,7 +70,7 @@ class ImageFolder(DataSource):
             self.name,
             _examples(inputs[:count], train),
             _examples(inputs[count:], test) if has_test else None,
-            Augment(flip=True, crop=max(1, min(inputs.shape[2:]) // 8)),
+            Augment(flip=True, crop=_crop(min(inputs.shape[2:]))),
         )
 
     def _inputs(self, files: Sequence[Path]) -> Tensor:
@@ -81,6 +81,11 @@ class ImageFolder(DataSource):
         side = min(images[0].shape[1:])
         remedy = f"Give `size`, for instance size={side}, to scale all images to {side}x{side}."
         return stack(images, lambda number: str(files[number]), remedy)
+
+
+def _crop(side: int) -> int:
+    """Return by how many pixels images are shifted: an eighth, at least one where there are two."""
+    return min(max(1, side // 8), side - 1)
 
 
 def _listing(folder: Path, split: str) -> Listing:

@@ -86,7 +86,7 @@ class Loader:
 
 
 def chunks(
-    examples: Examples, batch_size: int, normalise: Normalise, limit: int | None = None
+    examples: Examples, batch_size: int, normalise: Normalise
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield all examples in their order, for evaluation: inputs float32 [batch, ...] and targets.
 
@@ -97,17 +97,15 @@ def chunks(
         examples: to evaluate on.
         batch_size: the most images in one part.
         normalise: measured on the training split.
-        limit: use the first so many examples only.
 
     Raises:
-        ConfigError: the batch size or the limit is not positive.
+        ConfigError: the batch size is not positive.
     """
     _check_batch_size(batch_size)
-    if limit is not None and limit < 1:
-        raise ConfigError(f"limit is {limit}; give a number of examples, or leave it out for all.")
-    inputs, targets = examples.inputs[:limit], examples.targets[:limit]
-    parts = math.ceil(len(inputs) / batch_size)
-    pairs = zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
+    parts = math.ceil(len(examples) / batch_size)
+    pairs = zip(
+        examples.inputs.tensor_split(parts), examples.targets.tensor_split(parts), strict=True
+    )
     return ((normalise(part), labels) for part, labels in pairs)
 
 

@@ -7,12 +7,12 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from supernet.data.base import Examples
 from supernet.errors import DataError
 
-__all__ = ["Normalise"]
+__all__ = ["Normalise", "Preprocess"]
 
 _VALUES_PER_CHUNK = 2**22  # 32 MiB as int64
 
@@ -72,6 +72,30 @@ class Normalise:
         if self.channels_last and outputs.ndim == 4:
             outputs = outputs.contiguous(memory_format=torch.channels_last)
         return outputs
+
+
+class Preprocess(nn.Module):
+    """The same as a module, to be exported together with a model: stored examples in, float32 out."""
+
+    def __init__(self, normalise: Normalise, example: Tensor) -> None:
+        super().__init__()
+        integers = example.dtype == torch.uint8
+        self.scale: Tensor | None
+        self.shift: Tensor | None
+        if normalise.mean or integers:
+            mean, std = normalise.mean or (0.0,), normalise.std or (1.0,)
+            unit, device = 255.0 if integers else 1.0, torch.device("cpu")
+            scale, shift = _constants(mean, std, unit, example.ndim, device)
+            self.register_buffer("scale", scale.clone())
+            self.register_buffer("shift", shift.clone())
+        else:
+            self.scale = self.shift = None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return normalised inputs of the same shape."""
+        if self.scale is None or self.shift is None:
+            return inputs.float()
+        return torch.addcmul(self.shift, inputs.float(), self.scale)
 
 
 def _moments(images: Tensor) -> tuple[int, list[int], list[int]]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeGuard
 
+import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -20,12 +24,13 @@ SOURCES: dict[str, str] = {
     "digits": "supernet.data.Digits",
     "idx": "supernet.data.Idx",
     "folder": "supernet.data.ImageFolder",
+    "dataset": "supernet.data.NamedDataset",
 }
 """Short name of each source that a configuration can name, with its import path."""
 
 _POSSIBLE = (
     'Possible are "digits", a folder of images (train/<class>/*.png), a folder of IDX files '
-    "(train-images-idx3-ubyte, ...), a torch Dataset of (image, label), a pair of tensors "
+    "(train-images-idx3-ubyte, ...), a torch Dataset of (image, label), a pair of tensors or arrays "
     "(inputs, targets), or a DataSource."
 )
 
@@ -34,7 +39,7 @@ def as_source(data: object) -> DataSource:
     """Return the source that `data` stands for.
 
     Args:
-        data: a source, a data set, a pair of tensors, a folder, or "digits".
+        data: a source, a data set, a pair of tensors or arrays, a folder, or "digits".
 
     Raises:
         DataError: it is nothing of that; the message lists what is possible.
@@ -43,15 +48,18 @@ def as_source(data: object) -> DataSource:
         return data
     if isinstance(data, Dataset):
         return Datasets(data)
-    if isinstance(data, list | tuple) and len(data) == 2:
-        inputs, targets = data
-        if isinstance(inputs, Tensor) and isinstance(targets, Tensor):
-            return Tensors((inputs, targets))
+    arrays = [part for part in data if isinstance(part, Tensor | np.ndarray)] if _pair(data) else []
+    if len(arrays) == 2:
+        return Tensors((torch.as_tensor(arrays[0]), torch.as_tensor(arrays[1])))
     if data == "digits":
         return Digits()
     if isinstance(data, str | Path):
         return _folder(Path(data).expanduser())
     raise DataError(f"A {type(data).__name__} cannot be used as data. {_POSSIBLE}")
+
+
+def _pair(data: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(data, list | tuple) and len(data) == 2
 
 
 def _folder(folder: Path) -> DataSource:

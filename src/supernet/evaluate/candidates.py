@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ _COLUMNS = {
     "params": "INTEGER",
     "macs": "INTEGER",
     "latency_ms": "REAL",
+    "costs": "TEXT",
     "error": "TEXT",
     "split": "TEXT NOT NULL",
     "images": "INTEGER NOT NULL",
@@ -43,6 +45,10 @@ CREATE TABLE IF NOT EXISTS candidates (
     UNIQUE (key, split, images, batch_norm, batch_size, calibration_batches, weights)
 )
 """
+
+
+_QUANTITIES = ("params", "macs", "latency_ms")
+"""Costs with a column of their own; the column "costs" holds all others as JSON."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,7 @@ class CandidateTable:
         generation: int,
         seed: int,
     ) -> None:
-        """Add a row, unless the table has it; rows are put on disk once a second and on closing."""
+        """Add a row, or replace a failed one; rows are put on disk once a second and on closing."""
         row: dict[str, Any] = {
             "key": candidate.key,
             "architecture": candidate.architecture.to_json(),
@@ -143,7 +149,8 @@ class CandidateTable:
             "loss": candidate.loss,
             "accuracy": candidate.accuracy,
             "error": candidate.error,
-            **candidate.costs,
+            **{name: candidate.costs.get(name) for name in _QUANTITIES},
+            "costs": _others(candidate.costs),
             **asdict(provenance),
             "searcher": searcher,
             "generation": generation,
@@ -153,7 +160,9 @@ class CandidateTable:
         names, marks = ", ".join(row), ", ".join("?" * len(row))
         with self._errors():
             self._connection.execute(
-                f"INSERT INTO candidates ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING",
+                f"INSERT INTO candidates ({names}) VALUES ({marks}) ON CONFLICT DO UPDATE SET "
+                "status = excluded.status, loss = excluded.loss, accuracy = excluded.accuracy, "
+                "error = excluded.error WHERE status = 'failed'",
                 list(row.values()),
             )
             if time.monotonic() - self._committed > 1:
@@ -179,7 +188,8 @@ class CandidateTable:
                 f"SELECT * FROM candidates WHERE {condition} ORDER BY rowid", list(where.values())
             ).fetchall()
         for row in rows:
-            costs = {name: row[name] for name in ("params", "macs", "latency_ms")}
+            costs = {name: row[name] for name in _QUANTITIES}
+            costs.update(json.loads(row["costs"] or "{}"))
             yield Candidate(
                 row["key"],
                 Architecture.from_json(row["architecture"]),
@@ -204,3 +214,8 @@ class CandidateTable:
                 f"{self._path} is damaged: {error}. Delete it and run the same command again; the "
                 "candidates are then scored anew with the weights in supernet.pt."
             ) from error
+
+
+def _others(costs: Mapping[str, float]) -> str | None:
+    others = {name: cost for name, cost in costs.items() if name not in _QUANTITIES}
+    return json.dumps(others, sort_keys=True) if others else None

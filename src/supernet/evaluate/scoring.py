@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
+
 from supernet.cost import CostTable, cost_of
+from supernet.errors import StorageError
 from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
 from supernet.evaluate.evaluator import Evaluator, Score
 from supernet.space import Architecture
@@ -56,24 +59,29 @@ class Scorer:
         """Return the candidates of canonical architectures, in their order.
 
         One that raises, or whose loss is not a finite number, is recorded as failed, and the search
-        goes on.
+        goes on; when it is asked for again it is tried again.
 
         Args:
             architectures: all different.
             searcher: who asked for them, for the record.
             generation: when, for the record.
             advance: called after each.
+
+        Raises:
+            MemoryError: there is too little memory; what was scored is in the table.
         """
         found: dict[str, Candidate] = {}
         missing = []
         for architecture in architectures:
             known = self._table.get(architecture.key, self.provenance)
-            if known is None:
+            if known is None or known.status == "failed":  # perhaps for a reason that is mended
                 missing.append(architecture)
             else:
                 found[known.key] = known
                 advance()
         for architecture, score in self._evaluator.scores(missing):
+            if isinstance(score, MemoryError | torch.OutOfMemoryError | StorageError):
+                raise score  # the machine's fault, not the candidate's
             candidate = self._candidate(architecture, score)
             self._table.add(
                 candidate,
@@ -87,9 +95,14 @@ class Scorer:
         return [found[architecture.key] for architecture in architectures]
 
     def _candidate(self, architecture: Architecture, score: Score | Exception) -> Candidate:
-        costs = {name: int(cost) for name, cost in cost_of(self._costs, architecture).items()}
+        costs = {name: _exact(cost) for name, cost in cost_of(self._costs, architecture).items()}
         key = architecture.key
         if isinstance(score, Exception):
             error = f"{type(score).__name__}: {score}"
             return Candidate(key, architecture, "failed", None, None, costs, error)
         return Candidate(key, architecture, "ok", score["loss"], score.get("accuracy"), costs)
+
+
+def _exact(cost: float) -> float:
+    """Return whole numbers as integers."""
+    return int(cost) if float(cost).is_integer() else cost

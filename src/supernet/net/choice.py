@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,8 @@ from supernet.space import Decision, OneOf, SomeOf
 
 __all__ = ["Choice", "ChoiceModule", "InputChoice"]
 
-Options = Mapping[str, nn.Module] | Sequence[nn.Module]
+Options = Mapping[str, nn.Module] | Sequence[nn.Module] | nn.ModuleDict | nn.ModuleList
+Pick = int | tuple[int, int]
 
 
 class ChoiceModule(nn.Module, ABC):
@@ -33,13 +34,12 @@ class ChoiceModule(nn.Module, ABC):
         SpaceError: there are no options, or `pick` does not fit their number.
     """
 
-    def __init__(
-        self, options: Options, pick: int | tuple[int, int] = 1, label: str | None = None
-    ) -> None:
+    def __init__(self, options: Options, pick: Pick = 1, label: str | None = None) -> None:
         super().__init__()
-        named = (
-            options if isinstance(options, Mapping) else {str(i): m for i, m in enumerate(options)}
-        )
+        if isinstance(options, Mapping | nn.ModuleDict):
+            named = dict(options.items())
+        else:
+            named = {str(i): module for i, module in enumerate(options)}
         for name, module in named.items():
             if not isinstance(module, nn.Module):
                 raise SpaceError(
@@ -48,7 +48,7 @@ class ChoiceModule(nn.Module, ABC):
                 )
         self.names = tuple(named)
         self.options = nn.ModuleList(named.values())
-        self.pick = pick
+        self.pick = _pick(pick)
         self.label = label
         self.gate: Gate | None = None
         if self.decision(label or "unnamed").low < 1:
@@ -67,11 +67,16 @@ class ChoiceModule(nn.Module, ABC):
         """Set which options run until the gate is set again (past `nn.Module`'s slow setter)."""
         self.__dict__["gate"] = gate
 
-    def mix(self, run: Callable[[int], torch.Tensor]) -> torch.Tensor:
+    def mix(self, run: Callable[[int], torch.Tensor], inputs: Sequence[Any] = ()) -> torch.Tensor:
         """Return `Σ_i g_i · run(i)` over the options that the gate lists.
+
+        Args:
+            run: returns the output of an option.
+            inputs: what the options run on, to see whether one changes it under the others.
 
         Raises:
             RoutingError: no routing is set.
+            SpaceError: several options run, and one changes its input in place.
         """
         gate = self.gate
         if gate is None:
@@ -83,13 +88,33 @@ class ChoiceModule(nn.Module, ABC):
             # only the shape of an option's output is wanted
             with torch.no_grad(), evaluating(self.options[0]):
                 return torch.zeros_like(run(0))
-        outputs = (run(i) for i in gate.options)
+        if len(gate.options) == 1:
+            outputs: Iterator[torch.Tensor] = (run(i) for i in gate.options)
+        else:
+            outputs = self._several(run, gate.options, inputs)
         if gate.weights is not None:
             outputs = (w * y for w, y in zip(gate.weights, outputs, strict=True))
         total = next(outputs)
         for output in outputs:
             total = total + output
         return total
+
+    def _several(
+        self, run: Callable[[int], torch.Tensor], options: Sequence[int], inputs: Sequence[Any]
+    ) -> Iterator[torch.Tensor]:
+        """Yield the options' outputs, and see after each that the inputs are what they were."""
+        # Tensors that were made in inference mode do not count their changes.
+        watched = [x for x in inputs if isinstance(x, torch.Tensor) and not x.is_inference()]
+        versions = [x._version for x in watched]
+        for i in options:
+            yield run(i)
+            if [x._version for x in watched] != versions:
+                raise SpaceError(
+                    f"the choice {self.label or list(self.names)} runs several options on one input, "
+                    f"and its option {self.names[i]!r} changes it in place, so that the others see "
+                    "something else; build the option without operations in place, for instance "
+                    "nn.ReLU(inplace=False)"
+                )
 
     @abstractmethod
     def derive(self, chosen: Sequence[int], modules: Sequence[nn.Module]) -> nn.Module:
@@ -113,7 +138,7 @@ class Choice(ChoiceModule):
 
     def forward(self, *inputs: Any) -> torch.Tensor:
         """Return the gated sum of the options' outputs."""
-        return self.mix(lambda i: self.options[i](*inputs))
+        return self.mix(lambda i: self.options[i](*inputs), inputs)
 
     def derive(self, chosen: Sequence[int], modules: Sequence[nn.Module]) -> nn.Module:
         """Return the chosen option itself, or the sum of several."""
@@ -135,10 +160,11 @@ class InputChoice(ChoiceModule):
     def __init__(
         self,
         options: Options | Sequence[str],
-        pick: int | tuple[int, int] = 1,
+        pick: Pick = 1,
         label: str | None = None,
     ) -> None:
-        if not isinstance(options, Mapping) and all(isinstance(name, str) for name in options):
+        named = isinstance(options, Mapping | nn.ModuleDict)
+        if not named and all(isinstance(name, str) for name in options):
             options = {str(name): nn.Identity() for name in options}
         super().__init__(options, pick, label)  # type: ignore[arg-type]  # names were mapped above
 
@@ -158,3 +184,16 @@ class InputChoice(ChoiceModule):
     def derive(self, chosen: Sequence[int], modules: Sequence[nn.Module]) -> nn.Module:
         """Return a module that takes all inputs and uses the chosen ones."""
         return SelectInputs(chosen, modules)
+
+
+def _pick(pick: object) -> Pick:
+    """Return how many options are chosen.
+
+    Raises:
+        SpaceError: it is neither a number nor a pair of numbers.
+    """
+    numbers = pick if isinstance(pick, tuple | list) else (pick, pick)
+    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+    if not whole or len(numbers) != 2:
+        raise SpaceError(f"pick is a number, or a pair (least, most) of numbers, not {pick!r}")
+    return (numbers[0], numbers[1]) if isinstance(pick, tuple | list) else numbers[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 
 import torch
@@ -10,23 +11,24 @@ from torch import nn
 __all__ = ["export_program"]
 
 
-def export_program(model: nn.Module, example: torch.Tensor) -> bytes:
+def export_program(
+    model: nn.Module, example: torch.Tensor, before: nn.Module | None = None
+) -> bytes:
     """Return the module in evaluation mode as a `torch.export` programme, for batches of any size.
 
     Args:
-        model: an ordinary module of one input; its mode is left as evaluation mode.
-        example: an input `[1, ...]`.
+        model: an ordinary module of one input; it is left as it is.
+        example: an input `[1, ...]` of the programme.
+        before: what inputs pass through first, for instance their normalisation.
 
     Raises:
         Exception: whatever PyTorch raises where it cannot trace the module.
     """
-    batch = (
-        torch.cat([example, example]).cpu().contiguous()
-    )  # a batch of one would be taken as fixed
+    whole = nn.Sequential(before, model) if before is not None else model
+    whole = copy.deepcopy(whole).eval().cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    batch = torch.cat([example, example]).cpu()  # a batch of one would be taken as fixed
     program = torch.export.export(
-        model.eval().cpu().to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
-        (batch,),
-        dynamic_shapes=({0: torch.export.Dim.AUTO},),
+        whole, (batch.contiguous(),), dynamic_shapes=({0: torch.export.Dim.AUTO},)
     )
     buffer = io.BytesIO()
     torch.export.save(program, buffer)

@@ -55,8 +55,18 @@ class Routing(dict[str, Gate]):
         )
 
     @classmethod
-    def soft(cls, weights: Mapping[str, torch.Tensor]) -> Routing:
-        """Run every option of the given decisions; `weights` holds a vector `[options]` for each."""
+    def soft(cls, space: SearchSpace, weights: Mapping[str, torch.Tensor]) -> Routing:
+        """Run every option of the given decisions; `weights` holds a vector `[options]` for each.
+
+        Raises:
+            RoutingError: a vector has not one weight for each option.
+        """
+        for label, given in weights.items():
+            if given.shape != (len(options := space.decision(label).options),):
+                raise RoutingError(
+                    f"decision {label!r} has the {len(options)} options {list(options)} and needs "
+                    f"weights [{len(options)}], not {list(given.shape)}"
+                )
         return cls({label: Gate(tuple(range(len(w))), w) for label, w in weights.items()})
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -44,6 +44,7 @@ class SuperNet(nn.Module):
         for place in found:
             choice = cast(ChoiceModule, place.module)
             self._labels.setdefault(choice, choice.label or place.name or "choice")
+        _check_labels(self._labels)
         decisions: dict[str, Decision] = {}
         conditions: dict[str, list[Path]] = {}
         for place in found:
@@ -104,8 +105,7 @@ class SuperNet(nn.Module):
                 with self._gated(route):
                     yield
             else:
-                if not route:
-                    raise RoutingError("a route of ghost batches needs at least one routing")
+                _check_ghosts(route)
                 self.__dict__["_ghosts"] = list(route)
                 yield
         finally:
@@ -144,6 +144,26 @@ class SuperNet(nn.Module):
         finally:
             for choice, gate in zip(self._labels, before, strict=True):
                 choice.set_gate(gate)
+
+
+def _check_labels(labels: Mapping[ChoiceModule, str]) -> None:
+    """A choice without label, named after its place, shares its decision with none by accident."""
+    given = {choice.label for choice in labels if choice.label}
+    for choice, label in labels.items():
+        if not choice.label and label in given:
+            raise SpaceError(
+                f"the choice at the place {label!r} has no label, but another is labelled {label!r}; "
+                "give both that label if they share one decision, or choose another label"
+            )
+
+
+def _check_ghosts(route: object) -> None:
+    if isinstance(route, Sequence) and route and all(isinstance(one, Routing) for one in route):
+        return
+    raise RoutingError(
+        "a route is an Architecture, a Routing, or a list of one Routing per ghost batch, not "
+        f"{route!r}; write for instance Architecture({{label: option, ...}})"
+    )
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,16 +14,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from supernet.config import differences, parse
-from supernet.data import as_source
+from supernet.config import parse
+from supernet.data import Normalise, as_source
 from supernet.errors import ConfigError, RunFolderError
 from supernet.net.source import FromCallable, ModelSource, as_model_source
+from supernet.pipeline.changes import Changes
 from supernet.pipeline.retrain import retrain
-from supernet.pipeline.run import Run
+from supernet.pipeline.context import Run
 from supernet.pipeline.search import search
 from supernet.pipeline.test import test
-from supernet.pipeline.train import train
+from supernet.pipeline.train import check_options, train
+from supernet.search import Searcher
 from supernet.space import Architecture
+from supernet.strategies import Strategy
+from supernet.task import Task
 from supernet.track import Progress, RunFolder, write_report
 from supernet.train import digest
 from supernet.zoo import SPACES
@@ -54,20 +59,23 @@ class Result:
         metrics: what `metrics.json` holds.
         folder: where all files are.
         model: the chosen network, retrained; an ordinary module in evaluation mode.
+        normalise: from examples as the data set has them to what the model takes.
     """
 
     architecture: Architecture
     metrics: Mapping[str, Any]
     folder: Path
     model: nn.Module
+    normalise: Normalise
 
 
 def run(
     model: object,
     data: object = "digits",
     *,
-    strategy: str = "bender",
-    searcher: str = "random",
+    strategy: str | Strategy | type[Strategy] = "bender",
+    searcher: str | Searcher | type[Searcher] = "random",
+    task: str | Task | type[Task] = "supernet.task.Classification",
     constraints: Sequence[str] | str = (),
     out: str | Path = "runs/python",
     options: Mapping[str, Any] | None = None,
@@ -79,9 +87,10 @@ def run(
         model: an `nn.Module` with choices; or a class or function that returns one, and then its own
             initialisation gives fresh weights, where an instance is initialised anew module by
             module. Arguments called `image` and `classes`, if it has them, are given by the data.
-        data: "digits", a folder, a `torch.utils.data.Dataset`, a pair of tensors, ...
-        strategy: short name or import path.
-        searcher: short name or import path.
+        data: "digits", a folder, a `torch.utils.data.Dataset`, a pair of tensors or arrays, ...
+        strategy: short name, import path, class or object.
+        searcher: short name, import path, class or object.
+        task: import path, class or object.
         constraints: bounds such as "macs <= 40e6".
         out: the run folder; an interrupted run continues there.
         options: any other option of the command line by its dotted name, for instance
@@ -91,24 +100,59 @@ def run(
     Raises:
         SupernetError: the message says what is wrong and what to do.
     """
-    names: dict[str, Any] = {
-        "strategy": strategy,
-        "search.searcher": searcher,
-        "search.constraints": [constraints] if isinstance(constraints, str) else list(constraints),
-        **(options or {}),
-    }
-    if isinstance(model, str):
-        names, model = {"model": model, **names}, None
+    bounds = [constraints] if isinstance(constraints, str) else list(constraints)
+    names: dict[str, Any] = {}
+    objects: dict[str, object] = {}
+    for name, value, kind in (
+        ("model", model, None),
+        ("data", data, None),
+        ("strategy", strategy, Strategy),
+        ("search.searcher", searcher, Searcher),
+        ("task", task, Task),
+    ):
+        if isinstance(value, str) and name != "data":
+            names[name] = value
+        else:
+            objects[name] = value if kind is None else _made(name, value, kind)
     arguments = [
-        f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
-        for name, value in names.items()
+        f"--{name}={value if isinstance(value, str) else _json(name, value)}"
+        for name, value in {**names, "search.constraints": bounds, **(options or {})}.items()
     ]
-    with open_run(arguments, Path(out), model=model, data=data, progress=progress) as opened:
+    with open_run(arguments, Path(out), objects=objects, progress=progress) as opened:
         opened.check_identity()
         execute(opened, list(STEPS))
         metrics = opened.folder.metrics
         chosen = next(one for one in opened.selected() if one.key == metrics["retrain"]["chosen"])
-        return Result(chosen.architecture, metrics, Path(out), opened.retrained(chosen))
+        trained = opened.retrained(chosen)
+        return Result(chosen.architecture, metrics, Path(out), trained, opened.normalise)
+
+
+def _made(name: str, value: object, kind: type) -> object:
+    """Return an object of a kind, made without arguments where its class is given.
+
+    Raises:
+        ConfigError: it is no such object.
+    """
+    if isinstance(value, type) and issubclass(value, kind):
+        value = value()
+    if not isinstance(value, kind):
+        raise ConfigError(
+            f"{name} is a short name, an import path, or a {kind.__name__}, not {value!r}"
+        )
+    return value
+
+
+def _json(name: str, value: object) -> str:
+    def simple(other: object) -> object:
+        if isinstance(other, Path):
+            return str(other)
+        if hasattr(other, "item"):
+            return other.item()
+        raise ConfigError(
+            f"the option {name} is {value!r}; options are texts, numbers, lists and dictionaries"
+        )
+
+    return json.dumps(value, default=simple)
 
 
 def execute(run: Run, steps: Sequence[str]) -> None:
@@ -129,18 +173,17 @@ def open_run(
     out: Path,
     *,
     program: str = "supernet run",
-    model: object = None,
-    data: object = None,
+    objects: Mapping[str, object] | None = None,
     progress: bool | None = None,
 ) -> Iterator[Run]:
-    """Open a run folder, a new one or one of the same configuration.
+    """Open a run folder: a new one, or one whose trained supernet the options still fit.
 
     Args:
         arguments: as on the command line, for instance `["--strategy", "spos"]`.
         out: the folder.
         program: what error messages call the command.
-        model: an instance, class or function, instead of a configured model.
-        data: see `supernet.data.as_source`, instead of a configured data set.
+        objects: by option ("model", "data", "task", "strategy", "search.searcher") what is used
+            instead of a configured one; see `supernet.data.as_source` for the data.
         progress: whether to draw bars; by default on terminals only.
 
     Raises:
@@ -148,50 +191,81 @@ def open_run(
         RunFolderError: the folder belongs to another configuration, or cannot be used.
     """
     folder = RunFolder(out)
+    objects = objects or {}
     try:
         stored = folder.read_config()
         if arguments and not folder.has_results():
             stored = None  # a first attempt failed, perhaps for an option that is now mended
-        given = {
-            name: value for name, value in (("model", model), ("data", data)) if value is not None
-        }
-        base = {name: value for name, value in (stored or {}).items() if not _from_python(value)}
-        config, plain = parse(program, arguments, base)
         if stored is None and folder.has_results() and not folder.config.exists():
             raise RunFolderError(
                 f"{out} holds results but no config.yaml, so what they belong to is unknown; put the "
                 "file back, or choose another folder with --out"
             )
-        plain.update({name: {"python": _fingerprint(value)} for name, value in given.items()})
-        _check_same(folder, stored, plain)
-        source = as_model_source(model) if model is not None else _configured(config.model)
+        made_before, base = _apart(stored or {})
+        _check_python(folder, made_before, objects)
+        config, plain = parse(program, arguments, base)
+        _, before = parse(program, [], base)  # what an older version did not know has its default
+        for name, value in objects.items():
+            _put(plain, name, {"python": _fingerprint(value)})
+        for name, was in made_before.items():
+            _put(before, name, was)
         with Progress(progress) as shown:
-            loaded = as_source(data) if data is not None else config.data
-            opened = Run(config, source, loaded, folder, shown)
+            changes = Changes(folder, before, plain) if stored is not None else None
+            opened = _opened(config, plain, objects, folder, shown)
             folder.clean()
-            if stored is None:
+            if changes and changes.repeated:
+                check_options(opened)  # before anything is given up for them
+                shown.say(changes.apply())
+            if plain != stored:
                 folder.write_config(plain)
             yield opened
     finally:
         folder.close()
 
 
-def _check_same(
-    folder: RunFolder, stored: Mapping[str, Any] | None, plain: Mapping[str, Any]
+def _opened(
+    config: Any,
+    plain: Mapping[str, Any],
+    objects: Mapping[str, object],
+    folder: RunFolder,
+    shown: Progress,
+) -> Run:
+    for name in ("task", "strategy"):
+        config[name] = objects.get(name, config[name])
+    config.search.searcher = objects.get("search.searcher", config.search.searcher)
+    source = as_model_source(objects["model"]) if "model" in objects else _configured(config.model)
+    loaded = as_source(objects["data"]) if "data" in objects else config.data
+    return Run(config, plain, source, loaded, folder, shown)
+
+
+def _apart(stored: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options that were Python objects, by dotted name, and all others."""
+    base = copy.deepcopy(dict(stored))
+    objects: dict[str, Any] = {}
+    for name in ("model", "data", "task", "strategy", "search.searcher"):
+        parts = name.split(".")
+        place = base if len(parts) == 1 else base.get(parts[0], {})
+        if _from_python(place.get(parts[-1])):
+            objects[name] = place.pop(parts[-1])
+    return objects, base
+
+
+def _put(options: dict[str, Any], name: str, value: object) -> None:
+    """Set an option by its dotted name."""
+    *outer, last = name.split(".")
+    for part in outer:
+        options = options[part]
+    options[last] = value
+
+
+def _check_python(
+    folder: RunFolder, made_before: Mapping[str, Any], objects: Mapping[str, object]
 ) -> None:
-    """Refuse to go on in a folder that another configuration made."""
-    for name, value in (stored or {}).items():
-        if _from_python(value) and not _from_python(plain[name]):
-            raise RunFolderError(
-                f"{folder.path} was made from Python, with {name} {value['python']}; go on by calling "
-                "supernet.run(...) as before"
-            )
-    changed = list(differences(stored, plain)) if stored is not None else []
-    if changed:
+    """Refuse to go on without the Python objects that a folder was made with."""
+    for name in made_before.keys() - objects.keys():
         raise RunFolderError(
-            f"{folder.path} was made by another configuration. In the folder and now:\n  "
-            + "\n  ".join(changed)
-            + "\nChoose another folder with --out, or leave these options as they were."
+            f"{folder.path} was made from Python, with {name} {made_before[name]['python']}; go on by "
+            "calling supernet.run(...) as before"
         )
 
 
@@ -209,14 +283,18 @@ def _from_python(value: Any) -> bool:
 
 
 def _fingerprint(value: object) -> str:
-    """Return a text that tells models and data sets given from Python apart."""
+    """Return a text that tells objects given from Python apart."""
     if isinstance(value, str | Path):
         return str(value)
+    name = str(getattr(value, "__qualname__", type(value).__qualname__))
     if isinstance(value, nn.Module):
-        return f"{type(value).__qualname__} {digest(repr(value))[:12]}"
-    if isinstance(value, list | tuple) and all(isinstance(part, torch.Tensor) for part in value):
-        return f"tensors {digest(list(value))[:12]}"
-    return str(getattr(value, "__qualname__", type(value).__qualname__))
+        return f"{name} {digest(repr(value))[:12]}"
+    if isinstance(value, Strategy | Searcher | Task):
+        return f"{name} {digest(vars(value))[:12]}"
+    if isinstance(value, list | tuple):
+        arrays = [torch.as_tensor(part) for part in value if not isinstance(part, str | bytes)]
+        return f"tensors {digest(arrays)[:12]}"
+    return name
 
 
 @contextlib.contextmanager

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
+from supernet.data import Preprocess
 from supernet.evaluate import Score, kendall
 from supernet.files import write_bytes, write_json
 from supernet.net.export import export_program
-from supernet.pipeline.run import Run, Selected
+from supernet.pipeline.context import Run, Selected
 from supernet.space import Diagram
 from supernet.train import Plain
 
@@ -27,18 +28,24 @@ def retrain(run: Run) -> None:
     selected = run.selected()
     options, seconds = run.config.retrain, 0.0
     scores: dict[str, Score] = {}
+    costs: dict[str, Mapping[str, float]] = {}
     for number, one in enumerate(selected, 1):
         run.progress.say(f"retraining {one.key} ({one.role}, {number} of {len(selected)})")
         model, checkpoint = run.derived(one), run.folder.retrained(one.key)
-        spent = run.fit(options.train, f"retrain-{one.key}", model, Plain(), checkpoint)
+        stage = f"retrain-{one.key}"
+        spent = run.fit(options.train, stage, model, Plain(), checkpoint, run.retraining)
         seconds += spent["seconds"]
         scores[one.key] = run.validate(model)
+        costs[one.key] = run.costs_of(one, model)
     chosen = max(
         (one for one in selected if one.role == "top"),
         key=lambda one: (_preference(scores[one.key]), -scores[one.key]["loss"]),
     )
     _write_chosen(run, chosen)
-    rows = [{**one.to_json(), "validation": scores[one.key]} for one in selected]
+    rows = [
+        {**dataclasses.replace(one, costs=costs[one.key]).to_json(), "validation": scores[one.key]}
+        for one in selected
+    ]
     run.folder.record(
         "retrain",
         {
@@ -46,19 +53,24 @@ def retrain(run: Run) -> None:
             "steps": options.train.steps,
             "candidates": [_without_architecture(row) for row in rows],
             "chosen": chosen.key,
-            "ranking": _ranking(selected, scores, run.seed),
+            "ranking": _ranking(selected, scores, costs, run.seed),
         },
     )
 
 
 def _ranking(
-    selected: Sequence[Selected], scores: Mapping[str, Score], seed: int
+    selected: Sequence[Selected],
+    scores: Mapping[str, Score],
+    costs: Mapping[str, Mapping[str, float]],
+    seed: int,
 ) -> dict[str, Any]:
     """Return how well one-shot scores, and plain costs, rank the stand-alone scores."""
     truth = [_preference(scores[one.key]) for one in selected]
     correlation = kendall([_preference(one.supernet) for one in selected], truth, seed=seed)
     by_cost = {
-        quantity: kendall([one.costs[quantity] for one in selected], truth, seed=seed).kendall_tau
+        quantity: kendall(
+            [costs[one.key][quantity] for one in selected], truth, seed=seed
+        ).kendall_tau
         for quantity in ("params", "macs")
     }
     return {**dataclasses.asdict(correlation), "kendall_tau_of_costs": by_cost}
@@ -70,7 +82,8 @@ def _write_chosen(run: Run, chosen: Selected) -> None:
     torch.save(model.state_dict(), buffer)
     write_bytes(run.folder.weights, buffer.getvalue())
     try:
-        program = export_program(model, run.example)
+        stored = run.splits.train.inputs[:1].cpu()
+        program = export_program(model, stored, Preprocess(run.normalise, stored))
     except Exception as error:  # PyTorch may raise anything on a model that it cannot trace
         run.progress.say(
             f"model.pt2 is not written, since PyTorch cannot export the model: {error}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from supernet.errors import DivergedError
 from supernet.evaluate import Candidate, CandidateTable, Evaluator, Scorer
-from supernet.pipeline.run import Run, Selected
+from supernet.pipeline.context import Run, Selected
 from supernet.search import Search
 
 __all__ = ["search"]
@@ -17,7 +17,7 @@ def search(run: Run) -> None:
 
     Raises:
         RunFolderError: the supernet is not trained.
-        DivergedError: no candidate has a finite loss.
+        DivergedError: no candidate of a whole generation could be scored.
     """
     supernet, weights = run.trained_supernet()
     log = run.folder.stage_log("search")
@@ -35,12 +35,13 @@ def search(run: Run) -> None:
         scorer = Scorer(evaluator, run.costs, table, weights, run.seed)
         ranked = _ranked(run, scorer, log.write)
         passed = [candidate for candidate in ranked if candidate.status == "ok"]
-        if not passed:
-            raise DivergedError(
-                "no candidate could be scored under the shared weights; the first failed with "
-                f"{ranked[0].error}"
-            )
         selected = _select(run, scorer, passed)
+    expected = run.config.search.searcher.expected(run.problem)
+    if expected and len(ranked) < expected and run.config.search.constraint_list:
+        run.progress.say(
+            f"{len(ranked):,} candidates of {expected:,} asked for: no more were found that satisfy "
+            f"{' and '.join(run.problem.constraints.texts)}"
+        )
     if evaluator.plain_because and run.config.evaluate.memory:
         run.progress.say(f"candidates were scored one by one: {evaluator.plain_because}")
     run.folder.record(
@@ -71,6 +72,11 @@ def _ranked(
         proposals.tell(told)
         generation += 1
         found.update({candidate.key: candidate for candidate in told})
+        if all(candidate.status == "failed" for candidate in found.values()):
+            raise DivergedError(
+                "no candidate could be scored under the shared weights; the first failed with "
+                f"{told[0].error}. Mend the model or the task, or train anew in another folder"
+            )
         best = min(found.values(), key=lambda candidate: candidate.rank_key)
         write(
             {

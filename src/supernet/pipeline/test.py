@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from supernet.evaluate import measure
-from supernet.pipeline.run import Run
+from supernet.pipeline.context import Run
 
 __all__ = ["test"]
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+import platform
+from importlib.metadata import version
+
 import torch
 from torch import nn
 
-from supernet.pipeline.run import Run
+from supernet.errors import ConfigError, DataError, SupernetError
+from supernet.net.modes import evaluating
+from supernet.pipeline.context import Run
 from supernet.search import Search
+from supernet.train import OptimizerFactory
 
-__all__ = ["train"]
+__all__ = ["check_options", "train"]
 
 
 def train(run: Run) -> None:
@@ -18,7 +25,17 @@ def train(run: Run) -> None:
         ConstraintError: no architecture satisfies the constraints, found before any training.
     """
     splits, space = run.splits, run.supernet.space
-    _check_later_steps(run)
+    check_options(run)
+    run.folder.record(
+        "environment",
+        {
+            "supernet": version("supernet"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "device": str(run.device),
+            "threads": torch.get_num_threads(),
+        },
+    )
     run.folder.record(
         "data",
         {
@@ -29,7 +46,7 @@ def train(run: Run) -> None:
             "classes": len(splits.train.classes),
             "mean": list(run.normalise.mean),
             "std": list(run.normalise.std),
-            "identity": run.identity(),
+            "identity": run.identity,
         },
     )
     run.progress.say(
@@ -42,11 +59,52 @@ def train(run: Run) -> None:
     )
 
 
-def _check_later_steps(run: Run) -> None:
-    """Raise now what would otherwise be raised after the training: a folder keeps its options."""
+def check_options(run: Run) -> None:
+    """Raise now what would otherwise be raised by a later step, after hours of training.
+
+    Raises:
+        ConfigError: an optimizer or the retrained model cannot be built with these options.
+        ConstraintError: no architecture satisfies the constraints.
+        DataError: the model or the task cannot be run on the data.
+    """
     _ = run.protocol
-    Search(run.config.search.searcher, run.problem).ask()
+    for name, options in (("train", run.config.train), ("retrain.train", run.config.retrain.train)):
+        _check_optimizer(name, options.optimizer)
     if run.config.retrain.model:
         run.retraining_supernet("check")
-    for options in (run.config.train, run.config.retrain.train):
-        options.optimizer([nn.Parameter(torch.zeros(1))])
+    _check_run(run)
+    Search(run.config.search.searcher, run.problem).ask()
+
+
+def _check_optimizer(name: str, make: OptimizerFactory) -> None:
+    try:
+        optimizer = make([nn.Parameter(torch.zeros(1))])
+    except Exception as error:  # optimizers check their arguments in ways of their own
+        raise ConfigError(f"{name}.optimizer cannot be made: {error}") from error
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ConfigError(
+            f"{name}.optimizer is {type(optimizer).__name__}, which runs the model several times a "
+            "step; use one that does not, such as torch.optim.SGD or AdamW"
+        )
+
+
+def _check_run(run: Run) -> None:
+    """Run one architecture on two examples, that of the largest class among them."""
+    examples = run.splits.train
+    targets = examples.targets
+    last = int(targets.argmax()) if targets.ndim == 1 else 0
+    few = examples.select(torch.tensor([0, last]))
+    batch = (run.normalise(few.inputs), few.targets)
+    supernet = run.supernet
+    try:
+        with torch.no_grad(), evaluating(supernet), supernet.route(supernet.space[0]):
+            run.task.measure(supernet, batch)
+    except SupernetError:
+        raise
+    except Exception as error:  # a user's model or task may raise anything
+        raise DataError(
+            f"the model and the task cannot be run on {run.splits.name} (inputs "
+            f"{list(batch[0].shape)}, targets {list(batch[1].shape)} {batch[1].dtype}): "
+            f"{type(error).__name__}: {error}"
+        ) from error

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +49,17 @@ class RunFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            self.close()
+            os.close(self._lock)
             raise RunFolderError(
                 f"another process is working in {path}; wait for it or choose another folder"
             ) from error
 
     def close(self) -> None:
-        """Let other processes work in the folder."""
+        """Let other processes work in the folder; one that holds nothing is removed."""
+        with contextlib.suppress(OSError):
+            if [file.name for file in self.path.iterdir()] == [".lock"]:
+                (self.path / ".lock").unlink()
+                self.path.rmdir()
         os.close(self._lock)
 
     def retrained(self, key: str) -> Checkpoint:
@@ -126,6 +131,17 @@ class RunFolder:
     def record(self, stage: str, metrics: dict[str, Any]) -> None:
         """Write the metrics of a stage."""
         write_json(self.metrics_file, {**self.metrics, stage: metrics})
+
+    def forget(self, steps: Sequence[str]) -> None:
+        """Drop the metrics of steps.
+
+        What the test split was read for stays on record, under "tested_before".
+        """
+        metrics = self.metrics
+        kept = {name: section for name, section in metrics.items() if name not in steps}
+        if "test" in metrics and "test" in steps:
+            kept["tested_before"] = [*metrics.get("tested_before", []), metrics["test"]]
+        write_json(self.metrics_file, kept)
 
     def stage_log(self, stage: str) -> StageLog:
         """Return the log of a stage."""

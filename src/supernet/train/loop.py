@@ -40,6 +40,7 @@ class Fit:
         log: receives a record {"step", "loss", "learning_rate", "images_per_second"}.
         rewind: called once before the first step with the step that the run starts from.
         advance: called after every step with the records' newest values.
+        identity: what the run belongs to besides; a checkpoint of another identity is not continued.
     """
 
     steps: int
@@ -53,6 +54,7 @@ class Fit:
     log: Callable[[dict[str, float]], None] = lambda record: None
     rewind: Callable[[int], None] = lambda step: None
     advance: Callable[[], None] = lambda: None
+    identity: str = ""
 
     def run(
         self,
@@ -70,7 +72,7 @@ class Fit:
         """
         optimizer = self.optimizer(model.parameters())
         peaks = [group["lr"] for group in optimizer.param_groups]
-        start = _restore(checkpoint, model, optimizer, learner)
+        start = self._restore(checkpoint, model, optimizer, learner)
         self.rewind(start)
         model.train()
         saved, logged, since = time.monotonic(), time.monotonic(), start
@@ -105,10 +107,44 @@ class Fit:
                     if last or now - saved >= self.checkpoint_seconds:
                         _check_finite(model, step + 1)
                         if checkpoint:
-                            _save(checkpoint, step + 1, model, optimizer, learner)
+                            self._save(checkpoint, step + 1, model, optimizer, learner)
                         saved = time.monotonic()
         if checkpoint:
             checkpoint.drop_previous()
+
+    def _save(
+        self,
+        checkpoint: Checkpoint,
+        step: int,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        learner: Learner,
+    ) -> None:
+        checkpoint.save(
+            {
+                "step": step,
+                "identity": self.identity,
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "learner": _learner_state(learner),
+            }
+        )
+
+    def _restore(
+        self,
+        checkpoint: Checkpoint | None,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        learner: Learner,
+    ) -> int:
+        state = checkpoint.load() if checkpoint else None
+        if state is None or state["identity"] != self.identity:
+            return 0
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        if state["learner"]:
+            learner.load_state_dict(state["learner"])  # type: ignore[attr-defined]
+        return int(state["step"])
 
 
 def _finite_mean(losses: list[torch.Tensor], step: int) -> float:
@@ -129,39 +165,6 @@ def _diverged(what: str) -> DivergedError:
         f"{what}. The last checkpoint is intact; a smaller learning rate, a longer warm-up or "
         "gradient clipping (train.clip 5) usually helps"
     )
-
-
-def _save(
-    checkpoint: Checkpoint,
-    step: int,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    learner: Learner,
-) -> None:
-    checkpoint.save(
-        {
-            "step": step,
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "learner": _learner_state(learner),
-        }
-    )
-
-
-def _restore(
-    checkpoint: Checkpoint | None,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    learner: Learner,
-) -> int:
-    state = checkpoint.load() if checkpoint else None
-    if state is None:
-        return 0
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    if state["learner"]:
-        learner.load_state_dict(state["learner"])  # type: ignore[attr-defined]
-    return int(state["step"])
 
 
 def _learner_state(learner: Learner) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from supernet.config import TrainConfig
-from supernet.cost import Constraints, CostTable, measure_costs
+from supernet.cost import Constraints, CostTable, count_macs, count_params, measure_costs
 from supernet.data import Augment, DataSource, Loader, Normalise, Splits, split
 from supernet.errors import ConfigError, RunFolderError
 from supernet.evaluate import Protocol, Score, measure
@@ -71,6 +71,7 @@ class Run:
 
     Args:
         config: as `supernet.config.parse` returns it.
+        options: the same as plain data.
         model: builds the model with choices.
         source: loads the data.
         folder: where the files are.
@@ -80,12 +81,14 @@ class Run:
     def __init__(
         self,
         config: Any,
+        options: Mapping[str, Any],
         model: ModelSource,
         source: DataSource,
         folder: RunFolder,
         progress: Progress,
     ) -> None:
         self.config = config
+        self.options = options
         self.model = model
         self.source = source
         self.folder = folder
@@ -93,6 +96,8 @@ class Run:
         self.seed: int = config.seed
         self.task: Task = config.task
         self.device = _device(config.device)
+        if not 0 <= config.seed < 2**63:
+            raise ConfigError(f"seed is a number from 0 to 2^63 - 1, not {config.seed}")
         if config.threads < 0:
             raise ConfigError(
                 f"threads is a number of CPU threads, or 0 for all, not {config.threads}"
@@ -155,6 +160,7 @@ class Run:
         """
         return self._build("retrain", key, **self.config.retrain.model)
 
+    @cached_property
     def identity(self) -> str:
         """Return a hash of what was trained on what: decisions, parameter shapes, and the data."""
         shapes = {name: tuple(p.shape) for name, p in self.supernet.named_parameters()}
@@ -169,11 +175,17 @@ class Run:
             RunFolderError: they are of others, of the same name perhaps.
         """
         recorded = self.folder.metrics.get("data", {}).get("identity")
-        if recorded is not None and recorded != self.identity():
+        if recorded is not None and recorded != self.identity:
             raise RunFolderError(
                 f"{self.folder.path} holds results of another model or of other data, though they are "
                 "named alike; choose another folder"
             )
+
+    @property
+    def retraining(self) -> str:
+        """A hash of what a retrained network depends on besides the data and its architecture."""
+        options = self.options["retrain"]
+        return digest([options["train"], options["model"]])
 
     def retrained(self, selected: Selected) -> nn.Module:
         """Return the ordinary module of an architecture, with its retrained weights.
@@ -183,7 +195,8 @@ class Run:
         """
         checkpoint = self.folder.retrained(selected.key)
         state = checkpoint.load()
-        if state is None or state["step"] < self.config.retrain.train.steps:
+        unfinished = state is None or state["step"] < self.config.retrain.train.steps
+        if state is None or unfinished or state["identity"] != self.retraining:
             raise RunFolderError(
                 f"{checkpoint.path} is missing or unfinished; delete "
                 f"{self.folder.metrics_file.name} and run the same command again"
@@ -191,6 +204,15 @@ class Run:
         model = self.derived(selected)
         model.load_state_dict(state["model"])
         return model.eval()
+
+    def costs_of(self, selected: Selected, model: nn.Module) -> Mapping[str, float]:
+        """Return the costs of a network as it is retrained, which may be wider than in the supernet.
+
+        Quantities that cannot be counted on a module are left out where it is another network.
+        """
+        if not self.config.retrain.model:
+            return selected.costs
+        return {"params": count_params(model), "macs": count_macs(model, self.example)}
 
     @cached_property
     def costs(self) -> dict[str, CostTable]:
@@ -224,8 +246,12 @@ class Run:
         model: nn.Module,
         learner: Learner,
         checkpoint: Checkpoint,
+        identity: str = "",
     ) -> dict[str, Any]:
-        """Train a model by the one training loop; return seconds, steps and the last loss."""
+        """Train a model by the one training loop; return seconds, steps and the last loss.
+
+        A checkpoint of another identity is not continued.
+        """
         log = self.folder.stage_log(stage)
         bar = self.progress.task(stage, options.steps)
 
@@ -250,6 +276,7 @@ class Run:
             log=write,
             rewind=rewind,
             advance=bar.advance,
+            identity=identity,
         )
         train, size = self.splits.train, options.batch_size
         loader = Loader(train, size, seed, self.augment, normalise=self.normalise)

@@ -1,0 +1,69 @@
+"""A torch data set that a configuration names by its import path."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from supernet.data.augment import Augment
+from supernet.data.base import DataSource, Raw
+from supernet.data.tensors import Datasets
+from supernet.errors import DataError
+
+__all__ = ["NamedDataset"]
+
+
+class NamedDataset(DataSource):
+    """Map-style torch data sets of (image, label) pairs, named by import path; see `Datasets`.
+
+    Args:
+        train: import path of a class or function that gives the data set to train and select with.
+        arguments: what it is called with.
+        test: import path for the official test split; without one, part of `train` is kept for it.
+            Only its arguments may differ: then `test` and `train` are equal.
+        test_arguments: what `test` is called with; by default `arguments`.
+        name: what to call the set; the name of the class by default.
+        augment: random changes while training; none by default.
+    """
+
+    def __init__(
+        self,
+        train: str,
+        arguments: dict[str, Any] | None = None,
+        test: str | None = None,
+        test_arguments: dict[str, Any] | None = None,
+        name: str | None = None,
+        augment: Augment | None = None,
+    ) -> None:
+        self.train = train
+        self.arguments = arguments or {}
+        self.test = test
+        self.test_arguments = self.arguments if test_arguments is None else test_arguments
+        self.name = name
+        self.augment = augment
+
+    def load(self) -> Raw:
+        """Return the data sets in memory.
+
+        Raises:
+            DataError: a path cannot be imported or called so, or see `Datasets.load`.
+        """
+        train = _made(self.train, self.arguments)
+        test = None if self.test is None else _made(self.test, self.test_arguments)
+        return Datasets(train, test, self.name, self.augment).load()
+
+
+def _made(path: str, arguments: Mapping[str, Any]) -> Dataset[Any]:
+    module, _, name = path.rpartition(".")
+    try:
+        dataset = getattr(importlib.import_module(module), name)(**arguments)
+    except Exception as error:  # a user's data set may raise anything
+        raise DataError(
+            f"the data set {path!r} cannot be made with {dict(arguments)}: {error}"
+        ) from error
+    if not isinstance(dataset, Dataset):
+        raise DataError(f"{path} gave a {type(dataset).__name__}, which is no torch Dataset")
+    return dataset

@@ -1,0 +1,72 @@
+"""Which steps an option belongs to, so that a changed one repeats no more than it must."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from supernet.config import differences
+from supernet.errors import RunFolderError
+from supernet.track import RunFolder
+
+__all__ = ["Changes"]
+
+ORDER = ("train", "search", "retrain", "test")
+
+DEPENDS = {
+    "train": ("seed", "model", "data", "split", "task", "strategy", "train"),
+    "search": ("evaluate", "search", "retrain.top", "retrain.probes"),
+    "retrain": ("retrain",),
+}
+"""By step, the options whose change makes its results others. The device, the number of threads and
+the like belong to none."""
+
+
+class Changes:
+    """What differs between the options that a folder was made with and those of now.
+
+    Args:
+        folder: the run.
+        stored: the options that it was made with.
+        plain: the options of now.
+
+    Raises:
+        RunFolderError: an option is changed that training depends on: the trained supernet is what
+            took long, and never given up.
+    """
+
+    def __init__(
+        self, folder: RunFolder, stored: Mapping[str, Any], plain: Mapping[str, Any]
+    ) -> None:
+        self._folder = folder
+        self._changed = list(differences(stored, plain))
+        first = first_step(change.partition(":")[0] for change in self._changed)
+        if first == "train":
+            raise RunFolderError(
+                f"{folder.path} was made by another configuration. In the folder and now:\n  "
+                + "\n  ".join(self._changed)
+                + "\nThe trained supernet depends on it. Choose another folder with --out, or leave "
+                "these options as they were."
+            )
+        steps = () if first is None else ORDER[ORDER.index(first) :]
+        self.repeated = [step for step in steps if step in folder.metrics]
+        """The steps whose results the options of now would not give."""
+
+    def apply(self) -> str:
+        """Forget the results of these steps; return what happened in words."""
+        self._folder.forget(self.repeated)
+        return (
+            f"changed since this folder was made: {'; '.join(self._changed)}. "
+            f"Repeated for that: {', '.join(self.repeated)}"
+        )
+
+
+def first_step(names: Iterable[str]) -> str | None:
+    """Return the first step that depends on any of these options, or None."""
+    found = {
+        step
+        for name in names
+        for step, options in DEPENDS.items()
+        if any(name == option or name.startswith(f"{option}.") for option in options)
+    }
+    return next((step for step in ORDER if step in found), None)

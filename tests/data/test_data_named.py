@@ -1,0 +1,24 @@
+import pytest
+
+from supernet.data import NamedDataset
+from supernet.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments", "words"),
+    [
+        ("no.such.module", {}, "no.such.module.*No module named"),
+        ("data_cases.no_such", {}, "data_cases.no_such.*no_such"),
+        ("data_cases.named_pairs", {"wrong": 1}, "wrong"),
+        ("builtins.dict", {}, "gave a dict, which is no torch Dataset"),
+    ],
+)
+def test_what_cannot_be_made_is_named(path, arguments, words):
+    with pytest.raises(DataError, match=words):
+        NamedDataset(path, arguments).load()
+
+
+def test_the_test_set_takes_the_arguments_of_the_other_unless_it_has_its_own():
+    path = "data_cases.named_pairs"
+    raw = NamedDataset(path, {"count": 5}, test=path).load()
+    assert len(raw.train) == len(raw.test) == 10
