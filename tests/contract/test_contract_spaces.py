@@ -14,10 +14,20 @@ from supernet.space import Diagram
 from supernet.track.diagram import svg
 from supernet.zoo import SPACES
 
+SMALL = {"image": (1, 6, 6), "classes": 4}
+CHAIN = {**SMALL, "depths": (2, 3), "strides": (1, 2), "stem_stride": 1, "features": 5}
+
 ARGUMENTS = {
-    "bender": {"image": (1, 6, 6), "classes": 4, "channels": 3, "groups": (1, 1), "blocks": 2},
+    "bender": {**SMALL, "channels": 3, "groups": (1, 1), "blocks": 2},
+    "nasbench-macro": {**SMALL, "channels": 3, "stages": (2, 3), "features": 5},
+    "nasbench201": {**SMALL, "channels": 3, "cells": 1, "stages": 2},
+    "spos": {**CHAIN, "stem": 2, "widths": (4, 6)},
+    "proxyless": {**CHAIN, "stem": 3, "first": 2, "widths": (2, 3)},
 }
 """By space, arguments of a small one; one that is missing here fails."""
+
+DEAD_PARTS = {"nasbench201"}
+"""Spaces in which parts can have no effect, so that a canonical form without them may cost less."""
 
 
 @pytest.fixture(scope="module", params=SPACES)
@@ -138,13 +148,15 @@ def test_the_cost_range_is_reached_by_no_architecture_from_outside(supernet, ima
         assert smallest <= min(costs) < max(costs) <= largest
 
 
-def test_canonical_forms_are_stable_and_cost_the_same(supernet, images):
+def test_canonical_forms_are_stable_and_cost_the_same(supernet, images, request):
     tables = measure_costs(supernet, images[:1])
+    exact = request.node.callspec.params["case"] not in DEAD_PARTS
     for architecture in samples(supernet, 30):
         canonical = supernet.space.canonical(architecture)
         supernet.space.validate(canonical)
         assert supernet.space.canonical(canonical) == canonical
-        assert cost_of(tables, canonical) == cost_of(tables, architecture)
+        cost, least = cost_of(tables, architecture), cost_of(tables, canonical)
+        assert least == cost if exact else all(least[name] <= cost[name] for name in cost)
 
 
 def test_diagrams_can_be_drawn(supernet):

@@ -8,5 +8,16 @@ from supernet.ops.blocks import (
     projection,
     separable,
 )
+from supernet.ops.shuffle import ShuffleUnit, shuffle_unit, shuffle_xception
 
-__all__ = ["InvertedResidual", "asymmetric", "pointwise", "pool", "projection", "separable"]
+__all__ = [
+    "InvertedResidual",
+    "ShuffleUnit",
+    "asymmetric",
+    "pointwise",
+    "pool",
+    "projection",
+    "separable",
+    "shuffle_unit",
+    "shuffle_xception",
+]

@@ -19,8 +19,8 @@ from supernet.data import Normalise, as_source
 from supernet.errors import ConfigError, RunFolderError
 from supernet.net.source import FromCallable, ModelSource, as_model_source
 from supernet.pipeline.changes import Changes
-from supernet.pipeline.retrain import retrain
 from supernet.pipeline.context import Run
+from supernet.pipeline.retrain import retrain
 from supernet.pipeline.search import search
 from supernet.pipeline.test import test
 from supernet.pipeline.train import check_options, train

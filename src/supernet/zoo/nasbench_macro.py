@@ -4,6 +4,7 @@ Su et al., "Prioritized Architecture Sampling with Monte-Carlo Tree Search" (CVP
 stages of 2, 3 and 3; each is an identity, an inverted residual of kernel 3 and expansion 3, or one of
 kernel 5 and expansion 6. The first layer of a stage doubles the channels and halves height and width;
 its identity is a strided 1×1 convolution. The 3^8 = 6,561 architectures are 3,969 different networks.
+Parameters and multiply-adds are the published ones.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from typing import cast
 import torch
 from torch import nn
 
+from supernet.errors import SpaceError
 from supernet.net import Choice
 from supernet.ops import InvertedResidual, projection
-from supernet.space import Architecture
+from supernet.space import Architecture, Diagram
+from supernet.zoo.arguments import check_halvings, check_positive
+from supernet.zoo.chain import chain, identities_last
 
 __all__ = ["NASBenchMacro"]
 
@@ -26,6 +30,8 @@ OPTIONS = ("identity", "mb3e3", "mb5e6")
 class NASBenchMacro(nn.Module):
     """The NAS-Bench-Macro network with a choice of three options in each layer.
 
+    Small, for 8×8 grey images: `image=(1, 8, 8), channels=8, stages=(2, 2), features=64`.
+
     Args:
         image: channels, height and width of the images.
         classes: number of classes.
@@ -33,6 +39,9 @@ class NASBenchMacro(nn.Module):
         stages: number of layers in each stage (published: 2, 3, 3).
         features: channels before the classifier (published: 1280).
         affine: whether batch norm learns a scale and an offset (published networks do).
+
+    Raises:
+        SpaceError: a number is not positive, or the image is too small for so many stages.
     """
 
     def __init__(
@@ -45,20 +54,25 @@ class NASBenchMacro(nn.Module):
         affine: bool = True,
     ) -> None:
         super().__init__()
-        self.stages = stages
+        check_positive(
+            image=image, classes=classes, channels=channels, stages=stages, features=features
+        )
+        check_halvings(image, (2,) * len(stages))
         self.stem = nn.Sequential(
             nn.Conv2d(image[0], channels, 3, padding=1, bias=False),
             nn.BatchNorm2d(channels, affine=affine),
             nn.ReLU(),
         )
+        self.firsts = tuple(layer == 0 for depth in stages for layer in range(depth))
         layers: list[nn.Module] = []
-        for depth in stages:
-            for first in (True, *[False] * (depth - 1)):
-                wider, stride = (2 * channels, 2) if first else (channels, 1)
-                layers.append(
-                    Choice(_options(channels, wider, stride, affine), label=f"layer{len(layers)}")
-                )
-                channels = wider
+        self.widths: list[int] = []
+        for first in self.firsts:
+            wider, stride = (2 * channels, 2) if first else (channels, 1)
+            layers.append(
+                Choice(_options(channels, wider, stride, affine), label=f"layer{len(layers)}")
+            )
+            channels = wider
+            self.widths.append(channels)
         self.layers = nn.Sequential(*layers)
         self.head = nn.Sequential(
             nn.Conv2d(channels, features, 1, bias=False),
@@ -74,17 +88,30 @@ class NASBenchMacro(nn.Module):
 
     def canonical(self, architecture: Architecture) -> Architecture:
         """Move identities to the end of their stage; the first layer of a stage stays, as it is none."""
-        answers: list[object] = []
-        for depth in self.stages:
-            start = len(answers)
-            stage = [architecture[f"layer{start + i}"] for i in range(depth)]
-            answers.append(stage[0])
-            answers += sorted(stage[1:], key=lambda option: option == "identity")
-        return Architecture({f"layer{i}": answer for i, answer in enumerate(answers)})
+        return identities_last(architecture, [not first for first in self.firsts])
+
+    def diagram(self, architecture: Architecture) -> Diagram:
+        """Return the drawing of the layers."""
+        labels = {}
+        for i, (first, width) in enumerate(zip(self.firsts, self.widths, strict=True)):
+            option = architecture[f"layer{i}"]
+            if first and option == OPTIONS[0]:
+                option = "conv1x1"
+            labels[f"layer{i}"] = f"{option}, {width} channels{', stride 2' if first else ''}"
+        return chain("The network", labels)
 
     @staticmethod
     def from_digits(digits: str) -> Architecture:
-        """Return the architecture of a published key such as "22212220"."""
+        """Return the architecture of a published key such as "22212220".
+
+        Raises:
+            SpaceError: a character is none of the digits 0, 1 and 2.
+        """
+        if not digits or not set(digits) <= {"0", "1", "2"}:
+            raise SpaceError(
+                f"{digits!r} is no key of NAS-Bench-Macro; it has a digit per layer: "
+                f"0 for {OPTIONS[0]}, 1 for {OPTIONS[1]}, 2 for {OPTIONS[2]}"
+            )
         return Architecture({f"layer{i}": OPTIONS[int(d)] for i, d in enumerate(digits)})
 
 
