@@ -12,7 +12,7 @@ from supernet.net import SuperNet, derive
 from supernet.random import stream
 from supernet.strategies import SPOS, BenderOneShot, Strategy
 from supernet.task import Classification
-from supernet.train import Learner, Moment, Plain
+from supernet.train import Moment, Plain
 from supernet.zoo import Bender
 
 BATCH = 64
@@ -75,7 +75,7 @@ def throughput(strategy: Strategy, steps: int = 60) -> None:
 
 
 def _step(
-    learner: Learner,
+    learner: Strategy,
     supernet: SuperNet,
     task: Classification,
     loader: Loader,

@@ -8,7 +8,7 @@ import supernet.strategies
 from supernet.errors import DivergedError
 from supernet.net import Choice, SuperNet
 from supernet.task import Classification
-from supernet.train import Checkpoint, Fit, Plain
+from supernet.train import Checkpoint, Fit, Learner, Plain
 
 STEPS = 11
 
@@ -176,7 +176,7 @@ def test_other_seeds_train_other_weights(make_loader):
     assert not torch.equal(trained(5), trained(5, loader_seed=6))
 
 
-class Stateful:
+class Stateful(Learner):
     """Trains plainly and counts its steps in a state of its own."""
 
     def __init__(self):
@@ -209,7 +209,7 @@ def test_the_state_of_a_learner_is_restored(tmp_path, make_loader):
 def test_records_are_means_since_the_last_one(make_loader):
     losses, records = [], []
 
-    class Recording:
+    class Recording(Learner):
         def backward(self, model, task, batch, moment):
             losses.append(Plain().backward(model, task, batch, moment))
             return losses[-1]
@@ -232,7 +232,7 @@ def test_checkpoints_are_no_more_frequent_than_asked(tmp_path, make_loader):
     assert checkpoint.load()["step"] == STEPS
 
 
-class Poison:
+class Poison(Learner):
     """Trains plainly until a step, in which it spoils the loss or a weight."""
 
     def __init__(self, step, what, value):
@@ -313,7 +313,7 @@ def test_parameters_without_gradient_do_not_move(make_loader, optimizer):
     """Used in the first steps only, so that momentum and averages exist."""
     after = []
 
-    class Freeze:
+    class Freeze(Learner):
         def backward(self, model, task, batch, moment):
             if moment.step == 4:
                 after.append(model[1].weight.detach().clone())

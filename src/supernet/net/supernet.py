@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -59,6 +59,7 @@ class SuperNet(nn.Module):
             conditions.setdefault(label, []).append(self._path(place))
         self.space = SearchSpace(decisions.values(), conditions, getattr(model, "canonical", None))
         self._ghosts: list[Routing] | None = None
+        self._observer: Callable[[Routing], None] | None = None
 
     @property
     def choices(self) -> dict[ChoiceModule, str]:
@@ -111,6 +112,16 @@ class SuperNet(nn.Module):
         finally:
             self.__dict__["_ghosts"] = before
 
+    @contextmanager
+    def observed(self, observer: Callable[[Routing], None]) -> Iterator[None]:
+        """Within the block, call `observer` with every routing that a route or ghost batch has."""
+        before = self._observer
+        self.__dict__["_observer"] = observer
+        try:
+            yield
+        finally:
+            self.__dict__["_observer"] = before
+
     def _run(self, *inputs: Any) -> Any:
         if self._ghosts is None:
             return self.model(*inputs)
@@ -136,6 +147,8 @@ class SuperNet(nn.Module):
                 f"the routing has gates for {sorted(gates.keys() - self.space.labels)}, but the space "
                 f"has {sorted(self.space.labels)}"
             )
+        if self._observer is not None:
+            self._observer(gates)
         before: list[Gate | None] = [choice.gate for choice in self._labels]
         try:
             for choice, label in self._labels.items():

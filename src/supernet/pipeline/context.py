@@ -20,9 +20,11 @@ from supernet.net.source import ModelSource
 from supernet.random import derive_seed
 from supernet.search import Problem
 from supernet.space import Architecture
+from supernet.strategies import Setting
 from supernet.task import Task
 from supernet.track import Progress, RunFolder
 from supernet.train import Checkpoint, Fit, Learner, digest
+from supernet.train.learner import M
 
 __all__ = ["Run", "Selected"]
 
@@ -219,6 +221,11 @@ class Run:
         """The cost tables of the space."""
         return measure_costs(self.supernet, self.example)
 
+    @property
+    def setting(self) -> Setting:
+        """What a strategy may know before training."""
+        return Setting(self.seed, self.costs)
+
     @cached_property
     def problem(self) -> Problem:
         """The space with its constraints."""
@@ -243,8 +250,8 @@ class Run:
         self,
         options: TrainConfig,
         stage: str,
-        model: nn.Module,
-        learner: Learner,
+        model: M,
+        learner: Learner[M],
         checkpoint: Checkpoint,
         identity: str = "",
     ) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from supernet.errors import ConfigError, DataError, SupernetError
 from supernet.net.modes import evaluating
 from supernet.pipeline.context import Run
 from supernet.search import Search
+from supernet.strategies import Counted
 from supernet.train import OptimizerFactory
 
 __all__ = ["check_options", "train"]
@@ -53,10 +54,10 @@ def train(run: Run) -> None:
         f"{splits.name}: {len(splits.train):,} examples to train, {len(splits.search):,} to search, "
         f"{len(splits.test):,} to test; {space.size:,} architectures"
     )
-    strategy, checkpoint = run.config.strategy, run.folder.checkpoint
-    run.folder.record(
-        "train", run.fit(run.config.train, "train", run.supernet, strategy, checkpoint)
-    )
+    counted, checkpoint = Counted(run.config.strategy), run.folder.checkpoint
+    counted.prepare(run.supernet, run.setting)
+    spent = run.fit(run.config.train, "train", run.supernet, counted, checkpoint)
+    run.folder.record("train", {**spent, "passes": counted.passes(run.supernet)})
 
 
 def check_options(run: Run) -> None:
@@ -73,6 +74,7 @@ def check_options(run: Run) -> None:
     if run.config.retrain.model:
         run.retraining_supernet("check")
     _check_run(run)
+    Counted(run.config.strategy).prepare(run.supernet, run.setting)
     Search(run.config.search.searcher, run.problem).ask()
 
 

@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
+from supernet.cost import CostTable
 from supernet.net import SuperNet
 from supernet.task import Batch, Task
-from supernet.train import Moment
+from supernet.train import Learner, Moment
 
-__all__ = ["BatchNorm", "Strategy"]
+__all__ = ["BatchNorm", "Setting", "Strategy"]
 
 BatchNorm = Literal["batch", "recalibrate"]
 """Statistics of batch norm when candidates are scored: of the evaluation batch, or re-estimated."""
 
 
-class Strategy(ABC):
-    """Produces the gradients of one step on the shared weights; a `supernet.train.Learner`."""
+@dataclass(frozen=True)
+class Setting:
+    """What a strategy may know before training begins.
+
+    Attributes:
+        seed: of the run.
+        costs: the cost tables of the space, by quantity.
+    """
+
+    seed: int
+    costs: Mapping[str, CostTable]
+
+
+class Strategy(Learner[SuperNet]):
+    """Produces the gradients of one step on the shared weights."""
 
     batch_norm: BatchNorm = "recalibrate"
     """How the paper scores candidates; the evaluation's default."""
+
+    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+        """Get ready to train a supernet; called once, before the first step and after a restart.
+
+        Raises:
+            ConfigError: the strategy's options do not fit the space.
+        """
 
     @abstractmethod
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
@@ -12,7 +14,7 @@ from torch import nn
 from supernet.random import derive_seed, stream
 from supernet.task import Batch, Task
 
-__all__ = ["Learner", "Moment", "Plain", "backward"]
+__all__ = ["Learner", "M", "Moment", "Plain", "backward"]
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,30 @@ class Moment:
         return derive_seed(self.seed, "torch", self.step)
 
 
-class Learner(Protocol):
+M = TypeVar("M", bound=nn.Module)
+
+
+class Learner(ABC, Generic[M]):
     """How gradients come about: the one thing in which training methods differ."""
 
-    def backward(self, model: nn.Module, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
+    @abstractmethod
+    def backward(self, model: M, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Add the gradients of this step to the parameters and return the detached loss.
 
         Parameters that the step does not use keep the gradient None, so that neither momentum nor
         weight decay moves them.
         """
+
+    def metrics(self) -> dict[str, float]:
+        """Return what the log shall record besides the loss; asked for at records only."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint must hold for `load_state_dict` to continue from it."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
 
 
 def backward(loss: torch.Tensor) -> torch.Tensor:
@@ -64,7 +81,7 @@ def backward(loss: torch.Tensor) -> torch.Tensor:
     return loss.detach()
 
 
-class Plain:
+class Plain(Learner[nn.Module]):
     """Ordinary training of an ordinary model."""
 
     def backward(self, model: nn.Module, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -16,7 +15,7 @@ from supernet.errors import DivergedError
 from supernet.random import seeded
 from supernet.task import Task
 from supernet.train.checkpoint import Checkpoint
-from supernet.train.learner import Learner, Moment
+from supernet.train.learner import Learner, M, Moment
 from supernet.train.schedule import ScheduleName, learning_rate_factor
 
 __all__ = ["Fit", "OptimizerFactory"]
@@ -37,7 +36,8 @@ class Fit:
         log_every: steps between log records (and NaN checks); each costs one host synchronisation.
         checkpoint_seconds: least time between checkpoints, which are written at log records only.
         seed: what all random draws of the run depend on.
-        log: receives a record {"step", "loss", "learning_rate", "images_per_second"}.
+        log: receives a record {"step", "loss", "learning_rate", "images_per_second"} and the
+            learner's metrics.
         rewind: called once before the first step with the step that the run starts from.
         advance: called after every step with the records' newest values.
         identity: what the run belongs to besides; a checkpoint of another identity is not continued.
@@ -58,8 +58,8 @@ class Fit:
 
     def run(
         self,
-        model: nn.Module,
-        learner: Learner,
+        model: M,
+        learner: Learner[M],
         task: Task,
         loader: Loader,
         checkpoint: Checkpoint | None = None,
@@ -101,6 +101,7 @@ class Fit:
                             "loss": loss,
                             "learning_rate": peaks[0] * factor,
                             "images_per_second": round(rate, 1),
+                            **learner.metrics(),
                         }
                     )
                     losses, logged, since = [], now, step + 1
@@ -116,9 +117,9 @@ class Fit:
         self,
         checkpoint: Checkpoint,
         step: int,
-        model: nn.Module,
+        model: M,
         optimizer: torch.optim.Optimizer,
-        learner: Learner,
+        learner: Learner[M],
     ) -> None:
         checkpoint.save(
             {
@@ -126,24 +127,23 @@ class Fit:
                 "identity": self.identity,
                 "model": model.state_dict(),
                 "optimizer": optimizer.state_dict(),
-                "learner": _learner_state(learner),
+                "learner": learner.state_dict(),
             }
         )
 
     def _restore(
         self,
         checkpoint: Checkpoint | None,
-        model: nn.Module,
+        model: M,
         optimizer: torch.optim.Optimizer,
-        learner: Learner,
+        learner: Learner[M],
     ) -> int:
         state = checkpoint.load() if checkpoint else None
         if state is None or state["identity"] != self.identity:
             return 0
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        if state["learner"]:
-            learner.load_state_dict(state["learner"])  # type: ignore[attr-defined]
+        learner.load_state_dict(state["learner"])
         return int(state["step"])
 
 
@@ -165,8 +165,3 @@ def _diverged(what: str) -> DivergedError:
         f"{what}. The last checkpoint is intact; a smaller learning rate, a longer warm-up or "
         "gradient clipping (train.clip 5) usually helps"
     )
-
-
-def _learner_state(learner: Learner) -> dict[str, Any]:
-    state: dict[str, Any] = getattr(learner, "state_dict", dict)()
-    return state
