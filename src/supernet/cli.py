@@ -15,7 +15,7 @@ __all__ = ["main"]
 
 _STEPS = {
     "run": "all steps: train, search, retrain, test, report; resumes the folder when it exists",
-    "train": "train the shared weights",
+    "train": "train the shared weights (and split the supernet, with --few_shot.decision)",
     "search": "score candidates with the shared weights",
     "retrain": "train the best candidates and a random one from scratch, and choose",
     "test": "read the test split, once, for the chosen network",
@@ -101,7 +101,8 @@ def _steps(command: str, arguments: Sequence[str]) -> None:
         _report(out, rest)
         return
     with open_run(rest, out, program=program) as opened:
-        execute(opened, list(STEPS) if command == "run" else [command])
+        steps = {"run": list(STEPS), "train": ["train", "few_shot"]}
+        execute(opened, steps.get(command, [command]))
         metrics = opened.folder.metrics
     if "retrain" in metrics:
         print_table(result_table(metrics))

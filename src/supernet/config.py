@@ -35,6 +35,7 @@ from supernet.zoo import SPACES
 __all__ = [
     "DEFAULTS",
     "EvaluateConfig",
+    "FewShotConfig",
     "RetrainConfig",
     "SearchConfig",
     "SplitConfig",
@@ -102,6 +103,19 @@ class TrainConfig:
             raise ConfigError(f"warmup is a share of the steps in [0, 1), not {self.warmup}")
         if self.clip is not None and not self.clip > 0:
             raise ConfigError(f"clip is a norm above 0, or null for no limit, not {self.clip}")
+
+
+@dataclass
+class FewShotConfig:
+    """Whether the trained supernet is split along a decision, each part then trained on.
+
+    Attributes:
+        decision: its label; null for no splitting.
+        train: the training of each part.
+    """
+
+    train: TrainConfig
+    decision: str | None = None
 
 
 @dataclass
@@ -176,6 +190,7 @@ DEFAULTS: dict[str, Any] = {
     "task": {"class_path": "supernet.task.Classification"},
     "strategy": {"class_path": STRATEGIES["bender"]},
     "train.optimizer": _SGD,
+    "few_shot.train.optimizer": _SGD,
     "search.searcher": {"class_path": SEARCHERS["random"]},
     "retrain.train.optimizer": _SGD,
 }
@@ -233,6 +248,7 @@ def build_parser(program: str) -> ArgumentParser:
     parser.add_argument("--task", type=Task, help="losses and measures")
     parser.add_argument("--strategy", type=Strategy, help="how the shared weights are learned")
     parser.add_argument("--train", type=TrainConfig, default=TrainConfig())
+    parser.add_class_arguments(FewShotConfig, "few_shot")
     parser.add_argument("--evaluate", type=EvaluateConfig, default=EvaluateConfig())
     parser.add_class_arguments(SearchConfig, "search")
     parser.add_class_arguments(RetrainConfig, "retrain")

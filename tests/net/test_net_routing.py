@@ -90,7 +90,7 @@ def test_an_input_choice_gives_each_option_its_own_input(times):
     inputs = [X, 10 * X, 100 * X]
 
     assert torch.equal(model(inputs, sn.Architecture({"choice": ("x", "z")})), 502 * X)
-    with pytest.raises(RoutingError, match="3 options but was given 2 inputs"):
+    with pytest.raises(RoutingError, match="between 3 inputs but was given 2"):
         model(inputs[:2], sn.Architecture({"choice": ("x",)}))
 
 

@@ -3,6 +3,7 @@
 from supernet.evaluate.batchnorm import batch_statistics, recalibrated
 from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
 from supernet.evaluate.evaluator import Evaluator, Protocol, Score, measure
+from supernet.evaluate.parts import PartsEvaluator
 from supernet.evaluate.ranking import RankCorrelation, kendall
 from supernet.evaluate.scoring import Scorer
 
@@ -10,6 +11,7 @@ __all__ = [
     "Candidate",
     "CandidateTable",
     "Evaluator",
+    "PartsEvaluator",
     "Protocol",
     "Provenance",
     "RankCorrelation",

@@ -10,6 +10,7 @@ from supernet.cost import CostTable, cost_of
 from supernet.errors import StorageError
 from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
 from supernet.evaluate.evaluator import Evaluator, Score
+from supernet.evaluate.parts import PartsEvaluator
 from supernet.space import Architecture
 
 __all__ = ["Scorer"]
@@ -28,7 +29,7 @@ class Scorer:
 
     def __init__(
         self,
-        evaluator: Evaluator,
+        evaluator: Evaluator | PartsEvaluator,
         costs: Mapping[str, CostTable],
         table: CandidateTable,
         weights: str,

@@ -3,6 +3,7 @@
 from supernet.net.choice import Choice, ChoiceModule, InputChoice
 from supernet.net.derive import derive, reinitialise
 from supernet.net.routing import Gate, Routing
+from supernet.net.split import check_split, split
 from supernet.net.supernet import Route, SuperNet
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "Route",
     "Routing",
     "SuperNet",
+    "check_split",
     "derive",
     "reinitialise",
+    "split",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -116,6 +117,14 @@ class ChoiceModule(nn.Module, ABC):
                     "nn.ReLU(inplace=False)"
                 )
 
+    def keep(self, index: int, module: nn.Module) -> Self:
+        """Return a choice with one option left, of which `module` is a copy; this one stays as it is."""
+        kept = copy.copy(self)
+        kept._modules = dict(self._modules)
+        kept.names = (self.names[index],)
+        kept.options = nn.ModuleList([module])
+        return kept
+
     @abstractmethod
     def derive(self, chosen: Sequence[int], modules: Sequence[nn.Module]) -> nn.Module:
         """Return an ordinary module that computes what this choice does with `chosen` options.
@@ -167,6 +176,9 @@ class InputChoice(ChoiceModule):
         if not named and all(isinstance(name, str) for name in options):
             options = {str(name): nn.Identity() for name in options}
         super().__init__(options, pick, label)  # type: ignore[arg-type]  # names were mapped above
+        self.inputs = len(self.options)
+        self.positions = tuple(range(self.inputs))
+        """Which input each option reads."""
 
     def forward(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the gated sum over the inputs, one tensor per option in the options' order.
@@ -174,16 +186,22 @@ class InputChoice(ChoiceModule):
         Raises:
             RoutingError: there are not as many inputs as options.
         """
-        if len(inputs) != len(self.options):
+        if len(inputs) != self.inputs:
             raise RoutingError(
-                f"the input choice {self.label or list(self.names)} has {len(self.options)} options "
-                f"but was given {len(inputs)} inputs"
+                f"the input choice {self.label or list(self.names)} is between {self.inputs} inputs "
+                f"but was given {len(inputs)}"
             )
-        return self.mix(lambda i: self.options[i](inputs[i]))
+        return self.mix(lambda i: self.options[i](inputs[self.positions[i]]))
+
+    def keep(self, index: int, module: nn.Module) -> Self:
+        """Return a choice with one option left, which still takes all inputs."""
+        kept = super().keep(index, module)
+        kept.positions = (self.positions[index],)
+        return kept
 
     def derive(self, chosen: Sequence[int], modules: Sequence[nn.Module]) -> nn.Module:
         """Return a module that takes all inputs and uses the chosen ones."""
-        return SelectInputs(chosen, modules)
+        return SelectInputs([self.positions[i] for i in chosen], modules)
 
 
 def _pick(pick: object) -> Pick:

@@ -11,10 +11,11 @@ from supernet.track import RunFolder
 
 __all__ = ["Changes"]
 
-ORDER = ("train", "search", "retrain", "test")
+ORDER = ("train", "few_shot", "search", "retrain", "test")
 
 DEPENDS = {
     "train": ("seed", "model", "data", "split", "task", "strategy", "train"),
+    "few_shot": ("few_shot",),
     "search": ("evaluate", "search", "retrain.top", "retrain.probes"),
     "retrain": ("retrain",),
 }

@@ -12,14 +12,15 @@ from torch import nn
 
 from supernet.config import TrainConfig
 from supernet.cost import Constraints, CostTable, count_macs, count_params, measure_costs
-from supernet.data import Augment, DataSource, Loader, Normalise, Splits, split
+from supernet.data import Augment, DataSource, Loader, Normalise, Splits
+from supernet.data import split as split_data
 from supernet.errors import ConfigError, RunFolderError
-from supernet.evaluate import Protocol, Score, measure
-from supernet.net import SuperNet, derive
+from supernet.evaluate import Evaluator, PartsEvaluator, Protocol, Score, measure
+from supernet.net import SuperNet, derive, split
 from supernet.net.source import ModelSource
 from supernet.random import derive_seed
 from supernet.search import Problem
-from supernet.space import Architecture
+from supernet.space import Architecture, Option
 from supernet.strategies import Setting
 from supernet.task import Task
 from supernet.track import Progress, RunFolder
@@ -110,7 +111,9 @@ class Run:
         """The data, on the device; the test split stays sealed."""
         options = self.config.split
         raw = self.source.load()
-        parts = split(raw, self.seed, options.search_fraction, options.test_fraction, options.limit)
+        parts = split_data(
+            raw, self.seed, options.search_fraction, options.test_fraction, options.limit
+        )
         return dataclasses.replace(
             parts, train=parts.train.to(self.device), search=parts.search.to(self.device)
         )
@@ -147,7 +150,68 @@ class Run:
                 f"{self.folder.path} holds no trained supernet; run the step 'train' first"
             )
         self.supernet.load_state_dict(state["model"])
-        return self.supernet, digest(state["model"])
+        learned = state["learner"].get("strategy")
+        return self.supernet, digest([state["model"], learned] if learned else state["model"])
+
+    def part(self, option: Option) -> SuperNet:
+        """Return the part of the trained supernet with this option, with the weights of the whole.
+
+        Raises:
+            RunFolderError: the supernet is not trained.
+        """
+        supernet, _ = self.trained_supernet()
+        return split(supernet, self.config.few_shot.decision, option)
+
+    @property
+    def splitting(self) -> str:
+        """A hash of what the parts of the supernet depend on."""
+        return digest([self.options["few_shot"], self.trained_supernet()[1]])
+
+    def trained_parts(self) -> tuple[dict[Option, SuperNet], str]:
+        """Return the parts of the supernet with their trained weights, by option, and a hash of all.
+
+        Raises:
+            RunFolderError: their training has not ended.
+        """
+        label, steps = self.config.few_shot.decision, self.config.few_shot.train.steps
+        identity, parts, hashes = self.splitting, dict[Option, SuperNet](), []
+        for number, option in enumerate(self.supernet.space.decision(label).options):
+            state = self.folder.part(number).load()
+            if state is None or state["step"] < steps or state["identity"] != identity:
+                raise RunFolderError(
+                    f"{self.folder.path} lacks the part of the supernet with {label} = {option}; run "
+                    "the step 'train' first"
+                )
+            parts[option] = self.part(option)
+            parts[option].load_state_dict(state["model"])
+            hashes.append(digest(state["model"]))
+        return parts, digest(hashes)
+
+    def evaluator(self) -> tuple[Evaluator | PartsEvaluator, str]:
+        """Return what scores candidates, and the hash of the weights it uses.
+
+        Raises:
+            RunFolderError: training has not ended.
+        """
+        label = self.config.few_shot.decision
+        if label is None:
+            supernet, weights = self.trained_supernet()
+            return self._evaluator(supernet), weights
+        parts, weights = self.trained_parts()
+        each = {option: self._evaluator(part) for option, part in parts.items()}
+        return PartsEvaluator(label, each), weights
+
+    def _evaluator(self, supernet: SuperNet) -> Evaluator:
+        splits, memory = self.splits, self.config.evaluate.memory * 2**20
+        return Evaluator(
+            supernet,
+            self.task,
+            splits.search,
+            splits.train,
+            self.normalise,
+            self.protocol,
+            memory=memory,
+        )
 
     def derived(self, selected: Selected) -> nn.Module:
         """Return the ordinary module of an architecture, with fresh weights."""

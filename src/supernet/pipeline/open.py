@@ -20,6 +20,7 @@ from supernet.errors import ConfigError, RunFolderError
 from supernet.net.source import FromCallable, ModelSource, as_model_source
 from supernet.pipeline.changes import Changes
 from supernet.pipeline.context import Run
+from supernet.pipeline.few_shot import few_shot
 from supernet.pipeline.retrain import retrain
 from supernet.pipeline.search import search
 from supernet.pipeline.test import test
@@ -42,6 +43,7 @@ def report(run: Run) -> None:
 
 STEPS: dict[str, Callable[[Run], None]] = {
     "train": train,
+    "few_shot": few_shot,
     "search": search,
     "retrain": retrain,
     "test": test,
@@ -161,6 +163,8 @@ def execute(run: Run, steps: Sequence[str]) -> None:
         if any(step != "report" and not run.folder.complete(step) for step in steps):
             run.check_identity()
         for step in steps:
+            if step == "few_shot" and run.config.few_shot.decision is None:
+                continue
             if run.folder.complete(step):
                 run.progress.say(f"{step}: done before")
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from supernet.errors import DivergedError
-from supernet.evaluate import Candidate, CandidateTable, Evaluator, Scorer
+from supernet.evaluate import Candidate, CandidateTable, Scorer
 from supernet.pipeline.context import Run, Selected
 from supernet.search import Search
 
@@ -19,18 +19,9 @@ def search(run: Run) -> None:
         RunFolderError: the supernet is not trained.
         DivergedError: no candidate of a whole generation could be scored.
     """
-    supernet, weights = run.trained_supernet()
+    evaluator, weights = run.evaluator()
     log = run.folder.stage_log("search")
     log.rewind(0)
-    evaluator = Evaluator(
-        supernet,
-        run.task,
-        run.splits.search,
-        run.splits.train,
-        run.normalise,
-        run.protocol,
-        memory=run.config.evaluate.memory * 2**20,
-    )
     with CandidateTable(run.folder.candidates) as table:
         scorer = Scorer(evaluator, run.costs, table, weights, run.seed)
         ranked = _ranked(run, scorer, log.write)
@@ -51,7 +42,7 @@ def search(run: Run) -> None:
             "candidates": len(ranked),
             "failed": len(ranked) - len(passed),
             "searcher": type(run.config.search.searcher).__name__,
-            "space_size": str(supernet.space.size),
+            "space_size": str(run.supernet.space.size),
             "batch_norm": run.protocol.batch_norm,
             "selected": [one.to_json() for one in selected],
         },

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from supernet.errors import ConfigError, DataError, SupernetError
+from supernet.net import check_split
 from supernet.net.modes import evaluating
 from supernet.pipeline.context import Run
 from supernet.search import Search
@@ -69,8 +70,12 @@ def check_options(run: Run) -> None:
         DataError: the model or the task cannot be run on the data.
     """
     _ = run.protocol
-    for name, options in (("train", run.config.train), ("retrain.train", run.config.retrain.train)):
-        _check_optimizer(name, options.optimizer)
+    few_shot = run.config.few_shot
+    _check_optimizer("train", run.config.train.optimizer)
+    _check_optimizer("few_shot.train", few_shot.train.optimizer)
+    _check_optimizer("retrain.train", run.config.retrain.train.optimizer)
+    if few_shot.decision is not None:
+        check_split(run.supernet, few_shot.decision)
     if run.config.retrain.model:
         run.retraining_supernet("check")
     _check_run(run)

@@ -62,6 +62,10 @@ class RunFolder:
                 self.path.rmdir()
         os.close(self._lock)
 
+    def part(self, number: int) -> Checkpoint:
+        """Return the checkpoint of a part of the supernet."""
+        return Checkpoint(self.path / "few_shot" / f"{number}.pt")
+
     def retrained(self, key: str) -> Checkpoint:
         """Return the checkpoint of a retrained architecture."""
         return Checkpoint(self.path / "retrain" / f"{key}.pt")
@@ -81,8 +85,9 @@ class RunFolder:
         for name in names:
             for left in self.path.glob(f".{name}.[0-9]*.tmp"):
                 left.unlink()
-        for left in self.path.glob("retrain/.*.pt.[0-9]*.tmp"):
-            left.unlink()
+        for folder in ("retrain", "few_shot"):
+            for left in self.path.glob(f"{folder}/.*.pt.[0-9]*.tmp"):
+                left.unlink()
 
     def complete(self, step: str) -> bool:
         """Return whether a step is recorded and the files that later steps need are there."""

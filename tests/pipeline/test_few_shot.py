@@ -1,0 +1,106 @@
+"""Few-shot splitting as an optional step of a run."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import supernet as sn
+from supernet.cli import main
+from supernet.errors import SpaceError
+from supernet.search import Exhaustive
+
+
+class Net(nn.Module):
+    def __init__(self, classes: int = 3, width: int = 4):
+        super().__init__()
+        self.a = sn.Choice({"linear": nn.Linear(6, width), "deep": deep(width)})
+        self.b = sn.Choice([nn.Identity(), nn.Tanh(), nn.Linear(width, width)])
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x):
+        return self.head(self.b(self.a(x)))
+
+
+def deep(width):
+    return nn.Sequential(nn.Linear(6, width), nn.ReLU())
+
+
+OPTIONS = {
+    "train.steps": 6,
+    "train.batch_size": 16,
+    "few_shot.decision": "a",
+    "few_shot.train.steps": 4,
+    "few_shot.train.batch_size": 16,
+    "retrain.train.steps": 4,
+    "retrain.train.batch_size": 16,
+    "retrain.top": 1,
+}
+
+
+@pytest.fixture
+def data():
+    inputs = torch.randn(120, 6, generator=torch.Generator().manual_seed(0))
+    return inputs, inputs[:, :3].argmax(1)
+
+
+def search(data, out, **options):
+    given = {"strategy": "spos", "searcher": Exhaustive(), "options": {**OPTIONS, **options}}
+    return sn.run(Net, data, out=out, progress=False, **given)
+
+
+def scores(folder):
+    import sqlite3
+
+    with sqlite3.connect(folder / "candidates.db") as connection:
+        query = "SELECT key, weights, loss FROM candidates ORDER BY rowid"
+        return {(key, weights): loss for key, weights, loss in connection.execute(query)}
+
+
+def test_candidates_are_scored_with_the_weights_of_their_part(tmp_path, data):
+    result = search(data, tmp_path / "split")
+    assert result.metrics["few_shot"]["parts"] == 2
+    assert result.metrics["search"]["candidates"] == 6
+    without = search(data, tmp_path / "whole", **{"few_shot.decision": None})
+    assert "few_shot" not in without.metrics
+    one, two = scores(tmp_path / "split"), scores(tmp_path / "whole")
+    assert {key for key, _ in one} == {key for key, _ in two}
+    assert not set(one.values()) & set(two.values())
+
+
+def test_it_is_reproducible_and_repeated_only_where_it_changed(tmp_path, data):
+    first = search(data, tmp_path / "a")
+    search(data, tmp_path / "b", **{"few_shot.decision": None})
+    later = search(data, tmp_path / "b")  # the same supernet, split afterwards
+    assert later.metrics["train"] != {}
+    assert later.architecture == first.architecture
+    found = scores(tmp_path / "b")
+    assert all(found[key] == loss for key, loss in scores(tmp_path / "a").items())
+    longer = search(data, tmp_path / "b", **{"few_shot.train.steps": 5})
+    assert longer.metrics["train"] == later.metrics["train"]
+    assert longer.metrics["few_shot"]["steps"] == 5
+    assert len(scores(tmp_path / "b")) == 18
+
+
+def test_what_cannot_be_split_is_refused_before_training(tmp_path, data):
+    with pytest.raises(SpaceError, match="no decision 'c'"):
+        search(data, tmp_path / "run", **{"few_shot.decision": "c"})
+    assert not (tmp_path / "run/supernet.pt").exists()
+
+
+def test_a_missing_part_is_named(tmp_path, capsys):
+    macro = ["--model=nasbench-macro", "--model.channels=2", "--model.features=4"]
+    small = ["--model.stages=[1,1]", "--train.steps=3", "--few_shot.train.steps=3"]
+    out = tmp_path / "run"
+    options = [*macro, *small, "--strategy=spos", "--few_shot.decision=layer1"]
+    assert main(["train", "--out", str(out), *options, "--search.searcher.count=4"]) == 0
+    assert json.loads((out / "metrics.json").read_text())["few_shot"]["parts"] == 3
+    (out / "few_shot/1.pt").unlink()
+    assert main(["search", "--run", str(out)]) == 2
+    assert "layer1 = mb3e3" in capsys.readouterr().err
+    metrics = json.loads((out / "metrics.json").read_text())
+    del metrics["few_shot"]
+    (out / "metrics.json").write_text(json.dumps(metrics))
+    assert main(["train", "--run", str(out)]) == 0
+    assert main(["search", "--run", str(out)]) == 0
