@@ -1,105 +1,18 @@
 """Costs from the tables are those of the network built on its own."""
 
 import random
+import warnings
 
 import pytest
 import torch
+from cost_models import MODELS, X, conv, nested, pair
 from torch import nn
 from torch.nn import functional as F
 
 import supernet as sn
-from supernet.cost import cost_of, count_macs, count_params, measure_costs
+from supernet.cost import UncountedWarning, cost_of, count_macs, count_params, measure_costs
+from supernet.errors import SpaceError
 from supernet.zoo import Bender
-
-X = torch.randn(1, 4, 6, 6)
-
-
-def conv(kernel, groups=1):
-    return nn.Conv2d(4, 4, kernel, padding=kernel // 2, groups=groups)
-
-
-def pair(label=None, kernels=(3, 1), pick=1):
-    return sn.Choice({str(k): conv(k) for k in kernels}, pick, label)
-
-
-def plain():
-    return nn.Sequential(conv(5), pair(), nn.BatchNorm2d(4), pair(pick=(1, 2)))
-
-
-def nested():
-    inner = nn.Sequential(pair(pick=(1, 2)), conv(1))
-    return nn.Sequential(sn.Choice({"deep": inner, "flat": conv(7)}), pair())
-
-
-def choice_in_choice():
-    return sn.Choice(
-        {"direct": pair(), "flat": conv(7), "two": nn.Sequential(pair(), pair())}, (1, 3)
-    )
-
-
-def shared_label():
-    below = [sn.Choice({"deep": pair("op", (3, 1)), "flat": conv(7)}) for _ in range(2)]
-    return nn.Sequential(*below, pair("other"), pair("other", (3, 1)))
-
-
-def shared_choice():
-    shared = pair()
-    return nn.Sequential(sn.Choice({"once": nn.Sequential(shared), "no": conv(1)}), shared)
-
-
-def tied_in_two_options():
-    tied = conv(3)
-    return sn.Choice(
-        {"a": nn.Sequential(tied), "b": nn.Sequential(tied, conv(1)), "c": conv(5)}, (1, 2)
-    )
-
-
-def tied_across_choices():
-    tied = conv(3)
-    first = sn.Choice({"tied": tied, "other": conv(1)})
-    second = sn.Choice({"tied": tied, "inside": nn.Sequential(tied, conv(1)), "other": conv(5)})
-    return nn.Sequential(first, second)
-
-
-def tied_weight():
-    one, two = conv(3), conv(3)
-    two.weight = one.weight
-    return nn.Sequential(sn.Choice([one, conv(1)]), sn.Choice([two, nn.Identity()]))
-
-
-def same_option_twice():
-    shared = conv(3)
-    return sn.Choice({"a": shared, "b": shared, "c": conv(1)}, (1, 3))
-
-
-def option_called_elsewhere():
-    shared = conv(3)
-    return nn.Sequential(shared, sn.Choice({"a": shared, "b": conv(1)}), shared)
-
-
-class Inputs(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first = conv(1)
-        self.join = sn.InputChoice({"x": conv(3), "first": conv(5), "none": nn.Identity()}, (1, 3))
-
-    def forward(self, x):
-        return self.join([x, self.first(x), x])
-
-
-MODELS = [
-    plain,
-    nested,
-    choice_in_choice,
-    shared_label,
-    shared_choice,
-    tied_in_two_options,
-    tied_across_choices,
-    tied_weight,
-    same_option_twice,
-    option_called_elsewhere,
-    Inputs,
-]
 
 
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
@@ -209,3 +122,176 @@ def test_shared_parameters_count_once():
     two.weight = one.weight
 
     assert count_params(nn.Sequential(one, two, one)) == 9 + 3 + 3
+
+
+@pytest.mark.parametrize("inference", [True, False])
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+def test_multiply_adds_of_recurrent_layers(kind, gates, batch_first, inference):
+    """Every gate of a layer and direction multiplies the input and the hidden state at each time."""
+    width, hidden, times = 3, 5, 7
+    layer = kind(width, hidden, num_layers=2, bidirectional=True, batch_first=batch_first)
+    shape = (1, times, width) if batch_first else (times, 1, width)
+    with torch.inference_mode(inference):
+        macs = count_macs(layer, torch.randn(shape))
+
+    first, second = gates * hidden * (width + hidden), gates * hidden * (2 * hidden + hidden)
+    assert macs == 2 * times * (first + second)
+
+
+def test_multiply_adds_of_cells_and_projections():
+    lstm = nn.LSTM(3, 5, proj_size=2)
+    with warnings.catch_warnings():  # PyTorch says that it takes the slower path
+        warnings.simplefilter("ignore")
+        assert count_macs(lstm, torch.randn(7, 1, 3)) == 7 * (4 * 5 * (3 + 2) + 5 * 2)
+    assert count_macs(nn.LSTMCell(3, 5), torch.randn(1, 3)) == 4 * 5 * (3 + 5)
+    assert count_macs(nn.GRUCell(3, 5), torch.randn(1, 3)) == 3 * 5 * (3 + 5)
+
+
+def test_multiply_adds_of_cudnn_recurrence():
+    """The kernel of CUDA devices, on tensors without data: two layers, both directions."""
+    lstm = nn.LSTM(3, 5, num_layers=2, bidirectional=True)
+    x, state = torch.randn(7, 1, 3), torch.zeros(4, 1, 5)
+
+    class Fused(nn.Module):
+        def forward(self, x):
+            x, *weights = (tensor.to("meta") for tensor in (x, *lstm._flat_weights))
+            hx = state.to("meta")
+            fixed = (2, 5, 0, 2, False, 0.0, False, True, [], None)
+            return torch.ops.aten._cudnn_rnn(x, weights, 4, None, hx, hx, *fixed)[0]
+
+    assert count_macs(Fused(), x) == count_macs(lstm, x) > 0
+
+
+def test_multiply_adds_of_bilinear_layers():
+    """For each output, a matrix times a vector and the product of two vectors, as by `einsum`."""
+    layer = nn.Bilinear(3, 4, 5)
+    one, two = torch.randn(1, 3), torch.randn(1, 4)
+
+    class Einsum(nn.Module):
+        def forward(self, one, two):
+            return torch.einsum("noj,nj->no", torch.einsum("ni,oij->noj", one, layer.weight), two)
+
+    assert count_macs(layer, one, two) == 5 * (3 * 4 + 4) == count_macs(Einsum(), one, two)
+    assert count_macs(layer, torch.randn(1, 2, 3), torch.randn(1, 2, 4)) == 2 * 5 * (3 * 4 + 4)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda x: x[0] @ x[0, 0], 4 * 3),
+        (lambda x: x @ x[0, 0], 4 * 3),
+        (lambda x: x[0, 0] @ x[0, 1], 3),
+        (lambda x: torch.addbmm(x[0] @ x[0].T, x, x.mT), 2 * 4 * 3 * 4),
+    ],
+)
+def test_multiply_adds_of_products_with_vectors(function, expected):
+    class Product(nn.Module):
+        def forward(self, x):
+            return function(x)
+
+    assert count_macs(Product(), torch.randn(1, 4, 3)) == expected
+
+
+def test_recurrent_options_are_told_apart():
+    class Last(nn.Module):
+        def __init__(self, layer):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            return self.layer(x)[0]
+
+    options = {"lstm": Last(nn.LSTM(3, 5)), "gru": Last(nn.GRU(3, 5)), "flat": nn.Linear(3, 5)}
+    supernet = sn.SuperNet(sn.Choice(options, label="op"))
+    macs = measure_costs(supernet, torch.randn(1, 1, 3))["macs"]
+
+    assert [macs.cost({"op": name}) for name in options] == [4 * 40, 3 * 40, 15]
+
+
+class Hidden(nn.Module):
+    """Multiplies by a matrix element by element, so that no product is seen."""
+
+    def __init__(self, *shape):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(shape))
+
+    def forward(self, x):
+        return (x.unsqueeze(-1) * self.weight).sum(-1)
+
+
+def test_uncounted_weights_are_named_once_with_their_places():
+    options = {"linear": nn.Linear(4, 4), "deep": nn.Sequential(nn.ReLU(), Hidden(4, 4))}
+    model = nn.Sequential(Hidden(4, 4), sn.Choice(options), nn.Linear(4, 4))
+    model.add_module("again", model[0])
+
+    with pytest.warns(UncountedWarning) as caught:
+        measure_costs(sn.SuperNet(model), torch.randn(1, 4))
+
+    (warning,) = caught
+    assert "Hidden (0), Hidden (1.options.1.1), though" in str(warning.message)
+    assert "Linear" not in str(warning.message)
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_counting_a_model_that_is_uncounted_itself_warns():
+    with pytest.warns(UncountedWarning, match=r"Hidden \(the model itself\)"):
+        assert count_macs(Hidden(4, 4), torch.randn(1, 4)) == 0
+
+
+def test_what_needs_no_products_is_not_warned_of():
+    class Embed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tokens = nn.Embedding(9, 4)
+            self.bag = nn.EmbeddingBag(9, 4)
+            self.norm = nn.LayerNorm([2, 4])
+            self.scale = Hidden(4, 1)
+            self.unused = Hidden(4, 4)
+            self.places = nn.Parameter(torch.randn(1, 2, 4))
+            self.out = nn.Linear(4, 3)
+
+        def forward(self, x):
+            y = self.norm(self.tokens(x) + self.places) + self.bag(x)
+            return self.out(self.scale(y))
+
+    assert count_macs(Embed(), torch.zeros(1, 2, dtype=torch.long)) == 2 * 4 * 3
+    assert count_macs(nn.MultiheadAttention(4, 2), *[torch.randn(3, 1, 4)] * 3) > 0
+
+
+@pytest.mark.parametrize("name", ["wide", None])
+def test_options_of_different_shapes_are_an_error_even_where_they_broadcast(name):
+    options = {"same": nn.Identity(), "also": conv(3), "pooled": nn.AdaptiveAvgPool2d(1)}
+    supernet = sn.SuperNet(nn.Sequential(conv(1), sn.Choice(options, label=name)))
+    message = (
+        rf"options of '{name or 1}' return different shapes: 'same' returns \[1, 4, 6, 6\], but "
+        r"'pooled' returns \[1, 4, 1, 1\]"
+    )
+
+    with pytest.raises(SpaceError, match=message):
+        measure_costs(supernet, X)
+    assert not any(module._forward_hooks for module in supernet.modules())
+
+
+def test_options_whose_sum_fails_are_named_too():
+    join = sn.InputChoice({"a": conv(1), "b": nn.Conv2d(4, 3, 1)}, label="join")
+    supernet = sn.SuperNet(TwoInputs(join))
+
+    with pytest.raises(SpaceError, match=r"'join'.*'a' returns.*'b' returns"):
+        measure_costs(supernet, X)
+
+
+class TwoInputs(nn.Module):
+    def __init__(self, join):
+        super().__init__()
+        self.join = join
+
+    def forward(self, x):
+        return self.join([x, x])
+
+
+def test_shapes_are_compared_call_by_call():
+    shared = pair()
+    model = nn.Sequential(shared, nn.MaxPool2d(2), shared)
+
+    assert measure_costs(sn.SuperNet(model), X)["macs"].cost({"0": "1"}) == 16 * (36 + 9)

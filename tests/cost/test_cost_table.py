@@ -1,5 +1,8 @@
 """Amounts by hand; random tables against the definition are in tests/space/test_space_levels.py."""
 
+import itertools
+import random
+
 from supernet.cost import CostTable, Entry, cost_of
 from supernet.space import Architecture, OneOf, SearchSpace, SomeOf
 
@@ -54,3 +57,36 @@ def test_integer_options_are_told_from_their_text():
 
     assert table.cost(Architecture({"w": 1})) == 5
     assert table.cost(Architecture({"w": "1"})) == 7
+
+
+def test_sums_are_rounded_once_so_that_the_range_ends_at_costs_that_are_reached():
+    """Ten amounts whose floating-point sum depends on the order of addition."""
+    space = SearchSpace([OneOf(f"d{i}", ["a", "b"]) for i in range(6)])
+    amounts = random.Random(0)
+    atoms = [(f"d{i}", option) for i in range(6) for option in "ab"]
+    entries = [
+        Entry(frozenset([(atom,)]), amounts.random() * 10**i) for i, atom in enumerate(atoms)
+    ]
+    entries.append(Entry(frozenset([(("d0", "a"), ("d5", "b"))]), 0.1))
+    entries.append(Entry(frozenset([()]), 0.7))
+    table = CostTable("latency_ms", entries)
+    costs = [table.cost(architecture) for architecture in space]
+
+    assert table.range(space) == (min(costs), max(costs))
+    for order in itertools.islice(itertools.permutations(entries), 0, 5000, 100):
+        again = CostTable("latency_ms", order)
+        assert [again.cost(architecture) for architecture in space] == costs
+
+
+def test_single_amounts_are_exact():
+    table = CostTable("latency_ms", [Entry(frozenset([(("op", "x"),)]), 0.1)])
+
+    assert table.cost({"op": "x"}) == 0.1
+    assert table.range(SearchSpace([OneOf("op", "x")])) == (0.1, 0.1)
+
+
+def test_an_empty_table_costs_nothing():
+    table = CostTable("macs", [])
+
+    assert table.cost({"op": "x"}) == 0
+    assert table.range(SearchSpace([OneOf("op", "x")])) == (0, 0)

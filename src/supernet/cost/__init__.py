@@ -1,16 +1,23 @@
 """What an architecture costs, from tables measured once, and constraints on it."""
 
 from supernet.cost.constraint import Constraint, Constraints
-from supernet.cost.measure import count_macs, count_params, measure_costs
+from supernet.cost.latency import PRECISIONS, build_latency_table
+from supernet.cost.measure import UncountedWarning, count_macs, count_params, measure_costs
+from supernet.cost.stored import LatencyTable, load_table
 from supernet.cost.table import CostTable, Entry, cost_of
 
 __all__ = [
+    "PRECISIONS",
     "Constraint",
     "Constraints",
     "CostTable",
     "Entry",
+    "LatencyTable",
+    "UncountedWarning",
+    "build_latency_table",
     "cost_of",
     "count_macs",
     "count_params",
+    "load_table",
     "measure_costs",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,19 +15,30 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from supernet.cost.table import CostTable, Entry
-from supernet.net import ChoiceModule, Routing, SuperNet
+from supernet.cost.trace import Trace, run_all, tracing
+from supernet.net import SuperNet
 from supernet.net.modes import evaluating
-from supernet.space import Atom, Path
+from supernet.space import Path
 
-__all__ = ["count_macs", "count_params", "measure_costs"]
+__all__ = ["UncountedWarning", "count_macs", "count_params", "measure_costs"]
+
+
+class UncountedWarning(UserWarning):
+    """A module with a weight matrix ran, but no multiply-adds of it were counted."""
 
 
 def measure_costs(supernet: SuperNet, *example: torch.Tensor) -> dict[str, CostTable]:
     """Return the tables of "params" and "macs".
 
-    Multiply-adds are those of convolutions and matrix products (half of what PyTorch's own counter
-    calls FLOPs), counted per example: the first dimension of `example` must be 1. All options run
-    once, in evaluation mode.
+    Multiply-adds are those of convolutions, matrix products, recurrent and bilinear layers (half of
+    what PyTorch's own counter calls FLOPs), counted per example: the first dimension of `example`
+    must be 1. All options run once, in evaluation mode.
+
+    Raises:
+        SpaceError: the outputs of a choice's options differ in shape.
+
+    Warns:
+        UncountedWarning: a module with a weight matrix ran, but nothing of it was counted.
     """
     return {"params": _params(supernet), "macs": _macs(supernet, *example)}
 
@@ -37,10 +49,14 @@ def count_params(model: nn.Module) -> int:
 
 
 def count_macs(model: nn.Module, *example: torch.Tensor) -> int:
-    """Return the multiply-adds of an ordinary module on one example (first dimension 1)."""
-    with _counting(model) as counter:
+    """Return the multiply-adds of an ordinary module on one example (first dimension 1).
+
+    Warns:
+        UncountedWarning: a module with a weight matrix ran, but nothing of it was counted.
+    """
+    with _counting(model, None) as counter:
         model(*example)
-    return sum(counter.macs.values())
+    return counter.total
 
 
 def _params(supernet: SuperNet) -> CostTable:
@@ -57,25 +73,21 @@ def _params(supernet: SuperNet) -> CostTable:
 
 
 def _macs(supernet: SuperNet, *example: torch.Tensor) -> CostTable:
-    everything = Routing.masked(supernet.space, {})
-    with _counting(supernet) as counter, _tracking(supernet, counter.frames):
-        supernet(*example, routing=everything)
+    with tracing(supernet) as trace, _counting(supernet.model, trace) as counter:
+        run_all(supernet, *example)
     return CostTable(
         "macs", (Entry(frozenset([path]), amount) for path, amount in counter.macs.items())
     )
 
 
-Frame = Iterator[Atom] | Atom | None
-"""What runs: a choice (the options it has yet to run), an option of it, or a module called apart."""
-
-
 class _MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Count multiply-adds by the path of options that is being computed."""
 
-    def __init__(self) -> None:
+    def __init__(self, trace: Trace | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.macs: Counter[Path] = Counter()
-        self.frames: list[Frame] = []
+        self.total = 0
+        self._trace = trace
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -86,58 +98,116 @@ class _MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if parts is not NotImplemented:
             return parts
         result = func(*args, **kwargs)
-        count = flop_registry.get(func._overloadpacket)
-        if count is not None:
-            path = tuple(frame for frame in self.frames if isinstance(frame, tuple))
-            self.macs[path] += count(*args, **kwargs, out_val=result) // 2
+        count = _multiply_adds(func._overloadpacket, args, kwargs, result)
+        if count:
+            self.macs[self._trace.path if self._trace else ()] += count
+            self.total += count
         return result
 
 
+def _multiply_adds(operator: Any, args: Any, kwargs: dict[str, Any], result: Any) -> int:
+    if operator in flop_registry:
+        return int(flop_registry[operator](*args, **kwargs, out_val=result) // 2)
+    name = str(operator).removeprefix("aten.")
+    return _FURTHER[name](*args) if name in _FURTHER else 0
+
+
+def _recurrent(inputs: torch.Tensor, *weights: torch.Tensor) -> int:
+    """Each weight matrix multiplies once at every time of every sequence; inputs `[..., width]`."""
+    positions = inputs.numel() // inputs.shape[-1]
+    return positions * sum(weight.numel() for weight in weights if weight.ndim > 1)
+
+
+def _bilinear(first: torch.Tensor, weight: torch.Tensor, *_: Any) -> int:
+    """`[n, i] · [o, i, j] · [n, j]`: first the matrix products to `[n, o, j]`, then over j."""
+    return first.shape[0] * (weight.numel() + weight.shape[0] * weight.shape[2])
+
+
+_FURTHER: dict[str, Callable[..., int]] = {
+    "mv": lambda matrix, _: matrix.numel(),
+    "dot": lambda vector, _: vector.numel(),
+    "addbmm": lambda _, first, second, *__: first.numel() * second.shape[-1],
+    "mkldnn_rnn_layer": lambda x, w_in, w_hidden, *_: _recurrent(x, w_in, w_hidden),
+    "_cudnn_rnn": lambda x, weights, *_: _recurrent(x, *weights),
+    "miopen_rnn": lambda x, weights, *_: _recurrent(x, *weights),
+    "_lstm_mps": lambda x, _, weights, *__: _recurrent(x, *weights),
+    "_trilinear": _bilinear,
+}
+"""Operators that PyTorch's own counter leaves out; their multiply-adds, not FLOPs."""
+
+
 @contextmanager
-def _counting(model: nn.Module) -> Iterator[_MacCounter]:
+def _counting(model: nn.Module, trace: Trace | None) -> Iterator[_MacCounter]:
     """Count in evaluation mode, with attention computed by the matrix products it consists of."""
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
+    counter = _MacCounter(trace)
     try:
         with (
             evaluating(model),
             torch.no_grad(),
             sdpa_kernel(SDPBackend.MATH),
-            _MacCounter() as counter,
+            _noticing(model, counter),
+            counter,
         ):
             yield counter
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
 
 
+_NO_PRODUCTS = (
+    nn.Embedding,
+    nn.EmbeddingBag,
+    nn.LayerNorm,
+    nn.RMSNorm,
+    nn.ParameterList,
+    nn.ParameterDict,
+)
+"""Modules whose parameters may be matrices without being multiplied as such."""
+
+
 @contextmanager
-def _tracking(supernet: SuperNet, frames: list[Frame]) -> Iterator[None]:
-    """Keep `frames` up to date: the choices and options that are running, outermost first.
+def _noticing(model: nn.Module, counter: _MacCounter) -> Iterator[None]:
+    """Warn of modules with a weight matrix that ran in the block without being counted."""
+    before: list[int] = []
+    added: Counter[nn.Module] = Counter()
 
-    A module can be an option and be called elsewhere too, so it is an option only where its choice
-    calls it; all options run, in their order.
-    """
+    def enter(*_: Any) -> None:
+        before.append(counter.total)
 
-    def enter_choice(choice: nn.Module, _: Any) -> None:
-        choice = cast(ChoiceModule, choice)
-        frames.append((supernet.choices[choice], name) for name in choice.names)
+    def leave(module: nn.Module, *_: Any) -> None:
+        added[module] += counter.total - before.pop()
 
-    def enter_option(*_: Any) -> None:
-        caller = frames[-1] if frames else None
-        frames.append(next(caller) if isinstance(caller, Iterator) else None)
-
-    def leave(*_: Any) -> None:
-        frames.pop()
-
+    names = {
+        module: name
+        for name, module in model.named_modules()
+        if not isinstance(module, _NO_PRODUCTS)
+        and any(map(_is_matrix, module.parameters(recurse=False)))
+    }
     handles = []
-    for choice in supernet.choices:
-        handles.append(choice.register_forward_pre_hook(enter_choice))
-        handles.append(choice.register_forward_hook(leave))
-    for option in {option for choice in supernet.choices for option in choice.options}:
-        handles.append(option.register_forward_pre_hook(enter_option, prepend=True))
-        handles.append(option.register_forward_hook(leave))
+    for module in names:
+        handles.append(module.register_forward_pre_hook(enter))
+        handles.append(module.register_forward_hook(leave))
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+    missed = [
+        f"{type(module).__name__} ({names[module] or 'the model itself'})"
+        for module, count in added.items()
+        if not count
+    ]
+    if missed:
+        warnings.warn(
+            f"no multiply-adds were counted for {', '.join(missed)}, though a weight matrix lies in "
+            'it; if it multiplies by that matrix, "macs" is too small, since it is computed by an '
+            "operator whose multiply-adds are unknown: write it as a matrix product or convolution",
+            UncountedWarning,
+            stacklevel=5,
+        )
+
+
+def _is_matrix(parameter: torch.Tensor) -> bool:
+    """Return whether at least two dimensions are larger than 1: a scale per channel is a vector."""
+    return sum(size > 1 for size in parameter.shape) > 1

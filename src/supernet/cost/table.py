@@ -3,10 +3,14 @@
 An amount belongs to the options it lies in: it counts if all of them are chosen. An architecture's
 cost is the sum of the amounts that count, without building it and without touching data. This is
 exact whenever the shape that an option sees does not depend on other choices.
+
+Sums are rounded once, at their end, so that neither a cost nor the ends of the range depend on the
+order of addition, in which equal architectures may differ.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -35,16 +39,20 @@ class CostTable:
 
     def __init__(self, quantity: str, entries: Iterable[Entry]) -> None:
         self.quantity = quantity
-        self._base = 0.0
-        self._single: defaultdict[Atom, float] = defaultdict(float)
+        self.entries = tuple(entries)
+        self._base: list[float] = []
+        self._single: defaultdict[Atom, list[float]] = defaultdict(list)
         self._joint: list[Entry] = []
-        for entry in entries:
+        self._ending: defaultdict[Atom, list[tuple[int, Path]]] = defaultdict(list)
+        for entry in self.entries:
             paths = list(entry.paths)
             if () in entry.paths:
-                self._base += entry.amount
+                self._base.append(entry.amount)
             elif len(paths) == 1 and len(paths[0]) == 1:
-                self._single[paths[0][0]] += entry.amount
+                self._single[paths[0][0]].append(entry.amount)
             else:
+                for path in paths:
+                    self._ending[path[-1]].append((len(self._joint), path))
                 self._joint.append(entry)
 
     def cost(self, architecture: Mapping[str, Value]) -> float:
@@ -54,33 +62,59 @@ class CostTable:
             for label, value in architecture.items()
             for option in (value if isinstance(value, tuple) else (value,))
         }
-        single = sum(self._single.get(atom, 0) for atom in atoms)
-        joint = sum(e.amount for e in self._joint if any(atoms.issuperset(p) for p in e.paths))
-        return self._base + single + joint
+        amounts, joint = self._base.copy(), set[int]()
+        for atom in atoms:
+            amounts += self._single.get(atom, ())
+            for index, path in self._ending.get(atom, ()):
+                if atoms.issuperset(path):
+                    joint.add(index)
+        amounts += [self._joint[index].amount for index in joint]
+        return math.fsum(amounts)
 
     def range(self, space: SearchSpace) -> tuple[float, float]:
         """Return the smallest and the largest cost in the space, exactly."""
         return self._extreme(space, 1), self._extreme(space, -1)
 
     def _extreme(self, space: SearchSpace, sign: int) -> float:
-        """Return the smallest (sign 1) or largest (sign -1) cost: the smallest of `sign * cost`."""
-        joint: dict[Atom | Event, float] = {i: e.amount for i, e in enumerate(self._joint)}
+        """Return the smallest (sign 1) or largest (sign -1) cost: the smallest of `sign * cost`.
+
+        It is found with integers, the amounts over a common denominator.
+        """
+        denominator = max((_denominator(entry.amount) for entry in self.entries), default=1)
+
+        def exact(amounts: Iterable[float]) -> int:
+            return sign * sum(_numerator(amount, denominator) for amount in amounts)
+
+        single = {atom: exact(amounts) for atom, amounts in self._single.items()}
+        joint: dict[Atom | Event, int] = {i: exact([e.amount]) for i, e in enumerate(self._joint)}
         levels = space.levels({i: entry.paths for i, entry in enumerate(self._joint)})
 
-        def merge(level: int, state: State, steps: list[tuple[Step, float]]) -> float:
+        def merge(level: int, state: State, steps: list[tuple[Step, int]]) -> int:
             decision = space.decisions[level]
-            each = [sign * self._single[decision.label, option] for option in decision.options]
+            each = [single.get((decision.label, option), 0) for option in decision.options]
 
-            def total(step: Step, rest: float) -> float:
+            def total(step: Step, rest: int) -> int:
                 free = sorted(each[i] for i in step.free)[: step.count(sign)]
-                new = sum(sign * joint.get(event, 0) for event in step.state - state)
+                new = sum(joint.get(event, 0) for event in step.state - state)
                 return rest + sum(each[i] for i in step.marked) + sum(free) + new
 
             return min(total(step, rest) for step, rest in steps)
 
-        return self._base + sign * levels.fold(0.0, merge)[0][frozenset()]
+        best = levels.fold(0, merge)[0][frozenset()]
+        return sign * (exact(self._base) + best) / denominator
 
 
 def cost_of(tables: Mapping[str, CostTable], architecture: Architecture) -> dict[str, float]:
     """Return every quantity of an architecture."""
     return {quantity: table.cost(architecture) for quantity, table in tables.items()}
+
+
+def _denominator(amount: float) -> int:
+    """Return the power of two that an amount is a fraction of."""
+    return amount.as_integer_ratio()[1]
+
+
+def _numerator(amount: float, denominator: int) -> int:
+    """Return `amount · denominator` without rounding; the denominator is a multiple of its own."""
+    top, bottom = amount.as_integer_ratio()
+    return top * (denominator // bottom)

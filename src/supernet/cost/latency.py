@@ -1,0 +1,275 @@
+"""A table of the time that each option takes, measured on the user's own device.
+
+Every option runs alone on the inputs that it has in the supernet; what lies outside of all choices
+(and what lies in an option, but outside of the choices in it) runs with those choices replaced by
+their outputs. A network's time is predicted from the sum over its parts, `offset + factor · sum`,
+which is fitted to whole networks drawn uniformly from the space: a part that runs alone pays for its
+start, and not for what its neighbours leave in the caches. How far the prediction is from the truth is
+measured on further networks, which nothing was fitted to.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from supernet.cost.quality import compare, fitted
+from supernet.cost.stored import SCHEMA, LatencyTable, path_to_json, space_hash, space_to_json
+from supernet.cost.timing import Call, Timer, device_name, timer_of, times, usable
+from supernet.cost.trace import OptionCall, run_all, tracing
+from supernet.errors import ConfigError
+from supernet.net import ChoiceModule, SuperNet, derive
+from supernet.random import stream
+from supernet.space import Architecture, Path, SearchSpace
+
+__all__ = ["PRECISIONS", "build_latency_table"]
+
+PRECISIONS = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+Samples = NDArray[np.float64]
+
+
+def build_latency_table(
+    supernet: SuperNet,
+    *example_batch: torch.Tensor,
+    device: str | torch.device | None = None,
+    precision: str = "float32",
+    warmup: int = 5,
+    repeats: int = 50,
+    seed: int = 0,
+    fit: int = 10,
+    held_out: int = 10,
+    timer: Timer | None = None,
+) -> LatencyTable:
+    """Measure the table "latency_ms": the milliseconds that a network takes for one batch.
+
+    Networks run in evaluation mode without gradients. The supernet is copied, not changed.
+
+    Args:
+        supernet: weights do not matter, sizes and the memory format do.
+        example_batch: what the model takes, `[batch, ...]`; the table is for this batch size.
+        device: where to measure; by default where the supernet is.
+        precision: type of the weights and inputs, one of `PRECISIONS`.
+        warmup: rounds that are run first and not counted.
+        repeats: rounds that are counted; the amounts are medians over them. In a round every part
+            and every whole network runs once, in random order.
+        seed: decides the networks and the orders.
+        fit: number of whole networks that `offset` and `factor` are fitted to; fewer than 3 give no
+            correction.
+        held_out: number of further networks that the error is measured on.
+        timer: measures the seconds of one call; by default see `timing.timer_of`.
+
+    Raises:
+        ConfigError: a number is out of range, the precision is unknown, there is no such device, or
+            the batch has no batch dimension.
+        SpaceError: the outputs of a choice's options differ in shape.
+    """
+    _check(example_batch, precision, warmup, repeats, fit, held_out)
+    place = usable(device if device is not None else _device_of(supernet))
+    copied, batch = _prepared(supernet, example_batch, place, PRECISIONS[precision])
+    with tracing(copied, keep=True) as trace, torch.inference_mode():
+        run_all(copied, *batch)
+    trace.root.inputs = batch
+    calls, parts = _parts(trace.root)
+    networks = _draw(copied.space, held_out + fit, seed)
+    whole = [_calling(derive(copied, network), batch) for network in networks]
+    clock, timer = ("given", timer) if timer else timer_of(place)
+    samples = times([*calls, *whole], timer, warmup, repeats, seed)
+    content = {
+        "schema": SCHEMA,
+        "quantity": "latency_ms",
+        "unit": "ms",
+        **_amounts(samples[:, : len(calls)], parts),
+        "space": {"hash": space_hash(copied.space), "decisions": space_to_json(copied.space)},
+        "provenance": {
+            "device": device_name(place),
+            "torch": torch.__version__,
+            "clock": clock,
+            "threads": torch.get_num_threads(),
+            "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+            "precision": precision,
+            "batch_size": len(batch[0]),
+            "input_shapes": [list(tensor.shape[1:]) for tensor in batch],
+            "memory_format": _memory_format(copied, batch),
+            "warmup": warmup,
+            "repeats": repeats,
+            "seed": seed,
+            "date": datetime.now(UTC).date().isoformat(),
+        },
+    }
+    measured = [float(median) for median in np.median(samples[:, len(calls) :], axis=0)]
+    return _judged(content, copied.space, networks, measured, held_out)
+
+
+def _judged(
+    content: dict[str, Any],
+    space: SearchSpace,
+    networks: Sequence[Architecture],
+    measured: Sequence[float],
+    held_out: int,
+) -> LatencyTable:
+    """Fit the correction and measure the error, on different networks."""
+    plain = LatencyTable({**content, "correction": None, "held_out": None, "uncorrected": None})
+    sums = [plain.cost(network) for network in networks]
+    correction = fitted(sums[held_out:], measured[held_out:], plain.range(space)[0])
+    table = LatencyTable({**plain.content, "correction": correction})
+    predicted = [table.cost(network) for network in networks[:held_out]]
+    return LatencyTable(
+        {
+            **table.content,
+            "held_out": compare(predicted, measured[:held_out]),
+            "uncorrected": compare(sums[:held_out], measured[:held_out]),
+        }
+    )
+
+
+def _check(
+    batch: Sequence[Any], precision: str, warmup: int, repeats: int, fit: int, held_out: int
+) -> None:
+    if precision not in PRECISIONS:
+        raise ConfigError(f"no precision {precision!r}; possible: {', '.join(PRECISIONS)}")
+    if repeats < 1 or min(warmup, fit, held_out) < 0:
+        raise ConfigError(
+            f"repeats ({repeats}) must be at least 1, and warmup ({warmup}), fit ({fit}) and held_out "
+            f"({held_out}) at least 0"
+        )
+    if not batch or not all(isinstance(x, torch.Tensor) and x.ndim for x in batch):
+        raise ConfigError(
+            "a latency table needs a batch of examples: one or more tensors of shape [batch, ...]"
+        )
+
+
+def _device_of(supernet: SuperNet) -> torch.device:
+    tensors = itertools.chain(supernet.parameters(), supernet.buffers())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+
+def _prepared(
+    supernet: SuperNet,
+    batch: Sequence[torch.Tensor],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> tuple[SuperNet, tuple[torch.Tensor, ...]]:
+    """Return a copy of the supernet and the batch, as they are to be measured."""
+    model = copy.deepcopy(supernet.model).to(device, dtype).eval()
+    moved = tuple(x.to(device, dtype if x.is_floating_point() else x.dtype) for x in batch)
+    return SuperNet(model), moved
+
+
+def _draw(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
+    """Return different architectures drawn uniformly, fewer where the space has fewer."""
+    random = stream(seed, "latency networks")
+    found: dict[Architecture, None] = {}
+    while len(found) < min(count, space.size):
+        found[space.sample(random)] = None
+    return list(found)
+
+
+def _memory_format(supernet: SuperNet, batch: Sequence[torch.Tensor]) -> str:
+    last = any(
+        tensor.ndim == 4
+        and tensor.is_contiguous(memory_format=torch.channels_last)
+        and not tensor.is_contiguous()
+        for tensor in itertools.chain(batch, supernet.parameters())
+    )
+    return "channels_last" if last else "contiguous"
+
+
+Parts = dict[Path, list[tuple[int, int]]]
+"""By path, the numbers of the calls whose times add up to its amount, and +1 or -1 for each."""
+
+
+def _parts(root: OptionCall) -> tuple[list[Call], Parts]:
+    """Return what is to be measured, and how the amounts follow from it.
+
+    Where several options can be chosen, n outputs take n - 1 additions: each option carries one, and
+    what surrounds the choice carries one less.
+    """
+    calls: list[Call] = []
+    parts: Parts = defaultdict(list)
+
+    def measure(call: Call, sign_by_path: Iterable[tuple[Path, int]]) -> None:
+        for path, sign in sign_by_path:
+            parts[path].append((len(calls), sign))
+        calls.append(call)
+
+    def visit(part: OptionCall) -> None:
+        if isinstance(part.module, ChoiceModule):
+            parts[part.path] += []  # nothing of its own, but known to cost nothing
+        else:
+            measure(_calling(_without_choices(part), part.inputs), [(part.path, 1)])
+        for choice in part.choices:
+            if choice.choice.decision(choice.label).high > 1:
+                carried = [(option.path, 1) for option in choice.options]
+                measure(_adding(choice.output), [(part.path, -1), *carried])
+            for option in choice.options:
+                visit(option)
+
+    visit(root)
+    return calls, parts
+
+
+def _calling(module: nn.Module, inputs: Sequence[Any]) -> Call:
+    return lambda: module(*inputs)
+
+
+def _adding(output: Any) -> Call:
+    return lambda: output + output
+
+
+def _without_choices(part: OptionCall) -> nn.Module:
+    """Return a copy of an option (or of the model) in which choices only return their outputs."""
+    if not part.choices:
+        return part.module
+    outputs: dict[ChoiceModule, list[Any]] = defaultdict(list)
+    for call in part.choices:
+        outputs[call.choice].append(call.output)
+    memo: dict[int, Any] = {id(choice): _Replay(each) for choice, each in outputs.items()}
+    return copy.deepcopy(part.module, memo)
+
+
+class _Replay(nn.Module):
+    """Stands for a choice: returns the outputs of its calls, in turn."""
+
+    def __init__(self, outputs: Iterable[Any]) -> None:
+        super().__init__()
+        self._outputs = itertools.cycle(outputs)
+
+    def forward(self, *_: Any) -> Any:
+        return next(self._outputs)
+
+
+def _amounts(samples: Samples, parts: Parts) -> dict[str, Any]:
+    """Return the amounts of all paths: medians over the rounds, and interquartile ranges.
+
+    A difference of two noisy times may be negative; it counts as 0 and is listed under "clamped".
+    """
+    timed: dict[Path, dict[str, float]] = {}
+    clamped = []
+    for path, terms in parts.items():
+        rounds = sum((sign * samples[:, i] for i, sign in terms), np.zeros(len(samples)))
+        low, median, high = (float(q) for q in np.quantile(rounds, [0.25, 0.5, 0.75]))
+        if median < 0:
+            clamped.append({"path": path_to_json(path), "amount": median})
+        timed[path] = {"amount": max(median, 0.0), "spread": high - low}
+    fixed = timed.pop((), {"amount": 0.0, "spread": 0.0})
+    return {
+        "fixed": fixed,
+        "entries": [{"paths": [path_to_json(path)], **each} for path, each in timed.items()],
+        "clamped": clamped,
+    }

@@ -1,0 +1,150 @@
+"""Which option of which choice is running, while all options of a supernet run once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from supernet.errors import SpaceError
+from supernet.net import ChoiceModule, Routing, SuperNet
+from supernet.space import Path
+
+__all__ = ["ChoiceCall", "OptionCall", "Trace", "run_all", "tracing"]
+
+
+@dataclass(eq=False)
+class OptionCall:
+    """One call of an option, or of the whole model, whose path is empty.
+
+    Attributes:
+        path: the (label, option) pairs that it lies in, outermost first, its own included.
+        module: the option, or the model.
+        inputs: what it was called with, as copies; empty unless the trace keeps tensors.
+        choices: the calls of the choices that lie in it, but in no other choice within it.
+    """
+
+    path: Path
+    module: nn.Module
+    inputs: tuple[Any, ...] = ()
+    choices: list[ChoiceCall] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class ChoiceCall:
+    """One call of a choice.
+
+    Attributes:
+        path: the path of the option that it lies in.
+        output: a copy of the sum of its options' outputs; None unless the trace keeps tensors.
+        options: one call for each option, in their order.
+    """
+
+    path: Path
+    choice: ChoiceModule
+    label: str
+    output: Any = None
+    options: list[OptionCall] = field(default_factory=list)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+class Trace:
+    """The calls so far, and those that are running now, outermost first."""
+
+    def __init__(self, supernet: SuperNet, keep: bool) -> None:
+        self._labels = supernet.choices
+        self._keep = keep
+        self.root = OptionCall((), supernet.model)
+        self.running: list[OptionCall | ChoiceCall] = [self.root]
+
+    @property
+    def path(self) -> Path:
+        """The path of the option that is being computed."""
+        return self.running[-1].path
+
+    def enter_choice(self, module: nn.Module, _: Any) -> None:
+        """Note that a choice starts."""
+        choice, caller = cast(ChoiceModule, module), cast(OptionCall, self.running[-1])
+        call = ChoiceCall(caller.path, choice, self._labels[choice])
+        caller.choices.append(call)
+        self.running.append(call)
+
+    def leave_choice(self, _: nn.Module, __: Any, output: Any) -> None:
+        """Note that a choice ends."""
+        call = cast(ChoiceCall, self.running.pop())
+        if self._keep:
+            call.output = _copied(output)
+
+    def enter_option(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Note that a module starts that is an option somewhere.
+
+        It is an option only where a choice calls it; all options run, in their order.
+        """
+        caller = self.running[-1]
+        if isinstance(caller, ChoiceCall):
+            atom = (caller.label, caller.choice.names[len(caller.options)])
+            call = OptionCall((*caller.path, atom), module)
+            caller.options.append(call)
+            self.running.append(call)
+            if self._keep:
+                call.inputs = tuple(map(_copied, inputs))
+        else:
+            self.running.append(caller)
+
+    def leave_option(self, _: nn.Module, __: Any, output: Any) -> None:
+        """Note that such a module ends, and compare its output with the other options'."""
+        call = cast(OptionCall, self.running.pop())
+        caller = self.running[-1]
+        if isinstance(caller, ChoiceCall) and isinstance(output, torch.Tensor):
+            _compare(caller, str(call.path[-1][1]), tuple(output.shape))
+
+
+@contextmanager
+def tracing(supernet: SuperNet, keep: bool = False) -> Iterator[Trace]:
+    """Trace what runs within the block; `run_all` is what should run there.
+
+    Args:
+        supernet: the supernet; hooks are set on its choices and options, and taken away again.
+        keep: whether copies of the inputs of options and of the outputs of choices are kept.
+
+    Raises:
+        SpaceError: the outputs of a choice's options differ in shape.
+    """
+    trace = Trace(supernet, keep)
+    handles = []
+    for choice in supernet.choices:
+        handles.append(choice.register_forward_pre_hook(trace.enter_choice))
+        handles.append(choice.register_forward_hook(trace.leave_choice))
+    for option in {option for choice in supernet.choices for option in choice.options}:
+        handles.append(option.register_forward_pre_hook(trace.enter_option, prepend=True))
+        handles.append(option.register_forward_hook(trace.leave_option))
+    try:
+        yield trace
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def run_all(supernet: SuperNet, *example: Any) -> None:
+    """Run all options of all choices once."""
+    supernet(*example, routing=Routing.masked(supernet.space, {}))
+
+
+def _compare(call: ChoiceCall, option: str, shape: tuple[int, ...]) -> None:
+    call.shapes[option] = shape
+    first, expected = next(iter(call.shapes.items()))
+    if shape != expected:
+        raise SpaceError(
+            f"the options of {call.label!r} return different shapes: {first!r} returns "
+            f"{list(expected)}, but {option!r} returns {list(shape)}; all options of a choice must "
+            "return the same shape"
+        )
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of a tensor, since modules that work in place would change it."""
+    return value.clone() if isinstance(value, torch.Tensor) else value
