@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if command in _STEPS:
             _steps(command, rest)
+        elif command == "latency":
+            _latency(rest)
         elif command == "zoo":
             _zoo(rest)
         else:
@@ -64,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND")
     for name, text in _STEPS.items():
         commands.add_parser(name, help=text, add_help=False)
+    commands.add_parser(
+        "latency",
+        help="measure the latency of every option on this device, into a table of costs",
+        add_help=False,
+    )
     commands.add_parser(
         "zoo", help="list spaces, strategies, searchers and data sets", add_help=False
     )
@@ -108,6 +115,42 @@ def _steps(command: str, arguments: Sequence[str]) -> None:
         print_table(result_table(metrics))
     if command == "run":
         print(f"report: {out / 'report.html'}")
+
+
+def _latency(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="supernet latency",
+        description="Measure the latency of every option of a model on this device. The table is used "
+        "with --search.costs '[TABLE]' in constraints, such as 'latency_ms <= 3.5', and objectives.",
+        epilog="All options of 'supernet run' name the model, the data (for the shape of the inputs) "
+        "and the device.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--out", "--run", dest="out", type=Path, default=Path(_DEFAULT_OUT))
+    parser.add_argument(
+        "--table", type=Path, help="the file (default: latency.json in the run folder)"
+    )
+    parser.add_argument("--batch_size", type=int, default=1, help="examples per forward pass")
+    parser.add_argument("--precision", default="float32", help="float32, bfloat16, ...")
+    parser.add_argument("--repeats", type=int, default=50, help="measurements of each option")
+    given, rest = parser.parse_known_args(arguments)
+
+    from supernet.config import import_from_here
+    from supernet.pipeline import measure_latency, open_run, settings
+    from supernet.track import latency_text
+
+    import_from_here()
+    path = given.table or given.out / "latency.json"
+    with open_run(rest, given.out, program="supernet latency") as opened, settings(opened):
+        table = measure_latency(
+            opened,
+            path,
+            batch_size=given.batch_size,
+            precision=given.precision,
+            repeats=given.repeats,
+        )
+    print(latency_text(table.content))
+    print(f"table: {path}")
 
 
 def _report(out: Path, options: Sequence[str]) -> None:

@@ -144,10 +144,14 @@ class SearchConfig:
     Attributes:
         searcher: proposes architectures.
         constraints: bounds such as "macs <= 40e6" or "params <= 60%" of the largest.
+        costs: files of cost tables besides "params" and "macs", as `supernet latency` writes them.
+        other_device: use tables of latencies that were measured on another device than this.
     """
 
     searcher: Searcher
     constraints: list[str] | str = field(default_factory=list)
+    costs: list[str] = field(default_factory=list)
+    other_device: bool = False
 
     @property
     def constraint_list(self) -> list[str]:

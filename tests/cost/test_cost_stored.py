@@ -199,7 +199,7 @@ def test_another_device_is_refused_unless_any_will_do(path):
     message = re.escape(f"measured on 'NVIDIA H900', but this device is {here!r}")
     with pytest.raises(ConfigError, match=message):
         load_table(path, SPACE, device="cpu")
-    assert load_table(path, SPACE, device="cpu", any_device=True).provenance["device"] != here
+    assert load_table(path, SPACE, device="cpu", other_device=True).provenance["device"] != here
     assert load_table(path, SPACE).provenance["device"] == "NVIDIA H900"
     with pytest.raises(ConfigError, match="'nonsense' cannot be used here"):
         load_table(path, SPACE, device="nonsense")

@@ -97,7 +97,7 @@ def test_tables_show_candidates_decisions_and_costs(run_folder):
     assert ["a1", "top", "88.45 %", "61.44 k", "2.35 M", "97.22 %", "96.67 %"] in rows
     assert ["a3", "random", "70.12 %", "61.44 k", "2.35 M", "93.89 %", "93.61 %"] in rows
     assert ["cell/inputs 1", "cell k-2, cell k-1"] in rows
-    assert ["chosen", "61.44 k", "2.35 M", "1.50 ms"] in rows
+    assert ["chosen", "61.44 k", "2.35 M", "1.5 ms"] in rows
     assert ["train", "1 min 50 s"] in rows
     assert ["retrain", "3 min 12 s"] in rows
 

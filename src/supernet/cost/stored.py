@@ -68,7 +68,7 @@ def load_table(
     *,
     input_shape: Sequence[int] | None = None,
     device: str | torch.device | None = None,
-    any_device: bool = False,
+    other_device: bool = False,
 ) -> CostTable:
     """Return the cost table in a JSON file: one that was measured, or one written by hand.
 
@@ -77,7 +77,7 @@ def load_table(
         space: the space that the table is to be used with.
         input_shape: shape of one example, without the batch, such as [3, 32, 32]; None for any.
         device: where networks are to run; None for any.
-        any_device: whether a table of another device is taken.
+        other_device: whether a table of another device is taken.
 
     Returns:
         A `LatencyTable` if the file says where it comes from, else a `CostTable`.
@@ -94,7 +94,7 @@ def load_table(
     if "schema" in content:
         _check_space(content["space"], space, file)
         _check_input(content["provenance"], input_shape, file)
-        if not any_device:
+        if not other_device:
             _check_device(content["provenance"], device, file)
     entries = entries_of(content)
     check_names(entries, space, file)
@@ -194,5 +194,5 @@ def _check_device(
     if here != provenance["device"]:
         raise ConfigError(
             f"the cost table {file} was measured on {provenance['device']!r}, but this device is "
-            f"{here!r}; build a table on this device, or say that any device will do (any_device)"
+            f"{here!r}; build a table on this device, or allow tables of another one (--search.other_device true)"
         )

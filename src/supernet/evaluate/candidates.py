@@ -169,6 +169,16 @@ class CandidateTable:
                 self._connection.commit()
                 self._committed = time.monotonic()
 
+    def reprice(self, candidate: Candidate) -> None:
+        """Store the costs of a candidate in all its rows, instead of those that they have."""
+        costs = {name: candidate.costs.get(name) for name in _QUANTITIES}
+        row = {**costs, "costs": _others(candidate.costs)}
+        marks = ", ".join(f"{name} = ?" for name in row)
+        with self._errors():
+            self._connection.execute(
+                f"UPDATE candidates SET {marks} WHERE key = ?", [*row.values(), candidate.key]
+            )
+
     def _prepare(self) -> None:
         """Check what is there, or make the table."""
         self._connection.row_factory = sqlite3.Row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -78,7 +79,7 @@ class Scorer:
             if known is None or known.status == "failed":  # perhaps for a reason that is mended
                 missing.append(architecture)
             else:
-                found[known.key] = known
+                found[known.key] = self._repriced(known)
                 advance()
         for architecture, score in self._evaluator.scores(missing):
             if isinstance(score, MemoryError | torch.OutOfMemoryError | StorageError):
@@ -95,8 +96,20 @@ class Scorer:
             advance()
         return [found[architecture.key] for architecture in architectures]
 
+    def _repriced(self, known: Candidate) -> Candidate:
+        """Return a candidate of the table with the costs of now, which it is also stored with."""
+        costs = self._costs_of(known.architecture)
+        if costs == known.costs:
+            return known
+        candidate = replace(known, costs=costs)
+        self._table.reprice(candidate)
+        return candidate
+
+    def _costs_of(self, architecture: Architecture) -> dict[str, float]:
+        return {name: _exact(cost) for name, cost in cost_of(self._costs, architecture).items()}
+
     def _candidate(self, architecture: Architecture, score: Score | Exception) -> Candidate:
-        costs = {name: _exact(cost) for name, cost in cost_of(self._costs, architecture).items()}
+        costs = self._costs_of(architecture)
         key = architecture.key
         if isinstance(score, Exception):
             error = f"{type(score).__name__}: {score}"

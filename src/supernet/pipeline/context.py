@@ -5,13 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from supernet.config import TrainConfig
-from supernet.cost import Constraints, CostTable, count_macs, count_params, measure_costs
+from supernet.cost import (
+    Constraints,
+    CostTable,
+    count_macs,
+    count_params,
+    load_table,
+    measure_costs,
+)
 from supernet.data import Augment, DataSource, Loader, Normalise, Splits
 from supernet.data import split as split_data
 from supernet.errors import ConfigError, RunFolderError
@@ -282,8 +290,29 @@ class Run:
 
     @cached_property
     def costs(self) -> dict[str, CostTable]:
-        """The cost tables of the space."""
-        return measure_costs(self.supernet, self.example)
+        """The cost tables of the space: counted, and read from the configured files.
+
+        Raises:
+            ConfigError: a file is missing or made for another input size or device.
+            SpaceError: a file is made for another space.
+        """
+        tables = measure_costs(self.supernet, self.example)
+        options = self.config.search
+        for file in options.costs:
+            table = load_table(
+                Path(file),
+                self.supernet.space,
+                input_shape=tuple(self.example.shape[1:]),
+                device=self.device,
+                other_device=options.other_device,
+            )
+            if table.quantity in tables:
+                raise ConfigError(
+                    f"{file} holds {table.quantity!r}, for which there is a table already; of the same "
+                    "quantity only one can be used"
+                )
+            tables[table.quantity] = table
+        return tables
 
     @property
     def setting(self) -> Setting:

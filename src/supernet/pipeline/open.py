@@ -33,7 +33,7 @@ from supernet.track import Progress, RunFolder, write_report
 from supernet.train import digest
 from supernet.zoo import SPACES
 
-__all__ = ["STEPS", "Result", "execute", "open_run", "run"]
+__all__ = ["STEPS", "Result", "execute", "open_run", "run", "settings"]
 
 
 def report(run: Run) -> None:
@@ -159,7 +159,7 @@ def _json(name: str, value: object) -> str:
 
 def execute(run: Run, steps: Sequence[str]) -> None:
     """Run steps in their order; one whose results stand in the folder is not repeated."""
-    with _settings(run):
+    with settings(run):
         if any(step != "report" and not run.folder.complete(step) for step in steps):
             run.check_identity()
         for step in steps:
@@ -198,9 +198,10 @@ def open_run(
     objects = objects or {}
     try:
         stored = folder.read_config()
-        if arguments and not folder.has_results():
+        begun = folder.has_results()
+        if arguments and not begun and "latency" not in folder.metrics:
             stored = None  # a first attempt failed, perhaps for an option that is now mended
-        if stored is None and folder.has_results() and not folder.config.exists():
+        if stored is None and begun and not folder.config.exists():
             raise RunFolderError(
                 f"{out} holds results but no config.yaml, so what they belong to is unknown; put the "
                 "file back, or choose another folder with --out"
@@ -214,7 +215,7 @@ def open_run(
         for name, was in made_before.items():
             _put(before, name, was)
         with Progress(progress) as shown:
-            changes = Changes(folder, before, plain) if stored is not None else None
+            changes = Changes(folder, before, plain) if stored is not None and begun else None
             opened = _opened(config, plain, objects, folder, shown)
             folder.clean()
             if changes and changes.repeated:
@@ -302,7 +303,7 @@ def _fingerprint(value: object) -> str:
 
 
 @contextlib.contextmanager
-def _settings(run: Run) -> Iterator[None]:
+def settings(run: Run) -> Iterator[None]:
     """Use the configured number of threads and deterministic kernels, and put both back."""
     threads = torch.get_num_threads()
     try:

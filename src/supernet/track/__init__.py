@@ -3,12 +3,13 @@
 from supernet.track.folder import RunFolder, StageLog
 from supernet.track.progress import Progress
 from supernet.track.report import write_report
-from supernet.track.tables import print_table, result_table
+from supernet.track.tables import latency_text, print_table, result_table
 
 __all__ = [
     "Progress",
     "RunFolder",
     "StageLog",
+    "latency_text",
     "print_table",
     "result_table",
     "write_report",

@@ -100,7 +100,8 @@ class RunFolder:
 
     def has_results(self) -> bool:
         """Return whether anything was computed here that another configuration would spoil."""
-        return any(file.exists() for file in (self.log, self.metrics_file, self.candidates))
+        measured = self.metrics.keys() - {"latency"}
+        return bool(measured) or any(file.exists() for file in (self.log, self.candidates))
 
     def read_config(self) -> dict[str, Any] | None:
         """Return the configuration that made this folder, or None.

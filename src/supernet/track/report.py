@@ -12,7 +12,7 @@ from supernet.space.diagram import Diagram
 from supernet.track import page, plots
 from supernet.track.diagram import svg
 from supernet.track.reading import RunFiles
-from supernet.track.tables import count, duration, ranking_text, score
+from supernet.track.tables import count, duration, milliseconds, ranking_text, score
 
 __all__ = ["render", "write_report"]
 
@@ -223,8 +223,7 @@ def _costs(run: RunFiles) -> str:
     for name, key in (("chosen", run.chosen), ("random", run.random)):
         if key in measured or key in stored:
             cost = {**stored.get(key, {}), **measured.get(key, {})}
-            latency = cost.get("latency_ms")
-            time = _MISSING if latency is None else f"{latency:.2f} ms"
+            time = milliseconds(cost.get("latency_ms"))
             rows.append([name, count(cost.get("params")), count(cost.get("macs")), time])
     heads = ["architecture", "parameters", "multiply-adds", "latency"]
     if all(row[-1] == _MISSING for row in rows):

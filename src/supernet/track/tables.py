@@ -10,7 +10,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["count", "duration", "percent", "print_table", "ranking_text", "result_table", "score"]
+__all__ = [
+    "count",
+    "duration",
+    "latency_text",
+    "percent",
+    "print_table",
+    "ranking_text",
+    "result_table",
+    "score",
+]
 
 _WIDTH = 100
 _MISSING = "—"
@@ -43,6 +52,11 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
+def milliseconds(latency: float | None) -> str:
+    """Return a latency with three digits."""
+    return _MISSING if latency is None else f"{latency:.3g} ms"
+
+
 def score(measured: Mapping[str, Any] | None) -> str:
     """Return the accuracy, or the loss where the task has no accuracy."""
     if not measured:
@@ -71,6 +85,23 @@ def ranking_text(ranking: Mapping[str, Any] | None) -> str:
     return text
 
 
+def latency_text(content: Mapping[str, Any]) -> str:
+    """Say what a measured table of latencies holds and how far it is from the truth."""
+    where, held_out = content["provenance"], content["held_out"]
+    lines = [
+        f"{len(content['entries'])} options measured on {where['device']}, {where['precision']}, "
+        f"{where['batch_size']} example(s), {where['threads']} thread(s)"
+    ]
+    if held_out:
+        tau = held_out["kendall_tau"]
+        lines.append(
+            f"error on {held_out['networks']} networks measured whole, not used for the table: "
+            f"{100 * held_out['mape']:.1f} % on average, bias {100 * held_out['bias']:+.1f} %, "
+            f"Kendall's τ {_MISSING if tau is None else f'{tau:.2f}'}"
+        )
+    return "\n".join(lines)
+
+
 def result_table(metrics: Mapping[str, Any]) -> Table:
     """Return the retrained candidates, the chosen one and the random baseline.
 
@@ -81,16 +112,20 @@ def result_table(metrics: Mapping[str, Any]) -> Table:
     caption = ranking_text(retrain.get("ranking"))
     table = Table(title="Results", caption=caption, caption_justify="left", title_justify="left")
     table.add_column("candidate", overflow="fold")
-    for heading in ("one-shot", "parameters", "multiply-adds", "stand-alone", "test"):
+    rows = retrain.get("candidates", [])
+    timed = any(row.get("latency_ms") is not None for row in rows)
+    latency = ["latency"] if timed else []
+    for heading in ("one-shot", "parameters", "multiply-adds", *latency, "stand-alone", "test"):
         table.add_column(heading, justify="right")
     tested = {part["key"]: part for part in (test.get("random"), test.get("chosen")) if part}
-    for row in retrain.get("candidates", []):
+    for row in rows:
         chosen = row["key"] == retrain.get("chosen")
         table.add_row(
             Text(row["key"] + (" (chosen)" if chosen else _role(row))),
             score(row.get("supernet")),
             count(row.get("params")),
             count(row.get("macs")),
+            *([milliseconds(row.get("latency_ms"))] if timed else []),
             score(row.get("validation")),
             score(tested.get(row["key"])),
             style="bold" if chosen else "",

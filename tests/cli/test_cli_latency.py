@@ -1,0 +1,115 @@
+"""Latency tables from the command line, and what they bound."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+import pytest
+
+MODEL = [
+    "--model=nasbench-macro",
+    "--model.channels=2",
+    "--model.features=4",
+    "--model.stages=[1,2]",
+    "--split.limit=200",
+]
+SHORT = [
+    "--train.steps=4",
+    "--train.batch_size=16",
+    "--retrain.train.steps=3",
+    "--retrain.train.batch_size=16",
+    "--retrain.top=1",
+    "--search.searcher=exhaustive",
+]
+
+
+@pytest.fixture
+def measured(tmp_path, call):
+    out = tmp_path / "run"
+    code, printed, err = call("latency", "--out", str(out), "--repeats=3", "--batch_size=4", *MODEL)
+    assert code == 0, err
+    assert "error on 10 networks measured whole" in printed
+    return out
+
+
+def costs(out):
+    return ["--search.costs", json.dumps([str(out / "latency.json")])]
+
+
+def test_a_measured_table_bounds_the_search(measured, call):
+    table = json.loads((measured / "latency.json").read_text())
+    assert table["provenance"]["batch_size"] == 4
+    bound = ["--search.constraints", "[latency_ms <= 70%]"]
+    code, out, err = call("run", "--out", str(measured), *SHORT, *costs(measured), *bound)
+    assert code == 0, err
+    assert "latency" in out
+    with sqlite3.connect(measured / "candidates.db") as connection:
+        found = [ms for (ms,) in connection.execute("SELECT latency_ms FROM candidates")]
+    assert 0 < len(found) < 27
+    assert all(isinstance(ms, float) and ms > 0 for ms in found)
+    metrics = json.loads((measured / "metrics.json").read_text())
+    assert metrics["latency"]["networks"] == 10
+    assert metrics["retrain"]["candidates"][0]["latency_ms"] in found
+
+
+def test_candidates_have_the_costs_of_the_table_that_is_named_now(measured, call):
+    assert call("run", "--out", str(measured), *SHORT)[0] == 0
+    code, _, err = call("run", "--out", str(measured), *SHORT, *costs(measured))
+    assert code == 0, err
+    with sqlite3.connect(measured / "candidates.db") as connection:
+        rows = connection.execute("SELECT latency_ms FROM candidates").fetchall()
+    assert len(rows) == 27
+    assert all(ms is not None for (ms,) in rows)
+
+
+def test_tables_made_for_something_else_are_refused(measured, tmp_path, call):
+    path = measured / "latency.json"
+    whole = json.loads(path.read_text())
+    other = ["--out", str(tmp_path / "other"), *SHORT, *costs(measured)]
+
+    def refused(words, *options, **changes):
+        changed = json.loads(json.dumps(whole))
+        changed["provenance"].update(changes)
+        path.write_text(json.dumps(changed))
+        code, _, err = call("run", *other, *options)
+        assert code == 2
+        assert words in err
+        assert not (tmp_path / "other" / "supernet.pt").exists()
+
+    refused("made for another space")
+    refused("another space", *MODEL, "--model.stages=[1,1]")
+    refused("inputs of shape [3, 9, 9]", *MODEL, input_shapes=[[3, 9, 9]])
+    refused("--search.other_device true", *MODEL, device="a phone")
+    path.write_text("{")
+    code, _, err = call("run", *other, *MODEL)
+    assert code == 2
+    assert "latency.json" in err
+
+
+def test_a_table_of_another_device_may_be_allowed(measured, tmp_path, call):
+    path = measured / "latency.json"
+    content = json.loads(path.read_text())
+    content["provenance"]["device"] = "a phone"
+    path.write_text(json.dumps(content))
+    other = ["--out", str(tmp_path / "other"), *MODEL, *SHORT, *costs(measured)]
+    code, _, err = call("run", *other, "--search.other_device=true")
+    assert code == 0, err
+
+
+def test_two_tables_of_one_quantity_are_refused(measured, tmp_path, call):
+    twice = json.dumps([str(measured / "latency.json")] * 2)
+    code, _, err = call(
+        "run", "--out", str(tmp_path / "o"), *MODEL, *SHORT, "--search.costs", twice
+    )
+    assert code == 2
+    assert "for which there is a table already" in err
+
+
+def test_help_of_latency(capsys):
+    from supernet.cli import main
+
+    with pytest.raises(SystemExit) as ended:
+        main(["latency", "--help"])
+    assert ended.value.code == 0
+    assert "--precision" in capsys.readouterr().out
