@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 import torch
 
-from supernet.cost import cost_of, count_params, measure_costs
+from supernet.cost import cost_of, count_macs, count_params, measure_costs
 from supernet.errors import SpaceError
-from supernet.net import SuperNet
-from supernet.ops import shuffle_unit, shuffle_xception
+from supernet.net import SuperNet, derive
+from supernet.ops import Narrow, shuffle_unit, shuffle_xception
 from supernet.space import Architecture
 from supernet.zoo import SPOS
 from supernet.zoo.spos import OPTIONS
@@ -156,3 +158,73 @@ def test_the_diagram_shows_every_layer():
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(SpaceError, match=message):
         small(**arguments)
+
+
+FACTORS = (0.5, 1.0, 1.5)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "affine"])
+def elastic(request):
+    torch.manual_seed(0)
+    return small(factors=FACTORS, affine=request.param)
+
+
+def test_channels_are_a_decision_of_every_layer():
+    assert SuperNet(SPOS(factors=tuple(i / 5 for i in range(1, 11)))).space.size == 40**20
+
+
+def architectures(supernet, count):
+    random = Random(3)
+    return [supernet.space.sample(random) for _ in range(count)]
+
+
+def test_networks_of_fewer_channels_are_ordinary_and_equal(elastic):
+    images = torch.randn(5, 1, 8, 8)
+    for training in (True, False):
+        elastic.train(training)
+        for architecture in architectures(elastic, 12):
+            derived = derive(elastic, architecture)
+            assert not any(isinstance(module, Narrow) for module in derived.modules())
+            torch.testing.assert_close(derived(images), elastic(images, architecture))
+
+
+def test_costs_are_those_of_the_ordinary_networks(elastic):
+    example = torch.zeros(1, 1, 8, 8)
+    tables = measure_costs(elastic, example)
+    for architecture in architectures(elastic, 12):
+        derived = derive(elastic, architecture)
+        cost = cost_of(tables, architecture)
+        assert cost == {"params": count_params(derived), "macs": count_macs(derived, example)}
+
+
+def test_factor_one_is_the_ordinary_unit():
+    wide, narrow = small(), small(factors=(1.0,))
+    answers = {f"layer{i}": OPTIONS[i % 4] for i in range(5)}
+    channels = {f"layer{i}.channels": "1.0" for i in range(5)}
+    one = derive(wide, Architecture(answers))
+    two = derive(narrow, Architecture({**answers, **channels}))
+    assert [p.shape for p in one.parameters()] == [p.shape for p in two.parameters()]
+
+
+def test_widths_of_a_unit_share_their_leading_channels(elastic):
+    images = torch.randn(5, 1, 8, 8)
+    answers = {f"layer{i}": "shuffle5" for i in range(5)}
+    paths = [
+        Architecture({**answers, **{f"layer{i}.channels": f for i in range(5)}})
+        for f in ("0.5", "1.5")
+    ]
+    elastic.zero_grad(set_to_none=True)
+    for path in paths:
+        elastic(images, path).sum().backward()
+    unit = elastic.model.layers[1].options[1].options[0]
+    weight = unit.main.convolutions[1].weight
+    assert weight.shape[0] == 4
+    assert weight.grad is not None
+    others = elastic.model.layers[1].options[0].options[0].main.convolutions[1].weight
+    assert others.grad is None
+
+
+@pytest.mark.parametrize("factors", [(0.0, 1.0), (-1.0,), (1.0, 1.0)])
+def test_odd_factors_are_refused(factors):
+    with pytest.raises(SpaceError, match="factors"):
+        small(factors=factors)

@@ -18,6 +18,7 @@ from supernet.cost.table import CostTable, Entry
 from supernet.cost.trace import Trace, run_all, tracing
 from supernet.net import SuperNet
 from supernet.net.modes import evaluating
+from supernet.net.plain import Part
 from supernet.space import Path
 
 __all__ = ["UncountedWarning", "count_macs", "count_params", "measure_costs"]
@@ -60,12 +61,17 @@ def count_macs(model: nn.Module, *example: torch.Tensor) -> int:
 
 
 def _params(supernet: SuperNet) -> CostTable:
-    sizes: dict[int, int] = {}
-    places: dict[int, set[Path]] = {}
+    sizes: dict[object, int] = {}
+    places: dict[object, set[Path]] = {}
     for module, path in supernet.places():
-        for parameter in module.parameters(recurse=False):
-            sizes[id(parameter)] = parameter.numel()
-            places.setdefault(id(parameter), set()).add(path)
+        owned: dict[object, int]
+        if isinstance(module, Part):
+            owned = {("part", id(module)): count_params(module.plain())}
+        else:
+            owned = {id(p): p.numel() for p in module.parameters(recurse=False)}
+        for key, size in owned.items():
+            sizes[key] = size
+            places.setdefault(key, set()).add(path)
     amounts: Counter[frozenset[Path]] = Counter()
     for key, paths in places.items():
         amounts[frozenset(paths)] += sizes[key]

@@ -194,5 +194,6 @@ def _check_device(
     if here != provenance["device"]:
         raise ConfigError(
             f"the cost table {file} was measured on {provenance['device']!r}, but this device is "
-            f"{here!r}; build a table on this device, or allow tables of another one (--search.other_device true)"
+            f"{here!r}; build a table on this device, or allow tables of another one "
+            "(--search.other_device true)"
         )

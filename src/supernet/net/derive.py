@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable, Iterator
 
 from torch import nn
 
 from supernet.errors import SpaceError
+from supernet.net.choice import ChoiceModule
+from supernet.net.plain import Part
 from supernet.net.supernet import SuperNet
 from supernet.random import derive_seed, seeded
 from supernet.space import Architecture
@@ -29,9 +32,22 @@ def derive(supernet: SuperNet, architecture: Architecture) -> nn.Module:
     for choice, label in supernet.choices.items():
         if label in architecture:
             chosen = supernet.space.decision(label).indices(architecture[label])
+            for part in _parts(choice.options[i] for i in chosen):
+                memo[id(part)] = part.plain()
             modules = [copy.deepcopy(choice.options[i], memo) for i in chosen]
             memo[id(choice)] = choice.derive(chosen, modules)
+    for part in _parts([supernet.model]):
+        memo[id(part)] = part.plain()
     return copy.deepcopy(supernet.model, memo)
+
+
+def _parts(modules: Iterable[nn.Module]) -> Iterator[Part]:
+    """Yield the parts within, but for those within choices."""
+    for module in modules:
+        if isinstance(module, Part):
+            yield module
+        elif not isinstance(module, ChoiceModule):
+            yield from _parts(module.children())
 
 
 def reinitialise(module: nn.Module, seed: int) -> nn.Module:

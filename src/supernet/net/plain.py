@@ -1,14 +1,26 @@
-"""The two ordinary modules that a derived model may hold besides the user's own."""
+"""What a derived model may hold besides the user's own modules, and what stands for others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
-__all__ = ["SelectInputs", "Sum"]
+__all__ = ["Part", "SelectInputs", "Sum"]
+
+
+@runtime_checkable
+class Part(Protocol):
+    """A module that computes with a part of weights that it shares, for instance fewer channels.
+
+    In a derived model it is replaced by the ordinary module that it amounts to, and that one's
+    parameters are what it costs. It holds no choices.
+    """
+
+    def plain(self) -> nn.Module:
+        """Return an ordinary module that computes the same, with copies of the used weights."""
 
 
 class Sum(nn.Module):

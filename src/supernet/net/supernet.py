@@ -12,6 +12,7 @@ from torch import nn
 
 from supernet.errors import RoutingError, SpaceError
 from supernet.net.choice import ChoiceModule
+from supernet.net.plain import Part
 from supernet.net.routing import Gate, Routing
 from supernet.space import Architecture, Decision, Path, SearchSpace
 
@@ -191,13 +192,16 @@ class Place:
 def walk(
     module: nn.Module, name: str = "", parents: tuple[tuple[ChoiceModule, str], ...] = ()
 ) -> Iterator[Place]:
-    """Yield a module and all within it, inner ones first; one that is used twice, for each use."""
+    """Yield a module and all within it, inner ones first; one that is used twice, for each use.
+
+    What a `Part` shares with others lies within none of them and is not yielded.
+    """
     options = module.names if isinstance(module, ChoiceModule) else None
     if options is not None:
         for option, child in zip(options, cast(ChoiceModule, module).options, strict=True):
             inner = (*parents, (cast(ChoiceModule, module), option))
             yield from walk(child, f"{name}.{option}" if name else option, inner)
-    else:
+    elif not isinstance(module, Part):
         for child_name, child in module.named_children():
             yield from walk(child, f"{name}.{child_name}" if name else child_name, parents)
     yield Place(module, name, parents)

@@ -8,12 +8,15 @@ from supernet.ops.blocks import (
     projection,
     separable,
 )
-from supernet.ops.shuffle import ShuffleUnit, shuffle_unit, shuffle_xception
+from supernet.ops.narrow import Narrow
+from supernet.ops.shuffle import ShuffleUnit, narrow_units, shuffle_unit, shuffle_xception
 
 __all__ = [
     "InvertedResidual",
+    "Narrow",
     "ShuffleUnit",
     "asymmetric",
+    "narrow_units",
     "pointwise",
     "pool",
     "projection",

@@ -6,10 +6,15 @@ Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampli
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
-__all__ = ["ShuffleUnit", "shuffle_unit", "shuffle_xception"]
+from supernet.ops.narrow import Narrow
+
+__all__ = ["ShuffleUnit", "narrow_units", "shuffle_unit", "shuffle_xception"]
 
 
 class ShuffleUnit(nn.Module):
@@ -55,15 +60,9 @@ def shuffle_unit(
         first: whether the unit is the first of its stage, so that both branches read all channels.
         affine: whether batch norm learns a scale and an offset.
     """
-    entering, middle, leaving = _widths(channels_in, channels_out, first)
-    main = (
-        *_pointwise(entering, middle, affine),
-        *_depthwise(middle, kernel, stride, affine),
-        *_pointwise(middle, leaving, affine),
-    )
-    return ShuffleUnit(
-        nn.Sequential(*main), _projection(channels_in, kernel, stride, affine) if first else None
-    )
+    layers = _unit_layers(channels_in, channels_out, kernel, stride, first, channels_out // 2)
+    main = nn.Sequential(*[part for layer in layers for part in layer.modules(affine)])
+    return ShuffleUnit(main, _projection(channels_in, kernel, stride, affine) if first else None)
 
 
 def shuffle_xception(
@@ -83,42 +82,110 @@ def shuffle_xception(
         first: see `shuffle_unit`.
         affine: see `shuffle_unit`.
     """
-    entering, middle, leaving = _widths(channels_in, channels_out, first)
-    main = (
-        *_depthwise(entering, 3, stride, affine),
-        *_pointwise(entering, middle, affine),
-        *_depthwise(middle, 3, 1, affine),
-        *_pointwise(middle, middle, affine),
-        *_depthwise(middle, 3, 1, affine),
-        *_pointwise(middle, leaving, affine),
-    )
-    return ShuffleUnit(
-        nn.Sequential(*main), _projection(channels_in, 3, stride, affine) if first else None
-    )
+    layers = _xception_layers(channels_in, channels_out, stride, first, channels_out // 2)
+    main = nn.Sequential(*[part for layer in layers for part in layer.modules(affine)])
+    return ShuffleUnit(main, _projection(channels_in, 3, stride, affine) if first else None)
 
 
-def _widths(channels_in: int, channels_out: int, first: bool) -> tuple[int, int, int]:
-    """Return the channels that the main branch reads, has in its middle and returns."""
+def narrow_units(
+    channels_in: int,
+    channels_out: int,
+    kernel: int | None,
+    factors: Sequence[float],
+    *,
+    stride: int = 1,
+    first: bool = False,
+    affine: bool = True,
+) -> list[nn.Module]:
+    """Return a unit for each number of inner channels; their main branches share weights.
+
+    Args:
+        channels_in: see `shuffle_unit`.
+        channels_out: see `shuffle_unit`.
+        kernel: see `shuffle_unit`; None for the unit of `shuffle_xception`.
+        factors: inner channels over those of the ordinary unit.
+        stride: see `shuffle_unit`.
+        first: see `shuffle_unit`.
+        affine: see `shuffle_unit`.
+    """
+
+    def layers(middle: int) -> list[_Layer]:
+        if kernel is None:
+            return _xception_layers(channels_in, channels_out, stride, first, middle)
+        return _unit_layers(channels_in, channels_out, kernel, stride, first, middle)
+
+    middles = [max(1, round(factor * (channels_out // 2))) for factor in factors]
+    shared = nn.ModuleList(layer.convolution() for layer in layers(max(middles)))
+    # The other branch has no inner channels, so there is one of it for all.
+    project = _projection(channels_in, kernel or 3, stride, affine) if first else None
+    units: list[nn.Module] = []
+    for middle in middles:
+        widths = [layer.leaving for layer in layers(middle)]
+        active = [not layer.depthwise for layer in layers(middle)]
+        units.append(ShuffleUnit(Narrow(shared, widths, active, affine), project))
+    return units
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A convolution followed by batch norm, and by ReLU if it is pointwise."""
+
+    entering: int
+    leaving: int
+    kernel: int = 1
+    stride: int = 1
+
+    @property
+    def depthwise(self) -> bool:
+        return self.kernel > 1
+
+    def convolution(self) -> nn.Conv2d:
+        return nn.Conv2d(
+            self.entering,
+            self.leaving,
+            self.kernel,
+            self.stride,
+            self.kernel // 2,
+            groups=self.entering if self.depthwise else 1,
+            bias=False,
+        )
+
+    def modules(self, affine: bool) -> list[nn.Module]:
+        norm = nn.BatchNorm2d(self.leaving, affine=affine)
+        return [self.convolution(), norm, *([] if self.depthwise else [nn.ReLU()])]
+
+
+def _unit_layers(
+    channels_in: int, channels_out: int, kernel: int, stride: int, first: bool, middle: int
+) -> list[_Layer]:
+    entering, leaving = _widths(channels_in, channels_out, first)
+    return [
+        _Layer(entering, middle),
+        _Layer(middle, middle, kernel, stride),
+        _Layer(middle, leaving),
+    ]
+
+
+def _xception_layers(
+    channels_in: int, channels_out: int, stride: int, first: bool, middle: int
+) -> list[_Layer]:
+    entering, leaving = _widths(channels_in, channels_out, first)
+    return [
+        _Layer(entering, entering, 3, stride),
+        _Layer(entering, middle),
+        _Layer(middle, middle, 3),
+        _Layer(middle, middle),
+        _Layer(middle, middle, 3),
+        _Layer(middle, leaving),
+    ]
+
+
+def _widths(channels_in: int, channels_out: int, first: bool) -> tuple[int, int]:
+    """Return the channels that the main branch reads and returns."""
     entering = channels_in if first else channels_in // 2
-    return entering, channels_out // 2, channels_out - entering
-
-
-def _depthwise(channels: int, kernel: int, stride: int, affine: bool) -> tuple[nn.Module, ...]:
-    return (
-        nn.Conv2d(channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False),
-        nn.BatchNorm2d(channels, affine=affine),
-    )
-
-
-def _pointwise(channels_in: int, channels_out: int, affine: bool) -> tuple[nn.Module, ...]:
-    return (
-        nn.Conv2d(channels_in, channels_out, 1, bias=False),
-        nn.BatchNorm2d(channels_out, affine=affine),
-        nn.ReLU(),
-    )
+    return entering, channels_out - entering
 
 
 def _projection(channels: int, kernel: int, stride: int, affine: bool) -> nn.Module:
-    return nn.Sequential(
-        *_depthwise(channels, kernel, stride, affine), *_pointwise(channels, channels, affine)
-    )
+    layers = [_Layer(channels, channels, kernel, stride), _Layer(channels, channels)]
+    return nn.Sequential(*[part for layer in layers for part in layer.modules(affine)])

@@ -19,7 +19,7 @@ from torch import nn
 
 from supernet.errors import SpaceError
 from supernet.net import Choice
-from supernet.ops import shuffle_unit, shuffle_xception
+from supernet.ops import narrow_units, shuffle_unit, shuffle_xception
 from supernet.space import Architecture, Diagram
 from supernet.zoo.arguments import check_halvings, check_lengths, check_positive
 from supernet.zoo.chain import chain, strides_by_layer
@@ -46,10 +46,12 @@ class SPOS(nn.Module):
         features: channels before the classifier (published: 1024).
         stem_stride: of the stem (published: 2).
         affine: whether batch norm learns a scale and an offset (published: not in the supernet).
+        factors: of the inner channels, to choose from; none for the ordinary ones only (published:
+            0.2, 0.4, ..., 2.0).
 
     Raises:
-        SpaceError: a number is not positive, numbers of stages differ, widths are odd or do not
-            increase, a stride is not 1 or 2, or the image is too small for the strides.
+        SpaceError: a number is not positive, factors are equal, numbers of stages differ, widths are
+            odd or do not increase, a stride is not 1 or 2, or the image is too small for the strides.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class SPOS(nn.Module):
         features: int = 1024,
         stem_stride: int = 2,
         affine: bool = False,
+        factors: tuple[float, ...] = (),
     ) -> None:
         super().__init__()
         check_positive(image=image, classes=classes, stem=stem, features=features)
@@ -70,17 +73,21 @@ class SPOS(nn.Module):
         check_lengths(widths=widths, depths=depths, strides=strides)
         check_halvings(image, (stem_stride, *strides))
         _check_widths(stem, widths)
+        if any(factor <= 0 for factor in factors) or len(set(factors)) < len(factors):
+            raise SpaceError(f"factors {factors} must be positive and different")
         self.stem = nn.Sequential(
             nn.Conv2d(image[0], stem, 3, stem_stride, padding=1, bias=False),
             nn.BatchNorm2d(stem, affine=affine),
             nn.ReLU(),
         )
+        self.factors = factors
         self.shapes: list[tuple[int, int]] = []
         layers: list[nn.Module] = []
         channels = stem
         for stage, stride in strides_by_layer(depths, strides):
-            options = _options(channels, widths[stage], stride, affine)
-            layers.append(Choice(options, label=f"layer{len(layers)}"))
+            label = f"layer{len(layers)}"
+            options = _options(label, channels, widths[stage], stride, affine, factors)
+            layers.append(Choice(options, label=label))
             channels = widths[stage]
             self.shapes.append((channels, stride))
         self.layers = nn.Sequential(*layers)
@@ -103,18 +110,33 @@ class SPOS(nn.Module):
             {
                 f"layer{i}": f"{architecture[f'layer{i}']}, {channels} channels"
                 + (", stride 2" if stride == 2 else "")
+                + (f", inner ×{architecture[f'layer{i}.channels']}" if self.factors else "")
                 for i, (channels, stride) in enumerate(self.shapes)
             },
         )
 
 
-def _options(channels: int, wider: int, stride: int, affine: bool) -> dict[str, nn.Module]:
+def _options(
+    label: str, channels: int, wider: int, stride: int, affine: bool, factors: tuple[float, ...]
+) -> dict[str, nn.Module]:
     first = channels != wider
-    units: list[nn.Module] = [
-        shuffle_unit(channels, wider, kernel, stride=stride, first=first, affine=affine)
-        for kernel in (3, 5, 7)
-    ]
-    units.append(shuffle_xception(channels, wider, stride=stride, first=first, affine=affine))
+    kernels: tuple[int | None, ...] = (3, 5, 7, None)  # None: Xception-like
+    units: list[nn.Module] = []
+    for kernel in kernels:
+        if factors:
+            narrow = narrow_units(
+                channels, wider, kernel, factors, stride=stride, first=first, affine=affine
+            )
+            options = dict(zip(map(str, factors), narrow, strict=True))
+            units.append(Choice(options, label=f"{label}.channels"))
+        elif kernel is None:
+            units.append(
+                shuffle_xception(channels, wider, stride=stride, first=first, affine=affine)
+            )
+        else:
+            units.append(
+                shuffle_unit(channels, wider, kernel, stride=stride, first=first, affine=affine)
+            )
     return dict(zip(OPTIONS, units, strict=True))
 
 
