@@ -25,11 +25,15 @@ ARGUMENTS = {
         "mutation": 0.3,
     },
     "exhaustive": {"batch": 7},
+    "local_search": {"count": 40, "initial": 5},
+    "nsga2": {"population": 12, "generations": 4, "objectives": ["accuracy", "macs"]},
     "random": {"count": 40},
+    "regularized_evolution": {"count": 45, "population": 15, "tournament": 5, "batch": 6},
+    "tpe": {"population": 8, "generations": 5, "startup": 8},
 }
 """By searcher; one that is missing here fails."""
 
-DRAWN = {"evolution", "random"}
+DRAWN = {"evolution", "local_search", "nsga2", "random", "regularized_evolution", "tpe"}
 """Searchers whose proposals depend on the seed."""
 
 

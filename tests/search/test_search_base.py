@@ -3,9 +3,10 @@ from collections import Counter
 
 import pytest
 
+from supernet.cost import Constraints, CostTable, Entry
 from supernet.errors import ConstraintError, SupernetError
-from supernet.search import Search, Searcher
-from supernet.space import Architecture
+from supernet.search import Problem, Search, Searcher
+from supernet.space import Architecture, OneOf, SearchSpace
 
 
 def in_order(architecture):
@@ -134,3 +135,28 @@ def test_the_message_of_a_wrong_tell_counts(chain, make_problem, run):
         search.tell(told[::-1])
     search.tell(told)
     assert len(search.ask()) == 2
+
+
+def test_small_numbers_are_readable_in_messages():
+    """A latency of 3.5 ms is not 4, and multiply-adds have all their digits."""
+    space = SearchSpace([OneOf("op", "ab")])
+    amounts = {"latency_ms": (3.25, 7.125), "macs": (12_345_678, 40_000_001)}
+    tables = {
+        quantity: CostTable(
+            quantity,
+            [
+                Entry(frozenset([(("op", option),)]), amount)
+                for option, amount in zip("ab", pair, strict=True)
+            ],
+        )
+        for quantity, pair in amounts.items()
+    }
+    with pytest.raises(ConstraintError, match=r"from 3\.25 to 7\.125 in this space"):
+        Constraints(["latency_ms <= 3"], tables, space)
+    with pytest.raises(ConstraintError, match="from 12,345,678 to 40,000,001 in this space"):
+        Constraints(["macs <= 3"], tables, space)
+    one = Problem(space, Constraints(["latency_ms <= 3.5", "macs >= 2e7"], tables, space), 0)
+    with pytest.raises(
+        ConstraintError, match=r"latency_ms reaches from 3\.25 to 7\.125, .*7\.125;"
+    ):
+        one.sample(1, random.Random(0))

@@ -27,10 +27,17 @@ def test_the_parameters_are_those_of_the_paper():
         "population": 50,
         "generations": 20,
         "parents": 10,
-        "mutants": 25,
-        "crossovers": 25,
+        "mutants": None,
+        "crossovers": None,
         "mutation": 0.1,
     }
+    assert (Evolution().mutants, Evolution().crossovers) == (25, 25)
+
+
+@pytest.mark.parametrize("population", [1, 7, 30])
+def test_a_population_alone_is_enough(population):
+    searcher = Evolution(population=population)
+    assert searcher.mutants == searcher.crossovers == population // 2
 
 
 def test_it_finds_the_optimum_and_beats_random_search(chain, make_problem, run, matches):

@@ -10,11 +10,16 @@ from supernet.cost.table import CostTable
 from supernet.errors import ConstraintError
 from supernet.space import Architecture, SearchSpace
 
-__all__ = ["Constraint", "Constraints"]
+__all__ = ["Constraint", "Constraints", "number_text"]
 
 _FORM = re.compile(
     r"\s*([A-Za-z_]\w*)\s*(<=|>=)\s*((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?[0-9]+)?)\s*(%?)\s*"
 )
+
+
+def number_text(cost: float) -> str:
+    """Return a cost for a message: whole numbers in full, others with six digits."""
+    return f"{cost:,.0f}" if cost == round(cost) else f"{cost:,.6g}"
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,8 @@ class Constraint:
         limit = float(number) * largest / 100 if percent else float(number)
         if limit < smallest if sense == "<=" else limit > largest:
             raise ConstraintError(
-                f"no architecture satisfies {text!r}: {quantity} reaches from {smallest:,.0f} to "
-                f"{largest:,.0f} in this space; choose a bound within"
+                f"no architecture satisfies {text!r}: {quantity} reaches from {number_text(smallest)} "
+                f"to {number_text(largest)} in this space; choose a bound within"
             )
         return cls(quantity, sense, limit)
 
@@ -62,6 +67,11 @@ class Constraint:
 class Constraints:
     """Several constraints that must all hold, checked from the cost tables alone.
 
+    Attributes:
+        texts: as they were written.
+        bounds: one for each text.
+        tables: of all quantities, also those without a bound.
+
     Raises:
         ConstraintError: see `Constraint.parse`.
     """
@@ -70,9 +80,9 @@ class Constraints:
         self, texts: Iterable[str], tables: Mapping[str, CostTable], space: SearchSpace
     ) -> None:
         self.texts = tuple(texts)
-        self._tables = tables
-        self._constraints = [Constraint.parse(text, tables, space) for text in self.texts]
+        self.tables = dict(tables)
+        self.bounds = tuple(Constraint.parse(text, tables, space) for text in self.texts)
 
     def hold(self, architecture: Architecture) -> bool:
         """Return whether the architecture satisfies all constraints."""
-        return all(c.holds(self._tables[c.quantity].cost(architecture)) for c in self._constraints)
+        return all(c.holds(self.tables[c.quantity].cost(architecture)) for c in self.bounds)

@@ -3,21 +3,35 @@
 from supernet.search.base import Problem, Search, Searcher
 from supernet.search.evolution import Evolution
 from supernet.search.exhaustive import Exhaustive
+from supernet.search.local_search import LocalSearch
+from supernet.search.optuna import NSGA2, TPE
+from supernet.search.pareto import hypervolume, pareto_front
 from supernet.search.random import RandomSearch
+from supernet.search.regularized_evolution import RegularizedEvolution
 
 __all__ = [
+    "NSGA2",
     "SEARCHERS",
+    "TPE",
     "Evolution",
     "Exhaustive",
+    "LocalSearch",
     "Problem",
     "RandomSearch",
+    "RegularizedEvolution",
     "Search",
     "Searcher",
+    "hypervolume",
+    "pareto_front",
 ]
 
 SEARCHERS = {
     "evolution": "supernet.search.Evolution",
     "exhaustive": "supernet.search.Exhaustive",
+    "local_search": "supernet.search.LocalSearch",
+    "nsga2": "supernet.search.NSGA2",
     "random": "supernet.search.RandomSearch",
+    "regularized_evolution": "supernet.search.RegularizedEvolution",
+    "tpe": "supernet.search.TPE",
 }
 """Short names, as on the command line, and import paths."""

@@ -10,13 +10,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import cached_property
+from itertools import chain, islice
 from random import Random
 
 from supernet.cost import Constraints
+from supernet.cost.constraint import number_text
 from supernet.errors import ConstraintError, SupernetError
 from supernet.evaluate import Candidate
 from supernet.random import stream
+from supernet.search.construct import Bound, build, extend
 from supernet.space import Architecture, SearchSpace
 
 __all__ = ["Generation", "Problem", "Search", "Searcher"]
@@ -30,6 +33,12 @@ TRIES = 100
 SMALL = 20_000
 """Spaces up to this size are shuffled instead of drawn from, so that samples always exist; in larger
 ones a sampler draws at least so often before it gives up."""
+
+MISSES = 2_000
+"""Infeasible draws in a row after which a sampler builds what is still missing within the bounds."""
+
+BUILT = 10
+"""Builds that may fail before a sampler gives up."""
 
 
 @dataclass(frozen=True)
@@ -69,37 +78,101 @@ class Problem:
         return list(islice(self.feasible(draws, seen), count))
 
     def sample(self, count: int, random: Random, seen: Container[str] = ()) -> list[Architecture]:
-        """Return up to `count` different feasible architectures, drawn uniformly.
+        """Return up to `count` different feasible architectures.
 
-        Fewer are returned where the space holds no more, or where the constraints leave so few that
-        a bounded number of draws does not find them.
+        They are drawn uniformly as long as draws satisfy the constraints now and then. What is still
+        missing is built decision by decision within the bounds and mixed by a random walk among
+        feasible architectures (see `supernet.search.construct`); those are not exactly uniform. With
+        one bound that always finds some.
+
+        Fewer are returned where the space holds no more, or where neither finds more.
 
         Raises:
             ConstraintError: not one was found although none is excluded by `seen`.
         """
         size, tries = self.space.size, max(TRIES * count, SMALL)
+        draws: Iterator[Architecture]
         if size <= SMALL:
             draws = (self.space[i] for i in random.sample(range(size), size))
         else:
-            draws = (self.space.sample(random) for _ in range(tries))
+            draws = chain(self._uniform(tries, random), self._built(count, random))
         found = list(islice(self.feasible(draws, seen), count))
-        if not found and not seen:
-            raise self.impossible(min(size, tries))
+        if count and not found and not seen:
+            raise self.impossible(size if size <= SMALL else min(MISSES, tries))
         return found
 
     def impossible(self, tried: int) -> ConstraintError:
         """Return the error for constraints that none of `tried` architectures satisfied."""
         enumerated = tried >= self.space.size
-        found = (
-            "no architecture satisfies"
-            if enumerated
-            else "no architecture was found that satisfies"
-        )
-        rare = "none" if enumerated else "if any do, they are too rare to draw"
+        texts = " and ".join(self.constraints.texts)
+        if enumerated:
+            found, how = "no architecture satisfies", f"{tried:,} were tried (none)"
+        else:
+            found = "no architecture was found that satisfies"
+            how = (
+                f"{tried:,} were drawn and {BUILT} times one was built decision by decision (none; if "
+                "any do, they are too rare)"
+            )
+        reachable = "; ".join(self._reachable(bound, enumerated) for bound in self._bounds)
         return ConstraintError(
-            f"{found} {' and '.join(self.constraints.texts)}: of {self.space.size:,} architectures "
-            f"{tried:,} were tried ({rare}), though each bound alone can be met; relax one"
+            f"{found} {texts}: of {self.space.size:,} architectures {how}, though each bound alone can "
+            f"be met. {reachable}. Relax one: choose a bound that the others leave within reach, or "
+            "relax one of the others"
         )
+
+    @cached_property
+    def _bounds(self) -> list[Bound]:
+        tables = self.constraints.tables
+        return [Bound.of(c, tables[c.quantity], self.space) for c in self.constraints.bounds]
+
+    def _uniform(self, tries: int, random: Random) -> Iterator[Architecture]:
+        """Yield draws from a large space, until too many in a row are infeasible."""
+        missed = 0
+        for _ in range(tries):
+            drawn = self.space.sample(random)
+            if self.constraints.hold(self.space.canonical(drawn)):
+                missed = 0
+                yield drawn
+            else:
+                missed += 1
+            if missed == MISSES:
+                return
+
+    def _built(self, count: int, random: Random) -> Iterator[Architecture]:
+        """Yield a bounded number of architectures, built within the bounds; none without bounds."""
+        failures = 0
+        for _ in range(BUILT + 4 * count if self._bounds else 0):
+            built = build(self.space, self._bounds, random)
+            if built is not None:
+                yield built
+            else:
+                failures += 1
+            if failures == BUILT:
+                return
+
+    def _reachable(self, bound: Bound, enumerated: bool) -> str:
+        """Say what a bounded quantity reaches, alone and where the other bounds hold."""
+        one, others = bound.constraint, [other for other in self._bounds if other is not bound]
+        lower = one.sense == "<="
+        if enumerated:
+            costs = [
+                bound.table.cost(architecture)
+                for architecture in map(self.space.canonical, self.space)
+                if all(o.constraint.holds(o.table.cost(architecture)) for o in others)
+            ]
+            best = (min(costs) if lower else max(costs)) if costs else None
+        else:
+            best = extend(self.space, others, bound, self.stream("reachable"))
+        smallest, largest = map(number_text, bound.table.range(self.space))
+        joint = (
+            "but no architecture that meets the other bounds was found"
+            if best is None
+            else f"where the other bounds hold, from {number_text(best)}"
+            if lower
+            else f"where the other bounds hold, up to {number_text(best)}"
+        )
+        found = "" if enumerated or best is None else " as far as found"
+        return f"{one.quantity} reaches from {smallest} to {largest}, {joint}{found}"
 
 
 class Searcher(ABC):

@@ -23,8 +23,8 @@ class Evolution(Searcher):
         population: P, architectures per generation.
         generations: G.
         parents: K, how many of the best have children.
-        mutants: M, children by mutation.
-        crossovers: C, children by crossover.
+        mutants: M, children by mutation; half of the population if not given.
+        crossovers: C, children by crossover; half of the population if not given.
         mutation: probability that a mutant's answer is redrawn.
 
     Raises:
@@ -36,12 +36,17 @@ class Evolution(Searcher):
         population: int = 50,
         generations: int = 20,
         parents: int = 10,
-        mutants: int = 25,
-        crossovers: int = 25,
+        mutants: int | None = None,
+        crossovers: int | None = None,
         mutation: float = 0.1,
     ) -> None:
+        mutants = population // 2 if mutants is None else mutants
+        crossovers = population // 2 if crossovers is None else crossovers
         if min(population, generations, parents) < 1 or min(mutants, crossovers) < 0:
-            raise ConfigError("population, generations and parents must be at least 1")
+            raise ConfigError(
+                "population, generations and parents must be at least 1, mutants and crossovers at "
+                f"least 0, not {population}, {generations}, {parents}, {mutants} and {crossovers}"
+            )
         if mutants + crossovers > population or not 0 < mutation <= 1:
             raise ConfigError(
                 f"{mutants} mutants and {crossovers} crossovers must fit into the population of "

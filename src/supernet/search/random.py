@@ -9,7 +9,10 @@ __all__ = ["RandomSearch"]
 
 
 class RandomSearch(Searcher):
-    """Score architectures drawn uniformly.
+    """Score architectures drawn uniformly, as far as constraints leave enough of them.
+
+    Where draws hardly ever satisfy the constraints, what is missing is built within them instead (see
+    `Problem.sample`), and fewer than `count` may be found.
 
     Args:
         count: how many.

@@ -1,0 +1,110 @@
+"""The best cost within reach at every place of a walk over the decisions of a space."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from supernet.cost import CostTable, Entry
+from supernet.space import Architecture, Atom, SearchSpace, Value
+from supernet.space.levels import Event, State, Step
+
+__all__ = ["Completions", "Place"]
+
+Place = tuple[State, float]
+"""Where a walk stands: what of the answers given matters later, and `sign * cost` of them."""
+
+
+class Completions:
+    """The smallest (sign 1) or largest (sign -1) cost that every beginning can lead to.
+
+    A walk answers the decisions of the space one after the other, in their order. Exact but for
+    rounding.
+
+    Args:
+        table: the costs.
+        space: what is walked over.
+        sign: 1 or -1.
+
+    Attributes:
+        start: the place before the first decision.
+        extreme: the smallest or largest cost in the space.
+    """
+
+    def __init__(self, table: CostTable, space: SearchSpace, sign: int) -> None:
+        self._space, self._sign = space, sign
+        base, single, joint = 0.0, defaultdict[Atom, float](float), list[Entry]()
+        for entry in table.entries:
+            path = next(iter(entry.paths), ())
+            if () in entry.paths:
+                base += sign * entry.amount
+            elif len(entry.paths) == len(path) == 1:
+                single[path[0]] += sign * entry.amount
+            else:
+                joint.append(entry)
+        self._each = [
+            [single[decision.label, option] for option in decision.options]
+            for decision in space.decisions
+        ]
+        self._joint: dict[Atom | Event, float] = {i: sign * e.amount for i, e in enumerate(joint)}
+        self._levels = space.levels({i: entry.paths for i, entry in enumerate(joint)})
+        self._steps: list[dict[State, list[Step]]] = [{} for _ in space.decisions]
+        self._rest = self._levels.fold(0.0, self._merge)
+        self.start: Place = (frozenset(), base)
+        self.extreme = self.reach(0, self.start)
+
+    def reach(self, level: int, place: Place) -> float:
+        """Return the smallest or largest cost of the architectures that go on from this place."""
+        state, spent = place
+        return self._sign * (spent + self._rest[level][state])
+
+    def exists(self, level: int, place: Place) -> bool:
+        """Return whether the decision of this level is to be answered; if not, it chooses nothing."""
+        return self._levels.exists(level, place[0])
+
+    def after(self, level: int, place: Place, chosen: Sequence[int]) -> Place:
+        """Return the place after an answer, given as the indices of the chosen options."""
+        state, spent = place
+        steps = self._steps[level][state]
+        marked = set(chosen).difference(steps[0].free)
+        step = next(step for step in steps if marked == set(step.marked))
+        return step.state, spent + sum(self._each[level][i] for i in chosen) + self._new(
+            step, state
+        )
+
+    def best(self, level: int, place: Place) -> tuple[int, ...]:
+        """Return an answer after which the cost of `reach` is still within reach."""
+        state = place[0]
+        step = min(
+            self._steps[level][state],
+            key=lambda step: self._cost(level, state, step) + self._rest[level + 1][step.state],
+        )
+        return tuple(sorted(step.marked + self._cheapest(level, step)))
+
+    def architecture(self) -> Architecture:
+        """Return an architecture with the smallest or largest cost in the space."""
+        values: dict[str, Value] = {}
+        place = self.start
+        for level, decision in enumerate(self._space.decisions):
+            chosen = self.best(level, place)
+            if self.exists(level, place):
+                values[decision.label] = decision.value(chosen)
+            place = self.after(level, place, chosen)
+        return Architecture(values)
+
+    def _merge(self, level: int, state: State, steps: list[tuple[Step, float]]) -> float:
+        self._steps[level][state] = [step for step, _ in steps]
+        return min(self._cost(level, state, step) + rest for step, rest in steps)
+
+    def _cost(self, level: int, state: State, step: Step) -> float:
+        """Return the smallest `sign * cost` that a step adds."""
+        chosen = step.marked + self._cheapest(level, step)
+        return sum(self._each[level][i] for i in chosen) + self._new(step, state)
+
+    def _cheapest(self, level: int, step: Step) -> tuple[int, ...]:
+        free = sorted(step.free, key=lambda i: self._each[level][i])
+        return tuple(free[: step.count(self._sign)])
+
+    def _new(self, step: Step, state: State) -> float:
+        """Return the amounts that count from this step on since all they depend on is chosen."""
+        return sum(self._joint.get(event, 0.0) for event in step.state - state)
