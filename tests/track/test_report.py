@@ -72,7 +72,8 @@ def test_a_finished_run_shows_everything(run_folder):
         "Architecture search on digits",
         "Training the supernet",
         "Candidates",
-        "Score and cost",
+        "Score and multiply-adds",
+        "Score and latency in ms",
         "Retrained candidates",
         "Ranking",
         "Retraining",
@@ -82,7 +83,14 @@ def test_a_finished_run_shows_everything(run_folder):
         "Time per stage",
         "Configuration",
     ]
-    assert shown.ids == ["training", "candidates", "front", "ranking", "retraining"]
+    assert shown.ids == [
+        "training",
+        "candidates",
+        "front-macs",
+        "front-latency_ms",
+        "ranking",
+        "retraining",
+    ]
 
 
 def test_the_headline_compares_the_chosen_with_the_random_one(run_folder):
@@ -106,9 +114,21 @@ def test_tables_show_candidates_decisions_and_costs(run_folder):
     ("until", "figures", "hints"),
     [
         ("train", ["training"], ["search", "retrain", "test"]),
-        ("search", ["training", "candidates", "front"], ["retrain", "test"]),
-        ("retrain", ["training", "candidates", "front", "ranking", "retraining"], ["test"]),
-        ("test", ["training", "candidates", "front", "ranking", "retraining"], []),
+        (
+            "search",
+            ["training", "candidates", "front-macs", "front-latency_ms"],
+            ["retrain", "test"],
+        ),
+        (
+            "retrain",
+            ["training", "candidates", "front-macs", "front-latency_ms", "ranking", "retraining"],
+            ["test"],
+        ),
+        (
+            "test",
+            ["training", "candidates", "front-macs", "front-latency_ms", "ranking", "retraining"],
+            [],
+        ),
     ],
 )
 def test_an_unfinished_run_says_which_step_fills_the_rest(
@@ -228,7 +248,7 @@ def test_no_text_of_a_run_can_become_markup(make_run, tmp_path):
     assert EVIL in shown.headings
     assert [EVIL, EVIL] in shown.rows
     assert EVIL in shown.words
-    assert figure(shown, "front")["chosen"]["text"] == [
+    assert figure(shown, "front-macs")["chosen"]["text"] == [
         "&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;"
     ]
 

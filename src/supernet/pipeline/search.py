@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from supernet.errors import DivergedError
 from supernet.evaluate import Candidate, CandidateTable, Scorer
 from supernet.pipeline.context import Run, Selected
-from supernet.search import Search
+from supernet.search import Search, hypervolume
 
 __all__ = ["search"]
 
@@ -44,6 +44,7 @@ def search(run: Run) -> None:
             "searcher": type(run.config.search.searcher).__name__,
             "space_size": str(run.supernet.space.size),
             "batch_norm": run.protocol.batch_norm,
+            "hypervolume": _hypervolumes(run, passed),
             "selected": [one.to_json() for one in selected],
         },
     )
@@ -83,7 +84,8 @@ def _ranked(
 def _select(run: Run, scorer: Scorer, ranked: Sequence[Candidate]) -> list[Selected]:
     """Return the best, probes spread evenly over the other ranks, and one random architecture."""
     options = run.config.retrain
-    top, others = ranked[: options.top], ranked[options.top :]
+    top = run.config.search.searcher.select(ranked, options.top)
+    others = [candidate for candidate in ranked if candidate not in top]
     count = min(options.probes, len(others))
     probes = [others[(2 * i + 1) * len(others) // (2 * count)] for i in range(count)]
     taken = {candidate.key for candidate in [*top, *probes]}
@@ -101,3 +103,21 @@ def _select(run: Run, scorer: Scorer, ranked: Sequence[Candidate]) -> list[Selec
         for role, candidates in roles.items()
         for candidate in candidates
     ]
+
+
+def _hypervolumes(run: Run, candidates: Sequence[Candidate]) -> dict[str, float]:
+    """Return by cost how much of the plane of accuracy and cost the candidates dominate, in 0–1.
+
+    The plane reaches from accuracy 0 to 1, and from 0 to the largest cost in the space.
+    """
+    found = {}
+    for quantity, table in run.costs.items():
+        largest = table.range(run.supernet.space)[1]
+        points = [
+            (1 - candidate.accuracy, candidate.costs[quantity] / largest)
+            for candidate in candidates
+            if candidate.accuracy is not None and largest > 0
+        ]
+        if points:
+            found[quantity] = round(hypervolume(points, (1.0, 1.0 + 1e-9)), 6)
+    return found

@@ -186,6 +186,10 @@ class Searcher(ABC):
         """Return how many candidates the search will ask for, where that is known beforehand."""
         return None
 
+    def select(self, candidates: Sequence[Candidate], count: int) -> list[Candidate]:
+        """Return up to `count` candidates to retrain, of all that were scored, best first."""
+        return sorted(candidates, key=lambda candidate: candidate.rank_key)[:count]
+
 
 class Search:
     """A searcher at work, as `ask` and `tell`."""

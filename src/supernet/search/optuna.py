@@ -27,6 +27,7 @@ from supernet.errors import ConfigError, StorageError
 from supernet.evaluate import Candidate
 from supernet.search.base import Generation, Problem, Searcher
 from supernet.search.completions import Completions
+from supernet.search.pareto import pareto_front
 from supernet.space import Architecture, Decision, OneOf, Ordered, SearchSpace, Value
 
 # Optuna takes a fifth of a second to import: it is imported where it is used.
@@ -178,6 +179,16 @@ class NSGA2(_Asked):
                 f"unknown objective {', '.join(map(repr, unknown))}; possible: {', '.join(possible)}"
             )
         return self.objectives
+
+    def select(self, candidates: Sequence[Candidate], count: int) -> list[Candidate]:
+        """Return members of the front, the best by accuracy or loss first, spread evenly over it."""
+        points = [
+            [_minimised(candidate, name) for name in self.objectives] for candidate in candidates
+        ]
+        front = sorted((candidates[i] for i in pareto_front(points)), key=lambda one: one.rank_key)
+        if len(front) <= count:
+            return front
+        return [front[i * (len(front) - 1) // max(count - 1, 1)] for i in range(count)]
 
     def first(self, problem: Problem) -> list[Architecture]:
         """Return the feasible ones of the cheapest and the most expensive architectures."""
@@ -336,6 +347,14 @@ class _Copy:
                 f"the study could not be written into {self._path}: {why}. Choose another file as "
                 "storage, or none, or free some space; the candidates already scored are kept"
             ) from error
+
+
+def _minimised(candidate: Candidate, name: str) -> float:
+    """Return an objective as a number that is better when smaller."""
+    loss = float("inf") if candidate.loss is None else candidate.loss
+    if name == "accuracy" and candidate.accuracy is not None:
+        return -candidate.accuracy
+    return candidate.costs.get(name, loss)
 
 
 def _suggest(trial: Trial, decision: Decision, random: Random) -> Value:

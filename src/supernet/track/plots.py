@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
+from supernet.search import pareto
+
 __all__ = [
     "Metric",
     "candidate_scores",
@@ -33,18 +35,8 @@ def pareto_front(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
     A point is beaten by one that costs no more and scores no less, unless both are equal; equal
     points are all kept. A point with a NaN is never on the front.
     """
-    points = zip(costs, scores, strict=True)
-    known = [i for i, point in enumerate(points) if not any(map(math.isnan, point))]
-    front: list[int] = []
-    for i in sorted(known, key=lambda i: (costs[i], -scores[i])):
-        last = front[-1] if front else None
-        if last is None or scores[i] > scores[last] or _same(i, last, costs, scores):
-            front.append(i)
-    return front
-
-
-def _same(i: int, j: int, costs: Sequence[float], scores: Sequence[float]) -> bool:
-    return costs[i] == costs[j] and scores[i] == scores[j]
+    points = [(cost, -score) for cost, score in zip(costs, scores, strict=True)]
+    return sorted(pareto.pareto_front(points), key=lambda i: (points[i], i))
 
 
 def training_curves(records: Sequence[Mapping[str, Any]]) -> go.Figure:
@@ -110,27 +102,29 @@ def candidate_scores(
 
 
 def cost_and_score(
-    macs: Sequence[float],
+    costs: Sequence[float],
     scores: Sequence[float],
     labels: Sequence[str],
     *,
+    quantity: str = "multiply-adds",
     chosen: str | None = None,
     metric: Metric = "accuracy",
 ) -> go.Figure:
-    """Draw one-shot score against multiply-adds, with the Pareto front and the chosen one.
+    """Draw one-shot score against a cost, with the Pareto front and the chosen one.
 
     Args:
-        macs: multiply-adds of each candidate.
+        costs: of each candidate.
         scores: score of each candidate.
         labels: key of each candidate.
+        quantity: what the costs are.
         chosen: the label to mark.
         metric: what the scores are; an accuracy is best high, a loss low.
     """
-    figure = _figure("multiply-adds", f"one-shot {metric}")
-    _points(figure, macs, scores, [escape(label) for label in labels], "candidate", _GREY)
-    front = pareto_front(macs, scores if metric == "accuracy" else [-score for score in scores])
+    figure = _figure(quantity, f"one-shot {metric}")
+    _points(figure, costs, scores, [escape(label) for label in labels], "candidate", _GREY)
+    front = pareto_front(costs, scores if metric == "accuracy" else [-score for score in scores])
     figure.add_scatter(
-        x=[macs[i] for i in front],
+        x=[costs[i] for i in front],
         y=[scores[i] for i in front],
         name="Pareto front",
         mode="lines+markers",
@@ -140,7 +134,7 @@ def cost_and_score(
     )
     if chosen is not None and chosen in labels:
         i = list(labels).index(chosen)
-        _points(figure, [macs[i]], [scores[i]], [escape(labels[i])], "chosen", _ORANGE, size=13)
+        _points(figure, [costs[i]], [scores[i]], [escape(labels[i])], "chosen", _ORANGE, size=13)
     return _percent(figure, metric, "y")
 
 

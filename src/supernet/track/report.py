@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from supernet.track.tables import count, duration, milliseconds, ranking_text, s
 __all__ = ["render", "write_report"]
 
 _MISSING = "—"
-_STAGES = ("train", "search", "retrain", "test")
+_STAGES = ("train", "few_shot", "search", "retrain", "test")
+_COSTS = {"macs": "multiply-adds", "latency_ms": "latency in ms"}
 
 
 def write_report(folder: Path) -> Path:
@@ -117,9 +118,16 @@ def _training(run: RunFiles) -> str:
     train = [record for record in run.log if record["stage"] == "train"]
     if not train:
         return ""
-    return page.section(
-        "Training the supernet", page.figure("training", plots.training_curves(train))
-    )
+    last, note = train[-1], ""
+    if "least_trained" in last:
+        note = (
+            "The loss is that of the networks a step trains; where path dropout makes them smaller, it "
+            "may rise. The least trained option was used "
+            f"{last['least_trained']:.2f} times as often as the mean of its decision, the most trained "
+            f"one {last['most_trained']:.2f} times."
+        )
+    figure = page.figure("training", plots.training_curves(train))
+    return page.section("Training the supernet", figure, note)
 
 
 def _candidates(run: RunFiles) -> str:
@@ -135,20 +143,37 @@ def _candidates(run: RunFiles) -> str:
         [str(row["key"]) for row in rows],
         metric=metric,
     )
-    priced = [row for row in rows if row["macs"] is not None]
-    front = plots.cost_and_score(
-        [row["macs"] for row in priced],
+    drawn = page.section(
+        "Candidates", page.figure("candidates", order), "Scored with shared weights."
+    )
+    fronts = [_front(run, rows, column, quantity, metric) for column, quantity in _COSTS.items()]
+    return page.pair(drawn, *[front for front in fronts if front])
+
+
+def _front(
+    run: RunFiles,
+    rows: Sequence[Mapping[str, Any]],
+    column: str,
+    quantity: str,
+    metric: plots.Metric,
+) -> str:
+    """Draw the scores against one cost, unless no candidate has it."""
+    priced = [row for row in rows if row[column] is not None]
+    if not priced:
+        return ""
+    figure = plots.cost_and_score(
+        [row[column] for row in priced],
         [row[metric] for row in priced],
         [str(row["key"]) for row in priced],
+        quantity=quantity,
         chosen=run.chosen,
         metric=metric,
     )
-    return page.pair(
-        page.section("Candidates", page.figure("candidates", order), "Scored with shared weights."),
-        page.section(
-            "Score and cost", page.figure("front", front), "The front: no candidate beats these."
-        ),
-    )
+    note = "The front: no candidate beats these."
+    volume = run.metrics.get("search", {}).get("hypervolume", {}).get(column)
+    if volume is not None:
+        note += f" Hypervolume {volume:.4f} of 1 (accuracy 1 at no cost, up to the largest)."
+    return page.section(f"Score and {quantity}", page.figure(f"front-{column}", figure), note)
 
 
 def _retrained(run: RunFiles) -> str:
