@@ -7,7 +7,7 @@ import platform
 
 import torch
 
-from benchmarks import command, costs, evaluation, steps
+from benchmarks import command, costs, evaluation, sharing, steps
 
 
 def main() -> None:
@@ -20,6 +20,7 @@ def main() -> None:
     command.main()
     steps.main()
     evaluation.main()
+    sharing.main()
     costs.main()
 
 

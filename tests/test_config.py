@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from supernet.config import differences, parse, read_config_file
+from supernet.arguments import read_config_file
+from supernet.config import differences, parse
 from supernet.errors import ConfigError
 from supernet.search import Evolution
 from supernet.strategies import SPOS
@@ -72,3 +73,29 @@ def test_differences_name_both_values():
 def test_model_does_not_take_what_the_data_gives():
     with pytest.raises(ConfigError, match="classes"):
         plain("--model.classes=3")
+
+
+def test_another_class_does_not_inherit_the_arguments_of_the_one_before(tmp_path):
+    assert plain("--search.searcher=randomnas")["search"]["searcher"]["init_args"]["count"] == 1000
+    assert plain("--model=nasbench-macro")["model"]["init_args"]["channels"] == 32
+    adam = plain("--train.optimizer=torch.optim.AdamW")["train"]["optimizer"]["init_args"]
+    assert adam["lr"] == 1e-3
+    stored = plain("--search.searcher=random", "--search.searcher.count=7")
+    again = plain("--search.searcher=randomnas", base=stored)
+    assert again["search"]["searcher"]["init_args"]["count"] == 1000
+    file = tmp_path / "c.yaml"
+    file.write_text("model: {class_path: bender, init_args: {channels: 5}}\n")
+    other = plain("--config", str(file), "--model", "nasbench201", "--model.cells=1")
+    assert other["model"]["init_args"]["channels"] == 16
+    assert other["model"]["init_args"]["cells"] == 1
+
+
+def test_the_same_class_named_again_keeps_its_arguments(tmp_path):
+    stored = plain("--search.searcher=random", "--search.searcher.count=7")
+    for name in ("random", "RandomSearch", "supernet.search.RandomSearch"):
+        again = plain(f"--search.searcher={name}", base=stored)
+        assert again["search"]["searcher"]["init_args"]["count"] == 7
+    file = tmp_path / "c.yaml"
+    file.write_text("search: {searcher: {class_path: random, init_args: {count: 9}}}\n")
+    again = plain("--search.searcher=evolution", "--config", str(file), base=stored)
+    assert again["search"]["searcher"]["init_args"] == {"count": 9}

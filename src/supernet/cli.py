@@ -86,7 +86,8 @@ def _folder(command: str, arguments: Sequence[str]) -> tuple[Path, list[str]]:
 
 
 def _steps(command: str, arguments: Sequence[str]) -> None:
-    from supernet.config import help_text, import_from_here, parse
+    from supernet.arguments import import_from_here
+    from supernet.config import help_text, parse
     from supernet.pipeline import STEPS, execute, open_run
     from supernet.track import print_table, result_table
 
@@ -135,7 +136,7 @@ def _latency(arguments: Sequence[str]) -> None:
     parser.add_argument("--repeats", type=int, default=50, help="measurements of each option")
     given, rest = parser.parse_known_args(arguments)
 
-    from supernet.config import import_from_here
+    from supernet.arguments import import_from_here
     from supernet.pipeline import measure_latency, open_run, settings
     from supernet.track import latency_text
 

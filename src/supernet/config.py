@@ -6,23 +6,18 @@ import path, and the ready ones by a short name too.
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import json
 import re
-import sys
 from argparse import ArgumentError
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
-from torch.utils.data import Dataset
 
+from supernet.arguments import prepared
 from supernet.data import SOURCES, Augment, DataSource
 from supernet.errors import ConfigError
 from supernet.net.source import DATA_ARGUMENTS
@@ -43,9 +38,7 @@ __all__ = [
     "build_parser",
     "differences",
     "help_text",
-    "import_from_here",
     "parse",
-    "read_config_file",
 ]
 
 
@@ -126,15 +119,32 @@ class EvaluateConfig:
         batch_norm: statistics of the evaluation batch, or re-estimated per candidate; "auto" is what
             the strategy's paper does.
         batch_size: images per evaluation and calibration batch.
-        calibration_batches: batches of training images that re-estimation averages over.
-        memory: MiB for activations that candidates share; 0 scores them one by one. Sharing is for
-            models that change no activation in place and have no hooks of their own.
+        calibration_batches: batches of training images that re-estimation averages over; "converge"
+            finds the smallest number after which more change next to nothing, on `probes` candidates.
+        memory: MiB for activations that candidates share; 0 scores them one by one.
+        race: the probability to lose any of the best candidates that is accepted for dropping hopeless
+            ones early; null scores all candidates on all images.
+        probes: random architectures whose scores are compared under all treatments of batch norm, for
+            the report; 0 for none.
     """
 
     batch_norm: Literal["auto", "batch", "recalibrate"] = "auto"
     batch_size: int = 256
-    calibration_batches: int = 8
-    memory: int = 0
+    calibration_batches: int | Literal["converge"] = 8
+    memory: int = 512
+    race: float | None = None
+    probes: int = 0
+
+    def __post_init__(self) -> None:
+        if self.race is not None and not 0 < self.race < 1:
+            raise ConfigError(
+                f"evaluate.race is a probability in (0, 1), such as 0.05, or null, not {self.race}"
+            )
+        if self.memory < 0 or self.probes < 0 or self.probes == 1:
+            raise ConfigError(
+                "evaluate.memory must be at least 0, and evaluate.probes 0 or at least 2, not "
+                f"{self.memory} and {self.probes}"
+            )
 
 
 @dataclass
@@ -200,14 +210,6 @@ DEFAULTS: dict[str, Any] = {
 }
 """What `supernet run` does without a configuration: the Bender space on handwritten digits."""
 
-_SHORT = {
-    "model": SPACES,
-    "data": SOURCES,
-    "strategy": STRATEGIES,
-    "search.searcher": SEARCHERS,
-}
-
-
 _DESCRIPTION = """
 Where an option names a model, data set, strategy, searcher or optimizer, give a short name ('supernet
 zoo' lists them) or the import path of a class, and its arguments as further options: --strategy bender
@@ -221,7 +223,7 @@ def help_text(program: str) -> str:
     return re.sub(r",\s+known\s+subclasses:[^)]*\)", ")", text)
 
 
-def build_parser(program: str) -> ArgumentParser:
+def build_parser(program: str, defaults: Mapping[str, Any] = DEFAULTS) -> ArgumentParser:
     """Return the parser of a run's configuration."""
     parser = ArgumentParser(prog=program, exit_on_error=False, description=_DESCRIPTION)
     parser.add_argument("--config", action="config", help="YAML file with any of the options below")
@@ -256,7 +258,7 @@ def build_parser(program: str) -> ArgumentParser:
     parser.add_argument("--evaluate", type=EvaluateConfig, default=EvaluateConfig())
     parser.add_class_arguments(SearchConfig, "search")
     parser.add_class_arguments(RetrainConfig, "retrain")
-    parser.set_defaults(DEFAULTS)
+    parser.set_defaults(dict(defaults))
     return parser
 
 
@@ -265,6 +267,8 @@ def parse(
 ) -> tuple[Namespace, dict[str, Any]]:
     """Read a configuration: defaults, then `base`, then the arguments in their order.
 
+    Where a class is named, the arguments of another class that was named before are forgotten.
+
     Returns:
         The instantiated configuration (the model as class path and arguments), and the resolved
         one as plain data, which read again gives the same.
@@ -272,10 +276,10 @@ def parse(
     Raises:
         ConfigError: an option is unknown or of the wrong type, or a file cannot be read.
     """
-    parser = build_parser(program)
-    given = [f"--config={json.dumps(base)}"] if base else []
+    given, defaults = prepared(arguments, base, DEFAULTS)
+    parser = build_parser(program, defaults)
     try:
-        config = parser.parse_args([*given, *_expanded(arguments)])
+        config = parser.parse_args(given)
         config.pop("config", None)
         plain = yaml.safe_load(parser.dump(config, skip_unset=False))
         return parser.instantiate(config), plain
@@ -297,107 +301,3 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(item, f"{name}.{key}" if name else str(key))
     else:
         yield name, value
-
-
-def _expanded(arguments: Sequence[str]) -> Iterator[str]:
-    """Write out short names, in options as in configuration files."""
-    option = ""
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if argument.startswith("--") and equals:
-            yield f"{name}={_value(name, value)}"
-        elif argument.startswith("--"):
-            yield argument
-        else:
-            yield _value(option, argument)
-        option = argument
-
-
-def _value(option: str, value: str) -> str:
-    name = option.removeprefix("--").removesuffix(".help")
-    if name == "config" and not value.lstrip().startswith("{"):
-        return json.dumps(read_config_file(Path(value)))
-    return str(_long(value, name))
-
-
-def read_config_file(path: Path) -> dict[str, Any]:
-    """Return the options in a YAML file, short names written out.
-
-    Raises:
-        ConfigError: the file is missing or is no YAML mapping.
-    """
-    try:
-        config = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"the configuration {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the configuration {path} is not YAML: {error}") from error
-    if not isinstance(config, dict):
-        raise ConfigError(f"the configuration {path} holds no options; write 'name: value' lines")
-    for name in _SHORT:
-        parts = name.split(".")
-        place: Any = config
-        for part in parts[:-1]:
-            place = place.get(part) if isinstance(place, dict) else None
-        if isinstance(place, dict):
-            place[parts[-1]] = _long(place.get(parts[-1]), name)
-            if place[parts[-1]] is None:
-                del place[parts[-1]]
-    return config
-
-
-def _long(value: Any, option: str) -> Any:
-    """Return the import path for a short name, and anything else as it is.
-
-    Raises:
-        ConfigError: the value is a name but not a known one.
-    """
-    if option not in _SHORT:
-        return value
-    if isinstance(value, dict) and isinstance(value.get("class_path"), str):
-        return {**value, "class_path": _long(value["class_path"], option)}
-    known = _SHORT[option]
-    classes = {path.rpartition(".")[2] for path in known.values()}
-    if not isinstance(value, str):
-        return value
-    if "." not in value and value not in {*known, *classes}:
-        raise ConfigError(
-            f"{option} {value!r} is unknown; possible: {', '.join(known)}, or the import path of a "
-            "class of your own, such as package.module.Class"
-        )
-    if "." in value:
-        _check_importable(option, value)
-    return known.get(value, value)
-
-
-def _check_importable(option: str, path: str) -> None:
-    """Say what is wrong with an import path, better than the parser of all options can.
-
-    Raises:
-        ConfigError: it cannot be imported, or what it names cannot be used for this option.
-    """
-    module, _, name = path.rpartition(".")
-    import_from_here()
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # importing a user's module may raise anything
-        raise ConfigError(
-            f"{option} {path!r} cannot be imported: {error}. Modules are looked for in the working "
-            "directory and in the environment that supernet is installed in"
-        ) from error
-    if inspect.isfunction(found) and inspect.signature(found).return_annotation is inspect._empty:
-        raise ConfigError(
-            f"{option} {path!r} is a function that does not say what it returns; write for instance "
-            f"'def {name}(...) -> nn.Module:'"
-        )
-    if option == "data" and isinstance(found, type) and issubclass(found, Dataset):
-        raise ConfigError(
-            f"data {path!r} is a torch Dataset; name it as --data dataset --data.train {path} "
-            "(its arguments as --data.arguments.NAME VALUE, a test set as --data.test)"
-        )
-
-
-def import_from_here() -> None:
-    """Let import paths name modules in the working directory, as `python -m` does."""
-    if "" not in sys.path:
-        sys.path.insert(0, "")

@@ -3,7 +3,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from supernet.errors import ConfigError
 from supernet.evaluate import batch_statistics, recalibrated
+from supernet.evaluate.batchnorm import explained
 
 
 def make_model():
@@ -194,3 +196,55 @@ def test_a_model_without_batch_norm_is_only_put_into_evaluation_mode(kind):
     with enter(kind, model):
         assert torch.equal(model(batch), model[1](model[0](batch)))
     assert all(module.training for module in model.modules())
+
+
+def test_instance_norm_has_statistics_too():
+    """Its estimate is the mean over all instances of their own statistics, at every use."""
+    norm, batches = nn.InstanceNorm2d(2, track_running_stats=True, momentum=0.3), make_batches(4, 5)
+    batches = [batch[:5] for batch in batches]
+    norm.running_mean.fill_(9)
+
+    def run(batch):
+        norm(batch)
+        norm(batch + 100)
+
+    with recalibrated(norm, batches, run), torch.no_grad():
+        every = torch.cat(batches)
+        mean, var = every.mean((2, 3)).mean(0) + 50, every.var((2, 3), unbiased=True).mean(0)
+        torch.testing.assert_close(norm.running_mean, mean, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(norm.running_var, var, rtol=1e-4, atol=1e-4)
+        expected = F.batch_norm(every, norm.running_mean, norm.running_var)
+        torch.testing.assert_close(norm(every), expected)
+    assert norm.momentum == 0.3
+    assert torch.equal(norm.running_mean, torch.full((2,), 9.0))
+    assert not norm._forward_pre_hooks
+
+
+def test_instance_norm_under_batch_statistics_normalises_each_instance():
+    norm, batch = nn.InstanceNorm2d(2, track_running_stats=True), make_batches()[0]
+    with batch_statistics(norm):
+        torch.testing.assert_close(norm(batch), F.instance_norm(batch))
+    assert norm.track_running_stats
+
+
+@KINDS
+def test_one_value_per_channel_is_explained(kind):
+    norm, image = nn.BatchNorm1d(4), torch.ones(1, 4)
+
+    def evaluate():
+        with explained(1), enter(kind, norm, [image]):
+            norm(image)
+
+    with pytest.raises(ConfigError, match=r"batch_size 1 .* 2 or more"):
+        evaluate()
+
+
+def test_other_errors_pass_unexplained():
+    with pytest.raises(ValueError, match="of another kind"), explained(1):
+        raise ValueError("of another kind")
+
+
+def test_nothing_is_calibrated_without_norms():
+    calls = []
+    with recalibrated(nn.Conv2d(2, 4, 3), make_batches(), calls.append):
+        assert not calls

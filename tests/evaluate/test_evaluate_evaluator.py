@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from supernet.data import Examples, Normalise
+from supernet.data import Examples, Normalise, chunks
 from supernet.errors import ConfigError, DivergedError, SpaceError
 from supernet.evaluate import Evaluator, Protocol, measure
+from supernet.evaluate.batches import Batches
 from supernet.net import Choice, SuperNet, derive
 from supernet.space import Architecture
 from supernet.task import Classification, Task
@@ -319,3 +320,51 @@ def test_a_regression_task_has_no_accuracy(data):
     score = Evaluator(supernet, Square(), *data, protocol).score(supernet.space[0])
     expected = (choice.options[0](data[2](data[0].inputs).flatten(1)) ** 2).mean().item()
     assert score == {"loss": pytest.approx(expected)}
+
+
+@KINDS
+def test_one_value_per_channel_names_the_batch_size(data, batch_norm):
+    choice = Choice({"a": nn.Linear(64, 10), "b": nn.Identity()})
+    model = nn.Sequential(nn.Flatten(), choice, nn.BatchNorm1d(10))
+    supernet = SuperNet(model)
+    few = [part.select(torch.arange(3)) for part in data[:2]]
+    evaluator = Evaluator(
+        supernet, Classification(), *few, data[2], Protocol(batch_norm, batch_size=1)
+    )
+    with pytest.raises(ConfigError, match="batch_size 1 "):
+        evaluator.score(Architecture({"1": "a"}))
+    for _, score in evaluator.scores(every(supernet)):
+        assert isinstance(score, ConfigError | RuntimeError)
+
+
+def test_a_model_with_instance_norms(data):
+    torch.manual_seed(0)
+    norms = {n: nn.InstanceNorm2d(1, track_running_stats=True, affine=True) for n in "ab"}
+    supernet = SuperNet(nn.Sequential(Choice(norms), nn.Flatten(), nn.Linear(64, 10)))
+    for norm in norms.values():
+        norm.running_mean.fill_(3)
+    evaluator = Evaluator(supernet, Classification(), *data, Protocol("recalibrate", 40, 3))
+    plain = {a: evaluator.score(a) for a in every(supernet)}
+    assert dict(evaluator.scores(every(supernet))) == plain
+    assert evaluator.batch_norm == "recalibrate"
+    norm, (search, train, normalise) = norms["a"], data
+    images = normalise(train.inputs[:120])
+    with torch.no_grad():
+        norm.running_mean.copy_(images.mean((2, 3)).mean(0))
+        norm.running_var.copy_(images.var((2, 3)).mean(0))
+        supernet.eval()
+        logits = supernet(normalise(search.inputs), every(supernet)[0])
+    expected = F.cross_entropy(logits, search.targets).item()
+    assert plain[every(supernet)[0]]["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_batches_are_the_chunks_of_an_evaluation(data):
+    examples, _, normalise = data
+    for size in (7, 33, 100, 1000):
+        expected = list(chunks(examples, size, normalise))
+        for keep in (False, True):
+            found = Batches(examples, size, normalise, keep)
+            assert len(found) == len(expected)
+            assert [found.size(i) for i in range(len(found))] == parts(100, size)
+            for ours, theirs in zip(found, expected, strict=True):
+                assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))

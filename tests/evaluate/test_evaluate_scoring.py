@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -13,9 +14,13 @@ class Counting(Evaluator):
 
     asked: tuple[Architecture, ...] = ()
 
-    def scores(self, architectures):
+    def scores(self, architectures, batches=None):
         self.asked += tuple(architectures)
-        return super().scores(architectures)
+        return super().scores(architectures, batches)
+
+    def race(self, architectures, keep, error=0.05):
+        self.asked += tuple(architectures)
+        return super().race(architectures, keep, error)
 
 
 @pytest.fixture
@@ -123,7 +128,9 @@ def test_a_failed_candidate_is_tried_again_and_its_row_mended(path, make_scorer,
     with CandidateTable(path) as table:
         scorer, evaluator = make_scorer(table)
         original = evaluator.scores
-        evaluator.scores = lambda asked: [(one, RuntimeError("a passing trouble")) for one in asked]
+        evaluator.scores = lambda asked, _: [
+            (one, RuntimeError("a passing trouble")) for one in asked
+        ]
         assert [c.status for c in scorer.score([first], "a", 0)] == ["failed"]
         evaluator.scores = original
         (mended,) = scorer.score([first], "a", 1)
@@ -137,7 +144,61 @@ def test_a_failed_candidate_is_tried_again_and_its_row_mended(path, make_scorer,
 def test_what_is_the_fault_of_the_machine_stops_the_search(path, make_scorer, supernet, error):
     with CandidateTable(path) as table:
         scorer, evaluator = make_scorer(table)
-        evaluator.scores = lambda asked: [(one, error) for one in asked]
+        evaluator.scores = lambda asked, _: [(one, error) for one in asked]
         with pytest.raises(type(error)):
             scorer.score([supernet.space[0]], "a", 0)
         assert table.all(scorer.provenance) == []
+
+
+def test_a_part_of_the_images_makes_partial_candidates(path, make_scorer, supernet):
+    architectures = list(supernet.space)[:3]
+    with CandidateTable(path) as table:
+        scorer, evaluator = make_scorer(table)
+        partial = scorer.score(architectures, "a", 0, batches=1)
+        assert {candidate.status for candidate in partial} == {"partial"}
+        first = dict(evaluator.scores(architectures, 1))
+        assert [c.loss for c in partial] == [first[c.architecture]["loss"] for c in partial]
+        whole = scorer.score(architectures, "a", 1)
+        assert {candidate.status for candidate in whole} == {"ok"}
+        assert all(one.loss != other.loss for one, other in zip(partial, whole, strict=True))
+        assert max(whole, key=lambda c: c.rank_key).rank_key < min(c.rank_key for c in partial)
+        evaluator.asked = ()
+        assert scorer.score(architectures, "b", 2, batches=1) == partial
+        assert scorer.score(architectures, "b", 2) == whole
+        assert evaluator.asked == ()
+
+
+def test_a_race_is_read_from_the_table_or_run_as_a_whole(path, make_scorer, supernet, monkeypatch):
+    architectures = list(supernet.space)
+    keep = 2
+
+    def falls(self, results, higher):
+        return results.mean(1) < np.sort(results.mean(1))[-keep]
+
+    monkeypatch.setattr("supernet.evaluate.racing.Race.falls", falls)
+    with CandidateTable(path) as table:
+        scorer, evaluator = make_scorer(table, protocol=Protocol("batch", 10))
+        raced = scorer.race(architectures, "a", 0, keep, 0.05)
+        assert [candidate.architecture for candidate in raced] == architectures
+        assert {candidate.status for candidate in raced} == {"ok", "partial"}
+        for candidate in raced:
+            if candidate.status == "ok":
+                assert candidate.loss == evaluator.score(candidate.architecture)["loss"]
+        evaluator.asked = ()
+        assert scorer.race(architectures, "b", 1, keep, 0.05) == raced
+        assert evaluator.asked == ()
+        more = scorer.race(architectures[1:], "b", 1, keep, 0.05)
+        assert more == raced[1:]
+
+
+def test_costs_of_a_known_candidate_follow_the_tables(path, make_scorer, supernet, costs):
+    architecture = supernet.space[0]
+    with CandidateTable(path) as table:
+        scorer, _ = make_scorer(table)
+        scorer.score([architecture], "a", 0)
+        costs["energy"] = costs["params"]
+        again, evaluator = make_scorer(table)
+        (candidate,) = again.score([architecture], "a", 0)
+        assert candidate.costs["energy"] == candidate.costs["params"]
+        assert evaluator.asked == ()
+        assert table.get(architecture.key, again.provenance) == candidate

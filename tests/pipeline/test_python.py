@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 import supernet as sn
 from supernet.errors import ConfigError, DataError, RunFolderError, SpaceError
 from supernet.net import ChoiceModule
-from supernet.search import Exhaustive, RandomSearch
+from supernet.search import NSGA2, Exhaustive, RandomNASSearch, RandomSearch
 from supernet.strategies import SPOS, BenderOneShot
 from supernet.task import Classification
 
@@ -376,3 +376,67 @@ def test_scoring_that_fails_for_all_says_why_and_goes_on_once_mended(tmp_path, d
     monkeypatch.delattr(Failing, "measure")
     assert search(Net, data, tmp_path / "run", task=Failing()).metrics["search"]["failed"] == 0
     assert (tmp_path / "run/supernet.pt").read_bytes() == weights
+
+
+def statuses(folder):
+    import sqlite3
+
+    with sqlite3.connect(folder / "candidates.db") as connection:
+        return [row for (row,) in connection.execute("SELECT status FROM candidates")]
+
+
+def test_randomnas_selects_from_what_was_scored_on_all_images(tmp_path, data):
+    searcher = RandomNASSearch(count=8, best=3)
+    options = {**without_searcher_options(), "evaluate.batch_size": 8}
+    given = {"strategy": "randomnas", "searcher": searcher, "options": options}
+    result = search(Net, data, tmp_path / "run", **given)
+    search_metrics = result.metrics["search"]
+    assert (search_metrics["candidates"], search_metrics["partial"]) == (8, 5)
+    assert statuses(tmp_path / "run").count("partial") == 8
+    assert all(row["supernet"]["accuracy"] is not None for row in search_metrics["selected"])
+
+
+def test_a_race_ends_like_full_scoring(tmp_path):
+    inputs = torch.randn(1500, 6, generator=torch.Generator().manual_seed(0))
+    data = (inputs, inputs[:, :3].argmax(1))
+    options = {**OPTIONS, "evaluate.batch_size": 12, "train.steps": 100}
+    full = search(Net, data, tmp_path / "full", options=options)
+    raced = search(Net, data, tmp_path / "raced", options={**options, "evaluate.race": 0.3})
+    assert raced.metrics["search"]["candidates"] == full.metrics["search"]["candidates"]
+    assert raced.metrics["search"]["selected"] == full.metrics["search"]["selected"]
+    assert "partial" in statuses(tmp_path / "raced")
+    again = search(Net, data, tmp_path / "raced", options={**options, "evaluate.race": 0.3})
+    assert again.metrics == raced.metrics
+
+
+def test_several_objectives_are_retrained_along_the_front(tmp_path, data):
+    searcher = NSGA2(population=6, generations=2)
+    options = without_searcher_options()
+    result = search(Net, data, tmp_path / "run", searcher=searcher, options=options)
+    top = [row for row in result.metrics["search"]["selected"] if row["role"] == "top"]
+    points = [(-row["supernet"]["accuracy"], row["macs"]) for row in top]
+    assert not any(a[0] <= b[0] and a[1] < b[1] for a in points for b in points)
+    assert 0 < result.metrics["search"]["hypervolume"]["macs"] < 1
+
+
+def test_batch_norm_is_looked_into_before_the_search(tmp_path, data):
+    class Normed(Net):
+        def __init__(self, classes: int):
+            super().__init__(classes)
+            self.head = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, classes))
+
+    options = {
+        **OPTIONS,
+        "evaluate.batch_norm": "recalibrate",
+        "evaluate.batch_size": 8,
+        "evaluate.calibration_batches": "converge",
+        "evaluate.probes": 4,
+    }
+    result = search(Normed, data, tmp_path / "run", options=options)
+    report = result.metrics["search"]["batch_norm_report"]
+    assert report["calibration_batches"] in (1, 2, 4, 8, 16)
+    assert len(report["agreements"]) > 1
+    assert "Batch norm" in (tmp_path / "run/report.html").read_text()
+    plain = search(Net, data, tmp_path / "plain", options=options)
+    assert plain.metrics["search"]["batch_norm"] == "none needed"
+    assert plain.metrics["search"]["batch_norm_report"]["agreements"] == []

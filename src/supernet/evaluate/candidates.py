@@ -70,7 +70,8 @@ class Candidate:
     Attributes:
         key: key of the canonical form.
         architecture: the canonical form, which is what was scored.
-        status: "ok", or "failed" if scoring raised or the loss is not a finite number.
+        status: "ok"; "partial" if only a part of the images was looked at, on purpose; "failed" if
+            scoring raised or the loss is not a finite number.
         loss: mean over the images, or None.
         accuracy: in 0–1, or None where the task has none.
         costs: by quantity, for instance {"params": ..., "macs": ...}.
@@ -86,12 +87,12 @@ class Candidate:
     error: str | None = None
 
     @property
-    def rank_key(self) -> tuple[float, float, str]:
-        """Sort candidates by this, best first: accuracy, then loss, failed ones last."""
-        worst = float("inf")
-        loss = worst if self.loss is None or self.status != "ok" else self.loss
-        accuracy = -worst if self.status != "ok" else self.accuracy or 0.0
-        return (-accuracy, loss, self.key)
+    def rank_key(self) -> tuple[int, float, float, str]:
+        """Sort candidates by this, best first: accuracy, then loss; then partial ones, then failed."""
+        order = ("ok", "partial", "failed").index(self.status)
+        loss = float("inf") if self.loss is None or self.status == "failed" else self.loss
+        accuracy = 0.0 if self.accuracy is None or self.status == "failed" else self.accuracy
+        return (order, -accuracy, loss, self.key)
 
 
 class CandidateTable:
@@ -127,6 +128,13 @@ class CandidateTable:
         """Return the candidate with this key that was scored with this provenance, if any."""
         rows = self._select({"key": key, **asdict(provenance)})
         return next(rows, None)
+
+    def partial(self, key: str, provenance: Provenance) -> Candidate | None:
+        """Return the candidate as scored on most images, fewer than the provenance says, if any."""
+        where = {"key": key, **asdict(provenance), "status": "partial"}
+        images = where.pop("images")
+        found = self._select(where, f"images < {int(images)} ORDER BY images DESC")
+        return next(found, None)
 
     def all(self, provenance: Provenance) -> list[Candidate]:
         """Return all candidates scored with this provenance, in the order they were added."""
@@ -191,11 +199,12 @@ class CandidateTable:
         if missing:
             raise sqlite3.DatabaseError(f"its table of candidates lacks {', '.join(missing)}")
 
-    def _select(self, where: Mapping[str, Any]) -> Iterator[Candidate]:
+    def _select(self, where: Mapping[str, Any], more: str = "") -> Iterator[Candidate]:
         condition = " AND ".join(f"{name} = ?" for name in where)
+        condition += f" AND {more}" if more else " ORDER BY rowid"
         with self._errors():
             rows = self._connection.execute(
-                f"SELECT * FROM candidates WHERE {condition} ORDER BY rowid", list(where.values())
+                f"SELECT * FROM candidates WHERE {condition}", list(where.values())
             ).fetchall()
         for row in rows:
             costs = {name: row[name] for name in _QUANTITIES}

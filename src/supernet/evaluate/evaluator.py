@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from supernet.data import Examples, Normalise, chunks
-from supernet.errors import ConfigError, DivergedError
-from supernet.evaluate.batchnorm import batch_statistics, recalibrated
-from supernet.evaluate.sharing import SharedForward, UntraceableError
+from supernet.errors import ConfigError
+from supernet.evaluate.batches import Batches, InputsOf
+from supernet.evaluate.batchnorm import (
+    batch_statistics,
+    explained,
+    norms_with_statistics,
+    recalibrated,
+)
+from supernet.evaluate.racing import WORTH, Dropped, Race, rounds
+from supernet.evaluate.sharing import SharedForward
+from supernet.evaluate.tally import Score, Tally
+from supernet.evaluate.unchanged import UntraceableError
 from supernet.net import SuperNet
 from supernet.net.modes import evaluating
 from supernet.space import Architecture
 from supernet.strategies import BatchNorm
-from supernet.task import Batch, Task
+from supernet.task import Task
 
 __all__ = ["Evaluator", "Protocol", "Score", "measure"]
 
-Score = dict[str, float]
-"""Means over the examples, by measure: "loss", "accuracy" (0–1), ..."""
+CHECKED = 3
+"""Candidates that an evaluator scores both ways before it trusts shared evaluation: one that computes
+everything, and two that find results of those before them."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,8 @@ class Evaluator:
         train: the training split, of which calibration takes the first images.
         normalise: from stored examples to inputs.
         protocol: see `Protocol`.
-        memory: bytes that activations kept for other candidates may take; 0 scores plainly.
+        memory: bytes that activations and inputs kept for other candidates may take; 0 scores
+            plainly.
 
     Attributes:
         plain_because: why candidates are scored one after the other, or empty.
@@ -83,91 +95,207 @@ class Evaluator:
     ) -> None:
         self._supernet = supernet
         self._task = task
-        self._search = search
-        self._normalise = normalise
         self.protocol = protocol
         self.plain_because = "" if memory else "no memory is allowed for sharing"
         self._memory = memory
         self._forward: SharedForward | None = None
-        self._batches: list[Batch] = []
-        images = min(len(train), protocol.batch_size * protocol.calibration_batches)
-        self._calibration = train.select(torch.arange(images, device=train.targets.device))
+        self._unchecked = CHECKED
+        count = min(len(train), protocol.batch_size * protocol.calibration_batches)
+        calibration = train.select(torch.arange(count, device=train.targets.device))
+        self._calibration = Batches(calibration, protocol.batch_size, normalise)
+        self._search = Batches(search, protocol.batch_size, normalise)
+        if 4 * self._search.nbytes <= memory:
+            self._search = Batches(search, protocol.batch_size, normalise, keep=True)
+            self._memory -= self._search.nbytes
+        self._images = len(search)
 
     @property
     def images(self) -> int:
         """How many images a score is measured on."""
-        return len(self._search)
+        return self._images
+
+    @property
+    def calibration_images(self) -> int:
+        """How many training images recalibration uses: the split may hold fewer than asked for."""
+        return sum(map(self._calibration.size, range(len(self._calibration))))
+
+    @property
+    def batch_norm(self) -> str:
+        """How statistics are chosen: "batch", "recalibrate", or "none needed" without such norms."""
+        needed = norms_with_statistics(self._supernet)
+        return self.protocol.batch_norm if needed else "none needed"
 
     def score(self, architecture: Architecture) -> Score:
         """Return the measures of an architecture under the shared weights, computed plainly.
 
         Raises:
             DivergedError: the loss is not a finite number.
+            ConfigError: batches are so small that batch norm has no statistics.
         """
-        model = self._supernet
-        measures = partial(self._task.measure, model)
-        with torch.inference_mode(), model.route(architecture):
-            if self.protocol.batch_norm == "batch":
-                statistics = batch_statistics(model)
-            else:
-                statistics = recalibrated(model, self._chunks(self._calibration), measures)
-            with statistics:
-                return _means(measures, self._chunks(self._search))
+        return self._plain(architecture, range(len(self._search)), Tally()).score()
+
+    def images_in(self, batches: int | None) -> int:
+        """Return how many images the first evaluation batches hold; None stands for all batches."""
+        return sum(map(self._search.size, self._first(batches)))
 
     def scores(
-        self, architectures: Sequence[Architecture]
+        self, architectures: Sequence[Architecture], batches: int | None = None
     ) -> Iterator[tuple[Architecture, Score | Exception]]:
         """Yield each architecture with its measures, or with what was raised instead.
 
         The measures are those of `score`, to the bit, but what candidates have in common is computed
         once where the model can be traced; they come in the order that shares most.
+
+        Args:
+            architectures: all different.
+            batches: look at the first so many evaluation batches only; None for all.
         """
-        shared = self._shared_forward() if len(architectures) > 1 else None
-        for architecture in shared.order(architectures) if shared else architectures:
-            try:
-                yield architecture, self._score(architecture)
-            except Exception as error:  # a user's model may raise anything, for one candidate alone
-                yield architecture, error
-        if shared:
-            shared.forget()
+        tallies = {architecture: Tally() for architecture in architectures}
+        for architecture, tally in self._tallies(tallies, self._first(batches)):
+            yield architecture, tally if isinstance(tally, Exception) else tally.score()
 
-    def _score(self, architecture: Architecture) -> Score:
-        if self._forward is not None:
-            try:
-                return self._shared(self._forward, architecture)
-            except UntraceableError as error:
-                self._forward, self.plain_because = None, str(error)
-        return self.score(architecture)
+    def race(
+        self, architectures: Sequence[Architecture], keep: int, error: float = 0.05
+    ) -> Iterator[tuple[Architecture, Score | Exception | Dropped]]:
+        """Yield each architecture as soon as its fate is known, the scores of the finalists last.
 
-    def _shared_forward(self) -> SharedForward | None:
+        The batches pass in rounds of growing size, and candidates that cannot be among the best
+        `keep` any more are dropped in between; see `supernet.evaluate.racing`. Once few fall, the
+        others finish in one round. With "recalibrate", the statistics of a candidate are estimated
+        in its first round only (in each, where candidates are scored plainly). Scores are those of
+        `score`, to the bit.
+
+        Args:
+            architectures: all different.
+            keep: how many of the best must not be lost; by accuracy where there is one, else loss.
+            error: how readily candidates are dropped; see `supernet.evaluate.racing`.
+
+        Raises:
+            ConfigError: `keep` or `error` is out of range.
+        """
+        parts = rounds(len(self._search))
+        contest = Race(len(architectures), keep, len(parts), error)
+        return self._raced(contest, architectures, parts)
+
+    def _first(self, batches: int | None) -> range:
+        return range(len(self._search))[:batches]
+
+    def _raced(
+        self, contest: Race, architectures: Sequence[Architecture], parts: Sequence[range]
+    ) -> Iterator[tuple[Architecture, Score | Exception | Dropped]]:
+        try:
+            yield from self._race(contest, architectures, parts)
+        finally:
+            if self._forward is not None:
+                self._forward.start(range(0))  # the statistics are not needed any more
+
+    def _race(
+        self, contest: Race, architectures: Sequence[Architecture], parts: Sequence[range]
+    ) -> Iterator[tuple[Architecture, Score | Exception | Dropped]]:
+        alive = {architecture: Tally(each=[]) for architecture in architectures}
+        parts, last = list(parts), parts[-1].stop
+        while alive:
+            part = parts.pop(0)
+            passed: dict[Architecture, Tally] = {}
+            scores: dict[Architecture, Score] = {}
+            for architecture, tally in self._tallies(alive, part, again=True):
+                if isinstance(tally, Exception):
+                    yield architecture, tally
+                else:
+                    passed[architecture], scores[architecture] = tally, tally.score()
+            alive = passed
+            if part.stop == last or not alive:
+                yield from scores.items()
+                return
+            results = np.stack([torch.cat(tally.each or []).cpu() for tally in alive.values()])
+            falls = contest.falls(results, "accuracy" in next(iter(scores.values())))
+            if part.start and falls.mean() < WORTH:
+                parts = [range(part.stop, last)]
+            for architecture, fell in zip(list(alive), falls, strict=True):
+                if fell:
+                    images = alive.pop(architecture).images
+                    yield architecture, Dropped(scores[architecture], images)
+
+    def _tallies(
+        self, before: dict[Architecture, Tally], part: range, again: bool = False
+    ) -> Iterator[tuple[Architecture, Tally | Exception]]:
+        """Yield each architecture with its tally, to which these batches were added."""
+        shared = self._shared_forward(part, again) if len(before) > 1 else None
+        try:
+            for architecture in shared.order(before) if shared else list(before):
+                yield architecture, self._outcome(architecture, part, before[architecture])
+        finally:
+            if shared:
+                shared.forget()
+
+    def _outcome(self, architecture: Architecture, part: range, before: Tally) -> Tally | Exception:
+        """Return the tally, shared where that can be trusted, or what was raised."""
+        forward = self._forward
+        shared: Tally | Exception | None = None
+        if forward is not None:
+            shared = _caught(partial(self._shared, forward, architecture, part, before))
+            # A failure is confirmed, as sharing might be what failed.
+            if not self._unchecked and isinstance(shared, Tally):
+                return shared
+        plain = _caught(partial(self._plain, architecture, part, before))
+        if forward is not None:
+            if isinstance(shared, UntraceableError):
+                self._forward, self.plain_because = None, str(shared)
+            elif not _same(shared, plain):
+                self._forward = None
+                self.plain_because = f"shared evaluation gives other scores for {architecture}"
+            self._unchecked = max(0, self._unchecked - 1)
+        return plain
+
+    def _plain(self, architecture: Architecture, part: range, before: Tally) -> Tally:
+        model, tally = self._supernet, before.extend()
+        measures = partial(self._task.measure, model)
+        with torch.inference_mode(), model.route(architecture), explained(self.protocol.batch_size):
+            if self.protocol.batch_norm == "batch":
+                statistics = batch_statistics(model)
+            else:
+                statistics = recalibrated(model, self._calibration, measures)
+            with statistics:
+                for number in part:
+                    batch = self._search.make(number)
+                    tally.add(measures(batch), len(batch[-1]))
+        tally.score()
+        return tally
+
+    def _shared_forward(self, part: range, again: bool) -> SharedForward | None:
         """Return the shared forward passes, or None, with the reason in `plain_because`."""
-        if self._forward is None and not self.plain_because:
-            recalibrates = self.protocol.batch_norm == "recalibrate"
-            batches = list(self._chunks(self._calibration)) if recalibrates else []
-            self._batches = list(self._chunks(self._search))
-            inputs = [batch[:-1] for batch in self._batches]
-            try:
-                calibration = [batch[:-1] for batch in batches]
-                self._forward = SharedForward(self._supernet, calibration, inputs, self._memory)
-            except UntraceableError as error:
-                self.plain_because = str(error)
+        if self.plain_because:
+            return None
+        by_batch = self.protocol.batch_norm == "batch"
+        calibrates = not by_batch and norms_with_statistics(self._supernet)
+        try:
+            if self._forward is None or not self._forward.fits():
+                self._forward = SharedForward(
+                    self._supernet,
+                    InputsOf(self._calibration) if calibrates else [],
+                    InputsOf(self._search),
+                    self._memory,
+                    by_batch,
+                )
+            self._forward.start(part, again)
+        except UntraceableError as error:
+            self._forward, self.plain_because = None, str(error)
         return self._forward
 
-    def _shared(self, shared: SharedForward, architecture: Architecture) -> Score:
-        model, batch = self._supernet, self.protocol.batch_norm == "batch"
-        with torch.inference_mode(), batch_statistics(model) if batch else evaluating(model):
-            outputs = iter(shared.outputs(architecture))
-        given = _Given()
+    def _shared(
+        self, shared: SharedForward, architecture: Architecture, part: range, before: Tally
+    ) -> Tally:
+        given, tally = _Given(), before.extend()
 
-        def measures(batch: Batch) -> dict[str, torch.Tensor]:
-            given.output, given.inputs = next(outputs), batch[:-1]
-            return self._task.measure(given, batch)
+        def add(number: int, output: Any) -> None:
+            batch = self._search[number]
+            given.output, given.inputs = output, batch[:-1]
+            tally.add(self._task.measure(given, batch), len(batch[-1]))
 
-        with torch.inference_mode():
-            return _means(measures, self._batches)
-
-    def _chunks(self, examples: Examples) -> Iterator[Batch]:
-        return chunks(examples, self.protocol.batch_size, self._normalise)
+        with explained(self.protocol.batch_size):
+            shared.run(architecture, add)
+        tally.score()
+        return tally
 
 
 class _Given(nn.Module):
@@ -197,21 +325,26 @@ def measure(
     Raises:
         DivergedError: the loss is not a finite number.
     """
+    tally = Tally()
     with torch.inference_mode(), evaluating(model):
-        return _means(partial(task.measure, model), chunks(examples, batch_size, normalise))
+        for batch in chunks(examples, batch_size, normalise):
+            tally.add(task.measure(model, batch), len(batch[-1]))
+    return tally.score()
 
 
-def _means(measures: Callable[[Batch], dict[str, torch.Tensor]], batches: Iterable[Batch]) -> Score:
-    """Return the mean of each measure over all examples, with one host synchronisation."""
-    totals: dict[str, torch.Tensor] = {}
-    count = 0
-    for batch in batches:
-        count += len(batch[-1])
-        for name, values in measures(batch).items():
-            total = values.double().sum()
-            totals[name] = totals[name] + total if name in totals else total
-    means = (torch.stack(list(totals.values())) / count).tolist()
-    score = dict(zip(totals, means, strict=True))
-    if not abs(score["loss"]) < float("inf"):
-        raise DivergedError(f"the loss on {count} examples is {score['loss']}")
-    return score
+def _caught(tally: Callable[[], Tally]) -> Tally | Exception:
+    try:
+        return tally()
+    except Exception as error:  # a user's model may raise anything, for one candidate alone
+        return error
+
+
+def _same(one: Tally | Exception | None, other: Tally | Exception) -> bool:
+    """Return whether two ways to score a candidate agree, to the bit."""
+    if isinstance(one, Tally) and isinstance(other, Tally):
+        sums = one.sums.keys() == other.sums.keys()
+        return sums and all(
+            torch.equal(total.nan_to_num(), other.sums[name].nan_to_num())
+            for name, total in one.sums.items()
+        )
+    return type(one) is type(other)

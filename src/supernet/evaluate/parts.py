@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from supernet.evaluate.evaluator import Evaluator, Protocol, Score
+from supernet.evaluate.racing import Dropped
 from supernet.space import Architecture, Option
 
 __all__ = ["PartsEvaluator"]
@@ -29,6 +30,16 @@ class PartsEvaluator:
         return self._any.protocol
 
     @property
+    def batch_norm(self) -> str:
+        """How statistics are chosen, see `Evaluator.batch_norm`."""
+        return self._any.batch_norm
+
+    @property
+    def calibration_images(self) -> int:
+        """How many training images recalibration uses."""
+        return self._any.calibration_images
+
+    @property
     def images(self) -> int:
         """How many images a score is measured on."""
         return self._any.images
@@ -38,9 +49,24 @@ class PartsEvaluator:
         """Why candidates of some part are scored one after the other, or empty."""
         return next((part.plain_because for part in self._parts.values() if part.plain_because), "")
 
+    def images_in(self, batches: int | None) -> int:
+        """Return how many images the first batches hold."""
+        return self._any.images_in(batches)
+
     def scores(
-        self, architectures: Sequence[Architecture]
+        self, architectures: Sequence[Architecture], batches: int | None = None
     ) -> Iterator[tuple[Architecture, Score | Exception]]:
         """Yield each architecture with its measures, or with what was raised instead; part by part."""
         for option, part in self._parts.items():
-            yield from part.scores([a for a in architectures if a[self._label] == option])
+            yield from part.scores(self._of(architectures, option), batches)
+
+    def race(
+        self, architectures: Sequence[Architecture], keep: int, error: float = 0.05
+    ) -> Iterator[tuple[Architecture, Score | Exception | Dropped]]:
+        """Race part by part: the best `keep` of all are among the best `keep` of the parts."""
+        for option, part in self._parts.items():
+            if mine := self._of(architectures, option):
+                yield from part.race(mine, keep, error / len(self._parts))
+
+    def _of(self, architectures: Sequence[Architecture], option: Option) -> list[Architecture]:
+        return [one for one in architectures if one[self._label] == option]

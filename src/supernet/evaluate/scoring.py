@@ -12,6 +12,7 @@ from supernet.errors import StorageError
 from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
 from supernet.evaluate.evaluator import Evaluator, Score
 from supernet.evaluate.parts import PartsEvaluator
+from supernet.evaluate.racing import Dropped
 from supernet.space import Architecture
 
 __all__ = ["Scorer"]
@@ -57,6 +58,7 @@ class Scorer:
         searcher: str,
         generation: int,
         advance: Callable[[], None] = lambda: None,
+        batches: int | None = None,
     ) -> list[Candidate]:
         """Return the candidates of canonical architectures, in their order.
 
@@ -68,33 +70,84 @@ class Scorer:
             searcher: who asked for them, for the record.
             generation: when, for the record.
             advance: called after each.
+            batches: score on the first so many evaluation batches only, as partial candidates.
 
         Raises:
             MemoryError: there is too little memory; what was scored is in the table.
         """
+        images = self._evaluator.images_in(batches)
+        provenance = replace(self.provenance, images=images)
         found: dict[str, Candidate] = {}
         missing = []
         for architecture in architectures:
-            known = self._table.get(architecture.key, self.provenance)
+            known = self._table.get(architecture.key, provenance)
             if known is None or known.status == "failed":  # perhaps for a reason that is mended
                 missing.append(architecture)
             else:
                 found[known.key] = self._repriced(known)
                 advance()
-        for architecture, score in self._evaluator.scores(missing):
-            if isinstance(score, MemoryError | torch.OutOfMemoryError | StorageError):
-                raise score  # the machine's fault, not the candidate's
-            candidate = self._candidate(architecture, score)
-            self._table.add(
-                candidate,
-                self.provenance,
-                searcher=searcher,
-                generation=generation,
-                seed=self._seed,
-            )
+        status = "ok" if images == self.provenance.images else "partial"
+        for architecture, score in self._evaluator.scores(missing, batches):
+            candidate = self._candidate(architecture, score, status)
+            self._add(candidate, provenance, searcher, generation)
             found[candidate.key] = candidate
             advance()
         return [found[architecture.key] for architecture in architectures]
+
+    def race(
+        self,
+        architectures: Sequence[Architecture],
+        searcher: str,
+        generation: int,
+        keep: int,
+        error: float,
+        advance: Callable[[], None] = lambda: None,
+    ) -> list[Candidate]:
+        """Like `score`, but drop what cannot be among the best `keep`; see `Evaluator.race`.
+
+        What is dropped becomes a partial candidate. A race whose outcome is not in the table as a
+        whole is run as a whole, so that it ends as it would have without an interruption.
+
+        Args:
+            architectures: all different.
+            searcher: who asked for them, for the record.
+            generation: when, for the record.
+            keep: how many of the best are scored on all images.
+            error: how readily candidates are dropped; see `supernet.evaluate.racing`.
+            advance: called after each.
+
+        Raises:
+            MemoryError: there is too little memory; what was scored is in the table.
+        """
+        found: dict[str, Candidate] = {}
+        for architecture in architectures:
+            known = self._table.get(architecture.key, self.provenance) or self._table.partial(
+                architecture.key, self.provenance
+            )
+            if known is not None and known.status != "failed":
+                found[known.key] = self._repriced(known)
+        if len(found) == len(architectures):
+            for _ in architectures:
+                advance()
+            return [found[architecture.key] for architecture in architectures]
+        for architecture, fate in self._evaluator.race(architectures, keep, error):
+            if isinstance(fate, Dropped):
+                candidate = self._candidate(architecture, fate.score, "partial")
+                provenance = replace(self.provenance, images=fate.images)
+            else:
+                candidate = self._candidate(architecture, fate, "ok")
+                provenance = self.provenance
+            self._add(candidate, provenance, searcher, generation)
+            found[candidate.key] = candidate
+            advance()
+        return [found[architecture.key] for architecture in architectures]
+
+    def _add(
+        self, candidate: Candidate, provenance: Provenance, searcher: str, generation: int
+    ) -> None:
+        self._table.add(
+            candidate, provenance, searcher=searcher, generation=generation, seed=self._seed
+        )
 
     def _repriced(self, known: Candidate) -> Candidate:
         """Return a candidate of the table with the costs of now, which it is also stored with."""
@@ -108,13 +161,17 @@ class Scorer:
     def _costs_of(self, architecture: Architecture) -> dict[str, float]:
         return {name: _exact(cost) for name, cost in cost_of(self._costs, architecture).items()}
 
-    def _candidate(self, architecture: Architecture, score: Score | Exception) -> Candidate:
-        costs = self._costs_of(architecture)
-        key = architecture.key
+    def _candidate(
+        self, architecture: Architecture, score: Score | Exception, status: str
+    ) -> Candidate:
+        """Return the candidate; what is the machine's fault and not its own is raised."""
+        costs, key = self._costs_of(architecture), architecture.key
+        if isinstance(score, MemoryError | torch.OutOfMemoryError | StorageError):
+            raise score
         if isinstance(score, Exception):
             error = f"{type(score).__name__}: {score}"
             return Candidate(key, architecture, "failed", None, None, costs, error)
-        return Candidate(key, architecture, "ok", score["loss"], score.get("accuracy"), costs)
+        return Candidate(key, architecture, status, score["loss"], score.get("accuracy"), costs)
 
 
 def _exact(cost: float) -> float:

@@ -4,26 +4,46 @@ The model is traced with its choices as leaves. What a node computes depends on 
 or anything before it asks, its *signature*; nodes of one signature form a segment. While candidates go
 by in the order of their answers, a segment runs again only when an answer in its signature changed,
 and hands the activations that later segments need, for all batches, to the next candidates. Within a
-segment batches pass one after the other, so nothing else is kept.
+segment batches pass one after the other, and a value is dropped after its last use.
 
-Batch norm is re-estimated segment by segment: the calibration batches pass in training mode, as they
-do when the whole network is calibrated at once, then the evaluation batches with the statistics found.
-Scores are therefore the same to the bit as those of plain evaluation.
+Norms are re-estimated segment by segment: the calibration batches pass in training mode, as they do
+when the whole network is calibrated at once, then the evaluation batches with the statistics found.
+Calibration batches stop at the last norm. Scores are the same to the bit as those of plain evaluation.
+
+That holds as long as a node changes nothing but what it returns. So the versions of handed-on
+activations (the first time that an option runs, their values), of parameters and buffers, and the states
+of the random generators are compared, and hooks that the segments would pass by are refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import fx, nn
 from torch.fx.node import map_arg
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from supernet.errors import SupernetError
-from supernet.evaluate.batchnorm import norms_with_statistics, reestimated
+from supernet.evaluate.batchnorm import (
+    Norm,
+    Statistics,
+    batch_statistics,
+    given,
+    norms_with_statistics,
+    reestimated,
+    statistics_of,
+)
+from supernet.evaluate.unchanged import (
+    Contents,
+    Draws,
+    UntraceableError,
+    Watch,
+    check_calls,
+    nothing_changed,
+    tensors,
+)
 from supernet.net import ChoiceModule, SuperNet
 from supernet.net.modes import evaluating
 from supernet.space import Architecture, Value
@@ -36,9 +56,14 @@ Inputs = Sequence[torch.Tensor]
 Signature = frozenset[str]
 """Labels of the decisions that a value depends on."""
 
+Answers = tuple[Value | None, ...]
+"""What the decisions of a signature are, in the order of their labels."""
 
-class UntraceableError(SupernetError, RuntimeError):
-    """The model cannot be cut into segments; evaluate it plainly."""
+Program = list[tuple[fx.Node, tuple[fx.Node, ...]]]
+"""Nodes in the order in which they run, each with the values that nobody needs after it."""
+
+TRIAL = 2
+"""Images that the sizes of activations are measured on."""
 
 
 @dataclass
@@ -49,30 +74,49 @@ class Segment:
         signature: the labels of these decisions.
         nodes: in the order in which they run.
         outputs: those whose values other segments, or the caller, need.
+        sources: values of other segments that are needed.
+        norms: that have statistics, within the nodes.
+        calibration: how calibration batches pass, until the last norm.
+        evaluation: how evaluation batches pass.
+        asked: labels of the decisions that the nodes themselves ask.
+        seen: (label, option) pairs that ran already.
+        calibrated: whether the calibration batches passed too.
         answers: what the signature's decisions were when the values were computed.
-        values: per output, the values for all calibration and then all evaluation batches.
+        values: per output, the values by batch, calibration batches first.
     """
 
     signature: Signature
     nodes: list[fx.Node] = field(default_factory=list)
     outputs: list[fx.Node] = field(default_factory=list)
-    answers: tuple[Value | None, ...] | None = None
-    values: dict[fx.Node, list[Any]] = field(default_factory=dict)
+    sources: list[fx.Node] = field(default_factory=list)
+    norms: list[Norm] = field(default_factory=list)
+    calibration: Program = field(default_factory=list)
+    evaluation: Program = field(default_factory=list)
+    asked: set[str] = field(default_factory=set)
+    seen: set[tuple[str, object]] = field(default_factory=set)
+    calibrated: bool = True
+    answers: Answers | None = None
+    values: dict[fx.Node, dict[int, Any]] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """Drop all values."""
+        self.answers, self.values = None, {}
 
 
 class SharedForward:
     """Forward passes of one candidate after the other on fixed batches.
 
     Args:
-        supernet: in evaluation mode, and with the batch norms as evaluation wants them, while
-            `outputs` runs.
-        calibration: inputs that batch norm's statistics are estimated on; empty to leave them.
+        supernet: with trained weights.
+        calibration: inputs that statistics are estimated on; empty to leave them as they are.
         evaluation: inputs whose outputs are wanted.
         memory: bytes that activations kept for the next candidate may take. Segments for which
             there is no room are joined to the last one, which keeps nothing.
+        by_batch: normalise every batch by its own statistics.
 
     Raises:
-        UntraceableError: the forward pass depends on data, or a batch norm is used in several segments.
+        UntraceableError: the forward pass depends on data, does more than return its result, or a
+            norm is used in several segments.
     """
 
     def __init__(
@@ -81,21 +125,53 @@ class SharedForward:
         calibration: Sequence[Inputs],
         evaluation: Sequence[Inputs],
         memory: int = 2**30,
+        by_batch: bool = False,
     ) -> None:
         self._supernet = supernet
-        self._calibration = calibration
-        self._batches = [*calibration, *evaluation]
-        self._modules = dict(supernet.model.named_modules())
-        self._graph = _traced(supernet.model)
+        self._calibration, self._evaluation = calibration, evaluation
+        self._by_batch = by_batch
+        self.part = range(len(evaluation))
+        self._again = False
+        self._known: dict[tuple[int, Answers], Statistics] = {}
+        self._found: dict[tuple[int, Answers], Statistics] = {}
+        self._names = dict(supernet.model.named_modules())
+        self._modules = list(supernet.modules())
+        self._norms = norms_with_statistics(supernet)
+        self._own_modes = any(
+            type(m).train is not nn.Module.train or type(m).eval is not nn.Module.eval
+            for m in self._modules
+        )
+        first = next(iter(supernet.model.parameters()), torch.empty(0))
+        self._device = first.device
+        self._graph = _traced(supernet.model, self._device)
+        self._called = {
+            inner
+            for node in self._graph.nodes
+            if node.op == "call_module"
+            for inner in self._names[str(node.target)].modules()
+        }
+        check_calls(supernet, self._called)
+        self._contents = Contents(supernet)
         self._labels = _labels_within(supernet)
         self._placeholders = [node for node in self._graph.nodes if node.op == "placeholder"]
         self._signatures = self._sign()
+        self._needed = self._before_norms()
         self._segments = self._cut(set(self._signatures.values()))
-        self._norms = self._norms_by_segment()
         kept = self._that_fit(memory)
         if len(kept) < len(self._segments):
             self._segments = self._cut(kept)
-            self._norms = self._norms_by_segment()
+
+    def fits(self) -> bool:
+        """Return whether the modules are those that were traced.
+
+        Raises:
+            UntraceableError: they are, but were given hooks that would not run.
+        """
+        modules = list(self._supernet.modules())
+        if len(modules) != len(self._modules) or any(map(_differ, modules, self._modules)):
+            return False
+        check_calls(self._supernet, self._called)
+        return True
 
     def order(self, architectures: Iterable[Architecture]) -> list[Architecture]:
         """Return architectures in the order in which most is shared."""
@@ -112,137 +188,306 @@ class SharedForward:
 
         return sorted(architectures, key=answers)
 
-    def outputs(self, architecture: Architecture) -> list[Any]:
-        """Return the model's outputs for all evaluation batches."""
-        with self._supernet.route(architecture):
-            for segment in self._segments:
-                answers = tuple(architecture.get(label) for label in sorted(segment.signature))
-                if segment.answers != answers:
-                    segment.answers, segment.values = None, {}
-                    segment.values = self._run(segment)
-                    segment.answers = answers
-        last = self._segments[-1]
-        last.answers = None
-        (output,) = self._graph.find_nodes(op="output")
-        return last.values.pop(output)[len(self._calibration) :]
+    def start(self, part: range, again: bool = False) -> None:
+        """Forget all activations, and let `run` pass these evaluation batches only.
+
+        Args:
+            part: numbers of the batches.
+            again: the candidates may pass again with another part: keep the statistics of their
+                norms, and use those of the part before, unless this is the first.
+
+        Raises:
+            UntraceableError: the weights are not those of the part before.
+        """
+        self.forget()
+        if again and part.start and self._contents.changed():
+            raise UntraceableError("parameters or buffers change while candidates are scored")
+        self._known = self._found if again and part.start else {}
+        self._found = {}
+        self._again = again
+        self._contents = Contents(self._supernet)
+        self.part = part
 
     def forget(self) -> None:
         """Drop all activations; the weights may change before the next candidates."""
         for segment in self._segments:
-            segment.answers, segment.values = None, {}
+            segment.forget()
 
-    def _run(self, segment: Segment) -> dict[fx.Node, list[Any]]:
-        values: dict[fx.Node, list[Any]] = {node: [] for node in segment.outputs}
+    def run(self, architecture: Architecture, use: Callable[[int, Any], None]) -> None:
+        """Call `use` with the number of each evaluation batch and the model's output for it.
 
-        def run(batch: int) -> None:
-            results: dict[fx.Node, Any] = {}
-            for node in segment.nodes:
-                results[node] = self._compute(node, batch, results)
-            for node in segment.outputs:
-                values[node].append(results[node])
+        Raises:
+            UntraceableError: something changed that others would see, and no result can be trusted.
+        """
+        before = self._segments[:-1]
+        with torch.no_grad(), self._ready(), self._supernet.route(architecture):
+            draws = Draws(self._device)
+            answers = [
+                tuple(architecture.get(label) for label in sorted(segment.signature))
+                for segment in self._segments
+            ]
+            calibrate = bool(self._calibration) and not self._all_known(answers)
+            for number, segment in enumerate(before):
+                calibrated = segment.calibrated or not calibrate
+                if segment.answers != answers[number] or not calibrated:
+                    segment.forget()
+                    self._run(number, answers[number], architecture, calibrate)
+                    segment.answers, segment.calibrated = answers[number], calibrate
+            self._run(len(before), answers[-1], architecture, calibrate, use)
+            if self._contents.changed():
+                raise UntraceableError("parameters or buffers change while candidates are scored")
+            if draws.happened():
+                raise UntraceableError("random numbers are drawn in the forward pass")
 
-        count = len(self._calibration)
-        with reestimated(self._norms[id(segment)] if count else [], range(count), run):
-            for batch in range(count, len(self._batches)):
-                run(batch)
-        return values
+    def _all_known(self, answers: Sequence[Answers]) -> bool:
+        """Return whether the statistics of all norms were found in the part before."""
+        return bool(self._known) and all(
+            not segment.norms or (number, answers[number]) in self._known
+            for number, segment in enumerate(self._segments)
+        )
 
-    def _compute(self, node: fx.Node, batch: int, results: Mapping[fx.Node, Any]) -> Any:
-        def value(source: fx.Node) -> Any:
-            if source in results:
-                return results[source]
-            return self._segment_of[source].values[source][batch]
+    def _run(
+        self,
+        number: int,
+        answers: Answers,
+        architecture: Architecture,
+        calibrate: bool,
+        use: Callable[[int, Any], None] | None = None,
+    ) -> None:
+        """Pass all batches through a segment, and keep its outputs or use them."""
+        segment, count = self._segments[number], len(self._calibration)
+        values: dict[fx.Node, dict[int, Any]] = {node: {} for node in segment.outputs}
+        new = self._new_in(segment, architecture)
 
+        def run(program: Program, inputs: Inputs, batch: int) -> None:
+            results = self._compute(segment, program, inputs, batch, new)
+            if use is None:
+                for node in segment.outputs:
+                    if node in results:
+                        values[node][batch] = results[node]
+            elif batch >= count:
+                use(batch - count, results[segment.outputs[-1]])
+
+        def estimate(batch: int) -> None:
+            inputs = self._calibration[batch] if self._reads(segment) else ()
+            run(segment.calibration, inputs, batch)
+
+        def evaluate() -> None:
+            for batch in self.part:
+                inputs = self._evaluation[batch] if self._reads(segment) else ()
+                run(segment.evaluation, inputs, count + batch)
+
+        key = (number, answers)
+        if count and segment.norms and not calibrate:
+            with given(segment.norms, self._known[key]):
+                evaluate()
+        else:
+            estimated = range(count) if calibrate and segment.calibration else ()
+            with reestimated(segment.norms if count else [], estimated, estimate):
+                if self._again and calibrate and segment.norms:
+                    self._found[key] = statistics_of(segment.norms)
+                evaluate()
+        if key in self._known:
+            self._found[key] = self._known[key]
+        segment.values = values
+
+    def _compute(
+        self, segment: Segment, program: Program, inputs: Inputs, batch: int, values: bool
+    ) -> dict[fx.Node, Any]:
+        """Return the values of the nodes of a program that are needed after it.
+
+        Args:
+            segment: that the program is of.
+            program: what runs.
+            inputs: of the batch, if they are read.
+            batch: number of the batch, calibration batches first.
+            values: look at the values of what is shared, not at their versions alone.
+        """
+        results: dict[fx.Node, Any] = {}
+        for source in segment.sources:
+            held = self._segment_of[source].values[source]
+            if batch in held:
+                results[source] = held[batch]
+        shared = [tensor for value in results.values() for tensor in tensors(value)]
+        watch = Watch([*shared, *inputs], values)
+        for node, over in program:
+            results[node] = self._value(node, results, inputs)
+            for source in over:
+                results.pop(source, None)
+        if watch.changed():
+            raise UntraceableError(self._culprit(program, inputs, segment, batch))
+        return results
+
+    def _value(self, node: fx.Node, results: dict[fx.Node, Any], inputs: Inputs) -> Any:
         if node.op == "placeholder":
             position = self._placeholders.index(node)
-            inputs = self._batches[batch]
             return inputs[position] if position < len(inputs) else node.args[0]
-        args, kwargs = map_arg(node.args, value), map_arg(node.kwargs, value)
+        args, kwargs = map_arg((node.args, node.kwargs), results.__getitem__)
         if node.op == "output":
             return args[0]
         if node.op == "get_attr":
             return _attribute(self._supernet.model, str(node.target))
         if node.op == "call_module":
-            return self._modules[str(node.target)](*args, **kwargs)
+            return self._names[str(node.target)](*args, **kwargs)
         if node.op == "call_method":
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
         return node.target(*args, **kwargs)  # type: ignore[operator]
+
+    def _culprit(self, program: Program, inputs: Inputs, segment: Segment, batch: int) -> str:
+        """Return what is to be said of the node that changes a value which others read."""
+        results = {s: self._segment_of[s].values[s].get(batch) for s in segment.sources}
+        shared = [tensor for value in results.values() for tensor in tensors(value)]
+        watch, name = Watch([*shared, *inputs], values=True), "a module"
+        for node, _ in program:
+            results[node] = self._value(node, results, inputs)
+            if watch.changed():
+                name = str(node.target)
+                break
+        return (
+            f"{name} changes its input in place, which other candidates read too; build it with "
+            "inplace=False"
+        )
+
+    def _new_in(self, segment: Segment, architecture: Architecture) -> bool:
+        """Return whether a segment runs an option that did not run there before."""
+        options = {
+            (label, option)
+            for label in segment.asked
+            for option in _options_of(architecture.get(label))
+        }
+        new = not segment.seen or not options <= segment.seen
+        segment.seen |= options | {("", "")}
+        return new
+
+    def _reads(self, segment: Segment) -> bool:
+        return any(node.op == "placeholder" for node in segment.nodes)
+
+    @contextmanager
+    def _ready(self) -> Iterator[None]:
+        """Evaluation mode, and norms as the protocol wants them: as `batch_statistics`, but faster."""
+        if self._own_modes:
+            with batch_statistics(self._supernet) if self._by_batch else evaluating(self._supernet):
+                yield
+            return
+        training = [module for module in self._modules if module.training]
+        norms = self._norms if self._by_batch else []
+        settings = [(norm, norm.training, norm.track_running_stats) for norm in norms]
+        try:
+            for module in training:
+                module.__dict__["training"] = False
+            for norm in norms:
+                norm.__dict__.update(training=True, track_running_stats=False)
+            yield
+        finally:
+            for norm, mode, track in settings:
+                norm.__dict__.update(training=mode, track_running_stats=track)
+            for module in training:
+                module.__dict__["training"] = True
 
     def _own(self, node: fx.Node) -> tuple[str, ...]:
         """Return the labels of the decisions that a node itself asks, outer ones first."""
         if node.op != "call_module":
             return ()
-        return self._labels.get(self._modules[str(node.target)], ())
+        return self._labels.get(self._names[str(node.target)], ())
 
     def _sign(self) -> dict[fx.Node, Signature]:
         signatures: dict[fx.Node, Signature] = {}
         for node in self._graph.nodes:
             before = (signatures[source] for source in node.all_input_nodes)
             signatures[node] = frozenset(self._own(node)).union(*before)
+        (output,) = self._graph.find_nodes(op="output")
+        signatures[output] = frozenset().union(*signatures.values())  # what is unused runs as well
         return signatures
 
+    def _before_norms(self) -> set[fx.Node]:
+        """Return the nodes up to the last that holds norms with statistics.
+
+        What runs after it has no part in any statistics. Of what runs before, also a node whose value
+        is not used may change one in place that is.
+        """
+        nodes = list(self._graph.nodes)
+        ends = [position for position, node in enumerate(nodes, 1) if self._norms_in(node)]
+        return set(nodes[: max(ends, default=0)])
+
+    def _norms_in(self, node: fx.Node) -> list[Norm]:
+        module = self._names[str(node.target)] if node.op == "call_module" else None
+        return norms_with_statistics(module) if module is not None else []
+
     def _cut(self, cached: Iterable[Signature]) -> list[Segment]:
-        """Return a segment for each signature in `cached`, and one for all other nodes, at the end."""
-        last = Segment(frozenset().union(*self._signatures.values()))
+        """Return a segment for each signature in `cached`, and one for all other nodes, at the end.
+
+        Raises:
+            UntraceableError: a norm is used in several, and its statistics would be those of neither.
+        """
+        (output,) = self._graph.find_nodes(op="output")
+        last = Segment(self._signatures[output])
         segments = {signature: Segment(signature) for signature in cached}
         segments[last.signature] = last
         self._segment_of = {
             node: segments.get(signature, last) for node, signature in self._signatures.items()
         }
+        home: dict[nn.Module, Segment] = {}
         for node in self._graph.nodes:
             own = self._segment_of[node]
             own.nodes.append(node)
-            users = {id(self._segment_of[user]) for user in node.users} - {id(own)}
-            if users or node.op == "output":
+            own.asked.update(self._own(node))
+            if node.op == "output" or any(self._segment_of[user] is not own for user in node.users):
                 own.outputs.append(node)
-        # A segment depends on smaller signatures only.
-        others = (segment for segment in segments.values() if segment is not last)
-        return [*sorted(others, key=lambda segment: len(segment.signature)), last]
-
-    def _norms_by_segment(self) -> dict[int, list[_BatchNorm]]:
-        """Return the batch norms of each segment, by its id.
-
-        Raises:
-            UntraceableError: one is used in several, and its statistics would be those of neither.
-        """
-        found: dict[int, list[_BatchNorm]] = {id(segment): [] for segment in self._segments}
-        home: dict[nn.Module, int] = {}
-        for node, segment in self._segment_of.items():
-            if node.op != "call_module":
-                continue
-            for norm in norms_with_statistics(self._modules[str(node.target)]):
-                if home.setdefault(norm, id(segment)) != id(segment):
+            for source in node.all_input_nodes:
+                if self._segment_of[source] is not own and source not in own.sources:
+                    own.sources.append(source)
+            for norm in self._norms_in(node):
+                if home.setdefault(norm, own) is not own:
                     raise UntraceableError(
                         f"the batch norm in {node.target} is used at places that depend on different "
                         "decisions"
                     )
-                if norm not in found[id(segment)]:
-                    found[id(segment)].append(norm)
-        return found
+                if norm not in own.norms:
+                    own.norms.append(norm)
+        for segment in segments.values():
+            segment.evaluation = _program(segment.nodes, segment.outputs)
+            needed = [node for node in segment.nodes if node in self._needed]
+            segment.calibration = _program(needed, segment.outputs)
+        # A segment depends on smaller signatures only.
+        others = (segment for segment in segments.values() if segment is not last)
+        return [*sorted(others, key=lambda segment: len(segment.signature)), last]
 
     def _that_fit(self, memory: int) -> set[Signature]:
-        """Return the signatures whose activations fit into the memory, the earliest first."""
-        batches, calibration = self._batches, self._calibration
-        scale = sum(len(batch[0]) for batch in batches) / len(batches[0][0])
-        self._batches, self._calibration = batches[:1], []
+        """Return the signatures whose activations fit into the memory, the earliest first.
+
+        Sizes are measured on two images, and taken to be proportional to the images of a batch.
+        """
+        calibration, evaluation, part = self._calibration, self._evaluation, self.part
+        first = evaluation[0]
+        images = min(TRIAL, len(first[0]))
+        batches = [evaluation, calibration]
+        total = [sum(_size(group, i) for i in range(len(group))) for group in batches]
+        few = [value[:images].clone() for value in first]
+        self._calibration, self._evaluation, self.part = [], [few], range(1)
+        kept = {self._segments[-1].signature}
         try:
             self._try_out(self._supernet.space[0])
-            kept: set[Signature] = set()
+            seen: set[int] = set()
             for segment in self._segments[:-1]:
-                tensors = [v for values in segment.values.values() for v in values]
-                memory -= int(scale * sum(t.nbytes for t in tensors if isinstance(t, torch.Tensor)))
+                for node, values in segment.values.items():
+                    count = total[0] + (total[1] if self._needed.intersection(node.users) else 0)
+                    memory -= int(count / images * _storage(tensors(values[0]), seen))
                 if memory < 0:
                     break
                 kept.add(segment.signature)
         finally:
-            self._batches, self._calibration = batches, calibration
+            self._calibration, self._evaluation, self.part = calibration, evaluation, part
             self.forget()
-        return kept | {self._segments[-1].signature}
+        return kept
 
     def _try_out(self, architecture: Architecture) -> None:
         try:
-            with evaluating(self._supernet), torch.inference_mode():
-                self.outputs(architecture)
+            with nothing_changed(self._supernet, self._device):
+                self.run(architecture, lambda *_: None)
+                for segment in self._segments:
+                    segment.seen.clear()
+        except UntraceableError:
+            raise
         except (
             Exception
         ) as error:  # a user's model may raise anything, for one candidate or for all
@@ -255,13 +500,59 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         return isinstance(module, ChoiceModule) or super().is_leaf_module(module, name)
 
+    def create_arg(self, a: Any) -> Any:
+        known = isinstance(a, nn.Parameter) or any(a is buffer for buffer in self.root.buffers())
+        if isinstance(a, torch.Tensor) and not known:
+            # It would be written into the model, and be the same for ever.
+            raise UntraceableError("the forward pass uses a tensor that is no parameter or buffer")
+        return super().create_arg(a)
 
-def _traced(model: nn.Module) -> fx.Graph:
+
+def _traced(model: nn.Module, device: torch.device) -> fx.Graph:
     try:
-        with evaluating(model):
+        with nothing_changed(model, device):
             return _Tracer().trace(model)
+    except UntraceableError:
+        raise
     except Exception as error:  # the forward pass of a user's model may raise anything here
         raise UntraceableError(f"PyTorch cannot trace the model: {error}") from error
+
+
+def _program(nodes: Sequence[fx.Node], outputs: Sequence[fx.Node]) -> Program:
+    last_use: dict[fx.Node, int] = {}
+    for position, node in enumerate(nodes):
+        for source in (node, *node.all_input_nodes):
+            last_use[source] = position
+    over: list[list[fx.Node]] = [[] for _ in nodes]
+    for source, position in last_use.items():
+        if source not in outputs:
+            over[position].append(source)
+    return [(node, tuple(drop)) for node, drop in zip(nodes, over, strict=True)]
+
+
+def _size(batches: Sequence[Inputs], number: int) -> int:
+    size = getattr(batches, "size", None)
+    return int(size(number)) if size else len(batches[number][0])
+
+
+def _storage(values: Iterable[torch.Tensor], seen: set[int]) -> int:
+    """Return the bytes that keeping these tensors keeps, without those in `seen`."""
+    total = 0
+    for value in values:
+        storage = value.untyped_storage()
+        if storage.data_ptr() not in seen:
+            seen.add(storage.data_ptr())
+            total += storage.nbytes()
+    return total
+
+
+def _options_of(value: Value | None) -> tuple[object, ...]:
+    """Return the options that an answer names."""
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _differ(one: object, other: object) -> bool:
+    return one is not other
 
 
 def _labels_within(supernet: SuperNet) -> dict[nn.Module, tuple[str, ...]]:

@@ -195,7 +195,7 @@ class Run:
             hashes.append(digest(state["model"]))
         return parts, digest(hashes)
 
-    def evaluator(self) -> tuple[Evaluator | PartsEvaluator, str]:
+    def evaluator(self, protocol: Protocol) -> tuple[Evaluator | PartsEvaluator, str]:
         """Return what scores candidates, and the hash of the weights it uses.
 
         Raises:
@@ -204,12 +204,12 @@ class Run:
         label = self.config.few_shot.decision
         if label is None:
             supernet, weights = self.trained_supernet()
-            return self._evaluator(supernet), weights
+            return self._evaluator(supernet, protocol), weights
         parts, weights = self.trained_parts()
-        each = {option: self._evaluator(part) for option, part in parts.items()}
+        each = {option: self._evaluator(part, protocol) for option, part in parts.items()}
         return PartsEvaluator(label, each), weights
 
-    def _evaluator(self, supernet: SuperNet) -> Evaluator:
+    def _evaluator(self, supernet: SuperNet, protocol: Protocol) -> Evaluator:
         splits, memory = self.splits, self.config.evaluate.memory * 2**20
         return Evaluator(
             supernet,
@@ -217,7 +217,7 @@ class Run:
             splits.search,
             splits.train,
             self.normalise,
-            self.protocol,
+            protocol,
             memory=memory,
         )
 
@@ -332,7 +332,9 @@ class Run:
         options = self.config.evaluate
         automatic = self.config.strategy.batch_norm
         batch_norm = automatic if options.batch_norm == "auto" else options.batch_norm
-        return Protocol(batch_norm, options.batch_size, options.calibration_batches)
+        batches = options.calibration_batches
+        # Where the number is yet to be found, see `supernet.pipeline.batch_norm`.
+        return Protocol(batch_norm, options.batch_size, 1 if batches == "converge" else batches)
 
     def validate(self, model: nn.Module) -> Score:
         """Return the measures of an ordinary model on the search split."""

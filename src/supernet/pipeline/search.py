@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 
 from supernet.errors import DivergedError
 from supernet.evaluate import Candidate, CandidateTable, Scorer
+from supernet.pipeline.batch_norm import settled_protocol
 from supernet.pipeline.context import Run, Selected
 from supernet.search import Search, hypervolume
+from supernet.space import Architecture
 
 __all__ = ["search"]
 
@@ -19,18 +21,19 @@ def search(run: Run) -> None:
         RunFolderError: the supernet is not trained.
         DivergedError: no candidate of a whole generation could be scored.
     """
-    evaluator, weights = run.evaluator()
     log = run.folder.stage_log("search")
     log.rewind(0)
+    protocol, batch_norm = settled_protocol(run)
+    evaluator, weights = run.evaluator(protocol)
     with CandidateTable(run.folder.candidates) as table:
         scorer = Scorer(evaluator, run.costs, table, weights, run.seed)
-        ranked = _ranked(run, scorer, log.write)
-        passed = [candidate for candidate in ranked if candidate.status == "ok"]
+        ranked, asked = _ranked(run, scorer, log.write)
+        passed = [candidate for candidate in ranked if candidate.status != "failed"]
         selected = _select(run, scorer, passed)
     expected = run.config.search.searcher.expected(run.problem)
-    if expected and len(ranked) < expected and run.config.search.constraint_list:
+    if expected and asked < expected and run.config.search.constraint_list:
         run.progress.say(
-            f"{len(ranked):,} candidates of {expected:,} asked for: no more were found that satisfy "
+            f"{asked:,} candidates instead of {expected:,}: no more were found that satisfy "
             f"{' and '.join(run.problem.constraints.texts)}"
         )
     if evaluator.plain_because and run.config.evaluate.memory:
@@ -40,10 +43,13 @@ def search(run: Run) -> None:
         {
             "seconds": log.seconds,
             "candidates": len(ranked),
+            "partial": sum(candidate.status == "partial" for candidate in passed),
             "failed": len(ranked) - len(passed),
             "searcher": type(run.config.search.searcher).__name__,
             "space_size": str(run.supernet.space.size),
-            "batch_norm": run.protocol.batch_norm,
+            "batch_norm": evaluator.batch_norm,
+            "batch_norm_report": batch_norm,
+            "shared": not evaluator.plain_because,
             "hypervolume": _hypervolumes(run, passed),
             "selected": [one.to_json() for one in selected],
         },
@@ -52,17 +58,21 @@ def search(run: Run) -> None:
 
 def _ranked(
     run: Run, scorer: Scorer, write: Callable[[dict[str, float | None]], None]
-) -> list[Candidate]:
-    """Let the searcher ask until it is done; return all candidates, best first."""
+) -> tuple[list[Candidate], int]:
+    """Let the searcher ask until it is done.
+
+    Returns:
+        All candidates, best first, and how often one was asked for.
+    """
     searcher = run.config.search.searcher
     proposals = Search(searcher, run.problem)
     bar = run.progress.task("search", searcher.expected(run.problem) or 0)
     found: dict[str, Candidate] = {}
-    generation = 0
+    generation = count = 0
     while asked := proposals.ask():
-        told = scorer.score(asked, type(searcher).__name__, generation, bar.advance)
+        told = _told(run, scorer, asked, proposals.batches, generation, bar.advance)
         proposals.tell(told)
-        generation += 1
+        generation, count = generation + 1, count + len(told)
         found.update({candidate.key: candidate for candidate in told})
         if all(candidate.status == "failed" for candidate in found.values()):
             raise DivergedError(
@@ -78,16 +88,41 @@ def _ranked(
                 "loss": best.loss,
             }
         )
-    return sorted(found.values(), key=lambda candidate: candidate.rank_key)
+    return sorted(found.values(), key=lambda candidate: candidate.rank_key), count
+
+
+def _told(
+    run: Run,
+    scorer: Scorer,
+    asked: Sequence[Architecture],
+    batches: int | None,
+    generation: int,
+    advance: Callable[[], None],
+) -> list[Candidate]:
+    """Score a generation: on a part of the images if so asked, as a race if so configured."""
+    searcher, error = run.config.search.searcher, run.config.evaluate.race
+    name = type(searcher).__name__
+    if error is None or batches is not None or searcher.looks_at is None:
+        return scorer.score(asked, name, generation, advance, batches)
+    keep = max(run.config.retrain.top, searcher.looks_at)
+    return scorer.race(asked, name, generation, keep, error, advance)
 
 
 def _select(run: Run, scorer: Scorer, ranked: Sequence[Candidate]) -> list[Selected]:
-    """Return the best, probes spread evenly over the other ranks, and one random architecture."""
+    """Return the best, probes spread evenly over the other ranks, and one random architecture.
+
+    Args:
+        run: see `search`.
+        scorer: scores the baseline, and probes that a race dropped.
+        ranked: candidates that did not fail, best first.
+    """
     options = run.config.retrain
-    top = run.config.search.searcher.select(ranked, options.top)
+    passed = [candidate for candidate in ranked if candidate.status == "ok"]
+    top = run.config.search.searcher.select(passed, options.top)
     others = [candidate for candidate in ranked if candidate not in top]
     count = min(options.probes, len(others))
-    probes = [others[(2 * i + 1) * len(others) // (2 * count)] for i in range(count)]
+    spread = [others[(2 * i + 1) * len(others) // (2 * count)] for i in range(count)]
+    probes = scorer.score([candidate.architecture for candidate in spread], "probe", 0)
     taken = {candidate.key for candidate in [*top, *probes]}
     random = run.problem.sample(1, run.problem.stream("baseline"), taken)
     baseline = scorer.score(random, "baseline", 0)
@@ -116,7 +151,7 @@ def _hypervolumes(run: Run, candidates: Sequence[Candidate]) -> dict[str, float]
         points = [
             (1 - candidate.accuracy, candidate.costs[quantity] / largest)
             for candidate in candidates
-            if candidate.accuracy is not None and largest > 0
+            if candidate.status == "ok" and candidate.accuracy is not None and largest > 0
         ]
         if points:
             found[quantity] = round(hypervolume(points, (1.0, 1.0 + 1e-9)), 6)

@@ -1,12 +1,13 @@
 """Searchers: ask for architectures by generations, tell their candidates."""
 
-from supernet.search.base import Problem, Search, Searcher
+from supernet.search.base import Partly, Problem, Search, Searcher
 from supernet.search.evolution import Evolution
 from supernet.search.exhaustive import Exhaustive
 from supernet.search.local_search import LocalSearch
 from supernet.search.optuna import NSGA2, TPE
 from supernet.search.pareto import hypervolume, pareto_front
 from supernet.search.random import RandomSearch
+from supernet.search.random_nas import RandomNASSearch
 from supernet.search.regularized_evolution import RegularizedEvolution
 
 __all__ = [
@@ -16,7 +17,9 @@ __all__ = [
     "Evolution",
     "Exhaustive",
     "LocalSearch",
+    "Partly",
     "Problem",
+    "RandomNASSearch",
     "RandomSearch",
     "RegularizedEvolution",
     "Search",
@@ -31,6 +34,7 @@ SEARCHERS = {
     "local_search": "supernet.search.LocalSearch",
     "nsga2": "supernet.search.NSGA2",
     "random": "supernet.search.RandomSearch",
+    "randomnas": "supernet.search.RandomNASSearch",
     "regularized_evolution": "supernet.search.RegularizedEvolution",
     "tpe": "supernet.search.TPE",
 }

@@ -22,9 +22,21 @@ from supernet.random import stream
 from supernet.search.construct import Bound, build, extend
 from supernet.space import Architecture, SearchSpace
 
-__all__ = ["Generation", "Problem", "Search", "Searcher"]
+__all__ = ["Generation", "Partly", "Problem", "Search", "Searcher"]
 
-Generation = Generator[Sequence[Architecture], Sequence[Candidate], None]
+
+@dataclass(frozen=True)
+class Partly:
+    """Architectures that shall be scored on the first batches of the validation split only.
+
+    Their candidates have the status "partial", and are never chosen.
+    """
+
+    architectures: Sequence[Architecture]
+    batches: int
+
+
+Generation = Generator[Sequence[Architecture] | Partly, Sequence[Candidate], None]
 """Yields architectures, at least one, and is sent their candidates in the same order."""
 
 TRIES = 100
@@ -176,7 +188,14 @@ class Problem:
 
 
 class Searcher(ABC):
-    """A way to look for the best architecture under the shared weights."""
+    """A way to look for the best architecture under the shared weights.
+
+    Attributes:
+        looks_at: how many of the best of a generation decide what comes next, for races, which score
+            only these in full; None if all of them do.
+    """
+
+    looks_at: int | None = None
 
     @abstractmethod
     def generations(self, problem: Problem) -> Generation:
@@ -198,6 +217,8 @@ class Search:
         self._generations = searcher.generations(problem)
         self._asked: list[Architecture] | None = None
         self._told: Sequence[Candidate] | None = None
+        self.batches: int | None = None
+        """On how many batches what was asked for shall be scored; None for all."""
 
     def ask(self) -> list[Architecture]:
         """Return the next generation; empty when the search is over.
@@ -208,12 +229,14 @@ class Search:
         if self._asked:
             raise SupernetError("ask() was called twice; tell() the candidates of the first call")
         try:
-            if self._told is None:
-                self._asked = list(next(self._generations))
-            else:
-                self._asked = list(self._generations.send(self._told))
+            told = self._told
+            asked = next(self._generations) if told is None else self._generations.send(told)
         except StopIteration:
-            self._asked = []
+            asked = []
+        self.batches = None
+        if isinstance(asked, Partly):
+            self.batches, asked = asked.batches, asked.architectures
+        self._asked = list(asked)
         return self._asked
 
     def tell(self, candidates: Sequence[Candidate]) -> None:

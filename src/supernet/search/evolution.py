@@ -55,6 +55,7 @@ class Evolution(Searcher):
         self.population = population
         self.count = generations
         self.parents = parents
+        self.looks_at = parents
         self.mutants = mutants
         self.crossovers = crossovers
         self.mutation = mutation

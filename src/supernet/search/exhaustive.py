@@ -21,6 +21,8 @@ class Exhaustive(Searcher):
         ConfigError: a number is not positive.
     """
 
+    looks_at = 0
+
     def __init__(self, limit: int = 100_000, batch: int = 1_000) -> None:
         if min(limit, batch) < 1:
             raise ConfigError(f"limit and batch must be at least 1, not {limit} and {batch}")

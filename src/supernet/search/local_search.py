@@ -59,7 +59,7 @@ class LocalSearch(Searcher):
                     told.update({candidate.key: candidate for candidate in candidates})
                 known = [told[neighbour.key] for neighbour in around if neighbour.key in told]
                 best = min([here, *known], key=lambda candidate: candidate.rank_key)
-                if best.rank_key[:2] >= here.rank_key[:2]:  # the last part only breaks ties
+                if best.rank_key[:3] >= here.rank_key[:3]:  # the last part only breaks ties
                     break
                 here = best
             restart += 1

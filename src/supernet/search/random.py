@@ -21,6 +21,8 @@ class RandomSearch(Searcher):
         ConfigError: the count is not positive.
     """
 
+    looks_at = 0
+
     def __init__(self, count: int = 200) -> None:
         if count < 1:
             raise ConfigError(f"count must be at least 1, not {count}")

@@ -48,6 +48,7 @@ def render(folder: Path) -> str:
             _missing(run),
             _training(run),
             _candidates(run),
+            _batch_norm(run),
             _retrained(run),
             _chosen(run),
             _config(run),
@@ -148,6 +149,30 @@ def _candidates(run: RunFiles) -> str:
     )
     fronts = [_front(run, rows, column, quantity, metric) for column, quantity in _COSTS.items()]
     return page.pair(drawn, *[front for front in fronts if front])
+
+
+def _batch_norm(run: RunFiles) -> str:
+    """Say how much the treatment of batch norm changes scores and ranking, where it was looked into."""
+    report = run.metrics.get("search", {}).get("batch_norm_report") or {}
+    if not report.get("agreements"):
+        return ""
+    rows = [
+        [
+            one["first"],
+            one["second"],
+            _MISSING if one["kendall_tau"] is None else f"{one['kendall_tau']:.2f}",
+            f"{one['difference']:.4f}",
+        ]
+        for one in report["agreements"]
+    ]
+    heads = [
+        "scored with",
+        "and with",
+        "Kendall's τ",
+        f"mean difference of the {report['measure']}",
+    ]
+    note = "How alike the same random candidates are ranked under two treatments of batch norm."
+    return page.section("Batch norm", page.table(heads, rows, text=2), note)
 
 
 def _front(

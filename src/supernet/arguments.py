@@ -1,0 +1,222 @@
+"""Options as they are written, on command lines and in files, made ready for the parser.
+
+Short names are written out, and where an option names another class than before, the arguments of the
+class before are forgotten: the parser alone would keep those that both happen to have.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch.utils.data import Dataset
+
+from supernet.data import SOURCES
+from supernet.errors import ConfigError
+from supernet.search import SEARCHERS
+from supernet.strategies import STRATEGIES
+from supernet.zoo import SPACES
+
+__all__ = ["import_from_here", "prepared", "read_config_file"]
+
+SHORT = {
+    "model": SPACES,
+    "data": SOURCES,
+    "strategy": STRATEGIES,
+    "search.searcher": SEARCHERS,
+}
+"""Options with short names."""
+
+Layer = tuple[str, Any]
+"""An option and its value; "config" with a mapping of options."""
+
+
+def prepared(
+    arguments: Sequence[str], base: Mapping[str, Any] | None, defaults: Mapping[str, Any]
+) -> tuple[list[str], dict[str, Any]]:
+    """Return the arguments for the parser and what of the defaults applies to them.
+
+    Args:
+        arguments: as on the command line.
+        base: options that the arguments are added to.
+        defaults: classes and their arguments by option, before anything is given.
+
+    Raises:
+        ConfigError: a configuration file cannot be read, or a short name is unknown.
+    """
+    layers = [("config", copy.deepcopy(dict(base or {}))), *map(_layer, _joined(arguments))]
+    kept = dict(defaults)
+    for option, default in defaults.items():
+        classes = [_class(default), *[_class_in(layer, option) for layer in layers]]
+        named = [number for number, name in enumerate(classes) if name is not None]
+        others = [number for number in named if not _same(classes[number], classes[named[-1]])]
+        if not others:
+            continue
+        since = min(number for number in named if number > others[-1])
+        del kept[option]
+        layers[: since - 1] = [_without(layer, option) for layer in layers[: since - 1]]
+    return [_written(layer) for layer in layers if layer != ("config", {})], kept
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Return the options in a YAML file, short names written out.
+
+    Raises:
+        ConfigError: the file is missing or is no YAML mapping.
+    """
+    try:
+        config = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"the configuration {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the configuration {path} is not YAML: {error}") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"the configuration {path} holds no options; write 'name: value' lines")
+    for name in SHORT:
+        parts = name.split(".")
+        place: Any = config
+        for part in parts[:-1]:
+            place = place.get(part) if isinstance(place, dict) else None
+        if isinstance(place, dict):
+            place[parts[-1]] = _long(place.get(parts[-1]), name)
+            if place[parts[-1]] is None:
+                del place[parts[-1]]
+    return config
+
+
+def import_from_here() -> None:
+    """Let import paths name modules in the working directory, as `python -m` does."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Write "--name value" as "--name=value"."""
+    joined: list[str] = []
+    waiting = False
+    for argument in arguments:
+        if waiting and not argument.startswith("--"):
+            joined[-1] += f"={argument}"
+            waiting = False
+        else:
+            joined.append(argument)
+            waiting = argument.startswith("--") and "=" not in argument
+    return joined
+
+
+def _layer(argument: str) -> Layer:
+    name, equals, value = argument.partition("=")
+    option = name.removeprefix("--")
+    if not argument.startswith("--") or not equals:
+        return ("", argument)
+    if option == "config":
+        text = value.lstrip().startswith("{")
+        return ("config", json.loads(value) if text else read_config_file(Path(value)))
+    return (option, _long(value, option.removesuffix(".help")))
+
+
+def _written(layer: Layer) -> str:
+    name, value = layer
+    if not name:
+        return str(value)
+    return f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
+
+
+def _class_in(layer: Layer, option: str) -> str | None:
+    """Return the class that a layer names for an option, if any."""
+    name, value = layer
+    if name == "config":
+        return _class(_place(value, option))
+    return _class(value) if name == option else None
+
+
+def _class(value: Any) -> str | None:
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = yaml.safe_load(value)
+    if isinstance(value, Mapping):
+        value = value.get("class_path")
+    return value if isinstance(value, str) else None
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    """Return whether two names are of one class; the parser takes "Class" for "package.Class"."""
+    if one is None or other is None or ("." in one and "." in other):
+        return one == other
+    return one.rpartition(".")[2] == other.rpartition(".")[2]
+
+
+def _without(layer: Layer, option: str) -> Layer:
+    """Return a layer that does not mention an option."""
+    name, value = layer
+    if name == "config":
+        *outer, last = option.split(".")
+        place = _place(value, ".".join(outer)) if outer else value
+        if isinstance(place, dict):
+            place.pop(last, None)
+        return layer
+    return ("config", {}) if name == option or name.startswith(f"{option}.") else layer
+
+
+def _place(config: Any, option: str) -> Any:
+    """Return what nested options hold for a dotted name, or None."""
+    for part in option.split("."):
+        config = config.get(part) if isinstance(config, Mapping) else None
+    return config
+
+
+def _long(value: Any, option: str) -> Any:
+    """Return the import path for a short name, and anything else as it is.
+
+    Raises:
+        ConfigError: the value is a name but not a known one.
+    """
+    if option not in SHORT:
+        return value
+    if isinstance(value, dict) and isinstance(value.get("class_path"), str):
+        return {**value, "class_path": _long(value["class_path"], option)}
+    known = SHORT[option]
+    classes = {path.rpartition(".")[2] for path in known.values()}
+    if not isinstance(value, str):
+        return value
+    if "." not in value and value not in {*known, *classes}:
+        raise ConfigError(
+            f"{option} {value!r} is unknown; possible: {', '.join(known)}, or the import path of a "
+            "class of your own, such as package.module.Class"
+        )
+    if "." in value:
+        _check_importable(option, value)
+    return known.get(value, value)
+
+
+def _check_importable(option: str, path: str) -> None:
+    """Say what is wrong with an import path, better than the parser of all options can.
+
+    Raises:
+        ConfigError: it cannot be imported, or what it names cannot be used for this option.
+    """
+    module, _, name = path.rpartition(".")
+    import_from_here()
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # importing a user's module may raise anything
+        raise ConfigError(
+            f"{option} {path!r} cannot be imported: {error}. Modules are looked for in the working "
+            "directory and in the environment that supernet is installed in"
+        ) from error
+    if inspect.isfunction(found) and inspect.signature(found).return_annotation is inspect._empty:
+        raise ConfigError(
+            f"{option} {path!r} is a function that does not say what it returns; write for instance "
+            f"'def {name}(...) -> nn.Module:'"
+        )
+    if option == "data" and isinstance(found, type) and issubclass(found, Dataset):
+        raise ConfigError(
+            f"data {path!r} is a torch Dataset; name it as --data dataset --data.train {path} "
+            "(its arguments as --data.arguments.NAME VALUE, a test set as --data.test)"
+        )

@@ -1,0 +1,193 @@
+"""How much the treatment of batch norm changes what an evaluation says.
+
+The same architectures are scored under batch statistics and under recalibration with more and more
+batches. Where two policies rank them alike, the cheaper one will do. (The policies are those of
+`supernet.evaluate.batchnorm`; Bender et al. use batch statistics, Guo et al., "Single Path One-Shot
+Neural Architecture Search with Uniform Sampling", ECCV 2020, recalibrate.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from scipy import stats
+
+from supernet.errors import ConfigError
+from supernet.evaluate.evaluator import Evaluator, Protocol
+from supernet.evaluate.parts import PartsEvaluator
+from supernet.space import Architecture
+
+__all__ = ["Agreement", "PolicyReport", "compare_policies", "converged_calibration"]
+
+BATCHES = (1, 2, 4, 8, 16)
+"""Numbers of calibration batches that are tried."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How two policies agree on the same architectures.
+
+    Attributes:
+        first: name of one policy, such as "recalibrate on 512 images".
+        second: name of the other.
+        kendall_tau: τ-b of the two rankings, in -1..1; None where one ranks all alike.
+        difference: mean absolute difference of the scores.
+    """
+
+    first: str
+    second: str
+    kendall_tau: float | None
+    difference: float
+
+
+@dataclass(frozen=True)
+class PolicyReport:
+    """What policies say about the same architectures.
+
+    Attributes:
+        measure: what was compared: "accuracy" (0–1), or "loss" where the task has no accuracy.
+        scores: per policy, the measure of each architecture, in their order.
+        agreements: of every two policies.
+    """
+
+    measure: str
+    scores: dict[str, list[float]]
+    agreements: list[Agreement]
+
+    def __str__(self) -> str:
+        if not self.agreements:
+            return f"batch norm: {next(iter(self.scores))}"
+        count = len(next(iter(self.scores.values())))
+        lines = [f"{count} architectures, mean absolute difference of the {self.measure}"]
+        for one in self.agreements:
+            tau = "-" if one.kendall_tau is None else f"{one.kendall_tau:.3f}"
+            lines.append(f"{one.first} / {one.second}: tau {tau}, difference {one.difference:.4f}")
+        return "\n".join(lines)
+
+
+Make = Callable[[Protocol], Evaluator | PartsEvaluator]
+"""Returns an evaluator of one supernet under a protocol."""
+
+
+def compare_policies(
+    make: Make,
+    architectures: Sequence[Architecture],
+    batch_size: int = 256,
+    calibration_batches: Sequence[int] = BATCHES,
+) -> PolicyReport:
+    """Score architectures under batch statistics and under recalibration, and compare.
+
+    A model without norms that have running statistics needs no policy: it is scored once, under the
+    name "none needed".
+
+    Args:
+        make: for instance `lambda protocol: Evaluator(supernet, task, search, train, normalise,
+            protocol)`.
+        architectures: a probe set; at least two.
+        batch_size: images per evaluation and calibration batch.
+        calibration_batches: numbers of calibration batches to try, growing.
+
+    Raises:
+        ConfigError: there are not two architectures, or the numbers do not grow.
+        DivergedError: an architecture has no finite loss.
+    """
+    _check(architectures, calibration_batches)
+    first = make(Protocol("batch", batch_size))
+    if first.batch_norm == "none needed":
+        measure, scores = _scores(first, architectures)
+        return PolicyReport(measure, {"none needed": scores}, [])
+    measure, scores = _scores(first, architectures)
+    found = {f"batch statistics of {batch_size} images": scores}
+    for number in calibration_batches:
+        evaluator = make(Protocol("recalibrate", batch_size, number))
+        name = f"recalibrate on {evaluator.calibration_images} images"
+        if name not in found:  # the training split may hold no more
+            found[name] = _scores(evaluator, architectures)[1]
+    pairs = combinations(found.items(), 2)
+    return PolicyReport(measure, found, [_agreement(a, b, x, y) for (a, x), (b, y) in pairs])
+
+
+def converged_calibration(
+    make: Make,
+    architectures: Sequence[Architecture],
+    tolerance: float = 0.005,
+    least_tau: float = 0.9,
+    batch_size: int = 256,
+    calibration_batches: Sequence[int] = BATCHES,
+) -> int | None:
+    """Return the smallest number of calibration batches after which more change next to nothing.
+
+    That is: between it and every larger number tried, scores differ by at most `tolerance` on
+    average, and τ-b of the rankings is at least `least_tau`.
+
+    Args:
+        make: see `compare_policies`.
+        architectures: a probe set; at least two.
+        tolerance: mean absolute difference, in units of the accuracy (0–1), or of the loss where
+            there is no accuracy.
+        least_tau: Kendall's τ-b, in -1..1; a ranking that has none (all alike) passes.
+        batch_size: images per evaluation and calibration batch.
+        calibration_batches: numbers to try, growing.
+
+    Returns:
+        The number; 0 if the model has no norm with running statistics; None if even the two
+        largest numbers differ by more.
+
+    Raises:
+        ConfigError: there are not two architectures, or fewer than two growing numbers.
+        DivergedError: an architecture has no finite loss.
+    """
+    _check(architectures, calibration_batches)
+    if len(calibration_batches) < 2:
+        raise ConfigError("convergence needs at least two numbers of calibration batches")
+    scores: dict[int, list[float]] = {}
+    for number in calibration_batches:
+        evaluator = make(Protocol("recalibrate", batch_size, number))
+        if evaluator.batch_norm == "none needed":
+            return 0
+        scores[number] = _scores(evaluator, architectures)[1]
+    *tried, last = calibration_batches
+    converged = None
+    for number in reversed(tried):
+        larger = [scores[other] for other in [*tried, last] if other > number]
+        agreements = [_agreement("", "", scores[number], one) for one in larger]
+        if not all(_close(one, tolerance, least_tau) for one in agreements):
+            break
+        converged = number
+    return converged
+
+
+def _close(agreement: Agreement, tolerance: float, least_tau: float) -> bool:
+    tau = agreement.kendall_tau
+    return agreement.difference <= tolerance and (tau is None or tau >= least_tau)
+
+
+def _scores(
+    evaluator: Evaluator | PartsEvaluator, architectures: Sequence[Architecture]
+) -> tuple[str, list[float]]:
+    """Return what is compared, and its value for each architecture, in their order."""
+    found = {}
+    for architecture, score in evaluator.scores(architectures):
+        if isinstance(score, Exception):
+            raise score
+        found[architecture] = score
+    measure = "accuracy" if "accuracy" in found[architectures[0]] else "loss"
+    return measure, [found[architecture][measure] for architecture in architectures]
+
+
+def _agreement(first: str, second: str, x: list[float], y: list[float]) -> Agreement:
+    varies = len(set(x)) > 1 and len(set(y)) > 1
+    tau = float(stats.kendalltau(x, y, variant="b").statistic) if varies else None
+    return Agreement(first, second, tau, float(np.mean(np.abs(np.subtract(x, y)))))
+
+
+def _check(architectures: Sequence[Architecture], numbers: Sequence[int]) -> None:
+    if len(set(architectures)) < 2:
+        raise ConfigError(
+            f"{len(set(architectures))} architecture(s) have no ranking; give two or more"
+        )
+    if not numbers or list(numbers) != sorted(set(numbers)):
+        raise ConfigError(f"calibration_batches must be growing numbers, not {list(numbers)}")

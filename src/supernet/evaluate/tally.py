@@ -1,0 +1,56 @@
+"""Sums of measures over the batches of an evaluation, in the order in which they pass."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+
+from supernet.errors import DivergedError
+
+__all__ = ["Score", "Tally"]
+
+Score = dict[str, float]
+"""Means over the examples, by measure: "loss", "accuracy" (0–1), ..."""
+
+
+@dataclass
+class Tally:
+    """What was measured of one candidate so far.
+
+    Attributes:
+        images: how many.
+        sums: per measure, the sums of the batches one after the other, in double precision.
+        each: per batch, the measure that candidates are ranked by, `[images]`; only where it is
+            asked for.
+    """
+
+    images: int = 0
+    sums: dict[str, torch.Tensor] = field(default_factory=dict)
+    each: list[torch.Tensor] | None = None
+
+    def add(self, measures: dict[str, torch.Tensor], images: int) -> None:
+        """Add a batch."""
+        self.images += images
+        for name, values in measures.items():
+            total = values.double().sum()
+            self.sums[name] = self.sums[name] + total if name in self.sums else total
+        if self.each is not None:
+            self.each.append(measures["accuracy" if "accuracy" in measures else "loss"].float())
+
+    def extend(self) -> Tally:
+        """Return a tally that goes on from here, and leaves this one as it is."""
+        return Tally(self.images, dict(self.sums), None if self.each is None else [*self.each])
+
+    def score(self) -> Score:
+        """Return the means, with one host synchronisation.
+
+        Raises:
+            DivergedError: the loss is not a finite number.
+        """
+        means = (torch.stack(list(self.sums.values())) / self.images).tolist()
+        score = dict(zip(self.sums, means, strict=True))
+        if not math.isfinite(score["loss"]):
+            raise DivergedError(f"the loss on {self.images} examples is {score['loss']}")
+        return score

@@ -1,0 +1,49 @@
+"""How batch norm is treated when candidates are scored: looked into before the search begins."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from supernet.evaluate import Evaluator, PartsEvaluator, Protocol
+from supernet.evaluate.policy import BATCHES, compare_policies, converged_calibration
+from supernet.pipeline.context import Run
+from supernet.space import Architecture
+
+__all__ = ["settled_protocol"]
+
+PROBES = 20
+"""Candidates that convergence is judged by, where the configuration names no number."""
+
+
+def settled_protocol(run: Run) -> tuple[Protocol, dict[str, Any]]:
+    """Return the protocol of the search, and what was found on the way, for `metrics.json`.
+
+    Raises:
+        RunFolderError: the supernet is not trained.
+    """
+    options, protocol, found = run.config.evaluate, run.protocol, dict[str, Any]()
+
+    def make(protocol: Protocol) -> Evaluator | PartsEvaluator:
+        return run.evaluator(protocol)[0]
+
+    if options.calibration_batches == "converge" and protocol.batch_norm == "recalibrate":
+        batches = converged_calibration(
+            make, _probes(run, options.probes or PROBES), batch_size=options.batch_size
+        )
+        found["converged"] = batches is not None
+        found["calibration_batches"] = BATCHES[-1] if batches is None else max(batches, 1)
+        run.progress.say(
+            f"batch norm: {found['calibration_batches']} calibration batches"
+            + ("" if found["converged"] else ", the most that were tried: scores still change")
+        )
+        protocol = dataclasses.replace(protocol, calibration_batches=found["calibration_batches"])
+    if options.probes:
+        report = compare_policies(make, _probes(run, options.probes), options.batch_size)
+        found["measure"] = report.measure
+        found["agreements"] = [dataclasses.asdict(agreement) for agreement in report.agreements]
+    return protocol, found
+
+
+def _probes(run: Run, count: int) -> list[Architecture]:
+    return run.problem.sample(count, run.problem.stream("batch norm"))
