@@ -322,3 +322,12 @@ def test_a_race_forgets_statistics_of_other_weights(make):
     for architecture, fate in fates.items():
         if isinstance(fate, dict):
             assert fate == made.score(architecture)
+
+
+def test_one_candidate_after_a_race_is_scored_like_any_other(make):
+    supernet, made = make()
+    everything = list(supernet.space)
+    list(made.race(everything, 2))
+    for architecture in everything[:4]:
+        assert dict(made.scores([architecture])) == {architecture: made.score(architecture)}
+    assert not made.plain_because

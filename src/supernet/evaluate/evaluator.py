@@ -223,14 +223,17 @@ class Evaluator:
         shared = self._shared_forward(part, again) if len(before) > 1 else None
         try:
             for architecture in shared.order(before) if shared else list(before):
-                yield architecture, self._outcome(architecture, part, before[architecture])
+                tally = self._outcome(architecture, part, before[architecture], shared is not None)
+                yield architecture, tally
         finally:
             if shared:
                 shared.forget()
 
-    def _outcome(self, architecture: Architecture, part: range, before: Tally) -> Tally | Exception:
+    def _outcome(
+        self, architecture: Architecture, part: range, before: Tally, share: bool
+    ) -> Tally | Exception:
         """Return the tally, shared where that can be trusted, or what was raised."""
-        forward = self._forward
+        forward = self._forward if share else None
         shared: Tally | Exception | None = None
         if forward is not None:
             shared = _caught(partial(self._shared, forward, architecture, part, before))
