@@ -10,10 +10,12 @@ order of addition, in which equal architectures may differ.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from supernet.space import Architecture, Atom, Path, SearchSpace, Value
 from supernet.space.levels import Event, State, Step
@@ -54,6 +56,12 @@ class CostTable:
                 for path in paths:
                     self._ending[path[-1]].append((len(self._joint), path))
                 self._joint.append(entry)
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the amounts, the same in every process and for every order of entries."""
+        rows = sorted((sorted(map(repr, entry.paths)), entry.amount) for entry in self.entries)
+        return hashlib.blake2b(repr(rows).encode(), digest_size=8).hexdigest()
 
     def cost(self, architecture: Mapping[str, Value]) -> float:
         """Return the cost of an architecture."""

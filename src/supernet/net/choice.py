@@ -191,7 +191,10 @@ class InputChoice(ChoiceModule):
                 f"the input choice {self.label or list(self.names)} is between {self.inputs} inputs "
                 f"but was given {len(inputs)}"
             )
-        return self.mix(lambda i: self.options[i](inputs[self.positions[i]]))
+        twice = len(set(map(id, inputs))) < len(inputs)
+        return self.mix(
+            lambda i: self.options[i](inputs[self.positions[i]]), inputs if twice else ()
+        )
 
     def keep(self, index: int, module: nn.Module) -> Self:
         """Return a choice with one option left, which still takes all inputs."""

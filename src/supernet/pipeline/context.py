@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,12 @@ from supernet.net.source import ModelSource
 from supernet.random import derive_seed
 from supernet.search import Problem
 from supernet.space import Architecture, Option
-from supernet.strategies import Setting
 from supernet.task import Task
 from supernet.track import Progress, RunFolder
 from supernet.train import Checkpoint, Fit, Learner, digest
 from supernet.train.learner import M
 
-__all__ = ["Run", "Selected"]
+__all__ = ["Noted", "Run", "Selected"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,6 +156,12 @@ class Run:
             raise RunFolderError(
                 f"{self.folder.path} holds no trained supernet; run the step 'train' first"
             )
+        for quantity, known in self.folder.metrics.get("train", {}).get("costs", {}).items():
+            if quantity not in self.costs or self.costs[quantity].digest != known:
+                raise RunFolderError(
+                    f"the supernet in {self.folder.path} was trained with another table of "
+                    f"{quantity!r}; name that one with --search.costs, or choose another folder"
+                )
         self.supernet.load_state_dict(state["model"])
         learned = state["learner"].get("strategy")
         return self.supernet, digest([state["model"], learned] if learned else state["model"])
@@ -314,11 +319,6 @@ class Run:
             tables[table.quantity] = table
         return tables
 
-    @property
-    def setting(self) -> Setting:
-        """What a strategy may know before training."""
-        return Setting(self.seed, self.costs)
-
     @cached_property
     def problem(self) -> Problem:
         """The space with its constraints."""
@@ -414,6 +414,28 @@ class Run:
             return model.to(self.device)  # the format exists for images only
         placed: nn.Module = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return placed
+
+
+class Noted(Mapping[str, CostTable]):
+    """Cost tables, and which of them were looked up."""
+
+    def __init__(self, tables: Mapping[str, CostTable]) -> None:
+        self._tables = tables
+        self.used: dict[str, str] = {}
+
+    def __getitem__(self, quantity: str) -> CostTable:
+        table = self._tables[quantity]
+        self.used[quantity] = table.digest
+        return table
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+    def __contains__(self, quantity: object) -> bool:
+        return quantity in self._tables
 
 
 def _device(name: str) -> torch.device:

@@ -235,9 +235,11 @@ def _opened(
     folder: RunFolder,
     shown: Progress,
 ) -> Run:
-    for name in ("task", "strategy"):
-        config[name] = objects.get(name, config[name])
-    config.search.searcher = objects.get("search.searcher", config.search.searcher)
+    for name, value in objects.items():
+        place = config.search if name == "search.searcher" else config
+        if name in ("task", "strategy", "search.searcher"):
+            # A copy: a run must not change what the caller gave, as a strategy's memory.
+            setattr(place, name.rpartition(".")[2], copy.deepcopy(value))
     source = as_model_source(objects["model"]) if "model" in objects else _configured(config.model)
     loaded = as_source(objects["data"]) if "data" in objects else config.data
     return Run(config, plain, source, loaded, folder, shown)
@@ -295,11 +297,22 @@ def _fingerprint(value: object) -> str:
     if isinstance(value, nn.Module):
         return f"{name} {digest(repr(value))[:12]}"
     if isinstance(value, Strategy | Searcher | Task):
-        return f"{name} {digest(vars(value))[:12]}"
+        public = {key: _plain(item) for key, item in vars(value).items() if key[0] != "_"}
+        return f"{name} {digest(public)[:12]}"
     if isinstance(value, list | tuple):
         arrays = [torch.as_tensor(part) for part in value if not isinstance(part, str | bytes)]
         return f"tensors {digest(arrays)[:12]}"
     return name
+
+
+def _plain(value: object) -> object:
+    """Return a value that is equal in every process: of other objects than data, the type."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    plain = value is None or isinstance(value, str | int | float | Path | torch.Tensor)
+    return value if plain else type(value).__qualname__
 
 
 @contextlib.contextmanager

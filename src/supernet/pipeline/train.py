@@ -12,9 +12,9 @@ from torch import nn
 from supernet.errors import ConfigError, DataError, SupernetError
 from supernet.net import check_split
 from supernet.net.modes import evaluating
-from supernet.pipeline.context import Run
+from supernet.pipeline.context import Noted, Run
 from supernet.search import Search
-from supernet.strategies import Counted
+from supernet.strategies import Counted, Setting
 from supernet.train import OptimizerFactory
 
 __all__ = ["check_options", "train"]
@@ -56,9 +56,12 @@ def train(run: Run) -> None:
         f"{len(splits.test):,} to test; {space.size:,} architectures"
     )
     counted, checkpoint = Counted(run.config.strategy), run.folder.checkpoint
-    counted.prepare(run.supernet, run.setting)
+    noted = Noted(run.costs)
+    counted.prepare(run.supernet, Setting(run.seed, noted))
     spent = run.fit(run.config.train, "train", run.supernet, counted, checkpoint)
-    run.folder.record("train", {**spent, "passes": counted.passes(run.supernet)})
+    run.folder.record(
+        "train", {**spent, "passes": counted.passes(run.supernet), "costs": noted.used}
+    )
 
 
 def check_options(run: Run) -> None:
@@ -79,7 +82,7 @@ def check_options(run: Run) -> None:
     if run.config.retrain.model:
         run.retraining_supernet("check")
     _check_run(run)
-    Counted(run.config.strategy).prepare(run.supernet, run.setting)
+    Counted(run.config.strategy).prepare(run.supernet, Setting(run.seed, run.costs))
     Search(run.config.search.searcher, run.problem).ask()
 
 

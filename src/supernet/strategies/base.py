@@ -26,7 +26,8 @@ class Setting:
 
     Attributes:
         seed: of the run.
-        costs: the cost tables of the space, by quantity.
+        costs: the cost tables of the space, by quantity; what a strategy looks up is noted, as the
+            trained weights depend on it.
     """
 
     seed: int

@@ -93,6 +93,10 @@ class RunFolder:
         """Return whether a step is recorded and the files that later steps need are there."""
         files = {
             "train": [self.checkpoint.path],
+            "few_shot": [
+                self.part(number).path
+                for number in range(self.metrics.get("few_shot", {}).get("parts", 0))
+            ],
             "search": [self.candidates],
             "retrain": [self.architecture, self.weights],
         }

@@ -7,7 +7,12 @@ widens and halves. 4^20 architectures, about 1.1e12, all different networks. The
 
 As in the authors' supernet, and unlike in their retrained networks, batch norm learns no scale and
 offset unless `affine` is set. Different from their code: the classifier has a bias and no dropout before
-it, and weights start as PyTorch starts them. The paper's search for channels is not part of this space.
+it, and weights start as PyTorch starts them.
+
+With `factors` each layer also has a choice of its inner channels, 0.2 to 2 times the ordinary ones in
+the paper: (4 · 10)^20 architectures. The options of a layer share that decision, and the widths of a
+unit share weights, of which a narrower one takes the leading channels; every width has its own batch
+norms.
 """
 
 from __future__ import annotations
