@@ -94,6 +94,53 @@ def test_killed_once(moment, tmp_path, finished, tiny, read):
     _same(out, finished, read)
 
 
+DECOUPLED = {
+    "few-shot and a race": ["--few_shot.decision=layer1", "--evaluate.race=0.3"],
+    "NSGA-II": ["--search.searcher=nsga2", "--search.searcher.generations=5"],
+    "RandomNAS": ["--search.searcher=randomnas", "--search.searcher.count=20"],
+}
+"""Runs that differ from the tiny one in what can be interrupted."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", DECOUPLED)
+def test_other_steps_and_searchers_killed_again_and_again(kind, tmp_path, read):
+    options = [
+        "--model=nasbench-macro",
+        "--model.channels=2",
+        "--model.features=8",
+        "--strategy=fairnas",
+        "--split.limit=300",
+        "--train.steps=20",
+        "--train.log_every=4",
+        "--train.checkpoint_seconds=0",
+        "--few_shot.train.steps=12",
+        "--few_shot.train.log_every=3",
+        "--few_shot.train.checkpoint_seconds=0",
+        "--evaluate.batch_size=16",
+        "--search.searcher=exhaustive",
+        "--model.stages=[2,2]",
+        "--retrain.top=2",
+        "--retrain.train.steps=12",
+        "--retrain.train.log_every=3",
+        "--retrain.train.checkpoint_seconds=0",
+        *DECOUPLED[kind],
+    ]
+    whole, out, draws = tmp_path / "whole", tmp_path / "run", random.Random(kind)
+    _finish(whole, options)
+    for _ in range(10):
+        process = _start(out, options)
+        try:
+            process.communicate(timeout=draws.uniform(2.0, 6.0))
+            break
+        except subprocess.TimeoutExpired:
+            _kill(process)
+    _finish(out, options)
+    _same(out, whole, read)
+    for part in (whole / "few_shot").glob("*.pt"):
+        assert (out / "few_shot" / part.name).read_bytes() == part.read_bytes()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_again_and_again(seed, tmp_path, finished, tiny, read):
