@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        shown = command not in (*_STEPS, "latency") or {"-h", "--help"} & set(rest)
+        return 0 if shown else 1
     except SupernetError as error:
         print(f"supernet {command}: {error}", file=sys.stderr)
         return error.exit_code
@@ -142,7 +143,10 @@ def _latency(arguments: Sequence[str]) -> None:
 
     import_from_here()
     path = given.table or given.out / "latency.json"
-    with open_run(rest, given.out, program="supernet latency") as opened, settings(opened):
+    with (
+        open_run(rest, given.out, program="supernet latency", look=True) as opened,
+        settings(opened),
+    ):
         table = measure_latency(
             opened,
             path,

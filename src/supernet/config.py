@@ -160,7 +160,7 @@ class SearchConfig:
 
     searcher: Searcher
     constraints: list[str] | str = field(default_factory=list)
-    costs: list[str] = field(default_factory=list)
+    costs: list[str] | str = field(default_factory=list)
     other_device: bool = False
 
     @property

@@ -113,3 +113,64 @@ def test_help_of_latency(capsys):
         main(["latency", "--help"])
     assert ended.value.code == 0
     assert "--precision" in capsys.readouterr().out
+
+
+def test_measuring_gives_nothing_up(tmp_path, call):
+    out = tmp_path / "run"
+    assert call("run", "--out", str(out), *MODEL, *SHORT)[0] == 0
+    config, metrics = (
+        (out / "config.yaml").read_bytes(),
+        json.loads((out / "metrics.json").read_text()),
+    )
+    for options in ([], ["--retrain.top=2"], ["--model.stages=[1]"]):
+        table = str(tmp_path / "table.json")
+        code, _, err = call("latency", "--run", str(out), "--table", table, "--repeats=2", *options)
+        assert code == 0, err
+    after = json.loads((out / "metrics.json").read_text())
+    assert {name: after[name] for name in metrics} == metrics
+    assert (out / "config.yaml").read_bytes() == config
+
+
+def test_another_table_in_the_same_file_repeats_the_search(measured, call):
+    assert call("run", "--out", str(measured), *SHORT, *costs(measured))[0] == 0
+    path = measured / "latency.json"
+    content = json.loads(path.read_text())
+    content["fixed"]["amount"] += 100
+    path.write_text(json.dumps(content))
+    code, _, err = call("run", "--out", str(measured), *SHORT, *costs(measured))
+    assert code == 0, err
+    assert "tables of costs changed; repeated for that: search, retrain, test" in err
+    with sqlite3.connect(measured / "candidates.db") as connection:
+        assert connection.execute("SELECT MIN(latency_ms) FROM candidates").fetchone()[0] > 50
+
+
+def test_a_supernet_trained_by_one_table_is_not_used_with_another(measured, call):
+    sampling = ["--strategy=spos", "--strategy.sampling=cost", "--strategy.quantity=latency_ms"]
+    split = ["--few_shot.decision=layer0", "--few_shot.train.steps=3"]
+    options = [*SHORT, *sampling, *split, *costs(measured)]
+    code, _, err = call("run", "--out", str(measured), *options)
+    assert code == 0, err
+    path = measured / "latency.json"
+    content = json.loads(path.read_text())
+    content["fixed"]["amount"] += 100
+    path.write_text(json.dumps(content))
+    code, _, err = call("run", "--out", str(measured), *options)
+    assert code == 2
+    assert "other cost tables" in " ".join(err.split())
+
+
+@pytest.mark.parametrize("quantity", ["key", "role", "accuracy"])
+def test_names_that_a_cost_cannot_have(quantity, tmp_path, call):
+    table = tmp_path / "table.json"
+    entries = [{"paths": [{}], "amount": 1.0}]
+    table.write_text(json.dumps({"quantity": quantity, "entries": entries}))
+    named = ["--search.costs", str(table)]
+    code, _, err = call("run", "--out", str(tmp_path / "run"), *MODEL, *SHORT, *named)
+    assert code == 2
+    assert "a cost cannot be named" in err
+
+
+def test_no_examples_are_no_measurement(tmp_path, call):
+    code, _, err = call("latency", "--out", str(tmp_path / "run"), "--batch_size=0", *MODEL)
+    assert code == 2
+    assert "batch_size" in err

@@ -290,3 +290,79 @@ def test_output_that_nobody_reads_is_no_error(tmp_path):
     command = f"{sys.executable} -m supernet run --help | head -n 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_training_anew_repeats_what_came_from_the_weights(copy_of, call):
+    before = torch.load(copy_of / "supernet.pt", weights_only=True)["model"]
+    (copy_of / "supernet.pt").unlink()
+    code, _, err = call("run", "--out", str(copy_of))
+    assert code == 0, err
+    assert "other results" not in err  # the same bits again
+    metrics = json.loads((copy_of / "metrics.json").read_text())
+    metrics["train"]["weights"] = "of another training"
+    (copy_of / "metrics.json").write_text(json.dumps(metrics))
+    (copy_of / "supernet.pt").unlink()
+    code, _, err = call("run", "--out", str(copy_of))
+    assert code == 0, err
+    assert "train has other results than before; repeated for that: search, retrain, test" in err
+    after = torch.load(copy_of / "supernet.pt", weights_only=True)["model"]
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--train.checkpoint_seconds=9",
+        "--retrain.train.checkpoint_seconds=9",
+        "--retrain.train.log_every=2",
+        "--evaluate.memory=0",
+        "--few_shot.train.steps=7",
+    ],
+)
+def test_options_that_change_no_result_repeat_nothing(copy_of, call, option):
+    code, _, err = call("run", "--out", str(copy_of), option)
+    assert code == 0, err
+    assert "Repeated" not in err
+    assert "test: done before" in err
+
+
+def test_what_was_tested_before_is_said(copy_of, call):
+    code, out, err = call("run", "--out", str(copy_of), "--retrain.probes=0")
+    assert code == 0, err
+    assert "read 1 time before" in " ".join(out.split())
+    assert "read 1 time before, with other options" in (copy_of / "report.html").read_text()
+
+
+def test_a_report_shows_nothing_that_was_given_up(copy_of, call):
+    search = ("search", "--run", str(copy_of), "--search.searcher=random")
+    code, _, err = call(*search, "--search.searcher.count=5")
+    assert code == 0, err
+    assert not (copy_of / "architecture.json").exists()
+    assert not (copy_of / "model.pt").exists()
+    assert call("report", "--run", str(copy_of))[0] == 0
+
+
+def test_the_report_shows_the_candidates_of_the_search_of_now(copy_of, call):
+    from supernet.track.reading import RunFiles
+
+    for size in (16, 256):
+        code, _, err = call("run", "--out", str(copy_of), f"--evaluate.batch_size={size}")
+        assert code == 0, err
+    assert {row["batch_size"] for row in RunFiles.read(copy_of).candidates} == {256}
+
+
+def test_a_training_that_diverged_at_once_is_mended_in_place(tmp_path, call, tiny):
+    out = ["--out", str(tmp_path / "run"), *tiny]
+    code, _, err = call("train", *out, "--train.optimizer.lr=1e30", "--train.clip=null")
+    assert code == 1, err
+    code, _, err = call("train", *out, "--train.optimizer.lr=0.05")
+    assert code == 0, err
+
+
+def test_a_run_whose_reader_leaves_is_not_said_to_be_done(tmp_path, tiny):
+    options = " ".join(f"'{option}'" for option in tiny)
+    command = f"{sys.executable} -m supernet run --out {tmp_path / 'r'} {options} 2>&1 | head -n 1"
+    done = subprocess.run(
+        ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"], capture_output=True, check=False
+    )
+    assert done.returncode == 1

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
 import supernet as sn
+import supernet.search as sn_searcher
 from supernet.errors import ConfigError, DataError, RunFolderError, SpaceError
 from supernet.net import ChoiceModule
 from supernet.search import NSGA2, Exhaustive, RandomNASSearch, RandomSearch
@@ -37,6 +39,11 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.head(self.b(self.a(x)))
+
+
+class NeedsMore(SPOS):
+    def __init__(self, more):
+        super().__init__()
 
 
 @pytest.fixture
@@ -335,6 +342,26 @@ def test_wrong_arguments_are_named(tmp_path, data, changes, words):
     assert not (tmp_path / "run" / "supernet.pt").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"strategy": NeedsMore}, "cannot be made without arguments"),
+        ({"searcher": sn_searcher.Searcher}, "cannot be made without arguments"),
+        ({"constraints": 5}, "constraints are a text or a list"),
+    ],
+)
+def test_what_cannot_be_made_is_named(tmp_path, data, changes, words):
+    options = without_searcher_options() if "searcher" in changes else OPTIONS
+    with pytest.raises(ConfigError, match=words):
+        search(Net, data, tmp_path / "run", **{"options": options, **changes})
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(3), ([1, 2, 3], ["a", "b", "c"]), {"x": 1}])
+def test_what_is_no_data_is_named(tmp_path, wrong):
+    with pytest.raises(DataError, match="cannot be used as data"):
+        search(Net, wrong, tmp_path / "run")
+
+
 def test_nothing_given_is_no_default(tmp_path, data):
     with pytest.raises(ConfigError, match="model"):
         search(None, data, tmp_path / "run")
@@ -440,3 +467,94 @@ def test_batch_norm_is_looked_into_before_the_search(tmp_path, data):
     plain = search(Net, data, tmp_path / "plain", options=options)
     assert plain.metrics["search"]["batch_norm"] == "none needed"
     assert plain.metrics["search"]["batch_norm_report"]["agreements"] == []
+
+
+class Remembering(SPOS):
+    """A strategy with a state that decides what it draws."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = 0
+
+    def backward(self, model, task, batch, moment):
+        self.steps += 1
+        path = model.space[self.steps % model.space.size]
+        with model.route(path):
+            loss = task.loss(model, batch)
+        loss.backward()
+        return loss.detach()
+
+    def state_dict(self):
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state):
+        self.steps = state["steps"]
+
+
+@pytest.mark.parametrize("strategy", [Remembering(), SPOS(sampling="cost")])
+def test_an_object_serves_several_calls_and_is_left_as_it_was(tmp_path, data, strategy):
+    before = dict(vars(strategy))
+    first = search(Net, data, tmp_path / "run", strategy=strategy)
+    assert dict(vars(strategy)) == before
+    assert search(Net, data, tmp_path / "run", strategy=strategy).metrics == first.metrics
+
+
+def test_parts_begin_with_a_fresh_strategy_also_after_an_interruption(tmp_path, data):
+    class OneOf(Net):
+        def __init__(self, classes: int):
+            super().__init__(classes)
+            self.b = sn.Choice([nn.Identity(), nn.Tanh()])
+
+    def parts(folder):
+        return [torch.load(folder / f"few_shot/{i}.pt", weights_only=True) for i in range(2)]
+
+    split = {**OPTIONS, "few_shot.decision": "a", "few_shot.train.steps": 5}
+    search(OneOf, data, tmp_path / "whole", strategy=Remembering(), options=split)
+    search(OneOf, data, tmp_path / "later", strategy=Remembering())
+    search(OneOf, data, tmp_path / "later", strategy=Remembering(), options=split)
+    for one, two in zip(parts(tmp_path / "whole"), parts(tmp_path / "later"), strict=True):
+        assert one["learner"] == two["learner"]
+        assert all(torch.equal(one["model"][name], two["model"][name]) for name in one["model"])
+
+
+def test_a_searcher_object_gives_way_to_a_name(tmp_path, data):
+    options = without_searcher_options()
+    first = search(Net, data, tmp_path / "run", searcher=RandomSearch(3), options=options)
+    second = search(Net, data, tmp_path / "run", searcher="exhaustive", options=options)
+    assert second.metrics["train"] == first.metrics["train"]
+    assert second.metrics["search"]["candidates"] == 12
+
+
+def test_data_is_recognised_without_metrics(tmp_path, data):
+    search(Net, data, tmp_path / "run")
+    (tmp_path / "run/metrics.json").unlink()
+    (tmp_path / "run/candidates.db").unlink()
+    other = TensorDataset(data[0] + 1, data[1])
+    search(Net, TensorDataset(*data), tmp_path / "set")
+    (tmp_path / "set/metrics.json").unlink()
+    with pytest.raises(RunFolderError, match="other data"):
+        search(Net, other, tmp_path / "set")
+
+
+def test_the_random_baseline_is_drawn_from_the_whole_space(tmp_path, data):
+    """Also what was selected may be drawn; its rows are then of one network."""
+    small = {**OPTIONS, "retrain.top": 11}
+    result = search(Net, data, tmp_path / "run", options=small)
+    rows = result.metrics["retrain"]["candidates"]
+    assert len(rows) == 12
+    by_key = {}
+    for row in rows:
+        assert by_key.setdefault(row["key"], row["validation"]) == row["validation"]
+    assert result.metrics["retrain"]["ranking"]["n"] == len(by_key)
+    assert result.metrics["test"]["random"]["key"] == rows[-1]["key"]
+
+
+class Faulty(Classification):
+    def loss(self, model, batch):
+        return 3.0
+
+
+def test_a_faulty_loss_is_found_before_training_and_mended_in_place(tmp_path, data):
+    with pytest.raises(DataError, match="must be a tensor of one number"):
+        search(Net, data, tmp_path / "run", task=Faulty())
+    assert search(Net, data, tmp_path / "run").metrics["search"]["candidates"] == 12

@@ -4,7 +4,7 @@ from torch import nn
 
 from supernet.cost import measure_costs
 from supernet.errors import ConfigError
-from supernet.net import Choice, SuperNet
+from supernet.net import Choice, SuperNet, split
 from supernet.random import stream
 from supernet.strategies import SPOS, BenderOneShot, Counted, FairNAS, RandomNAS, Setting
 from supernet.task import Classification
@@ -115,3 +115,20 @@ def test_contradicting_bins_are_refused(arguments):
 def test_an_unknown_quantity_is_named():
     with pytest.raises(ConfigError, match=r"'energy'.*macs, params"):
         SPOS("cost", quantity="energy").prepare(make(), setting(make()))
+
+
+@pytest.mark.parametrize(
+    "bounds", [{"low": 1e12}, {"high": -5.0}, {"low": 1e5, "high": 1e6}, {"low": float("nan")}]
+)
+def test_bounds_that_no_architecture_meets_are_refused(bounds):
+    with pytest.raises(ConfigError, match="in this space from 24 to 72"):
+        SPOS("cost", **bounds).prepare(make(), setting(make()))
+
+
+def test_a_part_leaves_out_the_bins_that_it_does_not_reach():
+    whole = make()
+    part = split(whole, "a", "4")  # costs 72 only
+    for strategy in (SPOS("cost", low=16, high=80, bins=4), SPOS("cost", low=16, high=40, bins=2)):
+        strategy.prepare(part, Setting(1, setting(whole).costs, part=True))
+        drawn = {strategy.draw(part.space, stream(0, i))["b"] for i in range(20)}
+        assert drawn == {"x", "y"}

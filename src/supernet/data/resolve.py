@@ -51,7 +51,7 @@ def as_source(data: object) -> DataSource:
     arrays = [part for part in data if isinstance(part, Tensor | np.ndarray)] if _pair(data) else []
     if len(arrays) == 2:
         return Tensors((torch.as_tensor(arrays[0]), torch.as_tensor(arrays[1])))
-    if data == "digits":
+    if isinstance(data, str) and data == "digits":
         return Digits()
     if isinstance(data, str | Path):
         return _folder(Path(data).expanduser())

@@ -1,8 +1,9 @@
 """A branch of convolutions whose inner channels may be fewer, with shared weights.
 
 Guo et al. (ECCV 2020), channel search: a weight is as large as the widest choice needs, and a narrower
-one takes its leading channels. Batch norms are not shared: those of different widths see different
-inputs (Yu et al., "Slimmable Neural Networks", ICLR 2019).
+one takes its leading channels. The gradient of a slice is zero elsewhere, not missing: momentum and
+weight decay also move the channels that a step does not use. Batch norms are not shared: those of
+different widths see different inputs (Yu et al., "Slimmable Neural Networks", ICLR 2019).
 """
 
 from __future__ import annotations

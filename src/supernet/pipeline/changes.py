@@ -9,7 +9,7 @@ from supernet.config import differences
 from supernet.errors import RunFolderError
 from supernet.track import RunFolder
 
-__all__ = ["Changes"]
+__all__ = ["Changes", "without_neutral"]
 
 ORDER = ("train", "few_shot", "search", "retrain", "test")
 
@@ -21,6 +21,9 @@ DEPENDS = {
 }
 """By step, the options whose change makes its results others. The device, the number of threads and
 the like belong to none."""
+
+NEUTRAL = ("checkpoint_seconds", "log_every", "evaluate.memory", "search.other_device", "storage")
+"""Ends of names of options that change no result."""
 
 
 class Changes:
@@ -40,7 +43,13 @@ class Changes:
         self, folder: RunFolder, stored: Mapping[str, Any], plain: Mapping[str, Any]
     ) -> None:
         self._folder = folder
-        self._changed = list(differences(stored, plain))
+        unsplit = all(one.get("few_shot", {}).get("decision") is None for one in (stored, plain))
+        self._changed = [
+            change
+            for change in differences(stored, plain)
+            if not (name := change.partition(":")[0]).endswith(NEUTRAL)
+            and not (unsplit and name.startswith("few_shot."))
+        ]
         first = first_step(change.partition(":")[0] for change in self._changed)
         if first == "train":
             raise RunFolderError(
@@ -60,6 +69,14 @@ class Changes:
             f"changed since this folder was made: {'; '.join(self._changed)}. "
             f"Repeated for that: {', '.join(self.repeated)}"
         )
+
+
+def without_neutral(options: Any) -> Any:
+    """Return options without those that change no result."""
+    if not isinstance(options, Mapping):
+        return options
+    kept = {name: value for name, value in options.items() if not name.endswith(NEUTRAL)}
+    return {name: without_neutral(value) for name, value in kept.items()}
 
 
 def first_step(names: Iterable[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -26,15 +27,21 @@ from supernet.errors import ConfigError, RunFolderError
 from supernet.evaluate import Evaluator, PartsEvaluator, Protocol, Score, measure
 from supernet.net import SuperNet, derive, split
 from supernet.net.source import ModelSource
+from supernet.pipeline.changes import without_neutral
 from supernet.random import derive_seed
 from supernet.search import Problem
 from supernet.space import Architecture, Option
+from supernet.strategies import Setting
 from supernet.task import Task
 from supernet.track import Progress, RunFolder
 from supernet.train import Checkpoint, Fit, Learner, digest
 from supernet.train.learner import M
 
 __all__ = ["Noted", "Run", "Selected"]
+
+
+RESERVED = {"key", "role", "architecture", "supernet", "validation", "accuracy", "loss", "status"}
+"""What stands beside the costs of a candidate."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,15 +163,30 @@ class Run:
             raise RunFolderError(
                 f"{self.folder.path} holds no trained supernet; run the step 'train' first"
             )
-        for quantity, known in self.folder.metrics.get("train", {}).get("costs", {}).items():
-            if quantity not in self.costs or self.costs[quantity].digest != known:
-                raise RunFolderError(
-                    f"the supernet in {self.folder.path} was trained with another table of "
-                    f"{quantity!r}; name that one with --search.costs, or choose another folder"
-                )
+        self.check_supernet(state)
         self.supernet.load_state_dict(state["model"])
         learned = state["learner"].get("strategy")
         return self.supernet, digest([state["model"], learned] if learned else state["model"])
+
+    @cached_property
+    def training(self) -> str:
+        """A hash of what was trained on what: model and data, and the cost tables a strategy used."""
+        noted = Noted(self.costs)
+        copy.deepcopy(self.config.strategy).prepare(self.supernet, Setting(self.seed, noted))
+        return digest([self.identity, noted.used])
+
+    def check_supernet(self, state: Mapping[str, Any]) -> None:
+        """Check that a checkpoint is of this model, this data and these cost tables.
+
+        Raises:
+            RunFolderError: it is of others.
+        """
+        if state.get("identity") != self.training:
+            raise RunFolderError(
+                f"{self.folder.checkpoint.path} was trained with another model, other data or other "
+                "cost tables, though they are named alike (or by an older version); choose another "
+                "folder"
+            )
 
     def part(self, option: Option) -> SuperNet:
         """Return the part of the trained supernet with this option, with the weights of the whole.
@@ -178,7 +200,7 @@ class Run:
     @property
     def splitting(self) -> str:
         """A hash of what the parts of the supernet depend on."""
-        return digest([self.options["few_shot"], self.trained_supernet()[1]])
+        return digest([without_neutral(self.options["few_shot"]), self.trained_supernet()[1]])
 
     def trained_parts(self) -> tuple[dict[Option, SuperNet], str]:
         """Return the parts of the supernet with their trained weights, by option, and a hash of all.
@@ -263,8 +285,8 @@ class Run:
     @property
     def retraining(self) -> str:
         """A hash of what a retrained network depends on besides the data and its architecture."""
-        options = self.options["retrain"]
-        return digest([options["train"], options["model"]])
+        options = without_neutral(self.options["retrain"])
+        return digest([options["train"], options["model"], self.identity])
 
     def retrained(self, selected: Selected) -> nn.Module:
         """Return the ordinary module of an architecture, with its retrained weights.
@@ -278,7 +300,7 @@ class Run:
         if state is None or unfinished or state["identity"] != self.retraining:
             raise RunFolderError(
                 f"{checkpoint.path} is missing or unfinished; delete "
-                f"{self.folder.metrics_file.name} and run the same command again"
+                f"{self.folder.architecture.name} and run the same command again"
             )
         model = self.derived(selected)
         model.load_state_dict(state["model"])
@@ -303,7 +325,7 @@ class Run:
         """
         tables = measure_costs(self.supernet, self.example)
         options = self.config.search
-        for file in options.costs:
+        for file in [options.costs] if isinstance(options.costs, str) else options.costs:
             table = load_table(
                 Path(file),
                 self.supernet.space,
@@ -311,6 +333,11 @@ class Run:
                 device=self.device,
                 other_device=options.other_device,
             )
+            if table.quantity in RESERVED:
+                raise ConfigError(
+                    f"{file} holds {table.quantity!r}, but a cost cannot be named "
+                    f"{', '.join(sorted(RESERVED))}"
+                )
             if table.quantity in tables:
                 raise ConfigError(
                     f"{file} holds {table.quantity!r}, for which there is a table already; of the same "

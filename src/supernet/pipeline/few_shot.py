@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 
-from supernet.cost import measure_costs
 from supernet.net import check_split
 from supernet.pipeline.context import Run
 from supernet.strategies import Counted, Setting
@@ -30,7 +29,7 @@ def few_shot(run: Run) -> None:
         )
         part = run.part(option)
         learner = Counted(copy.deepcopy(run.config.strategy))
-        learner.prepare(part, Setting(run.seed, measure_costs(part, run.example)))
+        learner.prepare(part, Setting(run.seed, run.costs, part=True))
         checkpoint = run.folder.part(number)
         stage = f"few_shot-{number}"
         spent = run.fit(run.config.few_shot.train, stage, part, learner, checkpoint, run.splitting)
@@ -42,5 +41,6 @@ def few_shot(run: Run) -> None:
             "steps": run.config.few_shot.train.steps,
             "decision": label,
             "parts": len(options),
+            "weights": run.trained_parts()[1],
         },
     )

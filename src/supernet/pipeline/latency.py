@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from supernet.cost import LatencyTable, build_latency_table
-from supernet.errors import StorageError
+from supernet.errors import ConfigError, StorageError
 from supernet.pipeline.context import Run
 
 __all__ = ["measure_latency"]
@@ -27,6 +27,8 @@ def measure_latency(
         ConfigError: a number is not positive, or the precision unknown to the device.
         StorageError: the file cannot be written.
     """
+    if batch_size < 1:
+        raise ConfigError(f"batch_size is a number of examples, at least 1, not {batch_size}")
     batch = run.example.expand(batch_size, *run.example.shape[1:]).contiguous()
     table = build_latency_table(
         run.supernet, batch, precision=precision, repeats=repeats, seed=run.seed

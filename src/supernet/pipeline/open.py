@@ -6,11 +6,12 @@ import contextlib
 import copy
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -102,7 +103,9 @@ def run(
     Raises:
         SupernetError: the message says what is wrong and what to do.
     """
-    bounds = [constraints] if isinstance(constraints, str) else list(constraints)
+    bounds = [constraints] if isinstance(constraints, str) else constraints
+    if not isinstance(bounds, list | tuple):
+        raise ConfigError(f"constraints are a text or a list of texts, not {constraints!r}")
     names: dict[str, Any] = {}
     objects: dict[str, object] = {}
     for name, value, kind in (
@@ -118,7 +121,7 @@ def run(
             objects[name] = value if kind is None else _made(name, value, kind)
     arguments = [
         f"--{name}={value if isinstance(value, str) else _json(name, value)}"
-        for name, value in {**names, "search.constraints": bounds, **(options or {})}.items()
+        for name, value in {**names, "search.constraints": list(bounds), **(options or {})}.items()
     ]
     with open_run(arguments, Path(out), objects=objects, progress=progress) as opened:
         opened.check_identity()
@@ -136,7 +139,13 @@ def _made(name: str, value: object, kind: type) -> object:
         ConfigError: it is no such object.
     """
     if isinstance(value, type) and issubclass(value, kind):
-        value = value()
+        made: type = value
+        try:
+            value = made()
+        except TypeError as error:
+            raise ConfigError(
+                f"{name} {made.__qualname__} cannot be made without arguments ({error}); give an object"
+            ) from error
     if not isinstance(value, kind):
         raise ConfigError(
             f"{name} is a short name, an import path, or a {kind.__name__}, not {value!r}"
@@ -168,7 +177,35 @@ def execute(run: Run, steps: Sequence[str]) -> None:
             if run.folder.complete(step):
                 run.progress.say(f"{step}: done before")
             else:
+                before = run.folder.metrics.get(step)
                 STEPS[step](run)
+                _forget_later(run, step, before)
+
+
+def _forget_later(run: Run, step: str, before: Mapping[str, Any] | None) -> None:
+    """Forget the results of later steps if those of this one, which they came from, are others now."""
+
+    def result(section: Mapping[str, Any] | None) -> Any:
+        return section and {name: value for name, value in section.items() if name != "seconds"}
+
+    metrics = run.folder.metrics
+    later = [other for other in list(STEPS)[list(STEPS).index(step) + 1 :] if other in metrics]
+    if later and result(metrics.get(step)) != result(before):
+        run.folder.forget(later)
+        run.progress.say(
+            f"{step} has other results than before; repeated for that: {', '.join(later)}"
+        )
+
+
+def _forget_costs(run: Run) -> None:
+    """Forget the search if a file of costs holds others now than it did then."""
+    known = run.folder.metrics.get("search", {}).get("costs")
+    if known is None or not run.config.search.costs:
+        return
+    if known != {quantity: table.digest for quantity, table in run.costs.items()}:
+        steps = [step for step in ("search", "retrain", "test") if step in run.folder.metrics]
+        run.folder.forget(steps)
+        run.progress.say(f"the tables of costs changed; repeated for that: {', '.join(steps)}")
 
 
 @contextlib.contextmanager
@@ -179,6 +216,7 @@ def open_run(
     program: str = "supernet run",
     objects: Mapping[str, object] | None = None,
     progress: bool | None = None,
+    look: bool = False,
 ) -> Iterator[Run]:
     """Open a run folder: a new one, or one whose trained supernet the options still fit.
 
@@ -189,6 +227,7 @@ def open_run(
         objects: by option ("model", "data", "task", "strategy", "search.searcher") what is used
             instead of a configured one; see `supernet.data.as_source` for the data.
         progress: whether to draw bars; by default on terminals only.
+        look: use other options than the folder's without applying them to what is in it.
 
     Raises:
         ConfigError: the options cannot be read.
@@ -207,7 +246,8 @@ def open_run(
                 "file back, or choose another folder with --out"
             )
         made_before, base = _apart(stored or {})
-        _check_python(folder, made_before, objects)
+        given = {*objects, *(argument[2:].partition("=")[0] for argument in arguments)}
+        _check_python(folder, made_before, given)
         config, plain = parse(program, arguments, base)
         _, before = parse(program, [], base)  # what an older version did not know has its default
         for name, value in objects.items():
@@ -215,13 +255,18 @@ def open_run(
         for name, was in made_before.items():
             _put(before, name, was)
         with Progress(progress) as shown:
-            changes = Changes(folder, before, plain) if stored is not None and begun else None
+            compare = stored is not None and begun and not look
+            changes = Changes(folder, before, plain) if compare else None
             opened = _opened(config, plain, objects, folder, shown)
             folder.clean()
             if changes and changes.repeated:
                 check_options(opened)  # before anything is given up for them
                 shown.say(changes.apply())
-            if plain != stored:
+            if begun and not look:
+                _forget_costs(opened)
+            if not begun:
+                folder.forget(("environment", "data"))  # of an attempt that trained nothing
+            if plain != stored and not (look and begun):
                 folder.write_config(plain)
             yield opened
     finally:
@@ -266,10 +311,10 @@ def _put(options: dict[str, Any], name: str, value: object) -> None:
 
 
 def _check_python(
-    folder: RunFolder, made_before: Mapping[str, Any], objects: Mapping[str, object]
+    folder: RunFolder, made_before: Mapping[str, Any], given: Collection[str]
 ) -> None:
-    """Refuse to go on without the Python objects that a folder was made with."""
-    for name in made_before.keys() - objects.keys():
+    """Refuse to go on without the Python objects that a folder was made with, or others for them."""
+    for name in made_before.keys() - set(given):
         raise RunFolderError(
             f"{folder.path} was made from Python, with {name} {made_before[name]['python']}; go on by "
             "calling supernet.run(...) as before"
@@ -300,7 +345,7 @@ def _fingerprint(value: object) -> str:
         public = {key: _plain(item) for key, item in vars(value).items() if key[0] != "_"}
         return f"{name} {digest(public)[:12]}"
     if isinstance(value, list | tuple):
-        arrays = [torch.as_tensor(part) for part in value if not isinstance(part, str | bytes)]
+        arrays = [torch.as_tensor(p) for p in value if isinstance(p, torch.Tensor | np.ndarray)]
         return f"tensors {digest(arrays)[:12]}"
     return name
 

@@ -41,7 +41,7 @@ def retrain(run: Run) -> None:
         (one for one in selected if one.role == "top"),
         key=lambda one: (_preference(scores[one.key]), -scores[one.key]["loss"]),
     )
-    _write_chosen(run, chosen)
+    program = _write_chosen(run, chosen)
     rows = [
         {**dataclasses.replace(one, costs=costs[one.key]).to_json(), "validation": scores[one.key]}
         for one in selected
@@ -53,6 +53,7 @@ def retrain(run: Run) -> None:
             "steps": options.train.steps,
             "candidates": [_without_architecture(row) for row in rows],
             "chosen": chosen.key,
+            "program": program,
             "ranking": _ranking(selected, scores, costs, run.seed),
         },
     )
@@ -65,6 +66,7 @@ def _ranking(
     seed: int,
 ) -> dict[str, Any]:
     """Return how well one-shot scores, and plain costs, rank the stand-alone scores."""
+    selected = list({one.key: one for one in selected}.values())  # the random one may be a top one
     truth = [_preference(scores[one.key]) for one in selected]
     correlation = kendall([_preference(one.supernet) for one in selected], truth, seed=seed)
     by_cost = {
@@ -76,11 +78,13 @@ def _ranking(
     return {**dataclasses.asdict(correlation), "kendall_tau_of_costs": by_cost}
 
 
-def _write_chosen(run: Run, chosen: Selected) -> None:
+def _write_chosen(run: Run, chosen: Selected) -> dict[str, Any] | None:
+    """Write weights, programme and architecture; return what the programme takes, if there is one."""
     model = run.retrained(chosen).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     buffer = io.BytesIO()
     torch.save(model.state_dict(), buffer)
     write_bytes(run.folder.weights, buffer.getvalue())
+    takes: dict[str, Any] | None = None
     try:
         stored = run.splits.train.inputs[:1].cpu()
         program = export_program(model, stored, Preprocess(run.normalise, stored))
@@ -90,6 +94,10 @@ def _write_chosen(run: Run, chosen: Selected) -> None:
         )
     else:
         write_bytes(run.folder.program, program)
+        takes = {
+            "dtype": str(stored.dtype).removeprefix("torch."),
+            "shape": ["batch", *stored.shape[1:]],
+        }
     write_json(
         run.folder.architecture,
         {
@@ -98,6 +106,7 @@ def _write_chosen(run: Run, chosen: Selected) -> None:
             "diagram": _drawing(run, chosen),
         },
     )
+    return takes
 
 
 def _drawing(run: Run, chosen: Selected) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 from supernet.errors import DivergedError
@@ -51,6 +52,8 @@ def search(run: Run) -> None:
             "batch_norm_report": batch_norm,
             "shared": not evaluator.plain_because,
             "hypervolume": _hypervolumes(run, passed),
+            "protocol": dataclasses.asdict(scorer.provenance),
+            "costs": {quantity: table.digest for quantity, table in run.costs.items()},
             "selected": [one.to_json() for one in selected],
         },
     )
@@ -123,8 +126,7 @@ def _select(run: Run, scorer: Scorer, ranked: Sequence[Candidate]) -> list[Selec
     count = min(options.probes, len(others))
     spread = [others[(2 * i + 1) * len(others) // (2 * count)] for i in range(count)]
     probes = scorer.score([candidate.architecture for candidate in spread], "probe", 0)
-    taken = {candidate.key for candidate in [*top, *probes]}
-    random = run.problem.sample(1, run.problem.stream("baseline"), taken)
+    random = run.problem.sample(1, run.problem.stream("baseline"))
     baseline = scorer.score(random, "baseline", 0)
     roles = {"top": top, "probe": probes, "random": baseline}
     return [

@@ -12,10 +12,10 @@ def test(run: Run) -> None:
     """Measure the chosen network and the random baseline on the test split."""
     log = run.folder.stage_log("test")
     chosen = run.section("retrain")["chosen"]
+    selected = run.selected()
     roles = {
-        "chosen" if one.key == chosen else one.role: one
-        for one in run.selected()
-        if one.key == chosen or one.role == "random"
+        "chosen": next(one for one in selected if one.key == chosen),
+        "random": next(one for one in selected if one.role == "random"),
     }
     models = {role: run.retrained(one) for role, one in roles.items()}
     examples = run.splits.test.open(chosen).to(run.device)

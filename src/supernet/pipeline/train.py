@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import platform
 from importlib.metadata import version
@@ -12,7 +13,7 @@ from torch import nn
 from supernet.errors import ConfigError, DataError, SupernetError
 from supernet.net import check_split
 from supernet.net.modes import evaluating
-from supernet.pipeline.context import Noted, Run
+from supernet.pipeline.context import Run
 from supernet.search import Search
 from supernet.strategies import Counted, Setting
 from supernet.train import OptimizerFactory
@@ -55,13 +56,16 @@ def train(run: Run) -> None:
         f"{splits.name}: {len(splits.train):,} examples to train, {len(splits.search):,} to search, "
         f"{len(splits.test):,} to test; {space.size:,} architectures"
     )
-    counted, checkpoint = Counted(run.config.strategy), run.folder.checkpoint
-    noted = Noted(run.costs)
-    counted.prepare(run.supernet, Setting(run.seed, noted))
-    spent = run.fit(run.config.train, "train", run.supernet, counted, checkpoint)
-    run.folder.record(
-        "train", {**spent, "passes": counted.passes(run.supernet), "costs": noted.used}
+    checkpoint = run.folder.checkpoint
+    if (state := checkpoint.load()) is not None:
+        run.check_supernet(state)
+    counted = Counted(copy.deepcopy(run.config.strategy))
+    counted.prepare(run.supernet, Setting(run.seed, run.costs))
+    spent = run.fit(
+        run.config.train, "train", run.supernet, counted, checkpoint, identity=run.training
     )
+    passes, weights = counted.passes(run.supernet), run.trained_supernet()[1]
+    run.folder.record("train", {**spent, "passes": passes, "weights": weights})
 
 
 def check_options(run: Run) -> None:
@@ -82,7 +86,7 @@ def check_options(run: Run) -> None:
     if run.config.retrain.model:
         run.retraining_supernet("check")
     _check_run(run)
-    Counted(run.config.strategy).prepare(run.supernet, Setting(run.seed, run.costs))
+    _ = run.training  # prepares the strategy
     Search(run.config.search.searcher, run.problem).ask()
 
 
@@ -109,7 +113,11 @@ def _check_run(run: Run) -> None:
     supernet = run.supernet
     try:
         with torch.no_grad(), evaluating(supernet), supernet.route(supernet.space[0]):
-            run.task.measure(supernet, batch)
+            measures, loss = run.task.measure(supernet, batch), run.task.loss(supernet, batch)
+        if not isinstance(loss, torch.Tensor) or loss.shape != () or "loss" not in measures:
+            raise TypeError(
+                f"the loss must be a tensor of one number and measures hold it, not {loss!r}"
+            )
     except SupernetError:
         raise
     except Exception as error:  # a user's model or task may raise anything

@@ -28,10 +28,12 @@ class Setting:
         seed: of the run.
         costs: the cost tables of the space, by quantity; what a strategy looks up is noted, as the
             trained weights depend on it.
+        part: whether it is a part of a supernet that was split, with fewer architectures.
     """
 
     seed: int
     costs: Mapping[str, CostTable]
+    part: bool = False
 
 
 class Strategy(Learner[SuperNet]):

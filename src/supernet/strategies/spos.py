@@ -72,7 +72,7 @@ class SPOS(Strategy):
         """Look up the table of costs and fix the bins.
 
         Raises:
-            ConfigError: there is no table of the quantity.
+            ConfigError: there is no table of the quantity, or no architecture within the bounds.
         """
         if self.sampling == "uniform":
             return
@@ -86,6 +86,17 @@ class SPOS(Strategy):
         draws = sorted(table.cost(supernet.space.sample(random)) for _ in range(QUANTILE_DRAWS))
         low = draws[QUANTILE_DRAWS // 20] if self.low is None else self.low
         high = draws[-QUANTILE_DRAWS // 20] if self.high is None else self.high
+        smallest, largest = table.range(supernet.space)
+        if setting.part:  # bins that the whole reaches and this part does not are left out
+            low, high = max(low, smallest), min(high, largest)
+            if not low < high:
+                self._table = None
+                return
+        if not low < high or low > largest or high < smallest:
+            raise ConfigError(
+                f"the cost bins reach from {low:,.6g} to {high:,.6g}, but {self.quantity} in this space "
+                f"from {smallest:,.6g} to {largest:,.6g}; choose strategy.low below strategy.high within"
+            )
         self._table, self._bounds = table, (low, high)
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:

@@ -104,8 +104,8 @@ class RunFolder:
 
     def has_results(self) -> bool:
         """Return whether anything was computed here that another configuration would spoil."""
-        measured = self.metrics.keys() - {"latency"}
-        return bool(measured) or any(file.exists() for file in (self.log, self.candidates))
+        files = (self.checkpoint.path, self.checkpoint.previous, self.candidates)
+        return "train" in self.metrics or any(file.exists() for file in files)
 
     def read_config(self) -> dict[str, Any] | None:
         """Return the configuration that made this folder, or None.
@@ -121,8 +121,7 @@ class RunFolder:
             config = error
         if not isinstance(config, dict):
             raise DamagedFileError(
-                f"{self.config} is damaged. Delete it and run again with the same options, or start "
-                "anew in another folder."
+                f"{self.config} is damaged. Put a copy of it back, or start anew in another folder."
             )
         return config
 
@@ -135,7 +134,15 @@ class RunFolder:
         """All metrics so far, by stage."""
         if not self.metrics_file.exists():
             return {}
-        metrics: dict[str, Any] = read_json(self.metrics_file)
+        metrics = read_json(self.metrics_file)
+        if not isinstance(metrics, dict) or not all(
+            isinstance(section, list if name == "tested_before" else dict)
+            for name, section in metrics.items()
+        ):
+            raise DamagedFileError(
+                f"{self.metrics_file} is damaged: it does not hold a section for each step. Delete it "
+                "and run the same command again; the steps are repeated from the files before them."
+            )
         return metrics
 
     def record(self, stage: str, metrics: dict[str, Any]) -> None:
@@ -143,7 +150,7 @@ class RunFolder:
         write_json(self.metrics_file, {**self.metrics, stage: metrics})
 
     def forget(self, steps: Sequence[str]) -> None:
-        """Drop the metrics of steps.
+        """Drop the metrics of steps, and the files that say what was chosen.
 
         What the test split was read for stays on record, under "tested_before".
         """
@@ -152,6 +159,9 @@ class RunFolder:
         if "test" in metrics and "test" in steps:
             kept["tested_before"] = [*metrics.get("tested_before", []), metrics["test"]]
         write_json(self.metrics_file, kept)
+        if "retrain" in steps:
+            for file in (self.architecture, self.weights, self.program):
+                file.unlink(missing_ok=True)
 
     def stage_log(self, stage: str) -> StageLog:
         """Return the log of a stage."""
@@ -198,7 +208,7 @@ def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the whole lines of a log; a torn one, of a process that was killed, is left out."""
     if not path.exists():
         return
-    with open(path) as file:
+    with open(path, errors="replace") as file:
         for line in file:
             try:
                 record = json.loads(line)

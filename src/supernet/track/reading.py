@@ -45,14 +45,15 @@ class RunFiles:
                 f"{folder} holds no run (none of {', '.join(_FILES)}); "
                 "give the folder that `supernet run --out` wrote."
             )
-        config, log, store, architecture, metrics = paths
+        config, log, store, architecture, metrics_file = paths
+        metrics = read_json(metrics_file) if metrics_file.exists() else {}
         return cls(
             config.read_text() if config.exists() else "",
             _read_config(config),
             _read_log(log),
-            _read_candidates(store),
+            _read_candidates(store, metrics.get("search", {}).get("protocol")),
             read_json(architecture) if architecture.exists() else {},
-            read_json(metrics) if metrics.exists() else {},
+            metrics,
         )
 
     @property
@@ -97,8 +98,13 @@ def _read_log(path: Path) -> list[Mapping[str, Any]]:
     return records
 
 
-def _read_candidates(path: Path) -> list[Mapping[str, Any]]:
-    """Return the measured candidates that are comparable to the newest, in order of evaluation."""
+def _read_candidates(path: Path, protocol: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    """Return the measured candidates that are comparable, in order of evaluation.
+
+    Args:
+        path: the table.
+        protocol: how the search measured; that of the newest row if it has not ended.
+    """
     if not path.exists():
         return []
     try:
@@ -112,9 +118,10 @@ def _read_candidates(path: Path) -> list[Mapping[str, Any]]:
         ) from error
     rows = [row for row in rows if row["status"] == "ok"]
     # Scores with other weights, images or statistics say nothing about these.
-    return [row for row in rows if _protocol(row) == _protocol(rows[-1])]
+    wanted = protocol or (_protocol(rows[-1]) if rows else {})
+    return [row for row in rows if _protocol(row) == wanted]
 
 
-def _protocol(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    names = ("weights", "split", "images", "batch_norm", "batch_size", "calibration_batches")
-    return tuple(row[name] for name in names)
+def _protocol(row: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("split", "images", "batch_norm", "batch_size", "calibration_batches", "weights")
+    return {name: row[name] for name in names}

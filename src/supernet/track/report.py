@@ -12,7 +12,7 @@ from supernet.space.diagram import Diagram
 from supernet.track import page, plots
 from supernet.track.diagram import svg
 from supernet.track.reading import RunFiles
-from supernet.track.tables import count, duration, milliseconds, ranking_text, score
+from supernet.track.tables import count, duration, milliseconds, ranking_text, score, tested_text
 
 __all__ = ["render", "write_report"]
 
@@ -223,6 +223,7 @@ def _retrained(run: RunFiles) -> str:
     heads = ["candidate", "found by", "one-shot", "parameters", "multiply-adds"]
     table = page.table([*heads, "validation", "test"], cells, text=2, marked=run.chosen)
     note = "Trained from scratch. Validation chooses; the test split is read once, afterwards."
+    note += f" {tested_text(run.metrics)}"
     log = [record for record in run.log if str(record["stage"]).startswith("retrain-")]
     figures = (
         page.section("Retraining", page.figure("retraining", plots.training_curves(log)))

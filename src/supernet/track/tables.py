@@ -19,6 +19,7 @@ __all__ = [
     "ranking_text",
     "result_table",
     "score",
+    "tested_text",
 ]
 
 _WIDTH = 100
@@ -85,6 +86,17 @@ def ranking_text(ranking: Mapping[str, Any] | None) -> str:
     return text
 
 
+def tested_text(metrics: Mapping[str, Any]) -> str:
+    """Say whether the test split was read before, with other options, in this folder."""
+    times = len(metrics.get("tested_before", []))
+    if not times:
+        return ""
+    return (
+        f"The test split was read {times} time{'s' * (times > 1)} before, with other options: test "
+        "figures that choose between options are too good."
+    )
+
+
 def latency_text(content: Mapping[str, Any]) -> str:
     """Say what a measured table of latencies holds and how far it is from the truth."""
     where, held_out = content["provenance"], content["held_out"]
@@ -109,7 +121,7 @@ def result_table(metrics: Mapping[str, Any]) -> Table:
         metrics: what `metrics.json` holds; steps that have not run leave dashes or no rows.
     """
     retrain, test = metrics.get("retrain", {}), metrics.get("test", {})
-    caption = ranking_text(retrain.get("ranking"))
+    caption = f"{ranking_text(retrain.get('ranking'))} {tested_text(metrics)}".strip()
     table = Table(title="Results", caption=caption, caption_justify="left", title_justify="left")
     table.add_column("candidate", overflow="fold")
     rows = retrain.get("candidates", [])

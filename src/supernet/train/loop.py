@@ -139,7 +139,7 @@ class Fit:
         learner: Learner[M],
     ) -> int:
         state = checkpoint.load() if checkpoint else None
-        if state is None or state["identity"] != self.identity:
+        if state is None or state.get("identity") != self.identity:
             return 0
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -162,6 +162,6 @@ def _check_finite(model: nn.Module, step: int) -> None:
 
 def _diverged(what: str) -> DivergedError:
     return DivergedError(
-        f"{what}. The last checkpoint is intact; a smaller learning rate, a longer warm-up or "
-        "gradient clipping (train.clip 5) usually helps"
+        f"{what}. An earlier checkpoint, if there is one, is intact; a smaller learning rate, a longer "
+        "warm-up or stronger gradient clipping usually helps"
     )
