@@ -17,9 +17,9 @@ of the random generators are compared, and hooks that the segments would pass by
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -35,6 +35,20 @@ from supernet.evaluate.batchnorm import (
     reestimated,
     statistics_of,
 )
+from supernet.evaluate.segments import (
+    Answers,
+    Inputs,
+    Program,
+    Segment,
+    Signature,
+    attribute,
+    labels_within,
+    options_of,
+    program,
+    size,
+    storage,
+    traced,
+)
 from supernet.evaluate.unchanged import (
     Contents,
     Draws,
@@ -44,63 +58,14 @@ from supernet.evaluate.unchanged import (
     nothing_changed,
     tensors,
 )
-from supernet.net import ChoiceModule, SuperNet
+from supernet.net import SuperNet
 from supernet.net.modes import evaluating
-from supernet.space import Architecture, Value
+from supernet.space import Architecture
 
 __all__ = ["SharedForward", "UntraceableError"]
 
-Inputs = Sequence[torch.Tensor]
-"""The inputs of one batch."""
-
-Signature = frozenset[str]
-"""Labels of the decisions that a value depends on."""
-
-Answers = tuple[Value | None, ...]
-"""What the decisions of a signature are, in the order of their labels."""
-
-Program = list[tuple[fx.Node, tuple[fx.Node, ...]]]
-"""Nodes in the order in which they run, each with the values that nobody needs after it."""
-
 TRIAL = 2
 """Images that the sizes of activations are measured on."""
-
-
-@dataclass
-class Segment:
-    """Nodes that depend on the same decisions.
-
-    Attributes:
-        signature: the labels of these decisions.
-        nodes: in the order in which they run.
-        outputs: those whose values other segments, or the caller, need.
-        sources: values of other segments that are needed.
-        norms: that have statistics, within the nodes.
-        calibration: how calibration batches pass, until the last norm.
-        evaluation: how evaluation batches pass.
-        asked: labels of the decisions that the nodes themselves ask.
-        seen: (label, option) pairs that ran already.
-        calibrated: whether the calibration batches passed too.
-        answers: what the signature's decisions were when the values were computed.
-        values: per output, the values by batch, calibration batches first.
-    """
-
-    signature: Signature
-    nodes: list[fx.Node] = field(default_factory=list)
-    outputs: list[fx.Node] = field(default_factory=list)
-    sources: list[fx.Node] = field(default_factory=list)
-    norms: list[Norm] = field(default_factory=list)
-    calibration: Program = field(default_factory=list)
-    evaluation: Program = field(default_factory=list)
-    asked: set[str] = field(default_factory=set)
-    seen: set[tuple[str, object]] = field(default_factory=set)
-    calibrated: bool = True
-    answers: Answers | None = None
-    values: dict[fx.Node, dict[int, Any]] = field(default_factory=dict)
-
-    def forget(self) -> None:
-        """Drop all values."""
-        self.answers, self.values = None, {}
 
 
 class SharedForward:
@@ -143,7 +108,7 @@ class SharedForward:
         )
         first = next(iter(supernet.model.parameters()), torch.empty(0))
         self._device = first.device
-        self._graph = _traced(supernet.model, self._device)
+        self._graph = traced(supernet.model, self._device)
         self._called = {
             inner
             for node in self._graph.nodes
@@ -152,7 +117,7 @@ class SharedForward:
         }
         check_calls(supernet, self._called)
         self._contents = Contents(supernet)
-        self._labels = _labels_within(supernet)
+        self._labels = labels_within(supernet)
         self._placeholders = [node for node in self._graph.nodes if node.op == "placeholder"]
         self._signatures = self._sign()
         self._needed = self._before_norms()
@@ -168,7 +133,7 @@ class SharedForward:
             UntraceableError: they are, but were given hooks that would not run.
         """
         modules = list(self._supernet.modules())
-        if len(modules) != len(self._modules) or any(map(_differ, modules, self._modules)):
+        if len(modules) != len(self._modules) or any(map(operator.is_not, modules, self._modules)):
             return False
         check_calls(self._supernet, self._called)
         return True
@@ -326,7 +291,7 @@ class SharedForward:
         if node.op == "output":
             return args[0]
         if node.op == "get_attr":
-            return _attribute(self._supernet.model, str(node.target))
+            return attribute(self._supernet.model, str(node.target))
         if node.op == "call_module":
             return self._names[str(node.target)](*args, **kwargs)
         if node.op == "call_method":
@@ -353,7 +318,7 @@ class SharedForward:
         options = {
             (label, option)
             for label in segment.asked
-            for option in _options_of(architecture.get(label))
+            for option in options_of(architecture.get(label))
         }
         new = not segment.seen or not options <= segment.seen
         segment.seen |= options | {("", "")}
@@ -445,9 +410,9 @@ class SharedForward:
                 if norm not in own.norms:
                     own.norms.append(norm)
         for segment in segments.values():
-            segment.evaluation = _program(segment.nodes, segment.outputs)
+            segment.evaluation = program(segment.nodes, segment.outputs)
             needed = [node for node in segment.nodes if node in self._needed]
-            segment.calibration = _program(needed, segment.outputs)
+            segment.calibration = program(needed, segment.outputs)
         # A segment depends on smaller signatures only.
         others = (segment for segment in segments.values() if segment is not last)
         return [*sorted(others, key=lambda segment: len(segment.signature)), last]
@@ -461,7 +426,7 @@ class SharedForward:
         first = evaluation[0]
         images = min(TRIAL, len(first[0]))
         batches = [evaluation, calibration]
-        total = [sum(_size(group, i) for i in range(len(group))) for group in batches]
+        total = [sum(size(group, i) for i in range(len(group))) for group in batches]
         few = [value[:images].clone() for value in first]
         self._calibration, self._evaluation, self.part = [], [few], range(1)
         kept = {self._segments[-1].signature}
@@ -471,7 +436,7 @@ class SharedForward:
             for segment in self._segments[:-1]:
                 for node, values in segment.values.items():
                     count = total[0] + (total[1] if self._needed.intersection(node.users) else 0)
-                    memory -= int(count / images * _storage(tensors(values[0]), seen))
+                    memory -= int(count / images * storage(tensors(values[0]), seen))
                 if memory < 0:
                     break
                 kept.add(segment.signature)
@@ -492,83 +457,3 @@ class SharedForward:
             Exception
         ) as error:  # a user's model may raise anything, for one candidate or for all
             raise UntraceableError(f"{architecture} cannot be run: {error}") from error
-
-
-class _Tracer(fx.Tracer):
-    """Traces with choices as leaves: which options run is not part of the graph."""
-
-    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return isinstance(module, ChoiceModule) or super().is_leaf_module(module, name)
-
-    def create_arg(self, a: Any) -> Any:
-        known = isinstance(a, nn.Parameter) or any(a is buffer for buffer in self.root.buffers())
-        if isinstance(a, torch.Tensor) and not known:
-            # It would be written into the model, and be the same for ever.
-            raise UntraceableError("the forward pass uses a tensor that is no parameter or buffer")
-        return super().create_arg(a)
-
-
-def _traced(model: nn.Module, device: torch.device) -> fx.Graph:
-    try:
-        with nothing_changed(model, device):
-            return _Tracer().trace(model)
-    except UntraceableError:
-        raise
-    except Exception as error:  # the forward pass of a user's model may raise anything here
-        raise UntraceableError(f"PyTorch cannot trace the model: {error}") from error
-
-
-def _program(nodes: Sequence[fx.Node], outputs: Sequence[fx.Node]) -> Program:
-    last_use: dict[fx.Node, int] = {}
-    for position, node in enumerate(nodes):
-        for source in (node, *node.all_input_nodes):
-            last_use[source] = position
-    over: list[list[fx.Node]] = [[] for _ in nodes]
-    for source, position in last_use.items():
-        if source not in outputs:
-            over[position].append(source)
-    return [(node, tuple(drop)) for node, drop in zip(nodes, over, strict=True)]
-
-
-def _size(batches: Sequence[Inputs], number: int) -> int:
-    size = getattr(batches, "size", None)
-    return int(size(number)) if size else len(batches[number][0])
-
-
-def _storage(values: Iterable[torch.Tensor], seen: set[int]) -> int:
-    """Return the bytes that keeping these tensors keeps, without those in `seen`."""
-    total = 0
-    for value in values:
-        storage = value.untyped_storage()
-        if storage.data_ptr() not in seen:
-            seen.add(storage.data_ptr())
-            total += storage.nbytes()
-    return total
-
-
-def _options_of(value: Value | None) -> tuple[object, ...]:
-    """Return the options that an answer names."""
-    return value if isinstance(value, tuple) else (value,)
-
-
-def _differ(one: object, other: object) -> bool:
-    return one is not other
-
-
-def _labels_within(supernet: SuperNet) -> dict[nn.Module, tuple[str, ...]]:
-    """Return, per choice, the labels of the decisions that it and its options ask, outer ones first."""
-    return {
-        choice: tuple(
-            dict.fromkeys(
-                supernet.choices[part]
-                for part in choice.modules()
-                if isinstance(part, ChoiceModule)
-            )
-        )
-        for choice in supernet.choices
-    }
-
-
-def _attribute(model: nn.Module, name: str) -> Any:
-    owner, _, attribute = name.rpartition(".")
-    return getattr(model.get_submodule(owner), attribute)
