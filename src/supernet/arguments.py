@@ -24,7 +24,7 @@ from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
 from supernet.zoo import SPACES
 
-__all__ = ["import_from_here", "prepared", "read_config_file"]
+__all__ = ["import_from_here", "named_class", "prepared", "read_config_file"]
 
 SHORT = {
     "model": SPACES,
@@ -63,6 +63,19 @@ def prepared(
         del kept[option]
         layers[: since - 1] = [_without(layer, option) for layer in layers[: since - 1]]
     return [_written(layer) for layer in layers if layer != ("config", {})], kept
+
+
+def named_class(
+    option: str, arguments: Sequence[str], base: Mapping[str, Any] | None
+) -> str | None:
+    """Return the class that is named last for an option, or None.
+
+    Raises:
+        ConfigError: a configuration file cannot be read, or a short name is unknown.
+    """
+    layers: list[Layer] = [("config", dict(base or {})), *map(_layer, _joined(arguments))]
+    named = [name for layer in layers if (name := _class_in(layer, option)) is not None]
+    return named[-1] if named else None
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

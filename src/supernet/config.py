@@ -6,6 +6,7 @@ import path, and the ready ones by a short name too.
 
 from __future__ import annotations
 
+import importlib
 import re
 from argparse import ArgumentError
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
-from supernet.arguments import prepared
+from supernet.arguments import named_class, prepared
 from supernet.data import SOURCES, Augment, DataSource
 from supernet.errors import ConfigError
 from supernet.net.source import DATA_ARGUMENTS
@@ -276,7 +277,7 @@ def parse(
     Raises:
         ConfigError: an option is unknown or of the wrong type, or a file cannot be read.
     """
-    given, defaults = prepared(arguments, base, DEFAULTS)
+    given, defaults = prepared(arguments, base, _defaults(arguments, base))
     parser = build_parser(program, defaults)
     try:
         config = parser.parse_args(given)
@@ -285,6 +286,21 @@ def parse(
         return parser.instantiate(config), plain
     except ArgumentError as error:
         raise ConfigError(f"{error} (see {program} --help)") from error
+
+
+def _defaults(arguments: Sequence[str], base: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the defaults; what a coupled strategy learned needs no other searcher."""
+    searcher = named_class("search.searcher", arguments, base)
+    named = named_class("strategy", arguments, base)
+    if searcher is not None or named is None:
+        return DEFAULTS
+    module, _, name = named.rpartition(".")
+    kind = getattr(importlib.import_module(module or "supernet.strategies"), name, None)
+    if not (isinstance(kind, type) and issubclass(kind, Strategy)):
+        return DEFAULTS
+    learns = kind.learned is not Strategy.learned
+    learned = {"search.searcher": {"class_path": SEARCHERS["learned"]}} if learns else {}
+    return {**DEFAULTS, **learned}
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:

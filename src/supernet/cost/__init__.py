@@ -1,6 +1,7 @@
 """What an architecture costs, from tables measured once, and constraints on it."""
 
 from supernet.cost.constraint import Constraint, Constraints
+from supernet.cost.expected import ExpectedCost
 from supernet.cost.latency import PRECISIONS, build_latency_table
 from supernet.cost.measure import UncountedWarning, count_macs, count_params, measure_costs
 from supernet.cost.stored import LatencyTable, load_table
@@ -12,6 +13,7 @@ __all__ = [
     "Constraints",
     "CostTable",
     "Entry",
+    "ExpectedCost",
     "LatencyTable",
     "UncountedWarning",
     "build_latency_table",

@@ -31,7 +31,7 @@ from supernet.pipeline.changes import without_neutral
 from supernet.random import derive_seed
 from supernet.search import Problem
 from supernet.space import Architecture, Option
-from supernet.strategies import Setting
+from supernet.strategies import Setting, Strategy
 from supernet.task import Task
 from supernet.track import Progress, RunFolder
 from supernet.train import Checkpoint, Fit, Learner, digest
@@ -172,8 +172,15 @@ class Run:
     def training(self) -> str:
         """A hash of what was trained on what: model and data, and the cost tables a strategy used."""
         noted = Noted(self.costs)
-        copy.deepcopy(self.config.strategy).prepare(self.supernet, Setting(self.seed, noted))
+        copy.deepcopy(self.config.strategy).prepare(self.supernet, self.setting(noted))
         return digest([self.identity, noted.used])
+
+    def setting(self, costs: Mapping[str, CostTable] | None = None, part: bool = False) -> Setting:
+        """Return what a strategy may know before training."""
+        options, seed = self.config.train, derive_seed(self.seed, "train")
+        search, size = self.splits.search, options.batch_size
+        loader = Loader(search, size, seed, self.augment, "search", normalise=self.normalise)
+        return Setting(self.seed, self.costs if costs is None else costs, part, loader)
 
     def check_supernet(self, state: Mapping[str, Any]) -> None:
         """Check that a checkpoint is of this model, this data and these cost tables.
@@ -352,6 +359,19 @@ class Run:
         space = self.supernet.space
         constraints = Constraints(self.config.search.constraint_list, self.costs, space)
         return Problem(space, constraints, self.seed)
+
+    def learned(self) -> list[Architecture]:
+        """Return the architectures that the training led to; none from most strategies.
+
+        Raises:
+            RunFolderError: training has not ended.
+        """
+        supernet, _ = self.trained_supernet()
+        strategy: Strategy = copy.deepcopy(self.config.strategy)
+        strategy.prepare(supernet, self.setting())
+        state = self.folder.checkpoint.load() or {}
+        strategy.load_state_dict(state["learner"]["strategy"])
+        return strategy.learned(supernet)
 
     @cached_property
     def protocol(self) -> Protocol:

@@ -9,7 +9,7 @@ import copy
 
 from supernet.net import check_split
 from supernet.pipeline.context import Run
-from supernet.strategies import Counted, Setting
+from supernet.strategies import Counted
 
 __all__ = ["few_shot"]
 
@@ -29,7 +29,7 @@ def few_shot(run: Run) -> None:
         )
         part = run.part(option)
         learner = Counted(copy.deepcopy(run.config.strategy))
-        learner.prepare(part, Setting(run.seed, run.costs, part=True))
+        learner.prepare(part, run.setting(part=True))
         checkpoint = run.folder.part(number)
         stage = f"few_shot-{number}"
         spent = run.fit(run.config.few_shot.train, stage, part, learner, checkpoint, run.splitting)

@@ -77,7 +77,7 @@ def run(
     data: object = "digits",
     *,
     strategy: str | Strategy | type[Strategy] = "bender",
-    searcher: str | Searcher | type[Searcher] = "random",
+    searcher: str | Searcher | type[Searcher] | None = None,
     task: str | Task | type[Task] = "supernet.task.Classification",
     constraints: Sequence[str] | str = (),
     out: str | Path = "runs/python",
@@ -92,7 +92,8 @@ def run(
             module. Arguments called `image` and `classes`, if it has them, are given by the data.
         data: "digits", a folder, a `torch.utils.data.Dataset`, a pair of tensors or arrays, ...
         strategy: short name, import path, class or object.
-        searcher: short name, import path, class or object.
+        searcher: short name, import path, class or object; by default what a coupled strategy
+            learned, and random search for others.
         task: import path, class or object.
         constraints: bounds such as "macs <= 40e6".
         out: the run folder; an interrupted run continues there.
@@ -103,6 +104,8 @@ def run(
     Raises:
         SupernetError: the message says what is wrong and what to do.
     """
+    if searcher is None and isinstance(strategy, Strategy):
+        searcher = "random" if type(strategy).learned is Strategy.learned else "learned"
     bounds = [constraints] if isinstance(constraints, str) else constraints
     if not isinstance(bounds, list | tuple):
         raise ConfigError(f"constraints are a text or a list of texts, not {constraints!r}")
@@ -115,6 +118,8 @@ def run(
         ("search.searcher", searcher, Searcher),
         ("task", task, Task),
     ):
+        if value is None and name == "search.searcher":
+            continue
         if isinstance(value, str) and name != "data":
             names[name] = value
         else:

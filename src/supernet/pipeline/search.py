@@ -68,7 +68,8 @@ def _ranked(
         All candidates, best first, and how often one was asked for.
     """
     searcher = run.config.search.searcher
-    proposals = Search(searcher, run.problem)
+    problem = dataclasses.replace(run.problem, learned=run.learned())
+    proposals = Search(searcher, problem)
     bar = run.progress.task("search", searcher.expected(run.problem) or 0)
     found: dict[str, Candidate] = {}
     generation = count = 0

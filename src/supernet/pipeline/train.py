@@ -14,8 +14,8 @@ from supernet.errors import ConfigError, DataError, SupernetError
 from supernet.net import check_split
 from supernet.net.modes import evaluating
 from supernet.pipeline.context import Run
-from supernet.search import Search
-from supernet.strategies import Counted, Setting
+from supernet.search import Learned, Search
+from supernet.strategies import Counted, Strategy
 from supernet.train import OptimizerFactory
 
 __all__ = ["check_options", "train"]
@@ -60,12 +60,16 @@ def train(run: Run) -> None:
     if (state := checkpoint.load()) is not None:
         run.check_supernet(state)
     counted = Counted(copy.deepcopy(run.config.strategy))
-    counted.prepare(run.supernet, Setting(run.seed, run.costs))
+    counted.prepare(run.supernet, run.setting())
     spent = run.fit(
         run.config.train, "train", run.supernet, counted, checkpoint, identity=run.training
     )
     passes, weights = counted.passes(run.supernet), run.trained_supernet()[1]
-    run.folder.record("train", {**spent, "passes": passes, "weights": weights})
+    warnings = counted.warnings()
+    for warning in warnings:
+        run.progress.say(f"warning: {warning}")
+    found = {"passes": passes, "weights": weights, "warnings": warnings}
+    run.folder.record("train", {**spent, **found})
 
 
 def check_options(run: Run) -> None:
@@ -87,7 +91,13 @@ def check_options(run: Run) -> None:
         run.retraining_supernet("check")
     _check_run(run)
     _ = run.training  # prepares the strategy
-    Search(run.config.search.searcher, run.problem).ask()
+    if not isinstance(run.config.search.searcher, Learned):
+        Search(run.config.search.searcher, run.problem).ask()
+    elif type(run.config.strategy).learned is Strategy.learned:
+        raise ConfigError(
+            f"the searcher 'learned' needs a strategy that learns the architecture, such as darts, not "
+            f"{type(run.config.strategy).__name__}; choose another searcher"
+        )
 
 
 def _check_optimizer(name: str, make: OptimizerFactory) -> None:

@@ -3,6 +3,7 @@
 from supernet.search.base import Partly, Problem, Search, Searcher
 from supernet.search.evolution import Evolution
 from supernet.search.exhaustive import Exhaustive
+from supernet.search.learned import Learned
 from supernet.search.local_search import LocalSearch
 from supernet.search.optuna import NSGA2, TPE
 from supernet.search.pareto import hypervolume, pareto_front
@@ -16,6 +17,7 @@ __all__ = [
     "TPE",
     "Evolution",
     "Exhaustive",
+    "Learned",
     "LocalSearch",
     "Partly",
     "Problem",
@@ -31,6 +33,7 @@ __all__ = [
 SEARCHERS = {
     "evolution": "supernet.search.Evolution",
     "exhaustive": "supernet.search.Exhaustive",
+    "learned": "supernet.search.Learned",
     "local_search": "supernet.search.LocalSearch",
     "nsga2": "supernet.search.NSGA2",
     "random": "supernet.search.RandomSearch",

@@ -55,11 +55,19 @@ BUILT = 10
 
 @dataclass(frozen=True)
 class Problem:
-    """What is searched: a space, the constraints on it, and the seed of all draws."""
+    """What is searched.
+
+    Attributes:
+        space: of architectures.
+        constraints: on them.
+        seed: of all draws.
+        learned: architectures that the training led to, best first; none from most strategies.
+    """
 
     space: SearchSpace
     constraints: Constraints
     seed: int
+    learned: Sequence[Architecture] = ()
 
     def stream(self, *purpose: str | int) -> Random:
         """Return the random stream of the search for a purpose."""

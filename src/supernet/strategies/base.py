@@ -10,7 +10,9 @@ from typing import Literal
 import torch
 
 from supernet.cost import CostTable
+from supernet.data import Loader
 from supernet.net import SuperNet
+from supernet.space import Architecture
 from supernet.task import Batch, Task
 from supernet.train import Learner, Moment
 
@@ -29,11 +31,14 @@ class Setting:
         costs: the cost tables of the space, by quantity; what a strategy looks up is noted, as the
             trained weights depend on it.
         part: whether it is a part of a supernet that was split, with fewer architectures.
+        search: batches of the search split by step, for what learns the architecture; an epoch is a
+            permutation, like that of the training batches.
     """
 
     seed: int
     costs: Mapping[str, CostTable]
     part: bool = False
+    search: Loader | None = None
 
 
 class Strategy(Learner[SuperNet]):
@@ -56,3 +61,11 @@ class Strategy(Learner[SuperNet]):
         Every random draw must come from `moment.stream(...)`. Parameters that are not used keep the
         gradient None.
         """
+
+    def learned(self, supernet: SuperNet) -> list[Architecture]:
+        """Return the architectures that the training led to, best first; none if it learns none."""
+        return []
+
+    def warnings(self) -> list[str]:
+        """Return what the user must know about the training, in sentences."""
+        return []

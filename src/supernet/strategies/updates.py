@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from supernet.net import Routing, SuperNet
+from supernet.space import Architecture
 from supernet.strategies.base import Setting, Strategy
 from supernet.task import Batch, Task
 from supernet.train import Moment
@@ -39,6 +40,18 @@ class Counted(Strategy):
         """Add the strategy's gradients."""
         with model.observed(self._count):
             return self._strategy.backward(model, task, batch, moment)
+
+    def start(self, optimizer: torch.optim.Optimizer) -> None:
+        """Tell the strategy."""
+        self._strategy.start(optimizer)
+
+    def learned(self, supernet: SuperNet) -> list[Architecture]:
+        """Return what the strategy learned."""
+        return self._strategy.learned(supernet)
+
+    def warnings(self) -> list[str]:
+        """Return the strategy's warnings."""
+        return self._strategy.warnings()
 
     def metrics(self) -> dict[str, float]:
         """Return the strategy's metrics, and the least and the most trained option's share.

@@ -59,6 +59,9 @@ class Learner(ABC, Generic[M]):
         weight decay moves them.
         """
 
+    def start(self, optimizer: torch.optim.Optimizer) -> None:
+        """Learn which optimizer will move the parameters; called once before the first step."""
+
     def metrics(self) -> dict[str, float]:
         """Return what the log shall record besides the loss; asked for at records only."""
         return {}

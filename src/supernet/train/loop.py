@@ -73,6 +73,7 @@ class Fit:
         optimizer = self.optimizer(model.parameters())
         peaks = [group["lr"] for group in optimizer.param_groups]
         start = self._restore(checkpoint, model, optimizer, learner)
+        learner.start(optimizer)
         self.rewind(start)
         model.train()
         saved, logged, since = time.monotonic(), time.monotonic(), start

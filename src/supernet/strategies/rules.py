@@ -1,0 +1,100 @@
+"""Derivation rules: from the strengths of all options to one architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from supernet.space import Architecture, Decision, OneOf, SearchSpace, Value
+
+__all__ = ["NONE", "RULES", "RuleName", "edges", "strongest", "threshold"]
+
+NONE = ("none", "zero")
+"""Names of the option that stands for no connection."""
+
+CONFIDENT = 0.85
+"""FairDARTS's threshold for a sigmoid."""
+
+Strengths = Mapping[str, Sequence[float]]
+"""By decision, a number for each option, larger for better ones."""
+
+RuleName = Literal["strongest", "edges", "threshold"]
+
+
+def strongest(space: SearchSpace, strengths: Strengths) -> Architecture:
+    """Take the strongest option of every decision, and of one that chooses several as many as it may.
+
+    An edge is as strong as the strongest option in it that is not `none`.
+    """
+    return space.build(lambda decision: _best(space, decision, strengths, forbid_none=False))
+
+
+def edges(space: SearchSpace, strengths: Strengths) -> Architecture:
+    """Liu et al., "DARTS" (ICLR 2019): like `strongest`, but `none` is never taken.
+
+    Of the edges into a node (a decision that chooses several, whose options hold a decision each) the
+    strongest are kept, two in the paper, each as strong as its strongest option other than `none`.
+    """
+    return space.build(lambda decision: _best(space, decision, strengths, forbid_none=True))
+
+
+def threshold(space: SearchSpace, strengths: Strengths) -> Architecture:
+    """Chu et al., "Fair DARTS" (ECCV 2020): of several, only those above 0.85 are kept.
+
+    At most as many, and at least as few, as the decision allows; the strongest first.
+    """
+
+    def answer(decision: Decision) -> Value:
+        if isinstance(decision, OneOf):
+            return _best(space, decision, strengths, forbid_none=True)
+        order = _order(space, decision, strengths)
+        confident = [i for i in order if _strength(space, decision, i, strengths) >= CONFIDENT]
+        count = min(max(len(confident), decision.low, 1), decision.high)
+        return decision.value(sorted(order[:count]))
+
+    return space.build(answer)
+
+
+RULES: dict[RuleName, Callable[[SearchSpace, Strengths], Architecture]] = {
+    "strongest": strongest,
+    "edges": edges,
+    "threshold": threshold,
+}
+"""The rules by name."""
+
+
+def _best(
+    space: SearchSpace, decision: Decision, strengths: Strengths, *, forbid_none: bool
+) -> Value:
+    if isinstance(decision, OneOf):
+        named = [i for i, option in enumerate(decision.options) if option not in NONE]
+        possible = named if forbid_none and named else range(len(decision.options))
+        values = strengths[decision.label]
+        return decision.value([max(possible, key=lambda i: values[i])])
+    order = _order(space, decision, strengths)
+    return decision.value(sorted(order[: decision.high]))
+
+
+def _order(space: SearchSpace, decision: Decision, strengths: Strengths) -> list[int]:
+    """Return the indices of the options, the strongest first."""
+    indices = range(len(decision.options))
+    return sorted(indices, key=lambda i: -_strength(space, decision, i, strengths))
+
+
+def _strength(space: SearchSpace, decision: Decision, index: int, strengths: Strengths) -> float:
+    """Return an option's strength: of an edge, that of the best option of the decision in it."""
+    option = decision.options[index]
+    inner = [
+        other
+        for other in space.decisions
+        if any(
+            path and path[-1] == (decision.label, option) for path in space.conditions(other.label)
+        )
+    ]
+    values = [
+        strength
+        for other in inner
+        for name, strength in zip(other.options, strengths[other.label], strict=True)
+        if name not in NONE
+    ]
+    return max(values) if values else strengths[decision.label][index]
