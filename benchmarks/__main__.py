@@ -7,7 +7,7 @@ import platform
 
 import torch
 
-from benchmarks import command, costs, evaluation, sharing, steps
+from benchmarks import command, costs, evaluation, mixed, sharing, steps
 
 
 def main() -> None:
@@ -19,6 +19,7 @@ def main() -> None:
     )
     command.main()
     steps.main()
+    mixed.main()
     evaluation.main()
     sharing.main()
     costs.main()

@@ -48,7 +48,7 @@ def test_short_names_in_files(tmp_path):
     assert read["strategy"] == "supernet.strategies.SPOS"
     assert plain("--config", str(file))["search"]["searcher"]["init_args"]["population"] == 60
     file.write_text("strategy: nonsense\n")
-    with pytest.raises(ConfigError, match="bender, .*fairnas, .*spos"):
+    with pytest.raises(ConfigError, match=r"bender, .*fairnas, .*spos"):
         read_config_file(file)
 
 

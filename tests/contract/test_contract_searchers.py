@@ -27,6 +27,7 @@ ARGUMENTS = {
     "exhaustive": {"batch": 7},
     "local_search": {"count": 40, "initial": 5},
     "nsga2": {"population": 12, "generations": 4, "objectives": ["accuracy", "macs"]},
+    "ppo": {"population": 10, "generations": 4, "hidden": 8},
     "random": {"count": 40},
     "randomnas": {"count": 20, "best": 3, "rounds": 2},
     "regularized_evolution": {"count": 45, "population": 15, "tournament": 5, "batch": 6},
@@ -42,6 +43,7 @@ DRAWN = {
     "randomnas",
     "regularized_evolution",
     "tpe",
+    "ppo",
 }
 """Searchers whose proposals depend on the seed."""
 

@@ -19,6 +19,7 @@ CHAIN = {**SMALL, "depths": (2, 3), "strides": (1, 2), "stem_stride": 1, "featur
 
 ARGUMENTS = {
     "bender": {**SMALL, "channels": 3, "groups": (1, 1), "blocks": 2},
+    "darts": {**SMALL, "cells": 3, "channels": 3, "nodes": 2},
     "nasbench-macro": {**SMALL, "channels": 3, "stages": (2, 3), "features": 5},
     "nasbench201": {**SMALL, "channels": 3, "cells": 1, "stages": 2},
     "spos": {**CHAIN, "stem": 2, "widths": (4, 6)},

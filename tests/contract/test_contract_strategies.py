@@ -1,6 +1,12 @@
-"""What every strategy must do, on a small model of one's own and on a space of the zoo."""
+"""What every strategy must do, on small models of one's own and on a space of the zoo.
+
+Strategies that learn the architecture change in every step. What is said of a step then holds of a
+fresh strategy; and where the weights' gradients are compared, the architecture's parameters rest.
+"""
 
 import importlib
+import io
+import math
 import random
 
 import pytest
@@ -8,21 +14,36 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from supernet.data import Digits, Normalise
-from supernet.errors import RoutingError
+from supernet.cost import measure_costs
+from supernet.data import Digits, Examples, Loader, Normalise
+from supernet.errors import ConfigError, DivergedError, RoutingError
 from supernet.net import Choice, InputChoice, SuperNet
-from supernet.strategies import STRATEGIES, Strategy
+from supernet.strategies import STRATEGIES, Coupled, Setting, Strategy
 from supernet.task import Classification, Task
-from supernet.train import Moment
+from supernet.train import Moment, digest
 from supernet.zoo import Bender
 
-ARGUMENTS = {
-    "bender": {"vanish": 0.4, "ghost_size": 16},
-    "fairnas": {},
-    "randomnas": {},
-    "spos": {},
+CASES = {
+    "bender": ("bender", {"vanish": 0.4, "ghost_size": 16}),
+    "darts": ("darts", {}),
+    "darts of second order": ("darts", {"order": 2}),
+    "darts that is charged": ("darts", {"cost": "macs", "cost_loss": "log", "rule": "strongest"}),
+    "dartsminus": ("dartsminus", {}),
+    "drnas": ("drnas", {}),
+    "drnas with divergence": ("drnas", {"regulariser": "kl", "regulariser_weight": 0.1}),
+    "fairdarts": ("fairdarts", {}),
+    "enas": ("enas", {}),
+    "fairnas": ("fairnas", {}),
+    "gdas": ("gdas", {}),
+    "fbnet": ("fbnet", {"warmup": 0.0}),
+    "pcdarts": ("pcdarts", {"warmup": 0.0}),
+    "proxyless": ("proxyless", {"every": 1, "warmup": 0.0, "cost": "macs"}),
+    "proxyless-rl": ("proxyless-rl", {"every": 1, "warmup": 0.0, "paths": 3}),
+    "randomnas": ("randomnas", {}),
+    "snas": ("snas", {}),
+    "spos": ("spos", {}),
 }
-"""By strategy; one that is missing here fails."""
+"""The registered strategies with arguments, some with several; one that is missing here fails."""
 
 STEPS = 12
 
@@ -52,26 +73,90 @@ def conv(channels, kernel):
     )
 
 
+class Nested(nn.Module):
+    """Decisions with one answer each: one lies in an option of another, two places share one."""
+
+    def __init__(self, outputs=10):
+        super().__init__()
+        inner = Choice({"conv1": conv(8, 1), "conv3": conv(8, 3)}, label="inner")
+        self.stem = nn.Conv2d(1, 8, 3, padding=1)
+        self.outer = Choice({"deep": nn.Sequential(conv(8, 3), inner), "flat": conv(8, 5)})
+        self.twice = nn.Sequential(
+            *(Choice({"conv": conv(8, 3), "skip": nn.Identity()}, label="twice") for _ in "ab")
+        )
+        self.head = nn.Linear(8, outputs)
+
+    def forward(self, images):
+        return self.head(self.twice(self.outer(self.stem(images))).mean((2, 3)))
+
+
 MODELS = {
     "tiny": Tiny,
-    "bender": lambda: Bender((1, 8, 8), channels=4, groups=(1, 1), blocks=2, affine=True),
+    "nested": Nested,
+    "bender": lambda: Bender((1, 8, 8), channels=4, groups=(1,), blocks=2, affine=True),
 }
+ONE_ANSWER = {"nested"}
+"""Those all of whose decisions have one answer; some coupled strategies take no others."""
 
 
-@pytest.fixture(params=STRATEGIES)
-def make_strategy(request):
-    module, _, name = STRATEGIES[request.param].rpartition(".")
-    kind = getattr(importlib.import_module(module), name)
-    return lambda: kind(**ARGUMENTS[request.param])
+def strategy_class(case):
+    module, _, name = STRATEGIES[CASES[case][0]].rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
-@pytest.fixture(params=MODELS)
-def make_supernet(request):
-    def make():
-        torch.manual_seed(0)
-        return SuperNet(MODELS[request.param]()).train()
+def fits(case, model):
+    if case == "dartsminus":  # adds to decisions with one answer that have a skip
+        return model != "bender"
+    return getattr(strategy_class(case), "several", True) or model in ONE_ANSWER
+
+
+def coupled(case):
+    return issubclass(strategy_class(case), Coupled)
+
+
+def worth(case, model):
+    """Return whether a pair shows more than others do: steps of coupled strategies are slow."""
+    return not coupled(case) or case == "darts" or model != "bender"
+
+
+PAIRS = [(c, m) for c in CASES for m in MODELS if fits(c, m) and worth(c, m)]
+REFUSED = [(case, model) for case in CASES for model in MODELS if not fits(case, model)]
+
+
+def pytest_generate_tests(metafunc):
+    if "make_supernet" in metafunc.fixturenames:
+        metafunc.parametrize(("case", "model"), PAIRS)
+    elif "make_strategy" in metafunc.fixturenames:
+        metafunc.parametrize("case", CASES)
+
+
+@pytest.fixture
+def make_strategy(case, digits):
+    """Return a function that makes a strategy, ready for a supernet."""
+
+    def make(supernet, optimizer=None, examples=None, seed=4):
+        strategy = strategy_class(case)(**CASES[case][1])
+        strategy.prepare(supernet, setting(supernet, examples or digits, seed))
+        strategy.start(optimizer or torch.optim.SGD(supernet.parameters(), lr=0.05))
+        return strategy
 
     return make
+
+
+@pytest.fixture
+def make_supernet(model):
+    def make():
+        torch.manual_seed(0)
+        return SuperNet(MODELS[model]()).train()
+
+    return make
+
+
+def setting(supernet, examples, seed=4):
+    """Return what a run tells; the search split is the last 200 examples."""
+    inputs, targets = (tensor[-200:] for tensor in examples)
+    loader = Loader(Examples(inputs, targets), 16, seed, purpose="search")
+    return Setting(seed, measure_costs(supernet, inputs[:1]), search=loader)
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +172,17 @@ def batch(digits):
 
 def moments(seed=4):
     return [Moment(step, STEPS, seed) for step in range(STEPS)]
+
+
+def learns(case):
+    return strategy_class(case).learned is not Strategy.learned
+
+
+def resting(strategy):
+    """Return the strategy; it learns no architecture any more."""
+    if isinstance(strategy, Coupled):
+        strategy.warmup = math.inf
+    return strategy
 
 
 def gradients(supernet):
@@ -112,28 +208,48 @@ def owners(supernet):
     return [module for module in supernet.modules() if list(module.parameters(recurse=False))]
 
 
-class Watch:
-    """Records the modules that run, and those whose output a gradient comes back to."""
+class Watch(Classification):
+    """Records the modules that run on a batch, and those whose output a gradient comes back to."""
 
-    def __init__(self, supernet):
+    def __init__(self, supernet, batch):
+        super().__init__()
+        self.batch, self.on = batch, False
         self.ran, self.reached = set(), set()
         for module in owners(supernet):
             module.register_forward_hook(self._after)
 
+    def loss(self, model, batch):
+        self.on = batch is self.batch
+        return super().loss(model, batch)
+
     def _after(self, module, _, output):
-        self.ran.add(module)
-        if output.requires_grad:
-            output.register_hook(lambda _: self.reached.add(module))
+        if self.on:
+            self.ran.add(module)
+            if output.requires_grad:
+                output.register_hook(lambda _: self.reached.add(module))
 
 
-def test_it_is_a_strategy(make_strategy):
-    strategy = make_strategy()
+def test_every_strategy_is_tested():
+    assert {name for name, _ in CASES.values()} == set(STRATEGIES)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_a_strategy(case):
+    strategy = strategy_class(case)(**CASES[case][1])
     assert isinstance(strategy, Strategy)
     assert strategy.batch_norm in ("batch", "recalibrate")
 
 
+@pytest.mark.parametrize(("case", "model"), REFUSED)
+def test_spaces_that_do_not_fit_are_refused(case, model, digits):
+    supernet = SuperNet(MODELS[model]())
+    with pytest.raises(ConfigError, match=r"cannot relax decision '|no decision has an option"):
+        strategy_class(case)(**CASES[case][1]).prepare(supernet, setting(supernet, digits))
+
+
 def test_the_loss_is_a_finite_detached_scalar(make_strategy, make_supernet, batch):
-    strategy, supernet = make_strategy(), make_supernet()
+    supernet = make_supernet()
+    strategy = make_strategy(supernet)
     for moment in moments():
         loss = strategy.backward(supernet, Classification(), batch, moment)
         assert loss.shape == ()
@@ -143,11 +259,10 @@ def test_the_loss_is_a_finite_detached_scalar(make_strategy, make_supernet, batc
 
 
 def test_used_parameters_have_gradients_and_others_none(make_strategy, make_supernet, batch):
-    strategy = make_strategy()
     for moment in moments():
         supernet = make_supernet()
-        watch = Watch(supernet)
-        strategy.backward(supernet, Classification(), batch, moment)
+        watch = Watch(supernet, batch)
+        make_strategy(supernet).backward(supernet, watch, batch, moment)
         assert watch.reached
         for module in owners(supernet):
             for parameter in module.parameters(recurse=False):
@@ -157,15 +272,17 @@ def test_used_parameters_have_gradients_and_others_none(make_strategy, make_supe
 
 
 def test_every_parameter_is_used_sooner_or_later(make_strategy, make_supernet, batch):
-    strategy, supernet = make_strategy(), make_supernet()
+    supernet = make_supernet()
+    strategy = make_strategy(supernet)
     for step in range(60):
         strategy.backward(supernet, Classification(), batch, Moment(step, 60, 4))
     assert [name for name, grad in gradients(supernet).items() if grad is None] == []
 
 
 def test_unused_parameters_do_not_move(make_strategy, make_supernet, batch):
-    strategy, supernet = make_strategy(), make_supernet()
+    supernet = make_supernet()
     optimizer = torch.optim.SGD(supernet.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    strategy = make_strategy(supernet, optimizer)
     for parameter in supernet.parameters():  # momentum that would move every parameter
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
@@ -184,19 +301,23 @@ def test_unused_parameters_do_not_move(make_strategy, make_supernet, batch):
         assert moved == used
 
 
-def test_the_result_is_a_function_of_seed_and_step(make_strategy, make_supernet, batch):
-    def run(order, seed=4):
-        strategy, supernet, found = make_strategy(), make_supernet(), {}
+def test_the_result_is_a_function_of_seed_and_step(case, make_strategy, make_supernet, batch):
+    def run(order, seed=4, state=0):
+        supernet, found = make_supernet(), {}
+        strategy = make_strategy(supernet, seed=seed)
         for step in order:
-            torch.manual_seed(step)
-            random.seed(step)
+            torch.manual_seed(state + step)
+            random.seed(state + step)
             moment = Moment(step, STEPS, seed)
             loss = strategy.backward(supernet, Classification(), batch, moment)
             found[step] = {**gradients(supernet), "loss": loss}
         return found
 
     expected = run(range(STEPS))
-    for other in (run(range(STEPS)), run(reversed(range(STEPS))), run([3])):
+    others = [run(range(STEPS), state=77)]
+    if not learns(case):
+        others += [run(reversed(range(STEPS))), run([3])]
+    for other in others:
         assert all(same(other[step], expected[step]) for step in other)
     another = run(range(STEPS), seed=5)
     assert not all(same(another[step], expected[step]) for step in expected)
@@ -204,12 +325,11 @@ def test_the_result_is_a_function_of_seed_and_step(make_strategy, make_supernet,
 
 
 def test_gradients_are_added_to_those_that_are_there(make_strategy, make_supernet, batch):
-    strategy, supernet = make_strategy(), make_supernet()
-    moment = moments()[-1]
-    strategy.backward(supernet, Classification(), batch, moment)
+    supernet, moment = make_supernet(), moments()[-1]
+    resting(make_strategy(supernet)).backward(supernet, Classification(), batch, moment)
     once = gradients(supernet)
     for _ in range(2):
-        strategy.backward(supernet, Classification(), batch, moment)
+        resting(make_strategy(supernet)).backward(supernet, Classification(), batch, moment)
     for name, grad in gradients(supernet).items():
         assert (grad is None) == (once[name] is None)
         if grad is not None:
@@ -226,31 +346,43 @@ class Failing(Task):
 
 
 def test_no_route_outlives_the_step(make_strategy, make_supernet, batch):
-    strategy, supernet = make_strategy(), make_supernet()
+    supernet = make_supernet()
+    strategy = make_strategy(supernet)
     strategy.backward(supernet, Classification(), batch, moments()[3])
-    with pytest.raises(KeyError, match="the user's task"):
-        strategy.backward(supernet, Failing(), batch, moments()[4])
-    assert all(choice.gate is None for choice in supernet.choices)
-    with pytest.raises(RoutingError):
-        supernet(batch[0])
-    assert all(module.training for module in supernet.modules())
+    for learner in (strategy, resting(strategy)):
+        with pytest.raises(KeyError, match="the user's task"):
+            learner.backward(supernet, Failing(), batch, moments()[4])
+        assert all(choice.gate is None for choice in supernet.choices)
+        with pytest.raises(RoutingError):
+            supernet(batch[0])
+        assert all(module.training for module in supernet.modules())
+        assert all(getattr(module, "track_running_stats", True) for module in supernet.modules())
 
 
-def train(strategy, supernet, task, inputs, targets, steps=100):
+def train(strategy, supernet, optimizer, task, inputs, targets, steps=100):
     """Train through the first tenth of a long run; return the mean loss at its start and end."""
-    optimizer = torch.optim.Adam(supernet.parameters(), lr=0.03)
     losses = []
     for step in range(steps):
-        part = slice(32 * (step % 50), 32 * (step % 50) + 32)
+        part = slice(32 * (step % 40), 32 * (step % 40) + 32)
         moment = Moment(step, 10 * steps, 4)
         losses.append(strategy.backward(supernet, task, (inputs[part], targets[part]), moment))
+        nn.utils.clip_grad_norm_(supernet.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     return torch.stack(losses[:10]).mean(), torch.stack(losses[-10:]).mean()
 
 
-def test_training_learns(make_strategy, make_supernet, digits):
-    first, last = train(make_strategy(), make_supernet(), Classification(), *digits)
+def make_optimizer(case, supernet):
+    if CASES[case][1].get("order") == 2:
+        return torch.optim.SGD(supernet.parameters(), lr=0.05, momentum=0.9)
+    return torch.optim.Adam(supernet.parameters(), lr=0.03)
+
+
+def test_training_learns(case, make_strategy, make_supernet, digits):
+    supernet = make_supernet()
+    optimizer = make_optimizer(case, supernet)
+    strategy = make_strategy(supernet, optimizer)
+    first, last = train(strategy, supernet, optimizer, Classification(), *digits)
     assert last < 0.9 * first
 
 
@@ -265,12 +397,17 @@ class Consistency(Classification):
 
 
 def test_a_task_of_two_passes_sees_one_network(make_strategy, make_supernet, batch):
-    strategy, supernet, task = make_strategy(), make_supernet(), Consistency()
+    supernet, task = make_supernet(), Consistency()
+    strategy = make_strategy(supernet)
     for moment in moments():
-        double = strategy.backward(supernet, task, batch, moment)
+        strategy.backward(supernet, task, batch, moment)
+        assert task.difference == 0
+        gradients(supernet)
+        double = resting(make_strategy(supernet)).backward(supernet, task, batch, moment)
         assert task.difference == 0
         twice = gradients(supernet)
-        single = strategy.backward(supernet, Classification(), batch, moment)
+        same_step = resting(make_strategy(supernet))
+        single = same_step.backward(supernet, Classification(), batch, moment)
         torch.testing.assert_close(double, 2 * single)
         for name, grad in gradients(supernet).items():
             assert (grad is None) == (twice[name] is None)
@@ -289,18 +426,21 @@ class Balance(Task):
         return {"loss": (model(inputs).squeeze(1) - targets) ** 2}
 
 
-def test_a_regression_task_learns(make_strategy, digits):
+def test_a_regression_task_learns(case, make_strategy, digits):
     torch.manual_seed(0)
     images, _ = digits
     balance = 5 * (images[..., :4] - images[..., 4:]).mean((1, 2, 3))
-    supernet = SuperNet(Tiny(outputs=1))
-    first, last = train(make_strategy(), supernet, Balance(), images, balance)
+    supernet = SuperNet((Tiny if fits(case, "tiny") else Nested)(outputs=1))
+    optimizer = make_optimizer(case, supernet)
+    strategy = make_strategy(supernet, optimizer, (images, balance))
+    first, last = train(strategy, supernet, optimizer, Balance(), images, balance)
     assert last < 0.8 * first
 
 
 def test_the_shares_of_a_batch_weigh_the_same(make_strategy, make_supernet, digits):
     """A batch whose size no ghost batch divides; the loss stays the mean over all images."""
-    strategy, supernet = make_strategy(), make_supernet()
+    supernet = make_supernet()
+    strategy = resting(make_strategy(supernet))
     batch = digits[0][:37], digits[1][:37]
 
     class Seen(Classification):
@@ -319,3 +459,63 @@ def test_the_shares_of_a_batch_weigh_the_same(make_strategy, make_supernet, digi
         loss = strategy.backward(supernet, task, batch, moment)
         mean = sum(task.losses) / len(task.losses)
         assert loss.item() == pytest.approx(mean, rel=1e-4)
+
+
+def test_it_continues_from_its_state_to_the_same_bits(case, make_strategy, make_supernet, batch):
+    def run(strategy, supernet, optimizer, steps):
+        for step in steps:
+            moment = Moment(step, STEPS, 4)
+            losses.append(strategy.backward(supernet, Classification(), batch, moment))
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    losses, results = [], []
+    supernet = make_supernet()
+    optimizer = make_optimizer(case, supernet)
+    strategy = make_strategy(supernet, optimizer)
+    run(strategy, supernet, optimizer, range(STEPS // 2))
+    file = io.BytesIO()
+    parts = strategy, supernet, optimizer
+    torch.save([part.state_dict() for part in parts], file)
+    for again in (False, True):
+        if again:
+            file.seek(0)
+            supernet = make_supernet()
+            optimizer = make_optimizer(case, supernet)
+            strategy = make_strategy(supernet, optimizer)
+            parts = strategy, supernet, optimizer
+            for part, state in zip(parts, torch.load(file, weights_only=True), strict=True):
+                part.load_state_dict(state)
+        losses.clear()
+        run(strategy, supernet, optimizer, range(STEPS // 2, STEPS))
+        states = [digest(part.state_dict()) for part in parts]
+        learned = strategy.learned(supernet)
+        results.append(([loss.item() for loss in losses], states, strategy.metrics(), learned))
+    assert results[0] == results[1]
+
+
+def test_what_it_learned_is_in_the_space_and_its_metrics_are_numbers(
+    case, make_strategy, make_supernet, batch
+):
+    supernet = make_supernet()
+    strategy = make_strategy(supernet)
+    for moment in moments():
+        strategy.backward(supernet, Classification(), batch, moment)
+    learned = strategy.learned(supernet)
+    assert bool(learned) == learns(case)
+    assert all(architecture in supernet.space for architecture in learned)
+    assert all(math.isfinite(value) for value in strategy.metrics().values())
+    assert all(isinstance(text, str) for text in strategy.warnings())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize(("case", "model"), [pair for pair in PAIRS if coupled(pair[0])])
+def test_architecture_parameters_that_are_not_finite_are_reported(value, case, model, digits):
+    supernet = SuperNet(MODELS[model]())
+    strategy = strategy_class(case)(**CASES[case][1])
+    strategy.prepare(supernet, setting(supernet, digits))
+    label = list(strategy.alphas)[-1]
+    with torch.no_grad():
+        strategy.alphas[label][0] = value
+    with pytest.raises(DivergedError, match=f"{label!r}"):
+        strategy.metrics()

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from supernet.errors import ConfigError
 from supernet.evaluate import batch_statistics, recalibrated
-from supernet.evaluate.batchnorm import explained
+from supernet.net.batchnorm import explained
 
 
 def make_model():

@@ -21,6 +21,7 @@ STRIDES = {
 
 THIN = {
     "bender": {"channels": 2, "groups": (1, 1), "blocks": 2},
+    "darts": {"cells": 3, "channels": 2, "nodes": 2},
     "nasbench-macro": {"channels": 2, "features": 8},
     "nasbench201": {"channels": 2, "cells": 1},
     "spos": {"stem": 2, "widths": (4, 6, 8, 10), "depths": (1, 2, 1, 1), "features": 8},

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 import torch
 
 from supernet.cost.table import CostTable
-from supernet.space import Path, SearchSpace
+from supernet.space import OneOf, Option, Path, SearchSpace
 
 __all__ = ["ExpectedCost"]
+
+Probabilities = Mapping[str, torch.Tensor]
+"""By decision, of each of its options, `[options]`."""
 
 
 class ExpectedCost:
     """`E[cost] = Σ amount · P(it counts)`, differentiable in the probabilities of the options.
 
-    An amount counts if every option of one of its paths is chosen. Options of different decisions are
-    independent, so a path has the product of its options' probabilities, and several paths the
-    probability that not all of them fail, as if they were independent too (exact for one path, or
-    for paths without a common decision).
+    An amount counts if every option of one of its paths is chosen. Decisions are independent, a decision
+    with one answer takes one of its options, and of several each is in or out for itself. So a path has
+    the product of its options' probabilities. The probability that one of several paths holds is found
+    by cases of a decision they have in common. It is exact, but for decisions that choose several and
+    must choose at least, or at most, so many.
 
     Args:
         table: the amounts.
@@ -27,6 +32,7 @@ class ExpectedCost:
 
     def __init__(self, table: CostTable, space: SearchSpace) -> None:
         self.quantity = table.quantity
+        self._one = {d.label for d in space.decisions if isinstance(d, OneOf)}
         self._position = {
             (decision.label, option): index
             for decision in space.decisions
@@ -34,7 +40,7 @@ class ExpectedCost:
         }
         self._base = 0.0
         self._single = {d.label: [0.0] * len(d.options) for d in space.decisions}
-        self._joint: list[tuple[tuple[Path, ...], float]] = []
+        self._joint: list[tuple[frozenset[Path], float]] = []
         for entry in table.entries:
             paths = tuple(entry.paths)
             if () in paths:
@@ -43,9 +49,9 @@ class ExpectedCost:
                 label, option = paths[0][0]
                 self._single[label][self._position[label, option]] += entry.amount
             else:
-                self._joint.append((paths, entry.amount))
+                self._joint.append((frozenset(paths), entry.amount))
 
-    def __call__(self, probabilities: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def __call__(self, probabilities: Probabilities) -> torch.Tensor:
         """Return the expected cost, a scalar.
 
         Args:
@@ -56,11 +62,66 @@ class ExpectedCost:
             p = probabilities[label]
             total = total.to(p) + (torch.tensor(amounts).to(p) * p).sum()
         for paths, amount in self._joint:
-            fails = torch.ones_like(total)
-            for path in paths:
-                holds = torch.ones_like(total)
-                for atom in path:
-                    holds = holds * probabilities[atom[0]][self._position[atom]]
-                fails = fails * (1 - holds)
-            total = total + amount * (1 - fails)
+            total = total + amount * self._any(paths, probabilities)
         return total
+
+    def _any(self, paths: frozenset[Path], given: Probabilities) -> torch.Tensor:
+        """Return the probability that one of the paths holds."""
+        fails = torch.ones_like(next(iter(given.values()))[0])
+        for group in _connected(paths):
+            fails = fails * (1 - self._any_connected(group, given))
+        return 1 - fails
+
+    def _any_connected(self, paths: frozenset[Path], given: Probabilities) -> torch.Tensor:
+        """Return the same of paths that have decisions in common."""
+        one = torch.ones_like(next(iter(given.values()))[0])
+        if () in paths:
+            return one
+        if len(paths) == 1:
+            (path,) = paths
+            for label, option in path:
+                one = one * given[label][self._position[label, option]]
+            return one
+        uses = Counter(label for path in paths for label, _ in path)
+        label = max(sorted(uses), key=lambda name: uses[name])
+        found = {
+            option: None
+            for path in sorted(paths, key=repr)
+            for name, option in path
+            if name == label
+        }
+        options = list(found) if label in self._one else list(found)[:1]
+        total, rest = torch.zeros_like(one), one
+        for option in options:
+            p = given[label][self._position[label, option]]
+            total = total + p * self._any(self._chosen(paths, label, option), given)
+            rest = rest - p
+        left = frozenset(
+            path for path in paths if not any((label, option) in path for option in options)
+        )
+        return total + rest * self._any(left, given)
+
+    def _chosen(self, paths: Iterable[Path], label: str, option: Option) -> frozenset[Path]:
+        """Return what is left of the paths to hold, where an option is chosen."""
+        excludes = label in self._one
+        return frozenset(
+            tuple(atom for atom in path if atom != (label, option))
+            for path in paths
+            if not (excludes and any(a == label and o != option for a, o in path))
+        )
+
+
+def _connected(paths: Iterable[Path]) -> list[frozenset[Path]]:
+    """Return the paths in groups that have no decision in common."""
+    groups: list[tuple[set[str], set[Path]]] = []
+    for path in sorted(paths, key=repr):
+        labels, members = {label for label, _ in path}, {path}
+        apart = []
+        for group in groups:
+            if group[0] & labels:
+                labels |= group[0]
+                members |= group[1]
+            else:
+                apart.append(group)
+        groups = [*apart, (labels, members)]
+    return [frozenset(members) for _, members in groups]

@@ -14,17 +14,17 @@ from torch import nn
 from supernet.data import Examples, Normalise, chunks
 from supernet.errors import ConfigError
 from supernet.evaluate.batches import Batches, InputsOf
-from supernet.evaluate.batchnorm import (
-    batch_statistics,
-    explained,
-    norms_with_statistics,
-    recalibrated,
-)
 from supernet.evaluate.racing import WORTH, Dropped, Race, rounds
 from supernet.evaluate.sharing import SharedForward
 from supernet.evaluate.tally import Score, Tally
 from supernet.evaluate.unchanged import UntraceableError
 from supernet.net import SuperNet
+from supernet.net.batchnorm import (
+    batch_statistics,
+    explained,
+    norms_with_statistics,
+    recalibrated,
+)
 from supernet.net.modes import evaluating
 from supernet.space import Architecture
 from supernet.strategies import BatchNorm

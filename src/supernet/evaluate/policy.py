@@ -2,7 +2,7 @@
 
 The same architectures are scored under batch statistics and under recalibration with more and more
 batches. Where two policies rank them alike, the cheaper one will do. (The policies are those of
-`supernet.evaluate.batchnorm`; Bender et al. use batch statistics, Guo et al., "Single Path One-Shot
+`supernet.net.batchnorm`; Bender et al. use batch statistics, Guo et al., "Single Path One-Shot
 Neural Architecture Search with Uniform Sampling", ECCV 2020, recalibrate.)
 """
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from supernet.evaluate.batchnorm import Norm
 from supernet.evaluate.unchanged import UntraceableError, nothing_changed
 from supernet.net import ChoiceModule, SuperNet
+from supernet.net.batchnorm import Norm
 from supernet.space import Value
 
 __all__ = [

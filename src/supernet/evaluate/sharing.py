@@ -26,15 +26,6 @@ import torch
 from torch import fx, nn
 from torch.fx.node import map_arg
 
-from supernet.evaluate.batchnorm import (
-    Norm,
-    Statistics,
-    batch_statistics,
-    given,
-    norms_with_statistics,
-    reestimated,
-    statistics_of,
-)
 from supernet.evaluate.segments import (
     Answers,
     Inputs,
@@ -59,6 +50,15 @@ from supernet.evaluate.unchanged import (
     tensors,
 )
 from supernet.net import SuperNet
+from supernet.net.batchnorm import (
+    Norm,
+    Statistics,
+    batch_statistics,
+    given,
+    norms_with_statistics,
+    reestimated,
+    statistics_of,
+)
 from supernet.net.modes import evaluating
 from supernet.space import Architecture
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from supernet.errors import RoutingError, SpaceError
+from supernet.net.mixture import Memo, weighted_sum
 from supernet.net.modes import evaluating
 from supernet.net.plain import SelectInputs, Sum
 from supernet.net.routing import Gate
@@ -52,6 +53,8 @@ class ChoiceModule(nn.Module, ABC):
         self.pick = _pick(pick)
         self.label = label
         self.gate: Gate | None = None
+        self.memo: Memo | None = None
+        """What is computed once for several choices, see `supernet.net.mixture.shared`."""
         if self.decision(label or "unnamed").low < 1:
             raise SpaceError(
                 "a choice picks at least one option; to allow none, offer a module that returns zeros"
@@ -89,10 +92,17 @@ class ChoiceModule(nn.Module, ABC):
             # only the shape of an option's output is wanted
             with torch.no_grad(), evaluating(self.options[0]):
                 return torch.zeros_like(run(0))
-        if len(gate.options) == 1:
-            outputs: Iterator[torch.Tensor] = (run(i) for i in gate.options)
-        else:
-            outputs = self._several(run, gate.options, inputs)
+        if len(gate.options) > 1:
+            run = self._watched(run, inputs)
+            if (
+                gate.weights is not None
+                and len(inputs) == 1
+                and isinstance(inputs[0], torch.Tensor)
+            ):
+                # the same sum in fewer passes over memory
+                modules = [self.options[i] for i in gate.options]
+                return weighted_sum(run, gate.options, modules, gate.weights, inputs[0], self.memo)
+        outputs: Iterator[torch.Tensor] = (run(i) for i in gate.options)
         if gate.weights is not None:
             outputs = (w * y for w, y in zip(gate.weights, outputs, strict=True))
         total = next(outputs)
@@ -100,15 +110,16 @@ class ChoiceModule(nn.Module, ABC):
             total = total + output
         return total
 
-    def _several(
-        self, run: Callable[[int], torch.Tensor], options: Sequence[int], inputs: Sequence[Any]
-    ) -> Iterator[torch.Tensor]:
-        """Yield the options' outputs, and see after each that the inputs are what they were."""
+    def _watched(
+        self, run: Callable[[int], torch.Tensor], inputs: Sequence[Any]
+    ) -> Callable[[int], torch.Tensor]:
+        """Return `run`, which sees after each option that the inputs are what they were."""
         # Tensors that were made in inference mode do not count their changes.
         watched = [x for x in inputs if isinstance(x, torch.Tensor) and not x.is_inference()]
         versions = [x._version for x in watched]
-        for i in options:
-            yield run(i)
+
+        def checked(i: int) -> torch.Tensor:
+            output = run(i)
             if [x._version for x in watched] != versions:
                 raise SpaceError(
                     f"the choice {self.label or list(self.names)} runs several options on one input, "
@@ -116,6 +127,9 @@ class ChoiceModule(nn.Module, ABC):
                     "something else; build the option without operations in place, for instance "
                     "nn.ReLU(inplace=False)"
                 )
+            return output
+
+        return checked
 
     def keep(self, index: int, module: nn.Module) -> Self:
         """Return a choice with one option left, of which `module` is a copy; this one stays as it is."""

@@ -115,7 +115,10 @@ class SuperNet(nn.Module):
 
     @contextmanager
     def observed(self, observer: Callable[[Routing], None]) -> Iterator[None]:
-        """Within the block, call `observer` with every routing that a route or ghost batch has."""
+        """Within the block, call `observer` with every routing of a route or ghost batch that may train.
+
+        What runs without gradients, to measure something, is not observed.
+        """
         before = self._observer
         self.__dict__["_observer"] = observer
         try:
@@ -148,7 +151,7 @@ class SuperNet(nn.Module):
                 f"the routing has gates for {sorted(gates.keys() - self.space.labels)}, but the space "
                 f"has {sorted(self.space.labels)}"
             )
-        if self._observer is not None:
+        if self._observer is not None and torch.is_grad_enabled():
             self._observer(gates)
         before: list[Gate | None] = [choice.gate for choice in self._labels]
         try:

@@ -9,13 +9,21 @@ from supernet.ops.blocks import (
     separable,
 )
 from supernet.ops.narrow import Narrow
+from supernet.ops.partial import DropPath, PartialChannels
 from supernet.ops.shuffle import ShuffleUnit, narrow_units, shuffle_unit, shuffle_xception
+from supernet.ops.strided import FactorizedReduce, Noise, Zero, depthwise, strided_pool
 
 __all__ = [
+    "DropPath",
+    "FactorizedReduce",
     "InvertedResidual",
     "Narrow",
+    "Noise",
+    "PartialChannels",
     "ShuffleUnit",
+    "Zero",
     "asymmetric",
+    "depthwise",
     "narrow_units",
     "pointwise",
     "pool",
@@ -23,4 +31,5 @@ __all__ = [
     "separable",
     "shuffle_unit",
     "shuffle_xception",
+    "strided_pool",
 ]

@@ -7,6 +7,7 @@ from supernet.search.learned import Learned
 from supernet.search.local_search import LocalSearch
 from supernet.search.optuna import NSGA2, TPE
 from supernet.search.pareto import hypervolume, pareto_front
+from supernet.search.policy import PolicySearch
 from supernet.search.random import RandomSearch
 from supernet.search.random_nas import RandomNASSearch
 from supernet.search.regularized_evolution import RegularizedEvolution
@@ -20,6 +21,7 @@ __all__ = [
     "Learned",
     "LocalSearch",
     "Partly",
+    "PolicySearch",
     "Problem",
     "RandomNASSearch",
     "RandomSearch",
@@ -36,6 +38,7 @@ SEARCHERS = {
     "learned": "supernet.search.Learned",
     "local_search": "supernet.search.LocalSearch",
     "nsga2": "supernet.search.NSGA2",
+    "ppo": "supernet.search.PolicySearch",
     "random": "supernet.search.RandomSearch",
     "randomnas": "supernet.search.RandomNASSearch",
     "regularized_evolution": "supernet.search.RegularizedEvolution",

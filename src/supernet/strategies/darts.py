@@ -8,17 +8,18 @@ Second order looks one step of the weights ahead:
     ∇_α L_val(w', α) - η · (∇_α L_train(w⁺, α) - ∇_α L_train(w⁻, α)) / 2R,
     w± = w ± R v,  v = ∇_w' L_val(w', α),  R = 0.01 / ‖v‖,
 
-where the weight decay is part of ∇_w L_train, and the mixed second derivative a central difference.
+where the weight decay is part of ∇_w L_train, and the mixed second derivative a central difference. Of
+SGD with dampening or after Nesterov, the step and its derivative are those of that optimizer.
 
 Differences from the authors' code: the search batches of an epoch are a permutation of the search split,
 where the code takes the first batch of a freshly shuffled loader in every step; batch norm does not
-record statistics in architecture steps.
+record statistics in architecture steps. As there, the step ahead is not clipped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -31,6 +32,9 @@ from supernet.task import Batch, Task
 from supernet.train import Moment
 
 __all__ = ["DARTS"]
+
+RADIUS = 0.01
+"""Length of the steps of the central difference."""
 
 
 class DARTS(Coupled):
@@ -47,6 +51,7 @@ class DARTS(Coupled):
         cost_weight: see `Coupled`.
         cost_target: see `Coupled`.
         cost_loss: see `Coupled`.
+        early_stop: see `Coupled`.
 
     Raises:
         ConfigError: the order is neither 1 nor 2, or see `Coupled`.
@@ -64,6 +69,7 @@ class DARTS(Coupled):
         cost_weight: float = 0.1,
         cost_target: float | None = None,
         cost_loss: CostLoss = "linear",
+        early_stop: float | None = None,
     ) -> None:
         super().__init__(
             learning_rate,
@@ -75,6 +81,7 @@ class DARTS(Coupled):
             cost_weight=cost_weight,
             cost_target=cost_target,
             cost_loss=cost_loss,
+            early_stop=early_stop,
         )
         if order not in (1, 2):
             raise ConfigError(f"DARTS is of order 1 or 2, not {order}")
@@ -116,22 +123,26 @@ class DARTS(Coupled):
 
         def gradients(
             batch: Batch, of: Sequence[torch.Tensor], charged: bool = False
-        ) -> list[torch.Tensor]:
+        ) -> tuple[torch.Tensor | None, ...]:
             with model.route(self.routing(model, moment)):
                 loss = task.loss(model, batch)
-            found = torch.autograd.grad(
-                self.charged(loss) if charged else loss, of, allow_unused=True
-            )
-            return [torch.zeros_like(x) if g is None else g for x, g in zip(of, found, strict=True)]
+            loss = self.charged(loss) if charged else loss
+            return torch.autograd.grad(loss, of, allow_unused=True)
 
         try:
-            steps = self._virtual_steps(weights, gradients(train, weights))
+            slopes = self._slopes(weights, gradients(train, weights))
             with torch.no_grad():
-                for p, step in zip(weights, steps, strict=True):
+                for p, (step, _) in zip(weights, slopes, strict=True):
                     p.sub_(step)
             found = gradients(search, [*alphas, *weights], charged=True)
-            direct, v = found[: len(alphas)], found[len(alphas) :]
-            radius = 0.01 / torch.sqrt(sum(((g * g).sum() for g in v), torch.zeros(()).to(v[0])))
+            direct = found[: len(alphas)]
+            # Where groups of weights differ in their rate, v is weighed by it.
+            v = [
+                torch.zeros_like(p) if g is None else slope * g
+                for p, g, (_, slope) in zip(weights, found[len(alphas) :], slopes, strict=True)
+            ]
+            length = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in v]))
+            radius = RADIUS / length.clamp_min(torch.finfo(length.dtype).tiny ** 0.5)
             around = []
             for sign in (1, -1):
                 with torch.no_grad():
@@ -142,29 +153,42 @@ class DARTS(Coupled):
             with torch.no_grad():
                 for p, start in zip(weights, before, strict=True):
                     p.copy_(start)
-        rate = self._rate()
         return tuple(
-            d - rate * (plus - minus) / (2 * radius)
+            d if plus is None or minus is None else _or_zero(d) - (plus - minus) / (2 * radius)
             for d, plus, minus in zip(direct, *around, strict=True)
         )
 
-    def _rate(self) -> float:
-        assert self._weights is not None
-        return float(self._weights.param_groups[0]["lr"])
-
-    def _virtual_steps(
-        self, weights: Sequence[nn.Parameter], gradients: Sequence[torch.Tensor]
-    ) -> list[torch.Tensor]:
-        """Return what SGD would subtract from each weight now, momentum and weight decay included."""
+    def _slopes(
+        self, weights: Sequence[nn.Parameter], gradients: Sequence[torch.Tensor | None]
+    ) -> list[tuple[torch.Tensor, float]]:
+        """Return by weight what SGD would subtract now, and its derivative by the gradient."""
         assert self._weights is not None
         found = dict(zip(weights, gradients, strict=True))
         steps = {}
         for group in self._weights.param_groups:
             for p in group["params"]:
-                if p in found:
+                if (gradient := found.get(p)) is not None:
                     buffer = self._weights.state.get(p, {}).get("momentum_buffer")
-                    moved = found[p] + group["weight_decay"] * p.detach()
-                    if buffer is not None:
-                        moved = moved + group["momentum"] * buffer
-                    steps[p] = group["lr"] * moved
-        return [steps.get(p, torch.zeros_like(p)) for p in weights]
+                    steps[p] = _sgd_step(p.detach(), gradient, buffer, group)
+        return [steps.get(p, (torch.zeros_like(p), 0.0)) for p in weights]
+
+
+def _or_zero(gradient: torch.Tensor | None) -> torch.Tensor | float:
+    return 0.0 if gradient is None else gradient
+
+
+def _sgd_step(
+    weight: torch.Tensor,
+    gradient: torch.Tensor,
+    buffer: torch.Tensor | None,
+    group: Mapping[str, Any],
+) -> tuple[torch.Tensor, float]:
+    """Return what `torch.optim.SGD` would subtract from a weight, and its derivative by the gradient."""
+    momentum, rate = group["momentum"], float(group["lr"])
+    sign = -1.0 if group["maximize"] else 1.0
+    gradient = sign * gradient + group["weight_decay"] * weight
+    fresh = 1.0 if buffer is None else 1.0 - group["dampening"]
+    moved = gradient if buffer is None else momentum * buffer + fresh * gradient
+    if group["nesterov"]:
+        moved, fresh = gradient + momentum * moved, 1.0 + momentum * fresh
+    return rate * moved, sign * rate * fresh

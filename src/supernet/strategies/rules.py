@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from supernet.space import Architecture, Decision, OneOf, SearchSpace, Value
+from supernet.space import Architecture, Decision, OneOf, Option, SearchSpace, Value
 
-__all__ = ["NONE", "RULES", "RuleName", "edges", "strongest", "threshold"]
+__all__ = ["NONE", "RULES", "RuleName", "edges", "holds_decisions", "strongest", "threshold"]
 
 NONE = ("none", "zero")
 """Names of the option that stands for no connection."""
@@ -82,19 +82,27 @@ def _order(space: SearchSpace, decision: Decision, strengths: Strengths) -> list
 
 
 def _strength(space: SearchSpace, decision: Decision, index: int, strengths: Strengths) -> float:
-    """Return an option's strength: of an edge, that of the best option of the decision in it."""
-    option = decision.options[index]
-    inner = [
+    """Return an option's strength: of an edge, that of the best option of the decisions in it."""
+    values = [
+        strength
+        for other in _inner(space, decision, decision.options[index])
+        for name, strength in zip(other.options, strengths[other.label], strict=True)
+        if name not in NONE
+    ]
+    return max(values) if values else strengths[decision.label][index]
+
+
+def holds_decisions(space: SearchSpace, decision: Decision) -> bool:
+    """Return whether decisions lie in options of this one, as operations on edges do."""
+    return any(_inner(space, decision, option) for option in decision.options)
+
+
+def _inner(space: SearchSpace, decision: Decision, option: Option) -> list[Decision]:
+    """Return the decisions that lie in an option and not deeper."""
+    return [
         other
         for other in space.decisions
         if any(
             path and path[-1] == (decision.label, option) for path in space.conditions(other.label)
         )
     ]
-    values = [
-        strength
-        for other in inner
-        for name, strength in zip(other.options, strengths[other.label], strict=True)
-        if name not in NONE
-    ]
-    return max(values) if values else strengths[decision.label][index]

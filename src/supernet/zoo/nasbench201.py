@@ -24,7 +24,8 @@ from torch import nn
 
 from supernet.errors import SpaceError
 from supernet.net import Choice
-from supernet.ops import pool
+from supernet.net.mixture import shared
+from supernet.ops import Zero, pool
 from supernet.space import Architecture, Diagram, Edge, Node
 from supernet.zoo.arguments import check_halvings, check_positive
 from supernet.zoo.isomorphism import EDGES, NONE, OPERATIONS, representative
@@ -33,14 +34,6 @@ __all__ = ["NASBench201"]
 
 LABELS = tuple(f"{node}<-{source}" for node, source in EDGES)
 """The decisions, in the published order."""
-
-
-class Zero(nn.Module):
-    """Zeros of the input's shape."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return zeros, whatever the input holds (also where it is not finite)."""
-        return torch.zeros_like(x)
 
 
 class Cell(nn.Module):
@@ -55,9 +48,10 @@ class Cell(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the last node."""
         nodes: dict[int, torch.Tensor] = {0: x}
-        for (node, source), edge in zip(EDGES, self.edges, strict=True):
-            y = edge(nodes[source])
-            nodes[node] = nodes[node] + y if node in nodes else y
+        with shared(self.edges):
+            for (node, source), edge in zip(EDGES, self.edges, strict=True):
+                y = edge(nodes[source])
+                nodes[node] = nodes[node] + y if node in nodes else y
         return nodes[3]
 
 

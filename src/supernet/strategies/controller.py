@@ -1,0 +1,273 @@
+"""A controller that draws architectures, and two ways to teach it.
+
+Pham et al., "Efficient Neural Architecture Search via Parameter Sharing" (ICML 2018): an LSTM answers
+the decisions one after the other; its input is the embedding of the answer before. Logits are divided
+by a temperature and squashed by `c · tanh`, both against early convergence. The layers that give the
+logits start at zero, so the first policy is uniform over the answers of every decision.
+
+A decision that chooses several options has one logit per option, and an answer the sum over its
+options: the distribution over all allowed subsets is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal, cast
+
+import torch
+from torch import nn
+
+from supernet.errors import ConfigError
+from supernet.random import derive_seed, seeded
+from supernet.space import Architecture, Decision, OneOf, SearchSpace, Value
+
+__all__ = ["Controller", "Drawn", "Policy", "PolicyName"]
+
+PolicyName = Literal["reinforce", "ppo"]
+
+MOST_ANSWERS = 4096
+"""Answers of one decision that the distribution is computed over."""
+
+INITIAL = 0.1
+"""Recurrent weights and embeddings are drawn uniformly from ± this, as in the authors' code."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An architecture with what the controller thinks of it, as scalars with gradients.
+
+    Attributes:
+        architecture: its answers.
+        log_probability: ln of the probability that it is drawn.
+        entropy: the sum over its decisions of the entropy of their answers.
+        density: the sum over options of KL(ρ ‖ P(option is chosen)), of decisions that choose several;
+            0 without a target ρ.
+    """
+
+    architecture: Architecture
+    log_probability: torch.Tensor
+    entropy: torch.Tensor
+    density: torch.Tensor
+
+
+class Controller(nn.Module):
+    """An LSTM over the decisions of a space.
+
+    Args:
+        space: what it draws from.
+        seed: of its initial weights.
+        hidden: size of the LSTM.
+        temperature: logits are divided by it.
+        tanh: c; logits lie in ± c. None leaves them.
+        target: ρ, the share of options that a decision with several shall choose; None for any.
+
+    Raises:
+        ConfigError: a number is out of range, or a decision has too many answers.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        seed: int,
+        hidden: int = 64,
+        temperature: float = 1.0,
+        tanh: float | None = 2.5,
+        target: float | None = None,
+    ) -> None:
+        super().__init__()
+        if hidden < 1 or temperature <= 0 or (tanh is not None and tanh <= 0):
+            raise ConfigError(
+                f"hidden {hidden} must be at least 1, temperature {temperature} and tanh {tanh} positive"
+            )
+        if target is not None and not 0 < target < 1:
+            raise ConfigError(f"the target density is a share in (0, 1), not {target}")
+        self.space = space
+        self.temperature = temperature
+        self.tanh = tanh
+        self.target = target
+        self._place = {decision.label: i for i, decision in enumerate(space.decisions)}
+        self._members: dict[str, torch.Tensor] = {}
+        self._answers: dict[str, list[Value]] = {}
+        with seeded(derive_seed(seed, "controller")):
+            self.lstm = nn.LSTMCell(hidden, hidden)
+            self.start = nn.Parameter(torch.empty(hidden))
+            self.embeddings = nn.ModuleList()
+            self.heads = nn.ModuleList()
+            for decision in space.decisions:
+                options = len(decision.options)
+                self._list_answers(decision)
+                self.embeddings.append(nn.Embedding(options, hidden))
+                self.heads.append(nn.Linear(hidden, options))
+            for parameter in self.parameters():
+                nn.init.uniform_(parameter, -INITIAL, INITIAL)
+            for parameter in self.heads.parameters():
+                nn.init.zeros_(parameter)
+
+    def draw(self, random: Random) -> Drawn:
+        """Return an architecture drawn from the policy."""
+
+        def choose(label: str, log_probabilities: torch.Tensor) -> int:
+            shares = log_probabilities.detach().exp().tolist()
+            return random.choices(range(len(shares)), shares)[0]
+
+        return self._walk(choose)
+
+    def judge(self, architecture: Architecture) -> Drawn:
+        """Return what the policy thinks of a given architecture.
+
+        Raises:
+            SpaceError: the architecture is not in the space.
+        """
+        self.space.validate(architecture)
+        return self._walk(lambda label, _: self._answers[label].index(architecture[label]))
+
+    def _walk(self, choose: Callable[[str, torch.Tensor], int]) -> Drawn:
+        state: tuple[torch.Tensor, torch.Tensor] | None = None
+        given, zero = self.start[None], torch.zeros(())
+        chances, entropies, densities = [zero], [zero], [zero]
+
+        def answer(decision: Decision) -> Value:
+            nonlocal state, given
+            label, place = decision.label, self._place[decision.label]
+            state = self.lstm(given, state)
+            logits = self.heads[place](state[0])[0] / self.temperature
+            if self.tanh is not None:
+                logits = self.tanh * torch.tanh(logits)
+            members = self._members[label]
+            logs = torch.log_softmax(members @ logits, 0)
+            index = choose(label, logs)
+            chances.append(logs[index])
+            entropies.append(-(logs.exp() * logs).sum())
+            if self.target is not None and not isinstance(decision, OneOf):
+                densities.append(_density(logs.exp() @ members, self.target))
+            chosen = members[index]
+            embedding = cast(nn.Embedding, self.embeddings[place])
+            given = (chosen @ embedding.weight / chosen.sum().clamp(min=1))[None]
+            return self._answers[label][index]
+
+        architecture = self.space.build(answer)
+        return Drawn(
+            architecture,
+            torch.stack(chances).sum(),
+            torch.stack(entropies).sum(),
+            torch.stack(densities).sum(),
+        )
+
+    def _list_answers(self, decision: Decision) -> None:
+        if decision.size > MOST_ANSWERS:
+            raise ConfigError(
+                f"decision {decision.label!r} has {decision.size:,} answers; a controller takes "
+                f"decisions of at most {MOST_ANSWERS:,}: offer fewer options or pick fewer"
+            )
+        values = list(decision.values())
+        members = torch.zeros(len(values), len(decision.options))
+        for row, value in enumerate(values):
+            members[row, list(decision.indices(value))] = 1
+        self._members[decision.label], self._answers[decision.label] = members, values
+
+
+def _density(chosen: torch.Tensor, target: float) -> torch.Tensor:
+    """Return Σ KL(Bernoulli(target) ‖ Bernoulli(chosen_i))."""
+    p = chosen.clamp(1e-6, 1 - 1e-6)
+    return (
+        target * (math.log(target) - p.log())
+        + (1 - target) * (math.log(1 - target) - torch.log1p(-p))
+    ).sum()
+
+
+class Policy:
+    """A controller and what teaches it from rewards.
+
+    REINFORCE (Williams, 1992) follows `E[(R - b) ∇ ln p(a)]`; the moving average b is first updated,
+    then subtracted. PPO (Schulman et al., 2017) takes several steps on the same architectures with the
+    probability ratio clipped.
+
+    Args:
+        controller: what is taught.
+        kind: "reinforce" or "ppo".
+        learning_rate: of Adam.
+        entropy: weight of the entropy bonus.
+        density: weight of the controller's density term.
+        decay: of the baseline, b ← decay · b + (1 - decay) · R; the first reward starts it.
+        clip: ε, PPO's ratio stays in 1 ± ε.
+        epochs: PPO's steps per update.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    def __init__(
+        self,
+        controller: Controller,
+        kind: PolicyName = "reinforce",
+        learning_rate: float = 3.5e-3,
+        entropy: float = 1e-4,
+        density: float = 0.8,
+        decay: float = 0.99,
+        clip: float = 0.2,
+        epochs: int = 4,
+    ) -> None:
+        if kind not in ("reinforce", "ppo"):
+            raise ConfigError(f"a policy is taught by 'reinforce' or 'ppo', not {kind!r}")
+        if learning_rate <= 0 or not 0 <= decay < 1 or not 0 < clip < 1 or epochs < 1:
+            raise ConfigError(
+                f"learning_rate {learning_rate} must be positive, decay {decay} in [0, 1), clip {clip} "
+                f"in (0, 1) and epochs {epochs} at least 1"
+            )
+        self.controller = controller
+        self.kind = kind
+        self.entropy = entropy
+        self.density = density
+        self.decay = decay
+        self.clip = clip
+        self.epochs = epochs
+        self.baseline: float | None = None
+        self._optimizer = torch.optim.Adam(controller.parameters(), lr=learning_rate)
+
+    def update(self, architectures: Sequence[Architecture], rewards: Sequence[float]) -> None:
+        """Learn from architectures that were drawn from the policy, and their rewards."""
+        mean = sum(rewards) / len(rewards)
+        if self.baseline is None:
+            self.baseline = mean
+        else:
+            self.baseline = self.decay * self.baseline + (1 - self.decay) * mean
+        advantages = torch.tensor(rewards) - self.baseline
+        before: torch.Tensor | None = None
+        for _ in range(self.epochs if self.kind == "ppo" else 1):
+            judged = [self.controller.judge(architecture) for architecture in architectures]
+            logs = torch.stack([one.log_probability for one in judged])
+            if before is None:
+                before = logs.detach()
+            loss = self.loss(logs, before, advantages)
+            loss = loss - self.entropy * torch.stack([one.entropy for one in judged]).mean()
+            loss = loss + self.density * torch.stack([one.density for one in judged]).mean()
+            self._optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+
+    def loss(
+        self, logs: torch.Tensor, before: torch.Tensor, advantages: torch.Tensor
+    ) -> torch.Tensor:
+        """Return what is minimised, without entropy and density; all arguments `[architectures]`."""
+        if self.kind == "reinforce":
+            return -(advantages * logs).mean()
+        ratio = (logs - before).exp()
+        clipped = ratio.clamp(1 - self.clip, 1 + self.clip)
+        return -torch.minimum(advantages * ratio, advantages * clipped).mean()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the controller, the optimizer and the baseline."""
+        return {
+            "controller": self.controller.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "baseline": self.baseline,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        self.controller.load_state_dict(state["controller"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.baseline = state["baseline"]

@@ -1,0 +1,97 @@
+"""FairDARTS: Chu, Zhou, Zhang and Li, "Fair DARTS: Eliminating Unfair Advantages in DARTS" (ECCV 2020).
+
+Options do not compete: each has a weight of its own, `y = Σ_o σ(α_o) · o(x)`. A zero-one loss drives the
+sigmoids away from a half, so that cutting them off changes little:
+
+    L = L_val + w · L_01,   L_01 = -mean((σ(α) - 0.5)²) over all options,   w = 10.
+
+α starts at zero, where all sigmoids are a half. Of a decision with one answer the option with the
+largest sigmoid is derived; of one that chooses several, those of 0.85 and more, as many as it may.
+
+A decision that chooses several is weighed by sigmoids too, unless its options hold decisions: then these
+say how strong they are. Differences: α is trained by first order only, and the space is the user's (the
+paper's has no `none`; here `none` is never derived where there is something else).
+"""
+
+from __future__ import annotations
+
+import torch
+
+from supernet.errors import ConfigError
+from supernet.net import Routing, SuperNet
+from supernet.strategies.coupled import CostLoss, Coupled
+from supernet.strategies.rules import RuleName
+from supernet.train import Moment
+
+__all__ = ["FairDARTS"]
+
+
+class FairDARTS(Coupled):
+    """Sigmoid mixtures and the zero-one loss.
+
+    Args:
+        learning_rate: see `Coupled`.
+        betas: see `Coupled`.
+        weight_decay: see `Coupled`.
+        warmup: see `Coupled`.
+        zero_one: w, the weight of the zero-one loss.
+        rule: see `Coupled`.
+        cost: see `Coupled`; an option of a decision with one answer counts with its sigmoid.
+        cost_weight: see `Coupled`.
+        cost_target: see `Coupled`.
+        cost_loss: see `Coupled`.
+
+    Raises:
+        ConfigError: the weight of the zero-one loss is negative, or see `Coupled`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 3e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 1e-3,
+        warmup: float = 0.0,
+        zero_one: float = 10.0,
+        rule: RuleName = "threshold",
+        cost: str | None = None,
+        cost_weight: float = 0.1,
+        cost_target: float | None = None,
+        cost_loss: CostLoss = "linear",
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            betas,
+            weight_decay,
+            warmup,
+            spread=0.0,
+            rule=rule,
+            cost=cost,
+            cost_weight=cost_weight,
+            cost_target=cost_target,
+            cost_loss=cost_loss,
+        )
+        if zero_one < 0:
+            raise ConfigError(f"zero_one weighs a loss and cannot be negative, but is {zero_one}")
+        self.zero_one = zero_one
+
+    def probabilities(self) -> dict[str, torch.Tensor]:
+        """Return σ(α) by decision."""
+        return {label: torch.sigmoid(alpha) for label, alpha in self.alphas.items()}
+
+    def chances(self) -> dict[str, torch.Tensor]:
+        """Return σ(α), which says by itself how likely an option is there; edges as in `Coupled`."""
+        rest = super().chances()
+        return {
+            label: rest[label] if label in self._edges else p
+            for label, p in self.probabilities().items()
+        }
+
+    def routing(self, model: SuperNet, moment: Moment) -> Routing:
+        """Return gates with sigmoid weights."""
+        return self.soft(self.probabilities())
+
+    def charged(self, loss: torch.Tensor) -> torch.Tensor:
+        """Return the loss with the zero-one loss, and with the expected cost if one is configured."""
+        gates = self.soft(self.probabilities()).values()
+        away = torch.cat([gate.weights for gate in gates if gate.weights is not None]) - 0.5
+        return super().charged(loss) - self.zero_one * (away * away).mean()

@@ -1,0 +1,118 @@
+"""FBNet: Wu et al., "FBNet: Hardware-Aware Efficient ConvNet Design via Differentiable NAS" (CVPR 2019).
+
+All options run, weighted by a Gumbel-softmax draw `m = softmax((log softmax(α) + G) / τ)`. The loss of α
+is
+
+    L = CE · a · ln(LAT)^b,   LAT = Σ_layers Σ_o m_o · latency(o),   a = 0.2,  b = 0.6,
+
+where LAT comes from a table of any quantity, through the same draw m as the cross-entropy. τ falls
+exponentially: the paper's 5 · 0.956^epoch over 90 epochs is from 5 to 0.087. The first tenth of the
+steps trains weights only. The weights learn under a draw of their own.
+
+Differences: the paper draws several architectures from softmax(α), trains them all and keeps the best;
+here the most likely one is taken. The search code was never published. ln(LAT) must be positive, so the
+unit must make every cost greater than 1.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from supernet.errors import ConfigError
+from supernet.net import Routing, SuperNet
+from supernet.random import generator
+from supernet.strategies.base import Setting
+from supernet.strategies.coupled import Coupled
+from supernet.strategies.rules import RuleName
+from supernet.strategies.snas import check_temperatures, concrete
+from supernet.task import Batch, Task
+from supernet.train import Moment
+
+__all__ = ["FBNet"]
+
+
+class FBNet(Coupled):
+    """Gumbel-softmax over all options, with a loss that multiplies by the cost's logarithm.
+
+    Args:
+        learning_rate: see `Coupled`.
+        betas: see `Coupled`.
+        weight_decay: see `Coupled`.
+        warmup: see `Coupled`.
+        temperature: τ at the first step.
+        last_temperature: τ at the last step.
+        rule: see `Coupled`.
+        cost: the quantity that LAT is, or None for the cross-entropy alone.
+        scale: a.
+        exponent: b.
+
+    Raises:
+        ConfigError: a temperature or the scale is not positive, or see `Coupled`.
+    """
+
+    several = False
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-2,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 5e-4,
+        warmup: float = 0.1,
+        temperature: float = 5.0,
+        last_temperature: float = 0.087,
+        rule: RuleName = "strongest",
+        cost: str | None = "macs",
+        scale: float = 0.2,
+        exponent: float = 0.6,
+    ) -> None:
+        super().__init__(learning_rate, betas, weight_decay, warmup, rule=rule, cost=cost)
+        check_temperatures(temperature, last_temperature)
+        if scale <= 0:
+            raise ConfigError(f"scale multiplies the loss and must be positive, not {scale}")
+        self.temperatures = temperature, last_temperature
+        self.scale = scale
+        self.exponent = exponent
+
+    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+        """See `Coupled`.
+
+        Raises:
+            ConfigError: an architecture costs 1 or less, or see `Coupled`.
+        """
+        super().prepare(supernet, setting)
+        if self.cost is not None:
+            least, _ = setting.costs[self.cost].range(supernet.space)
+            if least <= 1:
+                raise ConfigError(
+                    f"FBNet takes the logarithm of {self.cost}, which is {least:.3g} for the cheapest "
+                    "architecture; give it in a unit in which every cost is greater than 1"
+                )
+
+    def learn(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
+        """Move α by the gradient of the loss on the search batch of this step."""
+        weights = self.draw(moment, "alpha")
+        with self.unrecorded(), model.route(self.soft(weights)):
+            loss = task.loss(model, self.search_batch(moment))
+        if self._expected is not None:
+            loss = loss * self.scale * torch.log(self._expected(weights)) ** self.exponent
+        self.step(torch.autograd.grad(loss, list(self.alphas.values()), allow_unused=True))
+
+    def routing(self, model: SuperNet, moment: Moment) -> Routing:
+        """Return the gates of the architecture step."""
+        return self.soft(self.draw(moment, "alpha"))
+
+    def weight_routing(self, model: SuperNet, moment: Moment) -> Routing:
+        """Return gates with weights drawn anew."""
+        with torch.no_grad():
+            return self.soft(self.draw(moment, "weights"))
+
+    def temperature(self, moment: Moment) -> float:
+        """Return τ of this step."""
+        first, last = self.temperatures
+        return float(first * (last / first) ** moment.progress)
+
+    def draw(self, moment: Moment, purpose: str) -> dict[str, torch.Tensor]:
+        """Draw m for every decision."""
+        random = generator(moment.seed, "gumbel", purpose, moment.step)
+        temperature = self.temperature(moment)
+        return {label: concrete(alpha, temperature, random) for label, alpha in self.alphas.items()}

@@ -1,0 +1,122 @@
+"""SNAS: Xie, Zheng, Liu and Lin, "SNAS: Stochastic Neural Architecture Search" (ICLR 2019).
+
+The weights of a mixed operation are a draw from the concrete distribution,
+
+    z = softmax((log p + G) / λ),   p = softmax(α),   G_o = -log(-log U_o),   U_o ~ Uniform(0, 1),
+
+which the gradient passes through. One level: the weights and α learn from the same training batch, by
+one backward pass; the search split only scores what was found. λ falls linearly, and with it z comes
+closer to one-hot. The resource term is E[cost], linear in p.
+
+Differences: the paper also estimates costs that are not linear in z by a policy gradient, which is left
+out. The published code keeps λ = 1 unless told to let it fall, to 0.03 at least; here it falls to that.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from supernet.errors import ConfigError
+from supernet.net import Routing, SuperNet
+from supernet.random import generator
+from supernet.strategies.coupled import Coupled
+from supernet.strategies.rules import RuleName
+from supernet.task import Batch, Task
+from supernet.train import Moment, backward
+
+__all__ = ["SNAS", "check_temperatures", "concrete"]
+
+
+class SNAS(Coupled):
+    """Concrete relaxation, with weights and α trained together.
+
+    Args:
+        learning_rate: see `Coupled`.
+        betas: see `Coupled`.
+        weight_decay: see `Coupled`.
+        warmup: see `Coupled`.
+        temperature: λ at the first step.
+        last_temperature: λ at the last step.
+        rule: see `Coupled`.
+        cost: see `Coupled`.
+        cost_weight: see `Coupled`.
+        cost_target: see `Coupled`.
+
+    Raises:
+        ConfigError: a temperature is not positive, or see `Coupled`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 3e-4,
+        betas: tuple[float, float] = (0.5, 0.999),
+        weight_decay: float = 1e-3,
+        warmup: float = 0.0,
+        temperature: float = 1.0,
+        last_temperature: float = 0.03,
+        rule: RuleName = "edges",
+        cost: str | None = None,
+        cost_weight: float = 0.1,
+        cost_target: float | None = None,
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            betas,
+            weight_decay,
+            warmup,
+            rule=rule,
+            cost=cost,
+            cost_weight=cost_weight,
+            cost_target=cost_target,
+        )
+        check_temperatures(temperature, last_temperature)
+        self.temperatures = temperature, last_temperature
+
+    def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
+        """Add the gradients of the weights, and move α by its own from the same pass."""
+        if moment.progress < self.warmup:
+            return super().backward(model, task, batch, moment)
+        with model.route(self.routing(model, moment)):
+            loss = task.loss(model, batch)
+        backward(self.charged(loss))
+        self.step(tuple(alpha.grad for alpha in self.alphas.values()))
+        return loss.detach()
+
+    def temperature(self, moment: Moment) -> float:
+        """Return λ of this step."""
+        first, last = self.temperatures
+        return first + (last - first) * moment.progress
+
+    def routing(self, model: SuperNet, moment: Moment) -> Routing:
+        """Return gates with concrete weights."""
+        random = generator(moment.seed, "gumbel", moment.step)
+        temperature = self.temperature(moment)
+        return self.soft(
+            {label: concrete(alpha, temperature, random) for label, alpha in self.alphas.items()}
+        )
+
+
+def concrete(alpha: torch.Tensor, temperature: float, random: torch.Generator) -> torch.Tensor:
+    """Draw `softmax((log softmax(α) + G) / temperature)`, shape `[options]`, differentiable in α.
+
+    Args:
+        alpha: `[options]`, on any device.
+        temperature: positive.
+        random: on the CPU; so a draw is the same on every device.
+    """
+    drawn = torch.empty(len(alpha)).exponential_(generator=random)
+    # -log of zero is infinite, and softmax of two infinite logits is not a number
+    gumbel = -drawn.clamp(min=torch.finfo(drawn.dtype).tiny).log()
+    return torch.softmax((torch.log_softmax(alpha, 0) + gumbel.to(alpha)) / temperature, 0)
+
+
+def check_temperatures(first: float, last: float) -> None:
+    """Refuse temperatures that are not positive.
+
+    Raises:
+        ConfigError: one is zero or less.
+    """
+    if first <= 0 or last <= 0:
+        raise ConfigError(
+            f"temperature {first} and last_temperature {last} divide logits; both must be positive"
+        )

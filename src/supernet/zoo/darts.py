@@ -1,0 +1,331 @@
+"""The cell space of DARTS, which most differentiable methods are compared in.
+
+Liu, Simonyan and Yang, "DARTS: Differentiable Architecture Search" (ICLR 2019). Cells of two kinds,
+normal and reduction; all cells of a kind share one architecture. A cell reads the two cells before it
+and has nodes, each the sum of two operations on two different earlier states; it concatenates its nodes.
+Reduction cells stand at one and two thirds of the depth, halve the image and double the channels.
+
+The question "which two edges" is asked at each node, and the question "which operation" on each edge;
+an operation exists where its edge is chosen. In the mixture of the search network all edges are on.
+
+`none` is an option of every edge, since the mixture gives it weight and a searcher may want it. The
+derivation rule `edges` never takes it, and no published architecture has it. With it the space has
+180 · 8^8 cells of a kind; 180 · 7^8, about 1e9, is the number in the paper.
+
+With `affine`, as in the published networks that are trained alone, batch norms learn a scale and an
+offset, and pooling has no batch norm; without, as in the published search network, it has one.
+
+Different from the paper: there is no auxiliary classifier; the probability of dropping a path is
+constant, where the paper raises it linearly from zero; images may have odd sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import nn
+
+from supernet.errors import SpaceError
+from supernet.net import Choice, InputChoice
+from supernet.ops import (
+    DropPath,
+    FactorizedReduce,
+    Noise,
+    PartialChannels,
+    Zero,
+    depthwise,
+    strided_pool,
+)
+from supernet.space import Architecture, Diagram, Edge, Node
+from supernet.zoo.arguments import check_halvings, check_positive
+from supernet.zoo.genotype import KINDS, NONE, Cells, read_genotype, sorted_cells, write_genotype
+
+__all__ = ["DARTS"]
+
+PRESETS = {
+    "DARTS": ("none", "max3", "avg3", "skip", "sep3", "sep5", "dil3", "dil5"),
+    "S2": ("skip", "sep3"),
+    "S3": ("none", "skip", "sep3"),
+    "S4": ("noise", "sep3"),
+}
+"""Sets of operations: the paper's, and those of Zela et al., "Understanding and Robustifying
+Differentiable Architecture Search" (ICLR 2020), in which DARTS fails."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """What all edges of a network have in common; see the arguments of `DARTS`."""
+
+    operations: tuple[str, ...]
+    affine: bool
+    partial: int
+    drop_path: float
+
+    def edge(self, label: str, channels: int, stride: int) -> nn.Module:
+        """Return an edge's choice of operations: `[b, channels, h, w]` to `[b, channels, ...]`."""
+        width = channels // self.partial
+        options = {name: self._option(name, width, stride) for name in self.operations}
+        choice = Choice(options, label=label)
+        return PartialChannels(choice, self.partial, stride) if self.partial > 1 else choice
+
+    def _option(self, name: str, channels: int, stride: int) -> nn.Module:
+        module = OPERATIONS[name](channels, stride, self.affine)
+        if not self.drop_path or isinstance(module, nn.Identity | Zero):
+            return module
+        return DropPath(module, self.drop_path)
+
+
+class Cell(nn.Module):
+    """A cell; its output has `nodes · channels` channels.
+
+    Args:
+        kind: "normal" or "reduce".
+        widths: channels of the two cells before.
+        channels: of each node.
+        nodes: their number.
+        halved: whether the cell before is a reduction, so that the one before it has larger images.
+        style: of the edges.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        widths: tuple[int, int],
+        channels: int,
+        nodes: int,
+        halved: bool,
+        style: Style,
+    ) -> None:
+        super().__init__()
+        fit = FactorizedReduce if halved else _relu_pointwise
+        self.before = fit(widths[0], channels, affine=style.affine)
+        self.previous = _relu_pointwise(widths[1], channels, affine=style.affine)
+        self.nodes = nn.ModuleList()
+        for node in range(nodes):
+            edges = {
+                str(state): style.edge(
+                    f"{kind}.node{node}.from{state}",
+                    channels,
+                    2 if kind == "reduce" and state < 2 else 1,
+                )
+                for state in range(node + 2)
+            }
+            self.nodes.append(InputChoice(edges, pick=2, label=f"{kind}.node{node}.edges"))
+
+    def forward(self, before: torch.Tensor, previous: torch.Tensor) -> torch.Tensor:
+        """Map the outputs of the two cells before to this cell's output."""
+        states = [self.before(before), self.previous(previous)]
+        for node in self.nodes:
+            states.append(node(states))
+        return torch.cat(states[2:], dim=1)
+
+
+class DARTS(nn.Module):
+    """The search network of DARTS, and with other arguments the one in which cells are trained alone.
+
+    Small, for 8×8 grey images: `image=(1, 8, 8), cells=3, channels=4, nodes=2`.
+
+    Args:
+        image: channels, height and width of the images.
+        classes: number of classes.
+        cells: their number, at least 3 (published: 8 for the search, 20 for training alone).
+        channels: of a node before the first reduction (published: 16 and 36).
+        nodes: in a cell.
+        stem: channels of the stem over `channels`.
+        operations: their names, or that of a preset: DARTS, S2, S3, S4.
+        affine: whether batch norms of the cells learn a scale and an offset, and pooling has none
+            (published: for training alone).
+        partial: k of PC-DARTS: edges compute with 1/k of the channels (published: 4, and 1 alone).
+        drop_path: probability that an operation other than an identity is dropped for an image.
+
+    Raises:
+        SpaceError: a number is out of range, an operation is unknown, `partial` does not divide
+            `channels`, or the image is too small to be halved twice.
+    """
+
+    def __init__(
+        self,
+        image: tuple[int, int, int] = (3, 32, 32),
+        classes: int = 10,
+        cells: int = 8,
+        channels: int = 16,
+        nodes: int = 4,
+        stem: int = 3,
+        operations: str | tuple[str, ...] = "DARTS",
+        affine: bool = False,
+        partial: int = 1,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_positive(image=image, classes=classes, channels=channels, nodes=nodes, stem=stem)
+        check_halvings(image, (2, 2))
+        style = Style(_named(operations), affine, partial, drop_path)
+        _check(cells, channels, style)
+        width = stem * channels
+        self.stem = nn.Sequential(
+            nn.Conv2d(image[0], width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        )
+        self.cells = nn.ModuleList()
+        widths, kind = (width, width), "normal"
+        for index in range(cells):
+            halved = kind == "reduce"
+            kind = "reduce" if index in (cells // 3, 2 * cells // 3) else "normal"
+            channels *= 2 if kind == "reduce" else 1
+            self.cells.append(Cell(kind, widths, channels, nodes, halved, style))
+            widths = (widths[1], nodes * channels)
+        self.classifier = nn.Linear(widths[1], classes)
+        self.nodes = nodes
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map images `[batch, channels, height, width]` to logits `[batch, classes]`."""
+        before = previous = self.stem(images)
+        for cell in self.cells:
+            before, previous = previous, cell(before, previous)
+        return cast(torch.Tensor, self.classifier(previous.mean((2, 3))))
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """Renumber the nodes, and let each `none` come from the first state that is free.
+
+        Architectures that differ in these only are the same network. Of all orders in which nodes
+        read earlier nodes only, the one is taken whose sequence of (states, operations) comes first.
+        """
+        return _architecture(sorted_cells(_cells(architecture, self.nodes)))
+
+    def diagram(self, architecture: Architecture) -> Diagram:
+        """Return the drawing of both cells, without their `none`."""
+        nodes: list[Node] = []
+        edges: list[Edge] = []
+        for kind, cell in _cells(architecture, self.nodes).items():
+            nodes += [Node(f"{kind}.0", f"{kind}: cell k-2", "input")]
+            nodes += [Node(f"{kind}.1", f"{kind}: cell k-1", "input")]
+            for number, node in enumerate(cell):
+                target = f"{kind}.{number + 2}"
+                nodes.append(Node(target, f"node {number}", "sum"))
+                for state, name in node:
+                    if name != NONE:
+                        operation = f"{target}<-{state}"
+                        nodes.append(Node(operation, name, "operation"))
+                        edges += [Edge(f"{kind}.{state}", operation), Edge(operation, target)]
+                edges.append(Edge(target, f"{kind}.output"))
+            nodes.append(Node(f"{kind}.output", "concatenate", "output"))
+        return Diagram("The normal and the reduction cell", tuple(nodes), tuple(edges))
+
+    @staticmethod
+    def to_genotype(architecture: Architecture) -> str:
+        """Return the published form, `Genotype(normal=[('sep_conv_3x3', 0), ...], ...)`.
+
+        Raises:
+            SpaceError: an operation has no published name.
+        """
+        nodes = sum(label.startswith("normal.") for label in architecture) // 3
+        return write_genotype(_cells(architecture, nodes))
+
+    @staticmethod
+    def from_genotype(text: str) -> Architecture:
+        """Return the architecture that a published `Genotype(...)` describes.
+
+        Raises:
+            SpaceError: it has another form, an unknown operation, or does not lie in the space: a
+                node has two edges from one state, or a cell does not concatenate all its nodes.
+        """
+        return _architecture(read_genotype(text))
+
+
+def _cells(architecture: Architecture, nodes: int) -> Cells:
+    """Return the edges (state, operation) of all nodes, by kind of cell."""
+    return {
+        kind: [
+            [
+                (int(state), str(architecture[f"{kind}.node{node}.from{state}"]))
+                for state in cast(tuple[str, ...], architecture[f"{kind}.node{node}.edges"])
+            ]
+            for node in range(nodes)
+        ]
+        for kind in KINDS
+    }
+
+
+def _architecture(cells: Cells) -> Architecture:
+    answers: dict[str, str | tuple[str, ...]] = {}
+    for kind, cell in cells.items():
+        for number, node in enumerate(cell):
+            answers[f"{kind}.node{number}.edges"] = tuple(str(state) for state, _ in sorted(node))
+            for state, name in node:
+                answers[f"{kind}.node{number}.from{state}"] = name
+    return Architecture(answers)
+
+
+def _relu_pointwise(channels_in: int, channels_out: int, *, affine: bool = False) -> nn.Module:
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(channels_in, channels_out, 1, bias=False),
+        nn.BatchNorm2d(channels_out, affine=affine),
+    )
+
+
+def _separable(kernel: int) -> Callable[[int, int, bool], nn.Module]:
+    return lambda channels, stride, affine: nn.Sequential(
+        depthwise(channels, kernel, stride=stride, affine=affine),
+        depthwise(channels, kernel, affine=affine),
+    )
+
+
+def _dilated(kernel: int) -> Callable[[int, int, bool], nn.Module]:
+    return lambda channels, stride, affine: depthwise(
+        channels, kernel, stride=stride, dilation=2, affine=affine
+    )
+
+
+def _pool(kind: str) -> Callable[[int, int, bool], nn.Module]:
+    return lambda channels, stride, affine: (
+        strided_pool(kind, stride)
+        if affine
+        else nn.Sequential(strided_pool(kind, stride), nn.BatchNorm2d(channels, affine=False))
+    )
+
+
+def _skip(channels: int, stride: int, affine: bool) -> nn.Module:
+    return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, affine=affine)
+
+
+OPERATIONS: dict[str, Callable[[int, int, bool], nn.Module]] = {
+    NONE: lambda channels, stride, affine: Zero(stride),
+    "max3": _pool("max"),
+    "avg3": _pool("avg"),
+    "skip": _skip,
+    "sep3": _separable(3),
+    "sep5": _separable(5),
+    "dil3": _dilated(3),
+    "dil5": _dilated(5),
+    "noise": lambda channels, stride, affine: Noise(stride),
+}
+"""By name, what builds an operation for channels, stride and `affine`."""
+
+
+def _named(operations: str | Sequence[str]) -> tuple[str, ...]:
+    if isinstance(operations, str):
+        if operations not in PRESETS:
+            raise SpaceError(
+                f"operations {operations!r} is no preset; give one of {', '.join(PRESETS)}, or a "
+                f"list of {', '.join(OPERATIONS)}"
+            )
+        return PRESETS[operations]
+    if not operations or not set(operations) <= OPERATIONS.keys():
+        raise SpaceError(
+            f"operations must be some of {', '.join(OPERATIONS)}, not {list(operations)}"
+        )
+    return tuple(operations)
+
+
+def _check(cells: int, channels: int, style: Style) -> None:
+    if cells < 3:
+        raise SpaceError(f"cells is {cells}, but a normal and two reduction cells need 3")
+    if style.partial < 1 or channels % style.partial:
+        raise SpaceError(
+            f"partial is {style.partial}, but it must divide the {channels} channels of a node"
+        )
+    if not 0 <= style.drop_path < 1:
+        raise SpaceError(f"drop_path is a probability in [0, 1), not {style.drop_path}")

@@ -1,0 +1,133 @@
+import pytest
+import torch
+from coupled_models import BATCH, Factors, at, ready, values
+from torch.distributions import Dirichlet, kl_divergence
+
+from supernet.errors import ConfigError, DivergedError
+from supernet.net import SuperNet
+from supernet.strategies import DrNAS, Setting
+from supernet.task import Classification
+
+START = {"pick": [1.0, -0.5, 0.0]}
+CONCENTRATION = torch.tensor([2.0, float(torch.exp(torch.tensor(-0.5))), 1.0])  # elu + 1
+
+
+def draws(strategy, supernet, count):
+    moments = [at(step, count) for step in range(count)]
+    gates = [strategy.weight_routing(supernet, moment)["pick"] for moment in moments]
+    return torch.stack([gate.weights for gate in gates])
+
+
+def test_draws_lie_in_the_simplex_and_have_the_moments_of_the_dirichlet():
+    strategy = DrNAS()
+    supernet = ready(strategy, Factors(1, 2, 3), start=START)
+    found = draws(strategy, supernet, 3000)
+    assert (found > 0).all()
+    torch.testing.assert_close(found.sum(1), torch.ones(3000))
+    exact = Dirichlet(CONCENTRATION)
+    error = (exact.variance / 3000).sqrt()
+    assert ((found.mean(0) - exact.mean).abs() < 4 * error).all()
+    torch.testing.assert_close(found.var(0), exact.variance, rtol=0.1, atol=0)
+
+
+def test_what_is_derived_has_the_largest_mean():
+    strategy = DrNAS()
+    supernet = ready(strategy, Factors(1, 2, 3), start=START)
+    mean = CONCENTRATION / CONCENTRATION.sum()
+    torch.testing.assert_close(strategy.probabilities()["pick"].detach(), mean)
+    assert strategy.learned(supernet)[0]["pick"] == "0"
+
+
+def test_the_gradient_reaches_every_alpha():
+    strategy = DrNAS()
+    supernet = ready(strategy)
+    with supernet.route(strategy.routing(supernet, at(3))):
+        loss = Classification().loss(supernet, BATCH)
+    for gradient in torch.autograd.grad(loss, list(strategy.alphas.values())):
+        assert (gradient != 0).all()
+        assert gradient.isfinite().all()
+
+
+def test_the_mean_gradient_is_that_of_the_expectation():
+    """For a linear loss the expectation is that under the mean, whose gradient is known."""
+    strategy, factors = DrNAS(), torch.tensor([2.0, -1.0, 4.0])
+    supernet = ready(strategy, Factors(*factors), start=START)
+    alpha = strategy.alphas["pick"]
+    (exact,) = torch.autograd.grad((strategy.probabilities()["pick"] * factors).sum(), alpha)
+    found = []
+    for step in range(2000):
+        weights = strategy.routing(supernet, at(step, 2000))["pick"].weights
+        found.append(torch.autograd.grad((weights * factors).sum(), alpha)[0])
+    samples = torch.stack(found)
+    error = samples.std(0) / 2000**0.5
+    assert ((samples.mean(0) - exact).abs() < 4 * error).all()
+
+
+def test_regularisers():
+    l2, kl = DrNAS(regulariser_weight=0.5), DrNAS(regulariser="kl", regulariser_weight=0.5)
+    loss = torch.tensor(2.0)
+    for strategy, decay in ((l2, 0.5), (kl, 0.0)):
+        ready(strategy, Factors(1, 2, 3), start=START)
+        assert strategy.weight_decay == decay
+    assert l2.charged(loss) == loss
+    divergence = kl_divergence(Dirichlet(CONCENTRATION), Dirichlet(torch.ones(3)))
+    torch.testing.assert_close(kl.charged(loss).detach(), loss + 0.5 * divergence)
+
+
+def test_a_draw_depends_on_seed_and_step_only_and_leaves_torchs_state_alone():
+    strategy = DrNAS()
+    supernet = ready(strategy, Factors(1, 2, 3), start=START)
+
+    def weights(step, seed=4, state=0):
+        torch.manual_seed(state)
+        before = torch.get_rng_state()
+        found = strategy.routing(supernet, at(step, seed=seed))["pick"].weights
+        assert torch.equal(torch.get_rng_state(), before)
+        return found
+
+    assert torch.equal(weights(3), weights(3, state=8))
+    assert not torch.equal(weights(3), weights(4))
+    assert not torch.equal(weights(3), weights(3, seed=5))
+    trained = strategy.weight_routing(supernet, at(3))["pick"].weights
+    assert not torch.equal(weights(3), trained)
+    assert not trained.requires_grad
+
+
+def test_very_low_alphas_stay_finite():
+    strategy = DrNAS()
+    supernet = ready(strategy, Factors(1, 2, 3), start={"pick": [-90.0, 0.0, -90.0]})
+    weights = strategy.routing(supernet, at(0))["pick"].weights
+    (gradient,) = torch.autograd.grad(weights[1], strategy.alphas["pick"])
+    assert weights.isfinite().all()
+    assert gradient.isfinite().all()
+    assert strategy.learned(supernet)[0]["pick"] == "1"
+
+
+def test_alpha_that_is_not_finite_is_an_error_of_ours():
+    strategy = DrNAS()
+    supernet = ready(strategy, Factors(1, 2), start={"pick": [float("nan"), 0.0]})
+    with pytest.raises(DivergedError, match="DrNAS: the architecture parameters are not finite"):
+        strategy.routing(supernet, at(0))
+
+
+def test_alpha_lies_on_the_cpu_and_weights_where_the_model_is():
+    strategy, supernet = DrNAS(), SuperNet(Factors(1, 2)).to("meta")
+    strategy.prepare(supernet, Setting(0, {}, search=object()))
+    assert strategy.alphas["pick"].device.type == "cpu"
+    assert strategy.routing(supernet, at(0))["pick"].weights.device.type == "meta"
+
+
+def test_it_learns():
+    strategy = DrNAS(learning_rate=0.1)
+    supernet = ready(strategy)
+    before = values(strategy)
+    strategy.backward(supernet, Classification(), BATCH, at(0))
+    for label, alpha in strategy.alphas.items():
+        assert ((alpha.detach() - before[label]).abs() > 0.05).all()
+    assert all(p.grad is not None for p in supernet.parameters())
+
+
+@pytest.mark.parametrize("arguments", [{"regulariser": "l1"}, {"regulariser_weight": -1.0}])
+def test_regularisers_out_of_range_are_refused(arguments):
+    with pytest.raises(ConfigError, match="regulariser is 'l2' or 'kl'"):
+        DrNAS(**arguments)

@@ -1,0 +1,97 @@
+import pytest
+import torch
+from coupled_models import BATCH, Factors, at, ready
+from torch import nn
+
+from supernet.errors import ConfigError
+from supernet.net import Choice
+from supernet.strategies import FairDARTS
+from supernet.task import Classification
+
+
+class Some(nn.Module):
+    """A decision for up to two of four, and one with one answer."""
+
+    def __init__(self):
+        super().__init__()
+        self.some = Choice([nn.Linear(4, 4) for _ in "abcd"], pick=(1, 2), label="some")
+        self.one = Choice({"none": nn.Linear(4, 3), "x": nn.Linear(4, 3), "y": nn.Linear(4, 3)})
+
+    def forward(self, x):
+        return self.one(self.some(x))
+
+
+def test_options_do_not_compete():
+    strategy = FairDARTS()
+    supernet = ready(strategy, Factors(2, 3, 5), start={"pick": [3.0, 3.0, -3.0]})
+    routing = strategy.routing(supernet, at(0))
+    weights = torch.sigmoid(torch.tensor([3.0, 3.0, -3.0]))
+    torch.testing.assert_close(routing["pick"].weights, weights)
+    assert float(weights.sum()) > 1.5
+    output = supernet(BATCH[0], routing)
+    torch.testing.assert_close(
+        output, (2 * weights[0] + 3 * weights[1] + 5 * weights[2]) * BATCH[0]
+    )
+    (gradient,) = torch.autograd.grad(routing["pick"].weights[0], strategy.alphas["pick"])
+    assert gradient[0] > 0
+    assert gradient[1:].eq(0).all()
+
+
+def test_alpha_starts_at_a_half():
+    strategy = FairDARTS()
+    ready(strategy)
+    assert all((p == 0.5).all() for p in strategy.probabilities().values())
+
+
+@pytest.mark.parametrize("weight", [0.0, 10.0])
+def test_the_zero_one_loss(weight):
+    strategy = FairDARTS(zero_one=weight)
+    ready(strategy, start={"first": [2.0, -1.0, 0.0], "inner": [0.5, 0.5], "outer": [0.0, 4.0]})
+    every = torch.tensor([2.0, -1, 0, 0.5, 0.5, 0, 4])
+    expected = 1.5 + weight * -torch.nn.functional.mse_loss(
+        torch.sigmoid(every), torch.full((7,), 0.5)
+    )
+    found = strategy.charged(torch.tensor(1.5)).detach()
+    torch.testing.assert_close(found, expected)
+    assert found < 1.5 or not weight
+
+
+def test_the_zero_one_loss_drives_sigmoids_apart():
+    strategy = FairDARTS(learning_rate=0.1, zero_one=100.0, weight_decay=0.0)
+    start = {"first": [0.1, -0.1, 0.1], "inner": [-0.1, 0.1], "outer": [0.1, -0.1]}
+    supernet = ready(strategy, start=start)
+    for step in range(50):
+        strategy.learn(supernet, Classification(), BATCH, at(step, 50))
+    for label, values in start.items():
+        signs = torch.sign(torch.tensor(values))
+        assert torch.equal(torch.sign(strategy.alphas[label].detach()), signs)
+        assert (strategy.alphas[label].detach().abs() > 1).all()
+
+
+def test_of_one_the_largest_is_derived_and_of_several_those_above_the_threshold():
+    strategy = FairDARTS()
+
+    def derived(some, one):
+        supernet = ready(strategy, Some(), start={"some": some, "one": one})
+        return dict(strategy.learned(supernet)[0])
+
+    assert derived([2.0, 0.0, 1.7, 0.0], [5.0, -2.0, -1.0]) == {"some": ("0",), "one": "y"}
+    assert derived([2.0, 0.0, 1.8, 0.0], [0.0, 0.2, 0.1]) == {"some": ("0", "2"), "one": "x"}
+    assert derived([2.0, 3.0, 1.8, 4.0], [0.0, 0.2, 0.1])["some"] == ("1", "3")
+    assert derived([-2.0, -1.0, -3.0, -4.0], [0.0, 0.2, 0.1])["some"] == ("1",)
+
+
+def test_several_are_weighed_too():
+    strategy = FairDARTS()
+    supernet = ready(strategy, Some(), start={"some": [1.0, 2.0, 3.0, 4.0]})
+    weights = strategy.routing(supernet, at(0))["some"].weights
+    torch.testing.assert_close(weights, torch.sigmoid(torch.tensor([1.0, 2.0, 3.0, 4.0])))
+    with supernet.route(strategy.routing(supernet, at(0))):
+        loss = Classification().loss(supernet, BATCH)
+    (gradient,) = torch.autograd.grad(loss, strategy.alphas["some"])
+    assert (gradient != 0).all()
+
+
+def test_a_negative_weight_is_refused():
+    with pytest.raises(ConfigError, match="zero_one weighs a loss"):
+        FairDARTS(zero_one=-1.0)

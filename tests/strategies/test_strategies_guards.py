@@ -1,0 +1,203 @@
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from supernet.data import Examples, Loader
+from supernet.errors import ConfigError, DivergedError
+from supernet.net import Choice, SuperNet
+from supernet.strategies import DARTS, Setting
+from supernet.strategies.guards import EVALUATIONS, EarlyStop, dominant_eigenvalue, hessian
+from supernet.task import Classification
+from supernet.train import Moment
+
+
+def parameters(*sizes):
+    return [nn.Parameter(torch.randn(size, dtype=torch.float64)) for size in sizes]
+
+
+def test_second_derivatives_equal_those_of_torch():
+    torch.manual_seed(0)
+    alphas = parameters(3, 4, 2)
+    matrix = torch.randn(9, 9, dtype=torch.float64)
+
+    def loss(*alphas):
+        x = torch.cat(alphas)
+        return torch.tanh(x @ matrix @ x) + x.exp().sum()
+
+    found = hessian(loss(*alphas), alphas)
+    blocks = torch.autograd.functional.hessian(loss, tuple(alphas))
+    expected = torch.cat([torch.cat(row, 1) for row in blocks])
+    torch.testing.assert_close(found, expected)
+    largest = torch.linalg.eigvalsh(expected)[-1].item()
+    assert dominant_eigenvalue(loss(*alphas), alphas) == pytest.approx(largest)
+
+
+def test_the_dominant_eigenvalue_is_the_largest_and_not_that_of_largest_size():
+    (alpha,) = parameters(3)
+    loss = (torch.tensor([-9.0, 1.0, 2.0]).double() * alpha * alpha).sum()
+    assert dominant_eigenvalue(loss, [alpha]) == pytest.approx(4)
+
+
+def test_parameters_that_the_loss_does_not_depend_on_have_no_curvature():
+    used, unused = parameters(2, 3)
+    assert torch.equal(
+        hessian((used**2).sum(), [used, unused]),
+        torch.diag(torch.tensor([2.0, 2, 0, 0, 0]).double()),
+    )
+    assert torch.equal(hessian(used.sum(), [used, unused]), torch.zeros(5, 5).double())
+    assert torch.equal(hessian(torch.ones(()), [used, unused]), torch.zeros(5, 5).double())
+
+
+def test_derivatives_that_are_not_finite_are_reported():
+    (alpha,) = parameters(2)
+    with pytest.raises(DivergedError, match="early_stop"):
+        dominant_eigenvalue((alpha * alpha * math.inf).sum(), [alpha])
+
+
+def stops_at(eigenvalues, ratio=1.3, first=0.2):
+    """Return the number of the evaluation at which the search ends, from 1, or None."""
+    guard = EarlyStop(ratio)
+    return next((n for n, value in enumerate(eigenvalues, 1) if guard.note(value, first)), None)
+
+
+def test_the_search_ends_when_the_mean_has_grown_by_more_than_the_ratio():
+    assert stops_at([1.0] * 30) is None
+    assert stops_at([1.1**n for n in range(30)], 1.1**4 - 0.01) == 5 + 4
+    assert stops_at([1.1**n for n in range(30)], 1.1**4 + 0.01) is None
+    # one of five jumps from 1 to 2.6: the mean grows by 1.32
+    assert stops_at([*[1.0] * 9, 2.6]) == 10
+    assert stops_at([*[1.0] * 9, 2.4, *[1.0] * 9]) is None
+
+
+def test_early_evaluations_are_not_compared():
+    growing = [1.5**n for n in range(30)]
+    guard = EarlyStop(1.3)
+    found = [guard.note(value, 0.04 * (n + 1)) for n, value in enumerate(growing[:12])]
+    assert found.index(True) == 8  # the fifth evaluation lies at 0.2 of the run
+    assert stops_at(growing, first=0.19) is None
+
+
+def test_a_negative_or_vanishing_mean_has_no_ratio():
+    assert stops_at([*[-1.0] * 9, 5.0, 5.0]) is None
+    assert stops_at([*[0.0] * 9, 5.0]) is None
+
+
+@pytest.mark.parametrize("steps", [7, 25, 26, 100, 1000])
+def test_it_looks_as_often_as_it_says_evenly_and_at_the_end(steps):
+    guard = EarlyStop()
+    due = [step for step in range(steps) if guard.due(Moment(step, steps, 0))]
+    assert len(due) == min(EVALUATIONS, steps)
+    assert due[-1] == steps - 1
+    gaps = {after - before for before, after in pairwise(due)}
+    assert gaps <= {steps // EVALUATIONS, -(-steps // EVALUATIONS), 1}
+
+
+def test_a_ratio_that_would_always_stop_is_refused():
+    with pytest.raises(ConfigError, match="early_stop is a factor of growth above 1"):
+        EarlyStop(1.0)
+
+
+class Fixed(EarlyStop):
+    """A guard that ends the search at a given evaluation."""
+
+    def note(self, eigenvalue, progress):
+        self.eigenvalues.append(eigenvalue)
+        return len(self.eigenvalues) == 9
+
+
+@pytest.fixture
+def search():
+    torch.manual_seed(0)
+    return Examples(torch.randn(64, 4), torch.randint(0, 2, (64,)), ("a", "b"))
+
+
+def make(search, early_stop=None, guard=None):
+    torch.manual_seed(1)
+    supernet = SuperNet(
+        nn.Sequential(
+            nn.Linear(4, 4),
+            Choice({"linear": nn.Linear(4, 4), "tanh": nn.Tanh(), "skip": nn.Identity()}),
+            nn.Linear(4, 2),
+        )
+    ).train()
+    strategy = DARTS(learning_rate=0.05, early_stop=early_stop)
+    strategy.guard = guard or strategy.guard
+    strategy.prepare(supernet, Setting(0, {}, search=Loader(search, 16, 0, purpose="search")))
+    optimizer = torch.optim.SGD(supernet.parameters(), lr=0.1)
+    strategy.start(optimizer)
+    return strategy, supernet, optimizer
+
+
+def run(parts, search, steps, total=50):
+    """Train; return α after each step."""
+    strategy, supernet, optimizer = parts
+    loader, found = Loader(search, 16, 0), []
+    for step in steps:
+        strategy.backward(supernet, Classification(), loader.batch(step), Moment(step, total, 0))
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        found.append(next(iter(strategy.alphas.values())).detach().clone())
+    return found
+
+
+def test_alpha_goes_back_four_evaluations_and_stays_while_weights_train_on(search):
+    parts = make(search, guard=Fixed())
+    strategy, supernet, _ = parts
+    found = run(parts, search, range(50))
+    free = run(make(search), search, range(50))
+    # an evaluation follows every second step, the ninth the 18th
+    assert all(torch.equal(a, b) for a, b in zip(found[:17], free[:17], strict=True))
+    assert not torch.equal(free[9], free[10])
+    assert all(torch.equal(alpha, free[9]) for alpha in found[17:])
+    assert strategy.guard.stopped
+    assert len(strategy.guard.eigenvalues) == 9
+    before = [p.detach().clone() for p in supernet.parameters()]
+    run(parts, search, [49])
+    assert not any(torch.equal(a, b) for a, b in zip(before, supernet.parameters(), strict=True))
+
+
+def test_the_end_of_the_search_is_said(search):
+    parts = make(search, guard=Fixed())
+    run(parts, search, range(17))
+    assert not any("ended early" in warning for warning in parts[0].warnings())
+    run(parts, search, [17])
+    assert "ended early, at evaluation 9 of 25" in parts[0].warnings()[0]
+
+
+def test_the_eigenvalue_is_that_of_the_loss_on_the_search_batch(search):
+    parts = make(search, early_stop=1.3)
+    strategy, supernet, _ = parts
+    strategy.backward(supernet, Classification(), Loader(search, 16, 0).batch(0), Moment(0, 1, 0))
+    (alpha,) = strategy.alphas.values()
+    inputs, targets = Loader(search, 16, 0, purpose="search").batch(0)
+
+    def loss(alpha):
+        with supernet.route(strategy.soft({"1": alpha.softmax(0)})):
+            return nn.functional.cross_entropy(supernet(inputs), targets)
+
+    expected = torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, alpha))[-1]
+    assert strategy.metrics()["eigenvalue"] == pytest.approx(expected.item(), rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("kill", [13, 17, 18, 30])
+def test_it_continues_from_its_state_to_the_same_bits(search, kill):
+    whole = make(search, guard=Fixed())
+    expected = run(whole, search, range(50))
+    first = make(search, guard=Fixed())
+    run(first, search, range(kill))
+    second = make(search, guard=Fixed())
+    for old, new in zip(first, second, strict=True):
+        new.load_state_dict(old.state_dict())
+    found = run(second, search, range(kill, 50))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected[kill:], strict=True))
+    assert second[0].guard.eigenvalues == whole[0].guard.eigenvalues
+    assert second[0].warnings() == whole[0].warnings() != []
+
+
+def test_without_a_guard_nothing_of_it_is_stored(search):
+    strategy = make(search)[0]
+    assert "guard" not in strategy.state_dict()
+    assert "eigenvalue" not in strategy.metrics()

@@ -1,0 +1,297 @@
+"""The DARTS space has the published sizes and numbers, and equal cells compute the same."""
+
+from __future__ import annotations
+
+import random
+from itertools import permutations
+
+import pytest
+import torch
+from torch import nn
+
+from supernet.cost import count_macs, count_params
+from supernet.errors import SpaceError
+from supernet.net import Routing, SuperNet, derive
+from supernet.ops import DropPath, FactorizedReduce, Noise, PartialChannels
+from supernet.space import Architecture, OneOf, SomeOf
+from supernet.zoo import DARTS
+from supernet.zoo.darts import OPERATIONS, PRESETS
+
+V2 = (
+    "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "
+    "('sep_conv_3x3', 1), ('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), "
+    "('dil_conv_3x3', 2)], normal_concat=[2, 3, 4, 5], reduce=[('max_pool_3x3', 0), "
+    "('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), "
+    "('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], reduce_concat=[2, 3, 4, 5])"
+)
+"""The cells that the paper's second-order search found."""
+
+
+def small(**arguments):
+    torch.manual_seed(0)
+    given = {"image": (1, 8, 8), "classes": 3, "cells": 3, "channels": 4, "nodes": 2, **arguments}
+    return SuperNet(DARTS(**given))
+
+
+def samples(space, count):
+    stream = random.Random(0)
+    return [space.sample(stream) for _ in range(count)]
+
+
+def test_the_space():
+    space = SuperNet(DARTS(channels=2)).space
+    for kind in ("normal", "reduce"):
+        mine = [decision for decision in space.decisions if decision.label.startswith(kind)]
+        operations = [decision for decision in mine if isinstance(decision, OneOf)]
+        assert len(operations) == 14
+        assert {decision.options for decision in operations} == {PRESETS["DARTS"]}
+        assert [
+            (len(decision.options), decision.low, decision.high)
+            for decision in mine
+            if isinstance(decision, SomeOf)
+        ] == [(2, 2, 2), (3, 2, 2), (4, 2, 2), (5, 2, 2)]
+    assert space.size == (180 * 8**8) ** 2
+
+
+def test_the_space_without_none_has_the_published_size():
+    without = tuple(name for name in PRESETS["DARTS"] if name != "none")
+    assert SuperNet(DARTS(channels=2, operations=without)).space.size == (180 * 7**8) ** 2
+
+
+def test_the_search_network_has_the_published_number_of_parameters():
+    assert count_params(DARTS()) == 1_930_618
+
+
+def test_the_search_network_of_pc_darts_has_the_published_number_of_parameters():
+    """As its code logs it for CIFAR-100."""
+    assert count_params(DARTS(classes=100, partial=4)) == 322_708
+
+
+def test_the_published_cells_have_the_published_number_of_parameters():
+    supernet = SuperNet(DARTS(cells=20, channels=36, affine=True))
+    model = derive(supernet, DARTS.from_genotype(V2))
+    assert count_params(model) == 3_349_342
+
+
+def test_reductions_stand_at_a_third_and_two_thirds():
+    shapes = []
+    supernet = SuperNet(DARTS((3, 16, 16), cells=8, channels=2))
+    for cell in supernet.model.cells:
+        cell.register_forward_hook(lambda _, __, y: shapes.append(tuple(y.shape[1:])))
+    supernet(torch.randn(1, 3, 16, 16), DARTS.from_genotype(V2))
+    assert shapes == [(8, 16, 16)] * 2 + [(16, 8, 8)] * 3 + [(32, 4, 4)] * 3
+
+
+def test_genotypes_are_read_and_written():
+    architecture = DARTS.from_genotype(V2)
+    assert architecture["normal.node3.edges"] == ("0", "2")
+    assert architecture["normal.node3.from2"] == "dil3"
+    assert architecture["reduce.node1.from1"] == "max3"
+    assert architecture in SuperNet(DARTS(channels=2)).space
+    for one in [architecture, *samples(small().space, 20)]:
+        assert DARTS.from_genotype(DARTS.to_genotype(one)) == one
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ("Genotype(", "Genotype", "no genotype"),
+        ("dil_conv_3x3", "conv_3x3", "no genotype"),
+        ("('dil_conv_3x3', 2)", "2", "no genotype"),
+        (", ('dil_conv_3x3', 2)", "", "no genotype"),
+        ("reduce=", "other=", "no genotype"),
+        ("reduce_concat=[2, 3, 4, 5]", "reduce_concat=[3, 4, 5]", "concatenate all"),
+        ("('dil_conv_3x3', 2)", "('dil_conv_3x3', 0)", r"states \[0, 0\]"),
+        ("('dil_conv_3x3', 2)", "('dil_conv_3x3', 5)", r"states \[0, 5\]"),
+        ("('dil_conv_3x3', 2)", "('dil_conv_3x3', -1)", r"states \[-1, 0\]"),
+    ],
+)
+def test_what_is_no_genotype_of_the_space_is_refused(old, new, match):
+    assert old in V2
+    with pytest.raises(SpaceError, match=match):
+        DARTS.from_genotype(V2.replace(old, new))
+
+
+def test_noise_has_no_published_name():
+    noisy = small(operations="S4").space.build(
+        lambda d: "noise" if isinstance(d, OneOf) else d.options[:2]
+    )
+    with pytest.raises(SpaceError, match="noise has no published name"):
+        DARTS.to_genotype(noisy)
+
+
+def cell(architecture, kind, nodes):
+    """Return the edges of the nodes that do something."""
+    return [
+        {
+            (int(state), architecture[f"{kind}.node{i}.from{state}"])
+            for state in architecture[f"{kind}.node{i}.edges"]
+            if architecture[f"{kind}.node{i}.from{state}"] != "none"
+        }
+        for i in range(nodes)
+    ]
+
+
+def same_up_to_order(first, second):
+    """Compare two cells by brute force over the orders of nodes."""
+    for order in permutations(range(len(first))):
+        state = {0: 0, 1: 1, **{old + 2: new + 2 for new, old in enumerate(order)}}
+        if [{(state[s], name) for s, name in first[old]} for old in order] == second:
+            return True
+    return False
+
+
+def test_canonical_forms_are_equal_just_where_cells_are():
+    space = small(nodes=3, operations=("none", "skip")).space
+    some = samples(space, 60)
+    forms = [space.canonical(one) for one in some]
+    for kind in ("normal", "reduce"):
+        cells = [cell(one, kind, 3) for one in some]
+        canonical = [cell(one, kind, 3) for one in forms]
+        for i in range(len(some)):
+            assert same_up_to_order(cells[i], canonical[i])
+            for j in range(i):
+                assert (canonical[i] == canonical[j]) == same_up_to_order(cells[i], cells[j])
+
+
+def test_none_comes_from_the_first_free_state():
+    def architecture(states, names):
+        answers = {"edges": states, **{f"from{s}": n for s, n in zip(states, names, strict=True)}}
+        first = {"edges": ("0", "1"), "from0": "skip", "from1": "skip"}
+        return Architecture(
+            {
+                f"{kind}.node{i}.{name}": value
+                for kind in ("normal", "reduce")
+                for i, node in enumerate((first, answers))
+                for name, value in node.items()
+            }
+        )
+
+    space = small().space
+    expected = architecture(("0", "2"), ("none", "skip"))
+    assert space.canonical(architecture(("1", "2"), ("none", "skip"))) == expected
+    assert space.canonical(expected) == expected
+    nothing = space.canonical(architecture(("1", "2"), ("none", "none")))
+    assert cell(nothing, "normal", 2) == [set(), {(0, "skip"), (1, "skip")}]
+    assert nothing["normal.node0.edges"] == ("0", "1")
+
+
+@pytest.mark.parametrize("partial", [1, 2, 4])
+@pytest.mark.parametrize("operations", ["DARTS", "S4"])
+def test_derived_networks_equal_the_supernet_with_partial_channels(partial, operations):
+    supernet, images = small(partial=partial, operations=operations), torch.randn(3, 1, 8, 8)
+    for architecture in samples(supernet.space, 5):
+        torch.manual_seed(1)
+        expected = supernet(images, architecture)
+        torch.manual_seed(1)
+        torch.testing.assert_close(derive(supernet, architecture)(images), expected)
+
+
+def test_partial_channels_leave_fewer_parameters_and_the_same_space():
+    whole, part = small(), small(partial=4)
+    assert whole.space.decisions == part.space.decisions
+    architecture = Architecture(
+        whole.space.build(lambda d: "sep5" if isinstance(d, OneOf) else d.options[:2])
+    )
+    macs = [count_macs(derive(s, architecture), torch.zeros(1, 1, 8, 8)) for s in (whole, part)]
+    assert macs[1] < 0.5 * macs[0]
+    assert whole(torch.randn(2, 1, 8, 8), architecture).shape == (2, 3)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [7, 8])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operations_keep_channels_and_divide_the_image(name, affine, size, stride):
+    module = OPERATIONS[name](4, stride, affine)
+    y = module(torch.randn(2, 4, size, size))
+    assert y.shape == (2, 4, -(-size // stride), -(-size // stride))
+    assert y.isfinite().all()
+    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert all((norm.weight is not None) == affine for norm in norms)
+
+
+@pytest.mark.parametrize("name", ["max3", "avg3"])
+def test_pooling_has_a_batch_norm_in_the_search_network_only(name):
+    x = 5 + torch.randn(8, 2, 8, 8)
+    assert OPERATIONS[name](2, 1, False)(x).mean().abs() < 1e-4
+    assert OPERATIONS[name](2, 1, True)(x).mean() > 4
+
+
+def test_average_pooling_does_not_count_the_border():
+    torch.testing.assert_close(
+        OPERATIONS["avg3"](1, 2, True)(torch.ones(1, 1, 5, 5)), torch.ones(1, 1, 3, 3)
+    )
+
+
+def test_the_mixture_runs_all_operations_on_all_edges():
+    supernet = small()
+    ran = set()
+    for choice, label in supernet.choices.items():
+        for name, option in zip(choice.names, choice.options, strict=True):
+            option.register_forward_hook(lambda *_, key=(label, name): ran.add(key))
+    supernet(torch.randn(2, 1, 8, 8), Routing.masked(supernet.space, {}))
+    assert ran == {(d.label, name) for d in supernet.space.decisions for name in d.options}
+
+
+def test_the_presets_of_robust_darts():
+    for name, options in (("S2", {"skip", "sep3"}), ("S3", {"none", "skip", "sep3"})):
+        assert {
+            option
+            for decision in small(operations=name).space.decisions
+            if isinstance(decision, OneOf)
+            for option in decision.options
+        } == options
+    assert isinstance(OPERATIONS[PRESETS["S4"][0]](4, 1, False), Noise)
+
+
+def test_paths_are_dropped_but_for_identities():
+    supernet = small(drop_path=0.4, affine=True)
+    found = {
+        (label.startswith("reduce"), name): isinstance(option, DropPath)
+        for choice, label in supernet.choices.items()
+        if label.endswith("node0.from0")
+        for name, option in zip(choice.names, choice.options, strict=True)
+    }
+    assert [key for key, dropped in found.items() if not dropped] == [
+        (False, "none"),
+        (False, "skip"),
+        (True, "none"),
+    ]
+
+
+def test_the_drawing_has_both_cells_without_none():
+    architecture = DARTS.from_genotype(V2)
+    diagram = DARTS(channels=2).diagram(architecture)
+    assert sum(node.kind == "operation" for node in diagram.nodes) == 16
+    assert sum(node.kind == "sum" for node in diagram.nodes) == 8
+    sources = {edge.source for edge in diagram.edges if edge.target == "normal.5<-2"}
+    assert sources == {"normal.2"}
+    without = Architecture({**architecture, "normal.node3.from2": "none"})
+    nodes = {node.id for node in DARTS(channels=2).diagram(without).nodes}
+    assert nodes == {node.id for node in diagram.nodes} - {"normal.5<-2"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"cells": 2}, "cells is 2"),
+        ({"partial": 3}, "divide the 4 channels"),
+        ({"partial": 0}, "divide the 4 channels"),
+        ({"drop_path": 1.0}, "probability"),
+        ({"operations": "S9"}, "S2, S3, S4"),
+        ({"operations": ()}, "must be some of"),
+        ({"operations": ("conv3",)}, "must be some of none, max3"),
+        ({"nodes": 0}, "nodes 0"),
+        ({"image": (1, 3, 3)}, "cannot be halved"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, match):
+    with pytest.raises(SpaceError, match=match):
+        small(**arguments)
+
+
+def test_every_argument_of_a_style_is_used():
+    assert any(isinstance(m, PartialChannels) for m in small(partial=2).modules())
+    assert not any(isinstance(m, PartialChannels) for m in small().modules())
+    assert any(isinstance(m, FactorizedReduce) for m in small().modules())
