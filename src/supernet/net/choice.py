@@ -116,6 +116,8 @@ class ChoiceModule(nn.Module, ABC):
         """Return `run`, which sees after each option that the inputs are what they were."""
         # Tensors that were made in inference mode do not count their changes.
         watched = [x for x in inputs if isinstance(x, torch.Tensor) and not x.is_inference()]
+        if not watched:
+            return run
         versions = [x._version for x in watched]
 
         def checked(i: int) -> torch.Tensor:
@@ -205,7 +207,9 @@ class InputChoice(ChoiceModule):
                 f"the input choice {self.label or list(self.names)} is between {self.inputs} inputs "
                 f"but was given {len(inputs)}"
             )
-        twice = len(set(map(id, inputs))) < len(inputs)
+        # Options that read one tensor must not change it under each other.
+        several = self.gate is not None and len(self.gate.options) > 1
+        twice = several and len(set(map(id, inputs))) < len(inputs)
         return self.mix(
             lambda i: self.options[i](inputs[self.positions[i]]), inputs if twice else ()
         )

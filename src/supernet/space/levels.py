@@ -96,6 +96,15 @@ class Levels:
             1, lambda _, __, completions: sum(step.ways * count for step, count in completions)
         )
 
+        # Per level and state: how many architectures each step leads to.
+        self._ways = [
+            {
+                state: [(step.ways * self._counts[level + 1][step.state], step) for step in steps]
+                for state, steps in by_state.items()
+            }
+            for level, by_state in enumerate(self._steps)
+        ]
+
     @property
     def size(self) -> int:
         """The number of architectures."""
@@ -130,13 +139,12 @@ class Levels:
         chosen: dict[str, tuple[int, ...]] = {}
         state: State = frozenset()
         for level, decision in enumerate(self.decisions):
-            for step in self._steps[level][state]:
-                each = self._counts[level + 1][step.state]
-                if index < step.ways * each:
+            for leads, step in self._ways[level][state]:  # noqa: B007
+                if index < leads:
                     break
-                index -= step.ways * each
+                index -= leads
             if self.exists(level, state):
-                which, index = divmod(index, each)
+                which, index = divmod(index, self._counts[level + 1][step.state])
                 chosen[decision.label] = step.unrank(which)
             state = step.state
         return chosen
