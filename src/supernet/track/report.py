@@ -127,7 +127,8 @@ def _training(run: RunFiles) -> str:
             f"{last['least_trained']:.2f} times as often as the mean of its decision, the most trained "
             f"one {last['most_trained']:.2f} times."
         )
-    note = " ".join([*run.metrics.get("train", {}).get("warnings", []), note])
+    warnings = run.metrics.get("train", {}).get("warnings", [])
+    note = " ".join([*(f"{str(warning).rstrip('.')}." for warning in warnings), note])
     figure = page.figure("training", plots.training_curves(train))
     return page.section("Training the supernet", figure, note)
 
