@@ -24,7 +24,14 @@ from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
 from supernet.zoo import SPACES
 
-__all__ = ["import_from_here", "named_class", "prepared", "read_config_file"]
+__all__ = [
+    "Layer",
+    "import_from_here",
+    "named_class",
+    "prepared",
+    "read_config_file",
+    "read_layers",
+]
 
 SHORT = {
     "model": SPACES,
@@ -38,20 +45,25 @@ Layer = tuple[str, Any]
 """An option and its value; "config" with a mapping of options."""
 
 
-def prepared(
-    arguments: Sequence[str], base: Mapping[str, Any] | None, defaults: Mapping[str, Any]
-) -> tuple[list[str], dict[str, Any]]:
-    """Return the arguments for the parser and what of the defaults applies to them.
-
-    Args:
-        arguments: as on the command line.
-        base: options that the arguments are added to.
-        defaults: classes and their arguments by option, before anything is given.
+def read_layers(arguments: Sequence[str], base: Mapping[str, Any] | None) -> list[Layer]:
+    """Return what is given, in its order: `base`, then options and configuration files.
 
     Raises:
         ConfigError: a configuration file cannot be read, or a short name is unknown.
     """
-    layers = [("config", copy.deepcopy(dict(base or {}))), *map(_layer, _joined(arguments))]
+    return [("config", copy.deepcopy(dict(base or {}))), *map(_layer, _joined(arguments))]
+
+
+def prepared(
+    layers: Sequence[Layer], defaults: Mapping[str, Any]
+) -> tuple[list[str], dict[str, Any]]:
+    """Return the arguments for the parser and what of the defaults applies to them.
+
+    Args:
+        layers: what is given.
+        defaults: classes and their arguments by option, before anything is given.
+    """
+    layers = list(layers)
     kept = dict(defaults)
     for option, default in defaults.items():
         classes = [_class(default), *[_class_in(layer, option) for layer in layers]]
@@ -65,15 +77,8 @@ def prepared(
     return [_written(layer) for layer in layers if layer != ("config", {})], kept
 
 
-def named_class(
-    option: str, arguments: Sequence[str], base: Mapping[str, Any] | None
-) -> str | None:
-    """Return the class that is named last for an option, or None.
-
-    Raises:
-        ConfigError: a configuration file cannot be read, or a short name is unknown.
-    """
-    layers: list[Layer] = [("config", dict(base or {})), *map(_layer, _joined(arguments))]
+def named_class(option: str, layers: Sequence[Layer]) -> str | None:
+    """Return the class that is named last for an option, or None."""
     named = [name for layer in layers if (name := _class_in(layer, option)) is not None]
     return named[-1] if named else None
 

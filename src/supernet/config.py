@@ -18,7 +18,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
-from supernet.arguments import named_class, prepared
+from supernet.arguments import Layer, named_class, prepared, read_layers
 from supernet.data import SOURCES, Augment, DataSource
 from supernet.errors import ConfigError
 from supernet.net.source import DATA_ARGUMENTS
@@ -277,7 +277,8 @@ def parse(
     Raises:
         ConfigError: an option is unknown or of the wrong type, or a file cannot be read.
     """
-    given, defaults = prepared(arguments, base, _defaults(arguments, base))
+    layers = read_layers(arguments, base)
+    given, defaults = prepared(layers, _defaults(layers))
     parser = build_parser(program, defaults)
     try:
         config = parser.parse_args(given)
@@ -288,10 +289,10 @@ def parse(
         raise ConfigError(f"{error} (see {program} --help)") from error
 
 
-def _defaults(arguments: Sequence[str], base: Mapping[str, Any] | None) -> dict[str, Any]:
+def _defaults(layers: Sequence[Layer]) -> dict[str, Any]:
     """Return the defaults; what a coupled strategy learned needs no other searcher."""
-    searcher = named_class("search.searcher", arguments, base)
-    named = named_class("strategy", arguments, base)
+    searcher = named_class("search.searcher", layers)
+    named = named_class("strategy", layers)
     if searcher is not None or named is None:
         return DEFAULTS
     module, _, name = named.rpartition(".")

@@ -38,6 +38,7 @@ class ExpectedCost:
             for decision in space.decisions
             for index, option in enumerate(decision.options)
         }
+        self._sent: dict[tuple[str, torch.dtype, torch.device], torch.Tensor] = {}
         self._base = 0.0
         self._single = {d.label: [0.0] * len(d.options) for d in space.decisions}
         self._joint: list[tuple[frozenset[Path], float]] = []
@@ -57,13 +58,22 @@ class ExpectedCost:
         Args:
             probabilities: of the options of every decision, `[options]`.
         """
-        total = torch.as_tensor(self._base, dtype=next(iter(probabilities.values())).dtype)
-        for label, amounts in self._single.items():
+        total = torch.zeros_like(next(iter(probabilities.values()))[0]) + self._base
+        for label in self._single:
             p = probabilities[label]
-            total = total.to(p) + (torch.tensor(amounts).to(p) * p).sum()
+            total = total + (self._amounts(label, p) * p).sum()
         for paths, amount in self._joint:
             total = total + amount * self._any(paths, probabilities)
         return total
+
+    def _amounts(self, label: str, like: torch.Tensor) -> torch.Tensor:
+        """Return the amounts of a decision's options; sent to the device once, not in every step."""
+        key = (label, like.dtype, like.device)
+        if key not in self._sent:
+            self._sent[key] = torch.tensor(
+                self._single[label], dtype=like.dtype, device=like.device
+            )
+        return self._sent[key]
 
     def _any(self, paths: frozenset[Path], given: Probabilities) -> torch.Tensor:
         """Return the probability that one of the paths holds."""

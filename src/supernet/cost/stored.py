@@ -51,7 +51,8 @@ class LatencyTable(CostTable):
     @property
     def held_out(self) -> dict[str, Any] | None:
         """The error on networks that nothing was fitted to, see `quality.compare`."""
-        return self.content["held_out"]  # type: ignore[no-any-return]
+        found: dict[str, Any] | None = self.content["held_out"]
+        return found
 
     def save(self, path: str | File) -> None:
         """Write the table to a JSON file.

@@ -158,15 +158,21 @@ class Run:
         Raises:
             RunFolderError: training has not ended.
         """
+        trained = self._trained
+        self.supernet.load_state_dict(trained.weights)
+        return self.supernet, trained.hash
+
+    @cached_property
+    def _trained(self) -> Trained:
+        """What the checkpoint of the trained supernet holds; it is read and verified once."""
         state = self.folder.checkpoint.load()
         if state is None or state["step"] < self.config.train.steps:
             raise RunFolderError(
                 f"{self.folder.path} holds no trained supernet; run the step 'train' first"
             )
         self.check_supernet(state)
-        self.supernet.load_state_dict(state["model"])
-        learned = state["learner"].get("strategy")
-        return self.supernet, digest([state["model"], learned] if learned else state["model"])
+        weights, learned = state["model"], state["learner"]["strategy"]
+        return Trained(weights, learned, digest([weights, learned] if learned else weights))
 
     @cached_property
     def training(self) -> str:
@@ -207,7 +213,7 @@ class Run:
     @property
     def splitting(self) -> str:
         """A hash of what the parts of the supernet depend on."""
-        return digest([without_neutral(self.options["few_shot"]), self.trained_supernet()[1]])
+        return digest([without_neutral(self.options["few_shot"]), self._trained.hash])
 
     def trained_parts(self) -> tuple[dict[Option, SuperNet], str]:
         """Return the parts of the supernet with their trained weights, by option, and a hash of all.
@@ -369,8 +375,7 @@ class Run:
         supernet, _ = self.trained_supernet()
         strategy: Strategy = copy.deepcopy(self.config.strategy)
         strategy.prepare(supernet, self.setting())
-        state = self.folder.checkpoint.load() or {}
-        strategy.load_state_dict(state["learner"]["strategy"])
+        strategy.load_state_dict(self._trained.learned)
         return strategy.learned(supernet)
 
     @cached_property
@@ -461,6 +466,21 @@ class Run:
             return model.to(self.device)  # the format exists for images only
         placed: nn.Module = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return placed
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """The trained supernet as its checkpoint has it.
+
+    Attributes:
+        weights: parameters and buffers.
+        learned: the strategy's state.
+        hash: of both.
+    """
+
+    weights: Mapping[str, Any]
+    learned: Mapping[str, Any]
+    hash: str
 
 
 class Noted(Mapping[str, CostTable]):
