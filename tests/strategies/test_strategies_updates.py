@@ -3,10 +3,11 @@ import torch
 from torch import nn
 
 from supernet.cost import measure_costs
+from supernet.data import Examples, Loader
 from supernet.errors import ConfigError
 from supernet.net import Choice, SuperNet, split
 from supernet.random import stream
-from supernet.strategies import SPOS, BenderOneShot, Counted, FairNAS, RandomNAS, Setting
+from supernet.strategies import DARTS, SPOS, BenderOneShot, Counted, FairNAS, RandomNAS, Setting
 from supernet.task import Classification
 from supernet.train import Moment
 
@@ -132,3 +133,14 @@ def test_a_part_leaves_out_the_bins_that_it_does_not_reach():
         strategy.prepare(part, Setting(1, setting(whole).costs, part=True))
         drawn = {strategy.draw(part.space, stream(0, i))["b"] for i in range(20)}
         assert drawn == {"x", "y"}
+
+
+def test_passes_that_only_move_the_architecture_are_not_counted():
+    supernet = make()
+    examples = Examples(torch.ones(64, 4), torch.arange(64) % 2, ("a", "b"))
+    loader = Loader(examples, 16, 0, purpose="search")
+    counted = Counted(DARTS())
+    counted.prepare(supernet, Setting(1, setting(supernet).costs, search=loader))
+    for step in range(3):
+        counted.backward(supernet, Classification(), BATCH, Moment(step, 3, 3))
+    assert set(counted.passes(supernet)["a"].values()) == {3}

@@ -114,10 +114,10 @@ class SuperNet(nn.Module):
             self.__dict__["_ghosts"] = before
 
     @contextmanager
-    def observed(self, observer: Callable[[Routing], None]) -> Iterator[None]:
+    def observed(self, observer: Callable[[Routing], None] | None) -> Iterator[None]:
         """Within the block, call `observer` with every routing of a route or ghost batch that may train.
 
-        What runs without gradients, to measure something, is not observed.
+        What runs without gradients, to measure something, is not observed; None observes nothing.
         """
         before = self._observer
         self.__dict__["_observer"] = observer

@@ -185,8 +185,9 @@ class Coupled(Strategy):
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Move α, then add the gradients of the weights."""
         if moment.progress >= self.warmup and not (self.guard and self.guard.stopped):
-            self.learn(model, task, batch, moment)
-            self._look(model, task, moment)
+            with model.observed(None):  # these passes train no weights
+                self.learn(model, task, batch, moment)
+                self._look(model, task, moment)
         with model.route(self.weight_routing(model, moment)):
             loss = task.loss(model, batch)
         return backward(loss)
