@@ -11,9 +11,9 @@ others is truly no better, so to lose it a test must err. Each test has the leve
 so that over all rounds a candidate is wrongly found worse than a given other with probability at most
 `error` (Bonferroni). The level is not divided by the number of candidates, as in Birattari's races: the
 leaders are picked by the same images and may be lucky, but all `keep` of them would have to be. How
-often that loses any of the best was simulated, with images that are hard for all alike: in at most
-`error` of the races, with 50 to 1,000 candidates (tests/evaluate/test_evaluate_racing.py). Dividing
-by all pairs as well would prove that bound, and saved little at the sizes of validation splits.
+often that loses any of the best is tested on simulated races of 50 and of 1,000 candidates, with images
+that are hard for all alike. Dividing by all pairs as well would prove that bound, and saves little at
+the sizes of validation splits.
 
 "Best" means by the full score, on all images; the images of a round must be a random part of all,
 which those of a shuffled split are.
