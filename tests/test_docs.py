@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import re
 import shlex
 import sys
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,9 +116,19 @@ def known_options() -> set[str]:
         for path in classes.values():
             module, _, name = path.rpartition(".")
             made = getattr(importlib.import_module(module), name)
-            found |= {f"{option}.{argument}" for argument in inspect.signature(made).parameters}
+            found |= {f"{option}.{argument}" for argument in arguments(made)}
         found |= {f"{option}.{argument}" for argument in documented}
     return found
+
+
+def arguments(made: type) -> Iterator[str]:
+    """Yield the constructor's arguments, and the fields of those that are grouped in a dataclass."""
+    hints = typing.get_type_hints(made.__init__)
+    for name in inspect.signature(made).parameters:
+        yield name
+        for kind in (hints[name], *typing.get_args(hints[name])):
+            if dataclasses.is_dataclass(kind):
+                yield from (f"{name}.{field.name}" for field in dataclasses.fields(kind))
 
 
 def constructors() -> Iterator[str]:

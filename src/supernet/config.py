@@ -179,12 +179,14 @@ class RetrainConfig:
         probes: how many more, spread evenly over the ranking, to measure the rank correlation.
         train: the training of each.
         model: constructor arguments that differ from the supernet's, for instance more channels.
+        augment: random changes of training images; null for those of `split.augment`.
     """
 
     train: TrainConfig
     top: int = 3
     probes: int = 0
     model: dict[str, Any] = field(default_factory=dict)
+    augment: Augment | None = None
 
     def __post_init__(self) -> None:
         if self.top < 1 or self.probes < 0:

@@ -18,7 +18,7 @@ TINY = [
     "--model.stages=1",
     "--split.limit=300",
     "--strategy=darts",
-    "--strategy.learning_rate=0.05",
+    "--strategy.alpha.learning_rate=0.05",
     "--train.batch_size=16",
     "--train.log_every=2",
     "--train.checkpoint_seconds=0",
@@ -29,9 +29,16 @@ TINY = [
 KINDS = {
     "first order, charged and watched": [
         "--train.steps=60",
-        "--strategy.cost=macs",
-        "--strategy.early_stop=1.05",
+        "--strategy.cost.quantity=macs",
+        "--strategy.alpha.early_stop=1.05",
     ],
+    "in stages": [
+        "--strategy=pdarts",
+        '--strategy.stages=[{"keep": 3}, {"model": {"channels": 8}, "keep": 2}]',
+        "--strategy.alpha.warmup=0",
+        "--train.steps=24",
+    ],
+    "settled by perturbation": ["--strategy=dartspt", "--train.steps=40"],
     "second order": ["--train.steps=40", "--strategy.order=2"],
 }
 
@@ -50,11 +57,15 @@ def finish(out, options):
 
 
 def trained_until(out):
-    """Return the last step that is in the log."""
+    """Return how many steps are in the log, those of stages before the supernet's included."""
     log = out / "log.jsonl"
     lines = log.read_text().splitlines() if log.exists() else []
     records = [json.loads(line) for line in lines if line.endswith("}")]
-    return max((r["step"] for r in records if r["stage"] == "train"), default=0)
+    steps: dict[str, int] = {}
+    for record in records:
+        if record["stage"].startswith(("train", "stage")):
+            steps[record["stage"]] = record["step"]
+    return sum(steps.values())
 
 
 @pytest.mark.slow

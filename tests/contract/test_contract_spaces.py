@@ -20,14 +20,18 @@ CHAIN = {**SMALL, "depths": (2, 3), "strides": (1, 2), "stem_stride": 1, "featur
 ARGUMENTS = {
     "bender": {**SMALL, "channels": 3, "groups": (1, 1), "blocks": 2},
     "darts": {**SMALL, "cells": 3, "channels": 3, "nodes": 2},
+    "enas-macro": {**SMALL, "layers": 4, "channels": 4},
+    "enas-micro": {**SMALL, "cells": 3, "channels": 4, "blocks": 2},
     "nasbench-macro": {**SMALL, "channels": 3, "stages": (2, 3), "features": 5},
+    "nasbench1shot1": {**SMALL, "channels": 3, "cells": 1, "stacks": 2},
     "nasbench201": {**SMALL, "channels": 3, "cells": 1, "stages": 2},
+    "smash": {**SMALL, "banks": 2, "channels": 2, "stages": (2, 1), "bottleneck": 2},
     "spos": {**CHAIN, "stem": 2, "widths": (4, 6)},
     "proxyless": {**CHAIN, "stem": 3, "first": 2, "widths": (2, 3)},
 }
 """By space, arguments of a small one; one that is missing here fails."""
 
-DEAD_PARTS = {"nasbench201"}
+DEAD_PARTS = {"nasbench1shot1", "nasbench201"}
 """Spaces in which parts can have no effect, so that a canonical form without them may cost less."""
 
 

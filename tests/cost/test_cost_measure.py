@@ -117,6 +117,26 @@ def test_fused_attention_is_counted():
     assert count_macs(Attend(), torch.randn(1, 2, 5, 4)) == 2 * (2 * 5 * 5 * 4)
 
 
+def test_parameters_that_serve_training_only_are_not_counted():
+    class Training(nn.Module):
+        training_only = True
+
+        def __init__(self, *modules):
+            super().__init__()
+            self.parts = nn.ModuleList(modules)
+
+        def forward(self, x):
+            return x
+
+    shared, model = nn.Linear(6, 6), pair()
+    whole = nn.Sequential(model, shared, Training(nn.Linear(6, 9), shared))
+    assert count_params(whole) == count_params(model) + 6 * 6 + 6
+    supernet = sn.SuperNet(whole)
+    table = measure_costs(supernet, X)["params"]
+    architecture = next(iter(supernet.space))
+    assert table.cost(architecture) == count_params(sn.derive(supernet, architecture))
+
+
 def test_shared_parameters_count_once():
     one, two = nn.Linear(3, 3), nn.Linear(3, 3)
     two.weight = one.weight

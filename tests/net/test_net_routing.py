@@ -215,6 +215,23 @@ def test_ghost_batches_split_every_tensor_and_repeat_what_is_none(times):
     assert torch.equal(output, -by * X * torch.tensor([[2.0], [3.0]]))
 
 
+def test_ghost_batches_join_each_of_several_outputs(times):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.choice = sn.Choice({"two": times(2), "three": times(3)})
+
+        def forward(self, x):
+            return self.choice(x), -x
+
+    model = sn.SuperNet(Two())
+    routes = [Routing.hard(model.space, sn.Architecture({"choice": o})) for o in ("two", "three")]
+    first, second = model(X, routing=routes)
+
+    assert torch.equal(first, X * torch.tensor([[2.0], [3.0]]))
+    assert torch.equal(second, -X)
+
+
 def test_a_route_inside_ghost_batches_is_for_the_whole_batch(batch_norm):
     a = sn.Architecture({"choice": "a"})
     with batch_norm.route([Routing(choice=Gate((1,))), Routing(choice=Gate((1,)))]):

@@ -289,6 +289,39 @@ def test_another_retraining_does_not_go_on_from_the_one_before(tmp_path, data):
         assert torch.equal(one, two)
 
 
+class Pixels(Net):
+    def forward(self, x):
+        return super().forward(x.mean((1, 2)))
+
+
+def pictures():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (120, 1, 6, 6), generator=generator, dtype=torch.uint8)
+    return images, torch.arange(120) % 3
+
+
+def test_retraining_may_change_images_in_another_way(tmp_path):
+    cut = {**OPTIONS, "retrain.augment": {"cutout": 5}}
+    first = search(Pixels, pictures(), tmp_path / "run")
+    again = search(Pixels, pictures(), tmp_path / "run", options=cut)
+    new = search(Pixels, pictures(), tmp_path / "new", options=cut)
+    assert all(again.metrics[step] == first.metrics[step] for step in ("train", "search"))
+    assert new.metrics["train"]["weights"] == first.metrics["train"]["weights"]
+    losses = [
+        [row["validation"] for row in one.metrics["retrain"]["candidates"]]
+        for one in (first, again, new)
+    ]
+    assert losses[0] != losses[1] == losses[2]
+
+
+def test_an_augmentation_that_does_not_fit_is_refused_before_training(tmp_path, data):
+    with pytest.raises(DataError, match=r"augment.crop is 6, but the images are only 6 pixels"):
+        search(Pixels, pictures(), tmp_path, options={**OPTIONS, "retrain.augment": {"crop": 6}})
+    with pytest.raises(DataError, match="Augmentation needs images"):
+        search(Net, data, tmp_path, options={**OPTIONS, "retrain.augment": {"flip": True}})
+    assert not (tmp_path / "supernet.pt").exists()
+
+
 def test_options_that_cannot_be_met_give_nothing_up(tmp_path, data):
     first = search(Net, data, tmp_path / "run")
     with pytest.raises(sn.SupernetError, match="params <= 1"):

@@ -74,6 +74,26 @@ def test_density_is_the_divergence_from_the_target():
     assert Controller(SPACE, 1).judge(SPACE[0]).density.item() == 0
 
 
+def test_density_is_also_over_connections_that_may_be_left_out():
+    decisions = [
+        OneOf("skip", ["none", "skip"]),
+        OneOf("reverse", ["conv", "none"]),
+        OneOf("edge", ["none", "conv", "pool"]),
+        OneOf("kind", ["conv", "pool"]),
+        OneOf("only", ["none"]),
+    ]
+    space = SearchSpace(decisions, {})
+    controller = Controller(space, 1, tanh=None, target=0.2)
+    with torch.no_grad():
+        for place, bias in enumerate((1.0, 0.4, 0.3, 0.2)):
+            controller.heads[place].bias[0] = bias
+    chosen = [1 / (1 + math.exp(1.0)), 1 / (1 + math.exp(-0.4))]
+    expected = sum(
+        0.2 * math.log(0.2 / share) + 0.8 * math.log(0.8 / (1 - share)) for share in chosen
+    )
+    assert controller.judge(space[0]).density.item() == pytest.approx(expected, rel=1e-5)
+
+
 def exact_gradient(controller):
     """Return ∇ Σ_a p(a) R(a), enumerated."""
     expected = sum(REWARDS[a] * controller.judge(a).log_probability.exp() for a in SPACE)

@@ -10,7 +10,7 @@ from supernet.cost import CostTable, Entry, ExpectedCost, measure_costs
 from supernet.data import Examples, Loader
 from supernet.errors import ConfigError
 from supernet.net import Choice, InputChoice, SuperNet
-from supernet.strategies import DARTS, Setting
+from supernet.strategies import DARTS, GDAS, SNAS, Alpha, Charge, FBNet, ProxylessNAS, Setting
 from supernet.task import Classification
 from supernet.train import Moment
 
@@ -75,7 +75,7 @@ def test_edges_are_all_on_and_everything_else_is_weighed():
 
 
 def test_options_of_several_without_decisions_in_them_are_learned():
-    strategy, supernet = make(learning_rate=0.1)
+    strategy, supernet = make(alpha=Alpha(learning_rate=0.1))
     start = {label: alpha.detach().clone() for label, alpha in strategy.alphas.items()}
     train(strategy, supernet)
     still = {label for label, alpha in strategy.alphas.items() if torch.equal(alpha, start[label])}
@@ -92,12 +92,12 @@ def test_alpha_starts_small_and_depends_on_the_seed_alone():
 
 
 def test_a_strategy_that_is_prepared_again_begins_anew():
-    strategy, supernet = make(cost="macs")
+    strategy, supernet = make(cost=Charge("macs"))
     train(strategy, supernet)
     loader = Loader(SEARCH, 16, 0, purpose="search")
     costs = measure_costs(supernet, SEARCH.inputs[:1])
     strategy.prepare(supernet, Setting(0, costs, search=loader))
-    fresh = make(cost="macs")[0]
+    fresh = make(cost=Charge("macs"))[0]
     assert all(torch.equal(a, fresh.alphas[label]) for label, a in strategy.alphas.items())
     assert strategy.state_dict()["optimizer"] == fresh.state_dict()["optimizer"]
 
@@ -118,7 +118,7 @@ def test_chances_are_those_of_the_derived_architecture():
 @pytest.mark.parametrize("target", [None, 700.0])
 def test_both_losses_of_the_cost(target):
     for kind in ("linear", "log"):
-        strategy, supernet = make(cost="macs", cost_loss=kind, cost_weight=0.3, cost_target=target)
+        strategy, supernet = make(cost=Charge("macs", form=kind, weight=0.3, target=target))
         costs = measure_costs(supernet, SEARCH.inputs[:1])["macs"]
         expected = ExpectedCost(costs, supernet.space)(strategy.chances()).item()
         goal = expected if target is None else target
@@ -134,8 +134,9 @@ def test_both_losses_of_the_cost(target):
 @pytest.mark.parametrize("kind", ["linear", "log"])
 def test_cost_pulls_towards_what_is_cheap(kind):
     def share(**amounts):
-        arguments = {"cost": "macs", "cost_loss": kind, "cost_weight": 20.0}
-        strategy, supernet = make({"macs": table(**amounts)}, learning_rate=0.1, **arguments)
+        strategy, supernet = make(
+            {"macs": table(**amounts)}, alpha=Alpha(0.1), cost=Charge("macs", 20.0, form=kind)
+        )
         train(strategy, supernet)
         return strategy.probabilities()["some"]
 
@@ -145,18 +146,18 @@ def test_cost_pulls_towards_what_is_cheap(kind):
 
 def test_a_latency_without_a_table_is_refused_before_training():
     with pytest.raises(ConfigError, match=r"'latency_ms', but costs are known for macs, params.*"):
-        make(cost="latency_ms")
+        make(cost=Charge("latency_ms"))
 
 
 def test_costs_below_one_have_no_usable_logarithm():
     small = {"macs": CostTable("macs", [Entry(frozenset([(("some", "a"),)]), 5.0)])}
-    assert make(small, cost="macs", cost_loss="linear")
+    assert make(small, cost=Charge("macs", form="linear"))
     with pytest.raises(ConfigError, match="the cheapest architecture costs 0; use 'linear'"):
-        make(small, cost="macs", cost_loss="log")
+        make(small, cost=Charge("macs", form="log"))
     with pytest.raises(ConfigError, match=r"the target is 0\.5"):
-        make(cost="macs", cost_loss="log", cost_target=0.5)
-    with pytest.raises(ConfigError, match="cost_target must be above 0, not 0"):
-        make(cost="macs", cost_target=0.0)
+        make(cost=Charge("macs", form="log", target=0.5))
+    with pytest.raises(ConfigError, match="target must be above 0, not 0"):
+        make(cost=Charge("macs", target=0.0))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,33 @@ def test_costs_below_one_have_no_usable_logarithm():
 )
 def test_numbers_out_of_range_are_refused(name, value):
     with pytest.raises(ConfigError, match=f"{name} {value}"):
-        DARTS(**{name: value})
+        Alpha(**{name: value})
+
+
+@pytest.mark.parametrize("kind", [GDAS, SNAS, FBNet, ProxylessNAS])
+def test_curvature_means_nothing_where_what_runs_is_drawn(kind):
+    with pytest.raises(ConfigError, match=rf"early_stop .* {kind.__name__} draws what runs"):
+        kind(alpha=Alpha(early_stop=1.3))
+
+
+def test_options_that_are_out_of_the_race_have_no_share_and_do_not_run():
+    strategy, supernet = make()
+    strategy.kept["some"] = (0, 2)
+    with torch.no_grad():
+        strategy.alphas["some"].copy_(torch.tensor([0.5, 9.0, 0.25]).log())
+    p = strategy.probabilities()["some"]
+    torch.testing.assert_close(p.detach(), torch.tensor([2 / 3, 0.0, 1 / 3]))
+    gate = strategy.routing(supernet, Moment(0, 10, 0))["some"]
+    assert gate.options == (0, 2)
+    torch.testing.assert_close(gate.weights, p[[0, 2]])
+    before = strategy.alphas["some"].detach().clone()
+    train(strategy, supernet)
+    assert strategy.alphas["some"][1].isfinite()
+    assert "b" not in strategy.learned(supernet)[0]["some"]
+    assert (strategy.alphas["some"].detach() != before)[[0, 2]].all()
+    again, _ = make()
+    again.load_state_dict(strategy.state_dict())
+    assert again.kept == strategy.kept
 
 
 def test_without_a_search_split_nothing_can_be_learned():

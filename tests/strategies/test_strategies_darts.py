@@ -11,7 +11,7 @@ from supernet.cost import measure_costs
 from supernet.data import Examples, Loader
 from supernet.errors import ConfigError
 from supernet.net import Choice, InputChoice, Routing, SuperNet
-from supernet.strategies import DARTS, Setting
+from supernet.strategies import DARTS, Alpha, Charge, Setting
 from supernet.task import Classification
 from supernet.train import Moment
 
@@ -230,7 +230,7 @@ def steps(monkeypatch):
 
 @pytest.mark.parametrize("cost", [None, "macs"])
 def test_first_order_is_plain_differentiation_on_the_search_batch(steps, cost):
-    strategy, supernet, _ = make(cost=cost, cost_weight=0.7)
+    strategy, supernet, _ = make(cost=cost and Charge(cost, 0.7))
     batch = search_loader().batch(0)
     weights = dict(supernet.model.named_parameters())
     alphas = {
@@ -240,7 +240,7 @@ def test_first_order_is_plain_differentiation_on_the_search_batch(steps, cost):
     if cost:
         shares = {label: alpha.softmax(0) for label, alpha in alphas.items()}
         expected_cost = strategy._expected({**shares, "join": shares["join"] * 2})
-        loss = loss + 0.7 * (expected_cost / strategy._target - 1)
+        loss = loss + 0.7 * (expected_cost / strategy._charge.target - 1)
     expected = torch.autograd.grad(loss, list(alphas.values()))
     strategy.backward(supernet, Classification(), whole(TRAIN), MOMENT)
     assert relative(steps[0], expected) < 1e-9
@@ -333,7 +333,7 @@ def test_search_batches_of_an_epoch_are_a_permutation_of_the_search_split(order)
 
 
 def test_in_the_warm_up_only_weights_learn():
-    strategy, supernet, _ = make(warmup=0.5)
+    strategy, supernet, _ = make(alpha=Alpha(warmup=0.5))
     (alpha, *_) = strategy.alphas.values()
     start = alpha.detach().clone()
     for step in range(10):

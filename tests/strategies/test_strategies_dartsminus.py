@@ -5,7 +5,7 @@ from torch import nn
 
 from supernet.errors import ConfigError
 from supernet.net import Choice, SuperNet
-from supernet.strategies import DARTS, DARTSMinus, Setting
+from supernet.strategies import DARTS, Alpha, DARTSMinus, Setting
 from supernet.task import Classification
 
 
@@ -35,7 +35,7 @@ def test_it_is_darts_plus_beta_times_the_skip(name, step, beta):
 
 
 def test_the_weight_step_has_the_auxiliary_skip_too():
-    strategy = DARTSMinus(learning_rate=1e-9)
+    strategy = DARTSMinus(alpha=Alpha(learning_rate=1e-9))
     supernet = ready(strategy)
     for step, beta in ((0, 1.0), (10, 0.0)):
         weights = strategy.weight_routing(supernet, at(step))["first"].weights
@@ -80,7 +80,7 @@ def test_a_negative_beta_is_refused():
 
 
 def test_it_learns():
-    strategy = DARTSMinus(learning_rate=0.1)
+    strategy = DARTSMinus(alpha=Alpha(learning_rate=0.1))
     supernet = ready(strategy)
     before = torch.cat([a.detach().clone() for a in strategy.alphas.values()])
     strategy.backward(supernet, Classification(), BATCH, at(0))

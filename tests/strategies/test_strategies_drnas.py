@@ -5,7 +5,7 @@ from torch.distributions import Dirichlet, kl_divergence
 
 from supernet.errors import ConfigError, DivergedError
 from supernet.net import SuperNet
-from supernet.strategies import DrNAS, Setting
+from supernet.strategies import Alpha, DrNAS, Setting
 from supernet.task import Classification
 
 START = {"pick": [1.0, -0.5, 0.0]}
@@ -64,12 +64,11 @@ def test_the_mean_gradient_is_that_of_the_expectation():
 
 
 def test_regularisers():
-    l2, kl = DrNAS(regulariser_weight=0.5), DrNAS(regulariser="kl", regulariser_weight=0.5)
+    none, kl = DrNAS(), DrNAS(divergence=0.5)
     loss = torch.tensor(2.0)
-    for strategy, decay in ((l2, 0.5), (kl, 0.0)):
+    for strategy in (none, kl):
         ready(strategy, Factors(1, 2, 3), start=START)
-        assert strategy.weight_decay == decay
-    assert l2.charged(loss) == loss
+    assert none.charged(loss) == loss
     divergence = kl_divergence(Dirichlet(CONCENTRATION), Dirichlet(torch.ones(3)))
     torch.testing.assert_close(kl.charged(loss).detach(), loss + 0.5 * divergence)
 
@@ -118,7 +117,7 @@ def test_alpha_lies_on_the_cpu_and_weights_where_the_model_is():
 
 
 def test_it_learns():
-    strategy = DrNAS(learning_rate=0.1)
+    strategy = DrNAS(alpha=Alpha(learning_rate=0.1))
     supernet = ready(strategy)
     before = values(strategy)
     strategy.backward(supernet, Classification(), BATCH, at(0))
@@ -127,7 +126,6 @@ def test_it_learns():
     assert all(p.grad is not None for p in supernet.parameters())
 
 
-@pytest.mark.parametrize("arguments", [{"regulariser": "l1"}, {"regulariser_weight": -1.0}])
-def test_regularisers_out_of_range_are_refused(arguments):
-    with pytest.raises(ConfigError, match="regulariser is 'l2' or 'kl'"):
-        DrNAS(**arguments)
+def test_a_negative_divergence_is_refused():
+    with pytest.raises(ConfigError, match="divergence is a weight, at least 0, not -1"):
+        DrNAS(divergence=-1.0)

@@ -5,7 +5,7 @@ from torch import nn
 
 from supernet.errors import ConfigError
 from supernet.net import Choice
-from supernet.strategies import FairDARTS
+from supernet.strategies import Alpha, FairDARTS
 from supernet.task import Classification
 
 
@@ -57,7 +57,7 @@ def test_the_zero_one_loss(weight):
 
 
 def test_the_zero_one_loss_drives_sigmoids_apart():
-    strategy = FairDARTS(learning_rate=0.1, zero_one=100.0, weight_decay=0.0)
+    strategy = FairDARTS(zero_one=100.0, alpha=Alpha(learning_rate=0.1, weight_decay=0.0))
     start = {"first": [0.1, -0.1, 0.1], "inner": [-0.1, 0.1], "outer": [0.1, -0.1]}
     supernet = ready(strategy, start=start)
     for step in range(50):

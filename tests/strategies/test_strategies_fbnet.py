@@ -6,12 +6,12 @@ from torch import nn
 from supernet.cost import ExpectedCost, measure_costs
 from supernet.errors import ConfigError
 from supernet.net import Choice
-from supernet.strategies import FBNet
+from supernet.strategies import Alpha, FBNet
 from supernet.task import Classification
 
 
 def test_the_loss_is_the_cross_entropy_times_the_costs_logarithm(monkeypatch):
-    strategy = FBNet(scale=0.2, exponent=0.6, warmup=0.0)
+    strategy = FBNet(scale=0.2, exponent=0.6, alpha=Alpha(warmup=0.0))
     supernet = ready(strategy)
     alphas = list(strategy.alphas.values())
     draw = strategy.draw(at(3), "alpha")
@@ -52,7 +52,7 @@ def test_the_cheaper_of_equal_options_wins():
     nn.init.eye_(fast.weight)
     nn.init.zeros_(slow.bias), nn.init.zeros_(fast.bias)
     model = nn.Sequential(Choice({"slow": slow, "fast": fast}, label="speed"), nn.Linear(4, 3))
-    strategy = FBNet(warmup=0.0)
+    strategy = FBNet(alpha=Alpha(1e-2))
     supernet = ready(strategy, model)
     for step in range(60):
         strategy.learn(supernet, Classification(), BATCH, at(step, 60))

@@ -5,7 +5,7 @@ from torch import nn
 
 from supernet.errors import ConfigError
 from supernet.net import Choice, Routing, SuperNet
-from supernet.strategies import GDAS, Setting
+from supernet.strategies import GDAS, Alpha, Setting
 from supernet.task import Classification
 
 
@@ -25,7 +25,7 @@ def test_the_output_is_exactly_that_of_the_drawn_path_and_only_it_runs():
 
 
 def test_every_alpha_of_a_decision_learns_and_one_that_does_not_exist_does_not():
-    strategy = GDAS(weight_decay=0.0)
+    strategy = GDAS(alpha=Alpha(weight_decay=0.0))
     supernet = ready(strategy)
     seen = set()
     for step in range(11):
@@ -70,7 +70,7 @@ def test_options_are_drawn_as_often_as_softmax_says():
 def test_the_weights_learn_on_a_path_of_their_own():
     different = 0
     for step in range(11):
-        strategy = GDAS(learning_rate=1e-9)
+        strategy = GDAS(alpha=Alpha(learning_rate=1e-9))
         supernet = ready(strategy)
         other, _ = strategy.draw(supernet, at(step), "alpha")
         path, _ = strategy.draw(supernet, at(step), "weights")
@@ -106,7 +106,7 @@ def test_a_decision_for_several_is_refused():
 
 def test_a_step_depends_on_seed_and_step_only():
     def run(seed, state):
-        strategy = GDAS(learning_rate=0.1)
+        strategy = GDAS(alpha=Alpha(learning_rate=0.1))
         supernet = ready(strategy, seed=seed)
         torch.manual_seed(state)
         for step in range(4):
@@ -127,7 +127,7 @@ def test_alpha_stays_where_no_device_is_waited_for():
 
 def test_a_learned_option_wins():
     """The factor with the lowest loss, whatever the start."""
-    strategy = GDAS(learning_rate=0.1)
+    strategy = GDAS(alpha=Alpha(learning_rate=0.1))
     supernet = ready(strategy, Factors(3, -2, 1), inputs=torch.ones(64, 4))
     for step in range(100):
         strategy.learn(supernet, Mean(), BATCH, at(step, 100))

@@ -8,7 +8,7 @@ from torch import nn
 from supernet.data import Examples, Loader
 from supernet.errors import ConfigError, DivergedError
 from supernet.net import Choice, SuperNet
-from supernet.strategies import DARTS, Setting
+from supernet.strategies import DARTS, Alpha, Setting
 from supernet.strategies.guards import EVALUATIONS, EarlyStop, dominant_eigenvalue, hessian
 from supernet.task import Classification
 from supernet.train import Moment
@@ -123,7 +123,7 @@ def make(search, early_stop=None, guard=None):
             nn.Linear(4, 2),
         )
     ).train()
-    strategy = DARTS(learning_rate=0.05, early_stop=early_stop)
+    strategy = DARTS(alpha=Alpha(learning_rate=0.05, early_stop=early_stop))
     strategy.guard = guard or strategy.guard
     strategy.prepare(supernet, Setting(0, {}, search=Loader(search, 16, 0, purpose="search")))
     optimizer = torch.optim.SGD(supernet.parameters(), lr=0.1)

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import pytest
 import torch
 
 from supernet.data import Digits, Loader
 from supernet.net import Choice, InputChoice, SuperNet
-from supernet.strategies import PCDARTS, Setting
+from supernet.strategies import PCDARTS, Alpha, Setting
 from supernet.task import Classification
 from supernet.train import Moment
 from supernet.zoo import DARTS, NASBenchMacro
@@ -105,7 +104,7 @@ def test_edges_are_ranked_by_products():
 
 def test_chains_have_no_edges_to_normalise():
     strategy, supernet, batch = made(
-        NASBenchMacro((1, 8, 8), channels=4, stages=(1, 1), features=8), warmup=0.0
+        NASBenchMacro((1, 8, 8), channels=4, stages=(1, 1), features=8), alpha=Alpha(6e-4)
     )
     loss = strategy.backward(supernet, Classification(), batch, Moment(0, 10, 3))
     assert loss.isfinite()
@@ -120,6 +119,4 @@ def test_chains_have_no_edges_to_normalise():
 
 def test_the_defaults_are_the_paper_s():
     strategy = PCDARTS()
-    assert (strategy.learning_rate, strategy.weight_decay, strategy.warmup) == (6e-4, 1e-3, 15 / 50)
-    assert strategy.betas == (0.5, 0.999)
-    assert strategy.spread == pytest.approx(1e-3)
+    assert strategy.alpha == Alpha(6e-4, (0.5, 0.999), 1e-3, 15 / 50, 1e-3)

@@ -11,7 +11,7 @@ from torch import nn
 from supernet.cost import ExpectedCost, measure_costs
 from supernet.errors import ConfigError
 from supernet.net import Choice
-from supernet.strategies import ProxylessNAS, ProxylessRL
+from supernet.strategies import Alpha, Charge, ProxylessNAS, ProxylessRL
 from supernet.strategies.proxyless import draw_pair
 from supernet.task import Classification
 
@@ -75,7 +75,7 @@ def test_pairs_that_nothing_runs_have_no_gate():
         def forward(self, x):
             return self.outer(x)
 
-    strategy = ProxylessNAS(every=1, learning_rate=0.1)
+    strategy = ProxylessNAS(every=1, alpha=Alpha(0.1, (0.0, 0.999), weight_decay=0.0))
     supernet = ready(strategy, Three())
     seen = set()
     for step in range(12):
@@ -90,7 +90,7 @@ def test_pairs_that_nothing_runs_have_no_gate():
 
 
 def test_the_pair_keeps_its_mass_and_no_other_option_moves():
-    strategy = ProxylessNAS(every=1, learning_rate=0.3)
+    strategy = ProxylessNAS(every=1, alpha=Alpha(0.3, (0.0, 0.999), weight_decay=0.0))
     factors = [1.0, -2.0, 3.0, 0.5]
     supernet = ready(strategy, Factors(*factors), start={"pick": [0.5, -0.3, 0.1, 0.0]})
     inputs = strategy._search.batch(0)[0].mean()
@@ -150,7 +150,7 @@ def test_with_more_options_every_difference_has_its_sign_and_the_pairs_weight():
 
 @pytest.mark.parametrize("kind", ["linear", "log"])
 def test_the_expected_cost_is_that_of_the_pairs(kind, monkeypatch):
-    strategy = ProxylessNAS(every=1, cost="macs", cost_weight=0.3, cost_target=30, cost_loss=kind)
+    strategy = ProxylessNAS(every=1, cost=Charge("macs", weight=0.3, target=30, form=kind))
     supernet = ready(strategy, start=START)
     pairs = strategy.pairs(at(2))
     chances = {}
@@ -176,7 +176,7 @@ def test_the_expected_cost_is_that_of_the_pairs(kind, monkeypatch):
 
 @pytest.mark.parametrize("kind", [ProxylessNAS, ProxylessRL])
 def test_a_weight_step_trains_one_path_and_alpha_moves_now_and_then(kind):
-    strategy = kind(every=3, warmup=0.3, learning_rate=0.01)
+    strategy = kind(every=3, alpha=Alpha(warmup=0.3, learning_rate=0.01))
     supernet = ready(strategy)
     steps, paths = [], set()
     for step in range(11):
@@ -210,7 +210,7 @@ def test_paths_follow_softmax():
 @pytest.mark.parametrize("kind", [ProxylessNAS, ProxylessRL])
 def test_a_step_depends_on_seed_and_step_only(kind):
     def run(seed, state):
-        strategy = kind(every=1, learning_rate=0.1, warmup=0.0)
+        strategy = kind(every=1, alpha=Alpha(learning_rate=0.1, warmup=0.0))
         supernet = ready(strategy, seed=seed)
         torch.manual_seed(state)
         for step in range(4):
@@ -283,7 +283,7 @@ def test_the_baseline_smooths(monkeypatch):
 
 
 def test_the_reward_is_the_accuracy_times_the_price_of_the_cost():
-    strategy = ProxylessRL(cost="macs", cost_weight=0.5, cost_target=32)
+    strategy = ProxylessRL(cost=Charge("macs", weight=0.5, target=32))
     supernet = ready(strategy)
     table = measure_costs(supernet, BATCH[0][:1])["macs"]
     for path in supernet.space:
@@ -303,7 +303,7 @@ def test_where_there_is_no_accuracy_the_reward_falls_with_the_loss():
 
 @pytest.mark.parametrize("kind", [ProxylessNAS, ProxylessRL])
 def test_a_learned_option_wins(kind):
-    strategy = kind(every=1, learning_rate=0.1)
+    strategy = kind(every=1, alpha=Alpha(learning_rate=0.1))
     supernet = ready(strategy, Factors(3, -2, 1), inputs=torch.ones(64, 4))
     for step in range(100):
         strategy.learn(supernet, Mean(), BATCH, at(step, 100))

@@ -5,7 +5,7 @@ from coupled_models import BATCH, Factors, at, moved, ready, values
 from supernet.cost import ExpectedCost, measure_costs
 from supernet.errors import ConfigError
 from supernet.random import generator
-from supernet.strategies import SNAS, Setting
+from supernet.strategies import SNAS, Alpha, Charge, Setting
 from supernet.strategies.snas import concrete
 from supernet.task import Classification
 
@@ -40,7 +40,7 @@ def test_a_draw_passes_the_gradient_of_softmax():
 
 @pytest.mark.parametrize("cost", [None, "macs"])
 def test_weights_and_alpha_learn_from_one_pass_over_the_training_batch(cost):
-    strategy = SNAS(learning_rate=0.1, cost=cost, cost_weight=0.7, cost_target=50.0)
+    strategy = SNAS(cost=cost and Charge(cost, 0.7, 50.0), alpha=Alpha(0.1))
     supernet = ready(strategy)
     strategy._search = None  # a use of the search split would fail
     before, alphas = values(strategy), list(strategy.alphas.values())
@@ -69,7 +69,7 @@ def test_weights_and_alpha_learn_from_one_pass_over_the_training_batch(cost):
 
 
 def test_warmup_trains_weights_only():
-    strategy = SNAS(warmup=0.5)
+    strategy = SNAS(alpha=Alpha(warmup=0.5))
     supernet = ready(strategy)
     before = values(strategy)
     strategy.backward(supernet, Classification(), BATCH, at(4))
@@ -109,8 +109,8 @@ def test_noise_is_always_finite(monkeypatch):
     assert concrete(ALPHA, 0.1, generator(1)).isfinite().all()
 
 
-def test_it_is_prepared_like_every_coupled_strategy():
+def test_it_needs_no_search_split():
     strategy = SNAS()
     supernet = ready(strategy)
-    with pytest.raises(ConfigError, match="search split"):
-        strategy.prepare(supernet, Setting(1, {}))
+    strategy.prepare(supernet, Setting(1, {}))
+    assert strategy.backward(supernet, Classification(), BATCH, at(0)).isfinite()

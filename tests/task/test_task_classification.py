@@ -1,3 +1,5 @@
+from typing import NamedTuple
+
 import pytest
 import torch
 from torch import nn
@@ -48,6 +50,75 @@ def test_smoothing_is_for_training_only(model, batch):
     plain, smooth = Classification(), Classification(0.5)
     assert smooth.loss(model, batch) != plain.loss(model, batch)
     assert torch.equal(smooth.measure(model, batch)["loss"], plain.measure(model, batch)["loss"])
+
+
+class Auxiliary(nn.Module):
+    """Returns more logits beside those of a model."""
+
+    def __init__(self, model, *further):
+        super().__init__()
+        self.model, self.further = model, nn.ModuleList(further)
+
+    def forward(self, x):
+        return (self.model(x), *(other(x) for other in self.further))
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.4, 2.0])
+def test_auxiliary_classifiers_are_weighed(model, batch, weight):
+    others, task = [nn.Linear(5, 4), nn.Linear(5, 4)], Classification(0.1, auxiliary=weight)
+    losses = [task.loss(one, batch).item() for one in (model, *others)]
+    expected = losses[0] + weight * (losses[1] + losses[2])
+    both = Auxiliary(model, *others)
+    assert task.loss(both, batch).item() == pytest.approx(expected)
+    for name, values in task.measure(both, batch).items():
+        assert torch.equal(values, task.measure(model, batch)[name])
+
+
+def test_auxiliary_classifiers_of_other_models_are_understood(batch):
+    """Those of torchvision return named tuples, (logits, aux_logits), in training mode."""
+
+    class Outputs(NamedTuple):
+        logits: torch.Tensor
+        aux_logits: torch.Tensor
+
+    class Named(nn.Linear):
+        def forward(self, x):
+            return Outputs(super().forward(x), super().forward(x))
+
+    named, task = Named(5, 4), Classification()
+    once = F.cross_entropy(named(batch[0]).logits, batch[1]).item()
+    assert task.loss(named, batch).item() == pytest.approx(1.4 * once)
+
+
+@pytest.mark.parametrize("weight", [-0.1, float("nan"), float("inf")])
+def test_impossible_weights_of_auxiliary_classifiers_are_refused(weight):
+    with pytest.raises(ConfigError, match="auxiliary is the weight of a loss, at least 0, not"):
+        Classification(auxiliary=weight)
+
+
+class Returns(nn.Module):
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, x):
+        return self.value
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "returned NoneType"),
+        ((), "returned tuple"),
+        ({"logits": torch.zeros(7, 4)}, "returned dict"),
+        ((torch.zeros(7, 4), None), "returned NoneType"),
+        ((torch.zeros(7, 4), torch.zeros(3, 4)), r"returned \[3, 4\]"),
+    ],
+)
+def test_other_outputs_are_refused(batch, value, words):
+    for call in (Classification().loss, Classification().measure):
+        with pytest.raises(DataError, match=words):
+            call(Returns(value), batch)
 
 
 def test_gradients_reach_the_model(model, batch):

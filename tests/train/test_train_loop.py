@@ -7,6 +7,7 @@ from torch import nn
 import supernet.strategies
 from supernet.errors import DivergedError
 from supernet.net import Choice, SuperNet
+from supernet.ops import DropPath
 from supernet.task import Classification
 from supernet.train import Checkpoint, Fit, Learner, Plain
 
@@ -26,7 +27,7 @@ def adamw(parameters):
 
 
 def make_model(seed=0):
-    """A model with batch norm, dropout and a choice, in the layout of the runs."""
+    """A model with batch norm, dropout, dropped paths and a choice, in the layout of the runs."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         choice = Choice(
@@ -36,7 +37,7 @@ def make_model(seed=0):
             nn.Conv2d(3, 8, 3, padding=1),
             nn.BatchNorm2d(8),
             choice,
-            nn.Dropout2d(0.3),
+            DropPath(nn.Dropout2d(0.3), 0.4),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
             nn.Linear(8, 4),
@@ -340,6 +341,46 @@ def test_a_path_without_parameters_is_no_error(make_loader):
     before = options["linear"].weight.detach().clone()
     make_fit(steps=8).run(model, supernet.strategies.SPOS(), Classification(), make_loader())
     assert not torch.equal(options["linear"].weight, before)
+
+
+class Watching(nn.Module):
+    """Notes which progress it was told before each of its calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def set_progress(self, progress):
+        self.progress = progress
+
+    def forward(self, x):
+        self.seen.append(self.progress)
+        return x
+
+
+@pytest.mark.parametrize("start", [0, 3, 9])
+def test_modules_are_told_the_progress_which_depends_on_the_step_alone(
+    tmp_path, make_loader, start
+):
+    checkpoint = Checkpoint(tmp_path / "a.pt")
+
+    def advance(steps=[]):  # noqa: B006
+        steps.append(1)
+        if len(steps) == start:
+            raise Interrupted
+
+    def trained(**changes):
+        watching = Watching()
+        model = nn.Sequential(plain_model(), nn.Sequential(watching))
+        fit = make_fit(**changes)
+        fit.run(model, Plain(), Classification(), make_loader(), checkpoint)
+        return watching.seen
+
+    if start:
+        with pytest.raises(Interrupted):
+            trained(advance=lambda: advance())
+    rest = range(max(start - 1, 0) // 3 * 3, STEPS)
+    assert trained() == [pytest.approx(step / (STEPS - 1)) for step in rest]
 
 
 def test_the_model_trains_in_training_mode(make_loader):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import random
 from itertools import permutations
 
@@ -9,13 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-from supernet.cost import count_macs, count_params
+from supernet.cost import count_macs, count_params, measure_costs
 from supernet.errors import SpaceError
 from supernet.net import Routing, SuperNet, derive
-from supernet.ops import DropPath, FactorizedReduce, Noise, PartialChannels
+from supernet.net.export import export_program
+from supernet.ops import DropPath, FactorizedReduce, FadingDropout, Noise, PartialChannels
 from supernet.space import Architecture, OneOf, SomeOf
 from supernet.zoo import DARTS
 from supernet.zoo.darts import OPERATIONS, PRESETS
+from supernet.zoo.genotype import PUBLISHED
 
 V2 = (
     "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "
@@ -245,6 +249,111 @@ def test_the_presets_of_robust_darts():
     assert isinstance(OPERATIONS[PRESETS["S4"][0]](4, 1, False), Noise)
 
 
+S1 = {
+    "normal": (
+        "skip_connect+dil_conv_3x3 skip_connect+dil_conv_5x5 skip_connect+dil_conv_5x5 "
+        "skip_connect+sep_conv_3x3 skip_connect+dil_conv_3x3 max_pool_3x3+skip_connect "
+        "skip_connect+sep_conv_3x3 skip_connect+sep_conv_3x3 skip_connect+dil_conv_3x3 "
+        "skip_connect+sep_conv_3x3 max_pool_3x3+skip_connect skip_connect+dil_conv_3x3 "
+        "dil_conv_3x3+dil_conv_5x5 dil_conv_3x3+dil_conv_5x5"
+    ),
+    "reduce": (
+        "max_pool_3x3+avg_pool_3x3 max_pool_3x3+dil_conv_3x3 max_pool_3x3+avg_pool_3x3 "
+        "max_pool_3x3+avg_pool_3x3 skip_connect+dil_conv_5x5 max_pool_3x3+avg_pool_3x3 "
+        "max_pool_3x3+sep_conv_3x3 skip_connect+dil_conv_3x3 skip_connect+dil_conv_5x5 "
+        "max_pool_3x3+avg_pool_3x3 max_pool_3x3+avg_pool_3x3 skip_connect+dil_conv_5x5 "
+        "skip_connect+dil_conv_5x5 skip_connect+dil_conv_5x5"
+    ),
+}
+"""The authors' list, in the order of their edges: of the first node first, older states first."""
+
+
+def test_the_preset_s1_is_that_of_the_authors_edge_by_edge():
+    supernet = small(operations="S1", nodes=4)
+    for kind, listed in S1.items():
+        labels = [f"{kind}.node{i}.from{state}" for i in range(4) for state in range(i + 2)]
+        found = [[PUBLISHED[name] for name in supernet.space.decision(x).options] for x in labels]
+        assert [set(pair) for pair in found] == [set(pair.split("+")) for pair in listed.split()]
+    assert supernet.space.size == (180 * 2**8) ** 2
+
+
+def test_nodes_do_not_change_places_where_operations_belong_to_edges():
+    space = small(operations="S1", nodes=4).space
+    for one in samples(space, 20):
+        assert space.canonical(one) == one
+        assert DARTS.from_genotype(DARTS.to_genotype(one)) == one
+
+
+def test_derived_networks_of_s1_equal_the_supernet():
+    supernet, images = small(operations="S1"), torch.randn(3, 1, 8, 8)
+    for architecture in samples(supernet.space, 5):
+        expected = supernet(images, architecture)
+        torch.testing.assert_close(derive(supernet, architecture)(images), expected)
+
+
+@pytest.mark.parametrize("image", [(1, 8, 8), (3, 7, 5), (3, 4, 4), (3, 32, 32), (3, 50, 44)])
+def test_the_auxiliary_classifier_returns_logits_while_training_only(image):
+    supernet = small(image=image, auxiliary=True)
+    architecture, images = samples(supernet.space, 1)[0], torch.randn(2, *image)
+    logits, further = supernet(images, architecture)
+    assert logits.shape == further.shape == (2, 3)
+    assert further.isfinite().all()
+    supernet.eval()
+    assert supernet(images, architecture).shape == (2, 3)
+    assert small().model.auxiliary is None
+
+
+def test_the_auxiliary_classifier_is_that_of_the_paper():
+    supernet = small(image=(3, 32, 32), cells=7, auxiliary=True, affine=True)
+    head, seen = supernet.model.auxiliary, {}
+    supernet.model.cells[4].register_forward_hook(lambda _, __, y: seen.update(reduced=y))
+    expected = nn.Sequential(
+        nn.ReLU(),
+        nn.AvgPool2d(5, stride=3, padding=0, count_include_pad=False),
+        nn.Conv2d(2 * 16, 128, 1, bias=False),
+        nn.BatchNorm2d(128),
+        nn.ReLU(),
+        nn.Conv2d(128, 768, 2, bias=False),
+        nn.BatchNorm2d(768),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(768, 3),
+    )
+    values = zip(expected.state_dict(), head.state_dict().values(), strict=True)
+    expected.load_state_dict(dict(values))
+    _, further = supernet(torch.randn(4, 3, 32, 32), samples(supernet.space, 1)[0])
+    assert seen["reduced"].shape == (4, 32, 8, 8)
+    torch.testing.assert_close(further, expected(seen["reduced"]))
+
+
+def test_the_auxiliary_classifier_costs_nothing():
+    supernet = SuperNet(DARTS(cells=20, channels=36, affine=True, auxiliary=True))
+    architecture = DARTS.from_genotype(V2)
+    model = derive(supernet, architecture)
+    assert count_params(model) == 3_349_342
+    assert sum(p.numel() for p in model.parameters()) == 3_349_342 + (
+        36 * 4 * 4 * 128 + 2 * 128 + 4 * 128 * 768 + 2 * 768 + 10 * 768 + 10
+    )
+    tables, image = measure_costs(small(auxiliary=True), torch.zeros(1, 1, 8, 8)), (1, 1, 8, 8)
+    for quantity, table in measure_costs(small(), torch.zeros(image)).items():
+        for one in samples(small().space, 5):
+            assert table.cost(one) == tables[quantity].cost(one)
+
+
+def test_a_derived_network_keeps_the_auxiliary_classifier_and_exports_without():
+    supernet, images = small(auxiliary=True), torch.randn(2, 1, 8, 8)
+    model = derive(supernet, samples(supernet.space, 1)[0])
+    assert torch.equal(model.auxiliary.square.weight, supernet.model.auxiliary.square.weight)
+    logits, further = model(images)
+    (logits.sum() + further.sum()).backward()
+    assert all(parameter.grad is not None for parameter in model.auxiliary.parameters())
+    program = torch.export.load(io.BytesIO(export_program(model, images[:1])))
+    torch.testing.assert_close(program.module()(images), model.eval()(images))
+    assert program.state_dict
+    assert not [name for name in program.state_dict if "auxiliary" in name]
+    assert model.auxiliary is not None
+
+
 def test_paths_are_dropped_but_for_identities():
     supernet = small(drop_path=0.4, affine=True)
     found = {
@@ -278,8 +387,10 @@ def test_the_drawing_has_both_cells_without_none():
         ({"cells": 2}, "cells is 2"),
         ({"partial": 3}, "divide the 4 channels"),
         ({"partial": 0}, "divide the 4 channels"),
-        ({"drop_path": 1.0}, "probability"),
-        ({"operations": "S9"}, "S2, S3, S4"),
+        ({"drop_path": 1.0}, "drop_path is a probability"),
+        ({"skip_dropout": -0.1}, "skip_dropout is a probability"),
+        ({"operations": "S9"}, "DARTS, S1, S2, S3, S4"),
+        ({"operations": "S1", "nodes": 5}, "are those of 4 nodes, not of 5"),
         ({"operations": ()}, "must be some of"),
         ({"operations": ("conv3",)}, "must be some of none, max3"),
         ({"nodes": 0}, "nodes 0"),
@@ -295,3 +406,24 @@ def test_every_argument_of_a_style_is_used():
     assert any(isinstance(m, PartialChannels) for m in small(partial=2).modules())
     assert not any(isinstance(m, PartialChannels) for m in small().modules())
     assert any(isinstance(m, FactorizedReduce) for m in small().modules())
+
+
+def test_the_dropout_behind_skips_fades_as_published():
+    network = small(skip_dropout=0.7)
+    faders = [module for module in network.modules() if isinstance(module, FadingDropout)]
+    skips = [choice for choice in network.choices if "skip" in choice.names]
+    assert len(faders) == len(skips) > 0
+    one, rate = faders[0], 0.7
+    for epoch in range(10):
+        one.set_progress(epoch / 25)
+        assert one.probability == pytest.approx(rate * (25 - epoch) / 25)
+    for epoch in range(10, 26):
+        one.set_progress(epoch / 25)
+        assert one.probability == pytest.approx(rate * math.exp(-0.2 * (epoch - 10)))
+    one.set_progress(0.0)
+    x = torch.ones(20000)
+    torch.manual_seed(0)
+    dropped = one.train()(x)
+    assert dropped.unique().tolist() == pytest.approx([0.0, 1 / 0.3])
+    assert (dropped == 0).float().mean() == pytest.approx(0.7, abs=0.02)
+    assert torch.equal(one.eval()(x), x)

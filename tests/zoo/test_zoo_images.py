@@ -22,7 +22,10 @@ STRIDES = {
 THIN = {
     "bender": {"channels": 2, "groups": (1, 1), "blocks": 2},
     "darts": {"cells": 3, "channels": 2, "nodes": 2},
+    "enas-macro": {"layers": 3, "channels": 2},
+    "enas-micro": {"cells": 3, "channels": 2, "blocks": 2},
     "nasbench-macro": {"channels": 2, "features": 8},
+    "nasbench1shot1": {"channels": 2, "cells": 1},
     "nasbench201": {"channels": 2, "cells": 1},
     "spos": {"stem": 2, "widths": (4, 6, 8, 10), "depths": (1, 2, 1, 1), "features": 8},
     "proxyless": {"stem": 4, "first": 2, "widths": (2, 4, 4, 4, 6, 8), "features": 8},

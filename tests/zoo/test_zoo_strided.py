@@ -87,3 +87,15 @@ def test_dropped_paths_keep_the_mean():
     assert torch.equal(y.amin((1, 2, 3)), y.amax((1, 2, 3)))  # an image as a whole
     assert (y == 0).float().mean() == pytest.approx(0.25, abs=0.03)
     assert torch.equal(drop.eval()(x), x)
+
+
+def test_the_probability_of_dropping_rises_linearly_to_its_last_value():
+    drop, x = DropPath(nn.Identity(), 0.4), torch.ones(4000, 1, 2, 2)
+    for progress, expected in ((0.0, 0.0), (0.25, 0.1), (1.0, 0.4), (0.5, 0.2)):
+        drop.set_progress(progress)
+        torch.manual_seed(0)
+        y = drop(x)
+        assert (y == 0).float().mean() == pytest.approx(expected, abs=0.03)
+        assert y.max().item() == pytest.approx(1 / (1 - expected))
+        assert torch.equal(drop.eval()(x), x)
+        drop.train()

@@ -45,8 +45,19 @@ def measure_costs(supernet: SuperNet, *example: torch.Tensor) -> dict[str, CostT
 
 
 def count_params(model: nn.Module) -> int:
-    """Return the number of parameters of an ordinary module, shared ones once."""
-    return sum(parameter.numel() for parameter in model.parameters())
+    """Return the number of parameters of an ordinary module, shared ones once.
+
+    Modules with an attribute `training_only` that is true, as auxiliary classifiers, are left out.
+    """
+    return sum(parameter.numel() for parameter in set(_counted(model)))
+
+
+def _counted(module: nn.Module) -> Iterator[nn.Parameter]:
+    """Yield the parameters but for those that serve training only, one for each of its places."""
+    if not getattr(module, "training_only", False):
+        yield from module.parameters(recurse=False)
+        for child in module.children():
+            yield from _counted(child)
 
 
 def count_macs(model: nn.Module, *example: torch.Tensor) -> int:
@@ -61,6 +72,7 @@ def count_macs(model: nn.Module, *example: torch.Tensor) -> int:
 
 
 def _params(supernet: SuperNet) -> CostTable:
+    counted = set(map(id, _counted(supernet)))
     sizes: dict[object, int] = {}
     places: dict[object, set[Path]] = {}
     for module, path in supernet.places():
@@ -68,7 +80,8 @@ def _params(supernet: SuperNet) -> CostTable:
         if isinstance(module, Part):
             owned = {("part", id(module)): count_params(module.plain())}
         else:
-            owned = {id(p): p.numel() for p in module.parameters(recurse=False)}
+            mine = module.parameters(recurse=False)
+            owned = {id(p): p.numel() for p in mine if id(p) in counted}
         for key, size in owned.items():
             sizes[key] = size
             places.setdefault(key, set()).add(path)

@@ -130,8 +130,9 @@ def tracing(supernet: SuperNet, keep: bool = False) -> Iterator[Trace]:
 
 
 def run_all(supernet: SuperNet, *example: Any) -> None:
-    """Run all options of all choices once."""
-    supernet(*example, routing=Routing.masked(supernet.space, {}))
+    """Run all options of all choices once, with the model's own weights."""
+    with supernet.route(Routing.masked(supernet.space, {})):
+        supernet.model(*example)
 
 
 def _compare(call: ChoiceCall, option: str, shape: tuple[int, ...]) -> None:

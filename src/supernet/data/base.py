@@ -19,17 +19,20 @@ class Examples:
     """Inputs with their targets, in memory.
 
     Args:
-        inputs: uint8 images [n, channels, height, width], or float tensors [n, ...].
+        inputs: uint8 images [n, channels, height, width], int64 tokens [n, length] that number
+            `words`, or float tensors [n, ...].
         targets: int64 class numbers [n], or floats [n, ...] for regression.
         classes: names of the classes, one for each class number; empty for regression.
+        words: what each token stands for, of which 0 is padding; empty unless inputs are tokens.
 
     Raises:
-        DataError: there are no examples, or inputs, targets and classes do not fit together.
+        DataError: there are no examples, or inputs, targets, classes and words do not fit together.
     """
 
     inputs: Tensor
     targets: Tensor
     classes: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_lengths()
@@ -44,11 +47,11 @@ class Examples:
         """Return copies of these examples, in the order of `indices` (int64, [m])."""
         indices = indices.to(self.inputs.device)
         inputs = self.inputs.index_select(0, indices)
-        return Examples(inputs, self.targets.index_select(0, indices), self.classes)
+        return Examples(inputs, self.targets.index_select(0, indices), self.classes, self.words)
 
     def to(self, device: str | torch.device) -> Examples:
         """Return the examples on `device`."""
-        return Examples(self.inputs.to(device), self.targets.to(device), self.classes)
+        return Examples(self.inputs.to(device), self.targets.to(device), self.classes, self.words)
 
     def _check_lengths(self) -> None:
         if not self.inputs.ndim or not self.targets.ndim or len(self.inputs) != len(self.targets):
@@ -63,7 +66,9 @@ class Examples:
             )
 
     def _check_types(self) -> None:
-        if self.inputs.dtype != torch.uint8 and not self.inputs.is_floating_point():
+        if self.words or self.inputs.dtype == torch.int64:
+            self._check_tokens()
+        elif self.inputs.dtype != torch.uint8 and not self.inputs.is_floating_point():
             raise DataError(
                 f"Inputs are {self.inputs.dtype}; possible are uint8 images and floats. "
                 "Convert them with `.float()`."
@@ -78,6 +83,21 @@ class Examples:
             raise DataError(
                 f"Targets are {self.targets.dtype}; possible are int64 class numbers and floats. "
                 "Convert them with `.long()`."
+            )
+
+    def _check_tokens(self) -> None:
+        if not self.words:
+            raise DataError(
+                "Inputs are torch.int64; possible are uint8 images, floats, and tokens of a text, which "
+                "need their `words` (see supernet.data.Text). Convert numbers with `.float()`."
+            )
+        low, high = int(self.inputs.min()), int(self.inputs.max())
+        token = self.inputs.dtype == torch.int64 and self.inputs.ndim == 2
+        if not token or low < 0 or high >= len(self.words):
+            raise DataError(
+                f"Inputs {self.inputs.dtype} {list(self.inputs.shape)} from {low} to {high} are no "
+                f"tokens int64 [n, length] of {len(self.words)} words, which are numbered 0 to "
+                f"{len(self.words) - 1}."
             )
 
     def _check_classes(self) -> None:

@@ -21,6 +21,8 @@ _VALUES_PER_CHUNK = 2**22  # 32 MiB as int64
 class Normalise:
     """Inputs as float32, each channel with mean 0 and standard deviation 1 on the training split.
 
+    Tokens (int64) are left as they are.
+
     Args:
         mean: per channel, on the scale where 255 is 1; empty to leave the values as they are.
         std: standard deviation per channel, on the same scale.
@@ -33,7 +35,7 @@ class Normalise:
 
     @classmethod
     def of(cls, examples: Examples, channels_last: bool = False) -> Normalise:
-        """Measure uint8 images; floats are taken as normalised already.
+        """Measure uint8 images; floats are taken as normalised already, and tokens have no scale.
 
         Use the training split, and the result for all splits. Sums of integers are exact, so the
         result depends neither on the order of the examples nor on the device.
@@ -50,7 +52,7 @@ class Normalise:
         return cls(mean, std, channels_last)
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Return float32 of the same shape; uint8 inputs are first scaled to 0..1.
+        """Return float32 of the same shape, uint8 inputs first scaled to 0..1; tokens stay int64.
 
         Args:
             inputs: [batch, channels, ...].
@@ -63,6 +65,8 @@ class Normalise:
                 f"Inputs {list(inputs.shape)} were to be normalised for {len(self.mean)} "
                 "channel(s); measure them with Normalise.of(their training split)."
             )
+        if inputs.dtype == torch.int64:
+            return inputs
         outputs = inputs.float()
         if self.mean or inputs.dtype == torch.uint8:
             unit = 255.0 if inputs.dtype == torch.uint8 else 1.0
@@ -75,11 +79,12 @@ class Normalise:
 
 
 class Preprocess(nn.Module):
-    """The same as a module, to be exported together with a model: stored examples in, float32 out."""
+    """The same as a module, to be exported together with a model: stored examples in, inputs out."""
 
     def __init__(self, normalise: Normalise, example: Tensor) -> None:
         super().__init__()
         integers = example.dtype == torch.uint8
+        self.tokens = example.dtype == torch.int64
         self.scale: Tensor | None
         self.shift: Tensor | None
         if normalise.mean or integers:
@@ -93,6 +98,8 @@ class Preprocess(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return normalised inputs of the same shape."""
+        if self.tokens:
+            return inputs
         if self.scale is None or self.shift is None:
             return inputs.float()
         return torch.addcmul(self.shift, inputs.float(), self.scale)

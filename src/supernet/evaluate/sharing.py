@@ -80,8 +80,8 @@ class SharedForward:
         by_batch: normalise every batch by its own statistics.
 
     Raises:
-        UntraceableError: the forward pass depends on data, does more than return its result, or a
-            norm is used in several segments.
+        UntraceableError: the forward pass depends on data, does more than return its result, a norm is
+            used in several segments, or the weights depend on the whole architecture.
     """
 
     def __init__(
@@ -92,6 +92,8 @@ class SharedForward:
         memory: int = 2**30,
         by_batch: bool = False,
     ) -> None:
+        if not supernet.shares:
+            raise UntraceableError("the weights of a layer depend on the whole architecture")
         self._supernet = supernet
         self._calibration, self._evaluation = calibration, evaluation
         self._by_batch = by_batch

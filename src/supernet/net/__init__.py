@@ -2,6 +2,7 @@
 
 from supernet.net.choice import Choice, ChoiceModule, InputChoice
 from supernet.net.derive import derive, reinitialise
+from supernet.net.generated import GeneratedSuperNet
 from supernet.net.routing import Gate, Routing
 from supernet.net.split import check_split, split
 from supernet.net.supernet import Route, SuperNet
@@ -10,6 +11,7 @@ __all__ = [
     "Choice",
     "ChoiceModule",
     "Gate",
+    "GeneratedSuperNet",
     "InputChoice",
     "Route",
     "Routing",

@@ -28,7 +28,8 @@ def derive(supernet: SuperNet, architecture: Architecture) -> nn.Module:
         SpaceError: the architecture is not in the space.
     """
     supernet.space.validate(architecture)
-    memo: dict[int, object] = {}
+    generated = supernet.generated(architecture)
+    memo: dict[int, object] = {id(p): nn.Parameter(weight) for p, weight in generated.items()}
     for choice, label in supernet.choices.items():
         if label in architecture:
             chosen = supernet.space.decision(label).indices(architecture[label])

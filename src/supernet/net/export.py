@@ -16,6 +16,8 @@ def export_program(
 ) -> bytes:
     """Return the module in evaluation mode as a `torch.export` programme, for batches of any size.
 
+    Modules within it with an attribute `training_only` that is true are left out.
+
     Args:
         model: an ordinary module of one input; it is left as it is.
         example: an input `[1, ...]` of the programme.
@@ -26,6 +28,10 @@ def export_program(
     """
     whole = nn.Sequential(before, model) if before is not None else model
     whole = copy.deepcopy(whole).eval().cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    for module in list(whole.modules()):
+        for name, child in list(module.named_children()):
+            if getattr(child, "training_only", False):
+                setattr(module, name, None)
     batch = torch.cat([example, example]).cpu()  # a batch of one would be taken as fixed
     program = torch.export.export(
         whole, (batch.contiguous(),), dynamic_shapes=({0: torch.export.Dim.AUTO},)

@@ -18,8 +18,9 @@ from supernet.random import derive_seed, seeded
 
 __all__ = ["DATA_ARGUMENTS", "FromCallable", "FromInstance", "ModelSource", "as_model_source"]
 
-DATA_ARGUMENTS = ("image", "classes")
-"""Constructor arguments that the data set gives: (channels, height, width) and number of classes."""
+DATA_ARGUMENTS = ("image", "classes", "vocabulary", "length")
+"""Constructor arguments that the data set gives: (channels, height, width) and number of classes; for
+text instead of the image the numbers of words and of tokens in an input."""
 
 
 class ModelSource(ABC):

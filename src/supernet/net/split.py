@@ -33,7 +33,7 @@ def split(supernet: SuperNet, label: str, option: Option) -> SuperNet:
     for choice, name in supernet.choices.items():
         if name == label:
             memo[id(choice)] = choice.keep(index, copy.deepcopy(choice.options[index], memo))
-    return SuperNet(copy.deepcopy(supernet.model, memo))
+    return supernet.like(copy.deepcopy(supernet.model, memo))
 
 
 def check_split(supernet: SuperNet, label: str) -> OneOf:

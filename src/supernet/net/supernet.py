@@ -37,6 +37,9 @@ class SuperNet(nn.Module):
         SpaceError: the model has no choices, or choices with equal labels differ.
     """
 
+    shares = True
+    """Whether a module has the same weights in every architecture that holds it."""
+
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
@@ -74,6 +77,14 @@ class SuperNet(nn.Module):
         """
         for place in walk(self.model):
             yield place.module, self._path(place)
+
+    def like(self, model: nn.Module) -> SuperNet:
+        """Return a supernet of the same kind of a part of this model."""
+        return SuperNet(model)
+
+    def generated(self, route: Architecture | Routing) -> Mapping[nn.Parameter, torch.Tensor]:
+        """Return what is used under a route in place of some of the model's parameters; here nothing."""
+        return {}
 
     def forward(self, *inputs: Any, routing: Route | None = None) -> Any:
         """Run the model on the inputs under a route.
@@ -128,7 +139,7 @@ class SuperNet(nn.Module):
 
     def _run(self, *inputs: Any) -> Any:
         if self._ghosts is None:
-            return self.model(*inputs)
+            return self._compute(*inputs)
         count = len(self._ghosts)
         parts = [
             value.tensor_split(count) if isinstance(value, torch.Tensor) else [value] * count
@@ -137,8 +148,14 @@ class SuperNet(nn.Module):
         outputs = []
         for routing, *part in zip(self._ghosts, *parts, strict=True):
             with self._gated(routing):
-                outputs.append(self.model(*part))
+                outputs.append(self._compute(*part))
+        if isinstance(outputs[0], tuple):  # with outputs of auxiliary classifiers
+            return tuple(map(torch.cat, zip(*outputs, strict=True)))
         return torch.cat(outputs)
+
+    def _compute(self, *inputs: Any) -> Any:
+        """Run the model under the gates that are set."""
+        return self.model(*inputs)
 
     def _path(self, place: Place) -> Path:
         return tuple((self._labels[choice], option) for choice, option in place.parents)

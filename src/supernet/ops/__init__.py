@@ -9,13 +9,14 @@ from supernet.ops.blocks import (
     separable,
 )
 from supernet.ops.narrow import Narrow
-from supernet.ops.partial import DropPath, PartialChannels
+from supernet.ops.partial import DropPath, FadingDropout, PartialChannels
 from supernet.ops.shuffle import ShuffleUnit, narrow_units, shuffle_unit, shuffle_xception
 from supernet.ops.strided import FactorizedReduce, Noise, Zero, depthwise, strided_pool
 
 __all__ = [
     "DropPath",
     "FactorizedReduce",
+    "FadingDropout",
     "InvertedResidual",
     "Narrow",
     "Noise",

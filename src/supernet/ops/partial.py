@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
 from torch import nn
 
-__all__ = ["DropPath", "PartialChannels"]
+__all__ = ["DropPath", "FadingDropout", "PartialChannels"]
 
 
 class PartialChannels(nn.Module):
@@ -40,17 +41,23 @@ class PartialChannels(nn.Module):
 class DropPath(nn.Module):
     """A module whose output is zero for some images while training; the others' is scaled up.
 
-    Larsson et al., "FractalNet" (ICLR 2017).
+    Larsson et al., "FractalNet" (ICLR 2017). The training loop lets the probability rise linearly from
+    0 to its last value over a run, as Zoph et al. (CVPR 2018) do ("scheduled drop path"); in a loop
+    that does not call `set_progress` it has the last value throughout.
 
     Args:
         module: the path.
-        probability: of an image to be dropped, in [0, 1).
+        probability: of an image to be dropped at the end of training, in [0, 1).
     """
 
     def __init__(self, module: nn.Module, probability: float) -> None:
         super().__init__()
         self.module = module
-        self.probability = probability
+        self.last_probability = self.probability = probability
+
+    def set_progress(self, progress: float) -> None:
+        """Set the probability of a moment of training, from 0 at the first step to 1 at the last."""
+        self.probability = progress * self.last_probability
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `[b, ...]` as the module does."""
@@ -60,3 +67,30 @@ class DropPath(nn.Module):
         keep = 1 - self.probability
         kept = torch.rand(y.shape[0], *[1] * (y.ndim - 1), device=y.device) < keep
         return y * (kept / keep)
+
+
+class FadingDropout(nn.Module):
+    """Dropout behind the skips of a search network, which fades while the search goes on.
+
+    Chen et al., "P-DARTS" (ICCV 2019): it keeps skips from winning early, when they are what learns
+    fastest. Of 25 epochs, the paper's code lets the probability fall linearly in the first 10, in which
+    α rests, and then exponentially:
+
+        rate · (1 - t)  for t < 0.4,   rate · exp(-5 (t - 0.4))  from there on.
+
+    Args:
+        rate: the probability at the start, in [0, 1).
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = self.probability = rate
+
+    def set_progress(self, progress: float) -> None:
+        """Set the probability of a moment of training, from 0 at the first step to 1 at the last."""
+        fading = 1 - progress if progress < 0.4 else math.exp(-5 * (progress - 0.4))
+        self.probability = self.rate * fading
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return `x` with some of its numbers zero and the others scaled up, in training."""
+        return nn.functional.dropout(x, self.probability, self.training)

@@ -78,7 +78,7 @@ class Zero(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `[b, c, h, w]` to zeros `[b, c, h / stride, w / stride]`."""
-        return torch.zeros_like(x[:, :, :: self.stride, :: self.stride])
+        return torch.zeros_like(x[..., :: self.stride, :: self.stride])
 
 
 class Noise(nn.Module):

@@ -28,7 +28,7 @@ from supernet.evaluate import Evaluator, PartsEvaluator, Protocol, Score, measur
 from supernet.net import SuperNet, derive, split
 from supernet.net.source import ModelSource
 from supernet.pipeline.changes import without_neutral
-from supernet.random import derive_seed
+from supernet.random import derive_seed, seeded
 from supernet.search import Problem
 from supernet.space import Architecture, Option
 from supernet.strategies import Setting, Strategy
@@ -150,7 +150,23 @@ class Run:
     @cached_property
     def supernet(self) -> SuperNet:
         """The supernet; its weights are the initial ones until a step loads or trains others."""
-        return self._build("supernet")
+        return self._supernet("supernet")
+
+    def stage(self, number: int) -> SuperNet:
+        """Return the supernet that is trained in a stage before, with its initial weights.
+
+        Raises:
+            ConfigError: the model does not take the stage's arguments, or has other decisions.
+        """
+        arguments = self.config.strategy.stages[number].model
+        supernet = self._supernet("stage", str(number), **arguments)
+        if supernet.space.decisions != self.supernet.space.decisions:
+            raise ConfigError(
+                f"strategy.stages[{number}].model makes a model whose decisions differ from those of "
+                "the configured one; give arguments that leave them as they are, such as the number of "
+                "cells that share their decisions"
+            )
+        return supernet
 
     def trained_supernet(self) -> tuple[SuperNet, str]:
         """Return the supernet with its trained weights, and their hash.
@@ -272,7 +288,7 @@ class Run:
         Raises:
             ConfigError: the model does not take the configured arguments.
         """
-        return self._build("retrain", key, **self.config.retrain.model)
+        return SuperNet(self._placed(self._model("retrain", key, **self.config.retrain.model)))
 
     @cached_property
     def identity(self) -> str:
@@ -299,7 +315,7 @@ class Run:
     def retraining(self) -> str:
         """A hash of what a retrained network depends on besides the data and its architecture."""
         options = without_neutral(self.options["retrain"])
-        return digest([options["train"], options["model"], self.identity])
+        return digest([options["train"], options["model"], options["augment"], self.identity])
 
     def retrained(self, selected: Selected) -> nn.Module:
         """Return the ordinary module of an architecture, with its retrained weights.
@@ -401,10 +417,12 @@ class Run:
         learner: Learner[M],
         checkpoint: Checkpoint,
         identity: str = "",
+        augment: Augment | None = None,
     ) -> dict[str, Any]:
         """Train a model by the one training loop; return seconds, steps and the last loss.
 
-        A checkpoint of another identity is not continued.
+        A checkpoint of another identity is not continued. Images are changed as `split.augment` says
+        unless an augmentation is given.
         """
         log = self.folder.stage_log(stage)
         bar = self.progress.task(stage, options.steps)
@@ -433,7 +451,7 @@ class Run:
             identity=identity,
         )
         train, size = self.splits.train, options.batch_size
-        loader = Loader(train, size, seed, self.augment, normalise=self.normalise)
+        loader = Loader(train, size, seed, augment or self.augment, normalise=self.normalise)
         fit.run(model, learner, self.task, loader, checkpoint)
         return {"seconds": log.seconds, "steps": options.steps, "loss": log.last.get("loss")}
 
@@ -454,17 +472,28 @@ class Run:
         """Return what the search selected for retraining."""
         return [Selected.from_json(row) for row in self.section("search")["selected"]]
 
-    def _build(self, *purpose: str, **overrides: Any) -> SuperNet:
-        examples = self.splits.train
-        data = {"image": tuple(examples.inputs.shape[1:]), "classes": len(examples.classes)}
-        seed = derive_seed(self.seed, *purpose)
-        return SuperNet(self._placed(self.model.build(seed, data, **overrides)))
+    def _supernet(self, *purpose: str, **overrides: Any) -> SuperNet:
+        model = self._model(*purpose, **overrides)
+        with seeded(derive_seed(self.seed, "strategy", *purpose)):
+            supernet: SuperNet = self.config.strategy.build(model)
+        return self._placed(supernet)
 
-    def _placed(self, model: nn.Module) -> nn.Module:
+    def _model(self, *purpose: str, **overrides: Any) -> nn.Module:
+        examples = self.splits.train
+        shape = tuple(examples.inputs.shape[1:])
+        data: dict[str, Any] = {"classes": len(examples.classes)}
+        if examples.words:
+            data |= {"vocabulary": len(examples.words), "length": shape[0]}
+        else:
+            data["image"] = shape
+        seed = derive_seed(self.seed, *purpose)
+        return self.model.build(seed, data, **overrides)
+
+    def _placed(self, model: M) -> M:
         """Return the model on the device, in the memory format that convolutions prefer."""
         if any(parameter.ndim == 5 for parameter in model.parameters()):
             return model.to(self.device)  # the format exists for images only
-        placed: nn.Module = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        placed: M = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return placed
 
 

@@ -33,7 +33,9 @@ def retrain(run: Run) -> None:
         run.progress.say(f"retraining {one.key} ({one.role}, {number} of {len(selected)})")
         model, checkpoint = run.derived(one), run.folder.retrained(one.key)
         stage = f"retrain-{one.key}"
-        spent = run.fit(options.train, stage, model, Plain(), checkpoint, run.retraining)
+        spent = run.fit(
+            options.train, stage, model, Plain(), checkpoint, run.retraining, options.augment
+        )
         seconds += spent["seconds"]
         scores[one.key] = run.validate(model)
         costs[one.key] = run.costs_of(one, model)

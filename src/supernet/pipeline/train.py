@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import inspect
 import platform
 from importlib.metadata import version
@@ -14,9 +15,10 @@ from supernet.errors import ConfigError, DataError, SupernetError
 from supernet.net import check_split
 from supernet.net.modes import evaluating
 from supernet.pipeline.context import Run
+from supernet.random import generator
 from supernet.search import Learned, Search
-from supernet.strategies import Counted, Strategy
-from supernet.train import OptimizerFactory
+from supernet.strategies import Counted, Setting, Strategy
+from supernet.train import OptimizerFactory, digest
 
 __all__ = ["check_options", "train"]
 
@@ -60,7 +62,7 @@ def train(run: Run) -> None:
     if (state := checkpoint.load()) is not None:
         run.check_supernet(state)
     counted = Counted(copy.deepcopy(run.config.strategy))
-    counted.prepare(run.supernet, run.setting())
+    counted.prepare(run.supernet, stages(run))
     spent = run.fit(
         run.config.train, "train", run.supernet, counted, checkpoint, identity=run.training
     )
@@ -72,13 +74,28 @@ def train(run: Run) -> None:
     run.folder.record("train", {**spent, **found})
 
 
+def stages(run: Run) -> Setting:
+    """Train the supernets of the strategy's stages, and return the setting that they lead to."""
+    setting = run.setting()
+    for number in range(len(run.config.strategy.stages)):
+        run.progress.say(
+            f"training stage {number + 1} of {len(run.config.strategy.stages) + 1}, before the supernet"
+        )
+        supernet, learner = run.stage(number), copy.deepcopy(run.config.strategy)
+        learner.prepare(supernet, setting)
+        identity, checkpoint = digest(["stage", number, run.training]), run.folder.stage(number)
+        run.fit(run.config.train, f"stage-{number}", supernet, learner, checkpoint, identity)
+        setting = dataclasses.replace(setting, stage=number + 1, before=learner.state_dict())
+    return setting
+
+
 def check_options(run: Run) -> None:
     """Raise now what would otherwise be raised by a later step, after hours of training.
 
     Raises:
         ConfigError: an optimizer or the retrained model cannot be built with these options.
         ConstraintError: no architecture satisfies the constraints.
-        DataError: the model or the task cannot be run on the data.
+        DataError: the model, the task or an augmentation cannot be run on the data.
     """
     _ = run.protocol
     few_shot = run.config.few_shot
@@ -89,8 +106,13 @@ def check_options(run: Run) -> None:
         check_split(run.supernet, few_shot.decision)
     if run.config.retrain.model:
         run.retraining_supernet("check")
+    for augment in (run.augment, run.config.retrain.augment):
+        if augment is not None:
+            augment(run.example, generator(run.seed, "check", device=run.device))
     _check_run(run)
     _ = run.training  # prepares the strategy
+    for number in range(len(run.config.strategy.stages)):
+        run.stage(number)
     if not isinstance(run.config.search.searcher, Learned):
         Search(run.config.search.searcher, run.problem).ask()
     elif type(run.config.strategy).learned is Strategy.learned:

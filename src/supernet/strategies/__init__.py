@@ -1,33 +1,44 @@
 """How the shared weights are learned, one file per method."""
 
-from supernet.strategies.base import BatchNorm, Setting, Strategy
+from supernet.strategies.base import BatchNorm, Setting, Stage, Strategy
 from supernet.strategies.bender import BenderOneShot
-from supernet.strategies.coupled import Coupled
+from supernet.strategies.charge import Charge
+from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.darts import DARTS
 from supernet.strategies.dartsminus import DARTSMinus
+from supernet.strategies.dartspt import DARTSPT
 from supernet.strategies.drnas import DrNAS
 from supernet.strategies.enas import ENAS
 from supernet.strategies.fairdarts import FairDARTS
 from supernet.strategies.fairnas import FairNAS
 from supernet.strategies.fbnet import FBNet
 from supernet.strategies.gdas import GDAS
+from supernet.strategies.ghn import GHN
 from supernet.strategies.pcdarts import PCDARTS
+from supernet.strategies.pdarts import PDARTS
 from supernet.strategies.proxyless import ProxylessNAS, ProxylessRL
 from supernet.strategies.random_nas import RandomNAS
+from supernet.strategies.smash import SMASH
 from supernet.strategies.snas import SNAS
 from supernet.strategies.spos import SPOS
 from supernet.strategies.updates import Counted
 
 __all__ = [
     "DARTS",
+    "DARTSPT",
     "ENAS",
     "GDAS",
+    "GHN",
     "PCDARTS",
+    "PDARTS",
+    "SMASH",
     "SNAS",
     "SPOS",
     "STRATEGIES",
+    "Alpha",
     "BatchNorm",
     "BenderOneShot",
+    "Charge",
     "Counted",
     "Coupled",
     "DARTSMinus",
@@ -39,6 +50,7 @@ __all__ = [
     "ProxylessRL",
     "RandomNAS",
     "Setting",
+    "Stage",
     "Strategy",
 ]
 
@@ -46,16 +58,20 @@ STRATEGIES = {
     "bender": "supernet.strategies.BenderOneShot",
     "darts": "supernet.strategies.DARTS",
     "dartsminus": "supernet.strategies.DARTSMinus",
+    "dartspt": "supernet.strategies.DARTSPT",
     "drnas": "supernet.strategies.DrNAS",
     "enas": "supernet.strategies.ENAS",
     "fairdarts": "supernet.strategies.FairDARTS",
     "fairnas": "supernet.strategies.FairNAS",
     "fbnet": "supernet.strategies.FBNet",
     "gdas": "supernet.strategies.GDAS",
+    "ghn": "supernet.strategies.GHN",
     "pcdarts": "supernet.strategies.PCDARTS",
+    "pdarts": "supernet.strategies.PDARTS",
     "proxyless": "supernet.strategies.ProxylessNAS",
     "proxyless-rl": "supernet.strategies.ProxylessRL",
     "randomnas": "supernet.strategies.RandomNAS",
+    "smash": "supernet.strategies.SMASH",
     "snas": "supernet.strategies.SNAS",
     "spos": "supernet.strategies.SPOS",
 }

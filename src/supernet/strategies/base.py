@@ -4,22 +4,41 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from supernet.cost import CostTable
 from supernet.data import Loader
+from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.space import Architecture
 from supernet.task import Batch, Task
 from supernet.train import Learner, Moment
 
-__all__ = ["BatchNorm", "Setting", "Strategy"]
+__all__ = ["BatchNorm", "Setting", "Stage", "Strategy"]
 
 BatchNorm = Literal["batch", "recalibrate"]
 """Statistics of batch norm when candidates are scored: of the evaluation batch, or re-estimated."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A supernet of its own, trained before the configured one, to narrow what the next one offers.
+
+    Attributes:
+        model: constructor arguments in which its model differs from the configured one.
+        keep: how many options of a decision the next stage still has.
+    """
+
+    model: dict[str, Any] = field(default_factory=dict)
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        if self.keep < 1:
+            raise ConfigError(f"a stage keeps at least 1 option of a decision, not {self.keep}")
 
 
 @dataclass(frozen=True)
@@ -33,12 +52,16 @@ class Setting:
         part: whether it is a part of a supernet that was split, with fewer architectures.
         search: batches of the search split by step, for what learns the architecture; an epoch is a
             permutation, like that of the training batches.
+        before: what the strategy remembered at the end of the stage before, if there was one.
+        stage: how many stages were before.
     """
 
     seed: int
     costs: Mapping[str, CostTable]
     part: bool = False
     search: Loader | None = None
+    before: Mapping[str, Any] | None = None
+    stage: int = 0
 
 
 class Strategy(Learner[SuperNet]):
@@ -46,6 +69,16 @@ class Strategy(Learner[SuperNet]):
 
     batch_norm: BatchNorm = "recalibrate"
     """How the paper scores candidates; the evaluation's default."""
+    stages: tuple[Stage, ...] = ()
+    """What is trained before the supernet, in this order, each for as many steps as it."""
+
+    def build(self, model: nn.Module) -> SuperNet:
+        """Return the supernet that is trained; networks that are retrained alone know nothing of it.
+
+        Raises:
+            ConfigError: the strategy's options do not fit the model.
+        """
+        return SuperNet(model)
 
     def prepare(self, supernet: SuperNet, setting: Setting) -> None:
         """Get ready to train a supernet; called once, before the first step and after a restart.

@@ -31,6 +31,9 @@ PolicyName = Literal["reinforce", "ppo"]
 MOST_ANSWERS = 4096
 """Answers of one decision that the distribution is computed over."""
 
+NONE = "none"
+"""The option that leaves a connection out: a skip of the paper is `none` or one other option."""
+
 INITIAL = 0.1
 """Recurrent weights and embeddings are drawn uniformly from ± this, as in the authors' code."""
 
@@ -43,8 +46,8 @@ class Drawn:
         architecture: its answers.
         log_probability: ln of the probability that it is drawn.
         entropy: the sum over its decisions of the entropy of their answers.
-        density: the sum over options of KL(ρ ‖ P(option is chosen)), of decisions that choose several;
-            0 without a target ρ.
+        density: the sum over options of KL(ρ ‖ P(option is chosen)), of decisions that choose several
+            and, of those between `none` and one other option, of the other; 0 without a target ρ.
     """
 
     architecture: Architecture
@@ -62,7 +65,8 @@ class Controller(nn.Module):
         hidden: size of the LSTM.
         temperature: logits are divided by it.
         tanh: c; logits lie in ± c. None leaves them.
-        target: ρ, the share of options that a decision with several shall choose; None for any.
+        target: ρ, the share of options that decisions with several, or between `none` and one other
+            option, shall choose; None for any.
 
     Raises:
         ConfigError: a number is out of range, or a decision has too many answers.
@@ -141,8 +145,9 @@ class Controller(nn.Module):
             index = choose(label, logs)
             chances.append(logs[index])
             entropies.append(-(logs.exp() * logs).sum())
-            if self.target is not None and not isinstance(decision, OneOf):
-                densities.append(_density(logs.exp() @ members, self.target))
+            if self.target is not None and (connections := _connections(decision)):
+                chosen_shares = (logs.exp() @ members)[connections]
+                densities.append(_density(chosen_shares, self.target))
             chosen = members[index]
             embedding = cast(nn.Embedding, self.embeddings[place])
             given = (chosen @ embedding.weight / chosen.sum().clamp(min=1))[None]
@@ -167,6 +172,14 @@ class Controller(nn.Module):
         for row, value in enumerate(values):
             members[row, list(decision.indices(value))] = 1
         self._members[decision.label], self._answers[decision.label] = members, values
+
+
+def _connections(decision: Decision) -> list[int]:
+    """Return the options whose share has a target: all of several, or the one besides `none`."""
+    others = [i for i, option in enumerate(decision.options) if option != NONE]
+    if not isinstance(decision, OneOf):
+        return list(range(len(decision.options)))
+    return others if len(others) == 1 and len(decision.options) == 2 else []
 
 
 def _density(chosen: torch.Tensor, target: float) -> torch.Tensor:

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,15 +29,14 @@ from supernet.errors import ConfigError, DivergedError
 from supernet.net import Gate, Routing, SuperNet
 from supernet.random import generator
 from supernet.space import Architecture, Decision, OneOf
-from supernet.strategies.base import BatchNorm, Setting, Strategy
+from supernet.strategies.base import BatchNorm, Setting, Stage, Strategy
+from supernet.strategies.charge import Charge
 from supernet.strategies.guards import EarlyStop
 from supernet.strategies.rules import RULES, RuleName, holds_decisions
 from supernet.task import Batch, Task
 from supernet.train import Moment, backward
 
-__all__ = ["CostLoss", "Coupled"]
-
-CostLoss = Literal["linear", "log"]
+__all__ = ["Alpha", "Coupled"]
 
 DOMINATED = 0.8
 """From this share of decisions on whose strongest option has no parameters, a search has collapsed."""
@@ -45,25 +45,49 @@ Weights = Mapping[str, torch.Tensor]
 """By decision, a number for each option."""
 
 
+@dataclass(frozen=True)
+class Alpha:
+    """How the architecture's parameters α begin, and how Adam moves them.
+
+    Attributes:
+        learning_rate: of Adam.
+        betas: of Adam.
+        weight_decay: of Adam.
+        warmup: share of the steps before which α rests.
+        spread: standard deviation of α at the start.
+        early_stop: by how much the dominant eigenvalue of the loss in α may grow before α goes back and
+            rests, see `supernet.strategies.guards`; 1.3 in the paper, null for never.
+    """
+
+    learning_rate: float = 3e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    weight_decay: float = 1e-3
+    warmup: float = 0.0
+    spread: float = 1e-3
+    early_stop: float | None = None
+
+    def __post_init__(self) -> None:
+        numbers = self.weight_decay, self.spread
+        if self.learning_rate <= 0 or min(numbers) < 0 or not 0 <= self.warmup < 1:
+            raise ConfigError(
+                f"of strategy.alpha, learning_rate {self.learning_rate} must be positive, weight_decay "
+                f"{self.weight_decay} and spread {self.spread} not negative, and warmup {self.warmup} "
+                "a share in [0, 1)"
+            )
+
+
 class Coupled(Strategy):
     """Architecture parameters α and the optimizer that moves them.
 
     Args:
-        learning_rate: of α, with Adam.
-        betas: of Adam.
-        weight_decay: on α.
-        warmup: share of the steps in which only weights are trained.
-        spread: standard deviation of α at the start.
+        alpha: how α is learned.
         rule: how α becomes an architecture, see `supernet.strategies.rules`.
-        cost: a quantity whose expectation joins the loss of α: "macs", "latency_ms", ...
-        cost_weight: λ of the cost term.
-        cost_target: the cost that is free of charge; the expectation at the start if not given.
-        cost_loss: "linear": loss + λ · (E - target) / target; "log": loss · (ln E / ln target)^λ.
-        early_stop: by how much the dominant eigenvalue of the loss in α may grow before α goes back and
-            stays, see `supernet.strategies.guards`; 1.3 in the paper, null for never.
+        cost: an expected cost that joins the loss of α.
+        stages: what is trained before, and how many options go on from it.
 
     Raises:
-        ConfigError: a number is out of range.
+        ConfigError: a number is out of range, a later stage keeps more options than one before, or early
+            stopping is asked for where it has no meaning.
     """
 
     batch_norm: BatchNorm = "batch"
@@ -71,42 +95,43 @@ class Coupled(Strategy):
     """Whether decisions that choose several options can be relaxed."""
     learns_edges = False
     """Whether α also weighs options that decisions lie in, of decisions that choose several."""
+    two_level = True
+    """Whether α learns on batches of the search split."""
+    smooth = True
+    """Whether the loss is a smooth function of α, so that its curvature says something."""
+    alpha_on_cpu = False
+    """Whether α lies on the CPU whatever the weights lie on, for methods that draw paths from it."""
 
     def __init__(
         self,
-        learning_rate: float = 3e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        weight_decay: float = 1e-3,
-        warmup: float = 0.0,
-        spread: float = 1e-3,
+        alpha: Alpha = Alpha(),
         rule: RuleName = "strongest",
-        cost: str | None = None,
-        cost_weight: float = 0.1,
-        cost_target: float | None = None,
-        cost_loss: CostLoss = "linear",
-        early_stop: float | None = None,
+        cost: Charge | None = None,
+        stages: Sequence[Stage] = (),
     ) -> None:
-        if learning_rate <= 0 or weight_decay < 0 or spread < 0 or not 0 <= warmup < 1:
+        counts = [stage.keep for stage in stages]
+        if counts != sorted(counts, reverse=True):
             raise ConfigError(
-                f"learning_rate {learning_rate} must be positive, weight_decay {weight_decay} and "
-                f"spread {spread} not negative, and warmup {warmup} a share in [0, 1)"
+                f"the stages of {type(self).__name__} keep {', '.join(map(str, counts))} options, but a "
+                "later stage cannot keep more than the one before"
             )
-        self.learning_rate = learning_rate
-        self.betas = betas
-        self.weight_decay = weight_decay
-        self.warmup = warmup
-        self.spread = spread
+        self.alpha = alpha
+        self.stages = tuple(stages)
         self.rule = rule
         self.cost = cost
-        self.cost_weight = cost_weight
-        self.cost_target = cost_target
-        self.cost_loss = cost_loss
-        self.guard = None if early_stop is None else EarlyStop(early_stop)
+        self.guard = None if alpha.early_stop is None else EarlyStop(alpha.early_stop)
+        if self.guard is not None and not self.smooth:
+            raise ConfigError(
+                f"strategy.alpha.early_stop looks at the curvature of the loss in α, but "
+                f"{type(self).__name__} draws what runs; use it with darts or another mixture"
+            )
         self.alphas: dict[str, nn.Parameter] = {}
+        self.kept: dict[str, tuple[int, ...]] = {}
+        """By decision, the indices of the options that are still in the race."""
         self._search: Loader | None = None
         self._expected: ExpectedCost | None = None
+        self._charge: Charge | None = None
         self._edges: set[str] = set()
-        self._target = 0.0
 
     def prepare(self, supernet: SuperNet, setting: Setting) -> None:
         """Draw α and make its optimizer.
@@ -121,7 +146,7 @@ class Coupled(Strategy):
                     f"{name} cannot relax decision {decision.label!r}, which chooses "
                     f"{decision.describe()}; it needs decisions with one answer, or another strategy"
                 )
-        if setting.search is None:
+        if setting.search is None and self.two_level:
             raise ConfigError(
                 f"{name} learns the architecture on a search split, but there is none"
             )
@@ -132,10 +157,14 @@ class Coupled(Strategy):
         }
         self._optimizer = torch.optim.Adam(
             self.alphas.values(),
-            lr=self.learning_rate,
-            betas=self.betas,
-            weight_decay=self.weight_decay,
+            lr=self.alpha.learning_rate,
+            betas=self.alpha.betas,
+            weight_decay=self.alpha.weight_decay,
         )
+        self.kept = {
+            decision.label: tuple(range(len(decision.options)))
+            for decision in supernet.space.decisions
+        }
         self._norms = [module for module in supernet.modules() if isinstance(module, _NormBase)]
         self._free = {
             label: [not any(True for _ in option.parameters()) for option in choice.options]
@@ -147,50 +176,51 @@ class Coupled(Strategy):
             for decision in supernet.space.decisions
             if not isinstance(decision, OneOf) and holds_decisions(supernet.space, decision)
         }
+        if setting.before is not None:
+            self._narrow(setting.before, self.stages[setting.stage - 1].keep)
         if self.guard is not None:
             self.guard.reset()
         self._expected = None
         if self.cost is not None:
-            self._expected = self._charge(self.cost, supernet, setting)
+            table = self.cost.table(setting.costs)
+            self._expected = ExpectedCost(table, supernet.space)
+            with torch.no_grad():
+                start = float(self._expected(self.chances()))
+            self._charge = self.cost.settled(start, table, supernet.space)
 
-    def _charge(self, cost: str, supernet: SuperNet, setting: Setting) -> ExpectedCost:
-        """Return the expected cost, and settle the target.
+    def _narrow(self, before: Mapping[str, Any], keep: int) -> None:
+        """Keep the strongest options of the stage before in the race, of decisions with one answer.
 
-        Raises:
-            ConfigError: there is no such cost, or its logarithm or the target is not positive.
+        Args:
+            before: the state of the strategy then.
+            keep: how many of each decision.
         """
-        if cost not in setting.costs:
-            raise ConfigError(
-                f"strategy.cost is {cost!r}, but costs are known for "
-                f"{', '.join(sorted(setting.costs))}; a table of latencies, as `supernet latency` "
-                "writes it, is given by search.costs"
-            )
-        table = setting.costs[cost]
-        expected = ExpectedCost(table, supernet.space)
+        drawn = {label: alpha.detach().clone() for label, alpha in self.alphas.items()}
         with torch.no_grad():
-            start = float(expected(self.chances()))
-        self._target = start if self.cost_target is None else self.cost_target
-        if not self._target > 0:
-            raise ConfigError(f"strategy.cost_target must be above 0, not {self._target}")
-        if self.cost_loss == "log":
-            least = table.range(supernet.space)[0]
-            if not min(self._target, least) > 1:
-                raise ConfigError(
-                    f"strategy.cost_loss 'log' takes logarithms of {cost}, which must be above 1, but "
-                    f"the target is {self._target:g} and the cheapest architecture costs {least:g}; "
-                    "use 'linear', or a table in a smaller unit"
-                )
-        return expected
+            for label, alpha in self.alphas.items():
+                alpha.copy_(before["alphas"][label])
+            self.kept = {label: tuple(kept) for label, kept in before["kept"].items()}
+            for label, p in self.probabilities().items():
+                if self._one(label):
+                    best = sorted(self.kept[label], key=lambda i: -float(p[i]))[:keep]
+                    self.kept[label] = tuple(sorted(best))
+            for label, alpha in self.alphas.items():
+                alpha.copy_(drawn[label])
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Move α, then add the gradients of the weights."""
-        if moment.progress >= self.warmup and not (self.guard and self.guard.stopped):
+        if not self.rests(moment):
             with model.observed(None):  # these passes train no weights
                 self.learn(model, task, batch, moment)
                 self._look(model, task, moment)
         with model.route(self.weight_routing(model, moment)):
             loss = task.loss(model, batch)
         return backward(loss)
+
+    def rests(self, moment: Moment) -> bool:
+        """Return whether α stays as it is in this step."""
+        stopped = self.guard is not None and self.guard.stopped
+        return stopped or moment.progress < self.alpha.warmup
 
     def learn(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
         """Move α by the gradient of the loss on the search batch of this step."""
@@ -209,7 +239,27 @@ class Coupled(Strategy):
 
     def probabilities(self) -> dict[str, torch.Tensor]:
         """Return how likely each option is, by decision; several options: their shares."""
-        return {label: torch.softmax(alpha, 0) for label, alpha in self.alphas.items()}
+        return self.whole(
+            {label: torch.softmax(alpha, 0) for label, alpha in self.racing().items()}
+        )
+
+    def racing(self) -> dict[str, torch.Tensor]:
+        """Return α by decision, of the options that are still in the race."""
+        return {
+            label: alpha if len(kept := self.kept[label]) == len(alpha) else alpha[list(kept)]
+            for label, alpha in self.alphas.items()
+        }
+
+    def whole(self, values: Weights) -> dict[str, torch.Tensor]:
+        """Return numbers for all options from those of the options in the race, 0 for the others."""
+        return {
+            label: value
+            if len(value) == (count := len(self.alphas[label]))
+            else value.new_zeros(count).scatter(
+                0, torch.tensor(self.kept[label], device=value.device), value
+            )
+            for label, value in values.items()
+        }
 
     def chances(self) -> dict[str, torch.Tensor]:
         """Return how likely each option is to be in the derived architecture, for the expected cost.
@@ -228,27 +278,36 @@ class Coupled(Strategy):
         return found
 
     def soft(self, weights: Weights) -> Routing:
-        """Return gates with these weights; edges are all on, and what lies in them is weighed."""
-        return Routing(
-            {
-                label: Gate(tuple(range(len(w))), None if label in self._edges else w)
-                for label, w in weights.items()
-            }
-        )
+        """Return gates with these weights; edges are all on, and what lies in them is weighed.
+
+        Options that are out of the race do not run.
+        """
+        gates = {}
+        for label, w in weights.items():
+            kept = self.kept[label]
+            if label in self._edges:
+                gates[label] = Gate(kept)
+            else:
+                gates[label] = Gate(kept, w if len(kept) == len(w) else w[list(kept)])
+        return Routing(gates)
 
     def search_batch(self, moment: Moment) -> Batch:
         """Return the batch of the search split for this step."""
         assert self._search is not None
         return self._search.batch(moment.step)
 
-    def charged(self, loss: torch.Tensor) -> torch.Tensor:
-        """Return the loss with the expected cost, if one is configured."""
-        if self._expected is None:
+    def charged(self, loss: torch.Tensor, chances: Weights | None = None) -> torch.Tensor:
+        """Return the loss with the expected cost, if one is configured.
+
+        Args:
+            loss: of the task.
+            chances: how likely each option is; as `chances` says if not given.
+        """
+        if self._expected is None or self._charge is None:
             return loss
-        expected = self._expected(self.chances())
-        if self.cost_loss == "linear":
-            return loss + self.cost_weight * (expected - self._target) / self._target
-        return loss * (torch.log(expected) / math.log(self._target)) ** self.cost_weight
+        return self._charge.added(
+            loss, self._expected(self.chances() if chances is None else chances)
+        )
 
     def step(self, gradients: tuple[torch.Tensor | None, ...]) -> None:
         """Let Adam move α by these gradients."""
@@ -305,7 +364,8 @@ class Coupled(Strategy):
                 if not all(map(math.isfinite, values + self.alphas[label].tolist())):
                     raise DivergedError(
                         f"{type(self).__name__}: the architecture parameters of {label!r} are not "
-                        "finite; lower strategy.learning_rate, or mend what makes the loss so large"
+                        "finite; lower strategy.alpha.learning_rate, or mend what makes the loss so "
+                        "large"
                     )
                 total = sum(values)
                 shares = [value / total for value in values if value > 0]
@@ -332,13 +392,14 @@ class Coupled(Strategy):
             *stops,
             f"{type(self).__name__} has collapsed: in {100 * share:.0f} % of the decisions the "
             "strongest option has no parameters (a skip, a pooling or none). Train less or regularise "
-            "the weights more, keep α still for longer (strategy.warmup), or try another strategy",
+            "the weights more, keep α still for longer (strategy.alpha.warmup), or try another strategy",
         ]
 
     def state_dict(self) -> dict[str, Any]:
         """Return α and the state of its optimizer."""
         return {
             "alphas": {label: alpha.detach() for label, alpha in self.alphas.items()},
+            "kept": {label: list(kept) for label, kept in self.kept.items()},
             "optimizer": self._optimizer.state_dict(),
             **({} if self.guard is None else {"guard": self.guard.state_dict()}),
         }
@@ -348,6 +409,7 @@ class Coupled(Strategy):
         with torch.no_grad():
             for label, alpha in self.alphas.items():
                 alpha.copy_(state["alphas"][label])
+        self.kept = {label: tuple(kept) for label, kept in state["kept"].items()}
         self._optimizer.load_state_dict(state["optimizer"])
         if self.guard is not None:
             self.guard.load_state_dict(state["guard"])
@@ -359,4 +421,4 @@ class Coupled(Strategy):
         drawn = torch.randn(
             len(decision.options), generator=generator(seed, "alpha", decision.label)
         )
-        return nn.Parameter((self.spread * drawn).to(device))
+        return nn.Parameter((self.alpha.spread * drawn).to("cpu" if self.alpha_on_cpu else device))

@@ -26,7 +26,8 @@ from torch import nn
 
 from supernet.errors import ConfigError
 from supernet.net import Routing, SuperNet
-from supernet.strategies.coupled import CostLoss, Coupled
+from supernet.strategies.charge import Charge
+from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import RuleName
 from supernet.task import Batch, Task
 from supernet.train import Moment
@@ -42,16 +43,9 @@ class DARTS(Coupled):
 
     Args:
         order: of the approximation, 1 or 2.
-        learning_rate: see `Coupled`.
-        betas: see `Coupled`.
-        weight_decay: see `Coupled`.
-        warmup: see `Coupled`.
+        alpha: see `Coupled`.
         rule: see `Coupled`.
         cost: see `Coupled`.
-        cost_weight: see `Coupled`.
-        cost_target: see `Coupled`.
-        cost_loss: see `Coupled`.
-        early_stop: see `Coupled`.
 
     Raises:
         ConfigError: the order is neither 1 nor 2, or see `Coupled`.
@@ -60,29 +54,11 @@ class DARTS(Coupled):
     def __init__(
         self,
         order: Literal[1, 2] = 1,
-        learning_rate: float = 3e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        weight_decay: float = 1e-3,
-        warmup: float = 0.0,
+        alpha: Alpha = Alpha(),
         rule: RuleName = "edges",
-        cost: str | None = None,
-        cost_weight: float = 0.1,
-        cost_target: float | None = None,
-        cost_loss: CostLoss = "linear",
-        early_stop: float | None = None,
+        cost: Charge | None = None,
     ) -> None:
-        super().__init__(
-            learning_rate,
-            betas,
-            weight_decay,
-            warmup,
-            rule=rule,
-            cost=cost,
-            cost_weight=cost_weight,
-            cost_target=cost_target,
-            cost_loss=cost_loss,
-            early_stop=early_stop,
-        )
+        super().__init__(alpha, rule, cost)
         if order not in (1, 2):
             raise ConfigError(f"DARTS is of order 1 or 2, not {order}")
         self.order = order

@@ -19,30 +19,22 @@ from supernet.errors import ConfigError
 from supernet.net import Routing, SuperNet
 from supernet.space import OneOf
 from supernet.strategies.base import Setting
-from supernet.strategies.coupled import CostLoss, Coupled
-from supernet.strategies.rules import RuleName
+from supernet.strategies.charge import Charge
+from supernet.strategies.coupled import Alpha, Coupled
+from supernet.strategies.rules import SKIPS, RuleName
 from supernet.train import Moment
 
-__all__ = ["SKIPS", "DARTSMinus"]
-
-SKIPS = ("skip", "skip_connect", "identity")
-"""Names of the option that passes its input on."""
+__all__ = ["DARTSMinus"]
 
 
 class DARTSMinus(Coupled):
     """Softmax mixtures with an auxiliary skip that fades.
 
     Args:
-        learning_rate: see `Coupled`.
-        betas: see `Coupled`.
-        weight_decay: see `Coupled`.
-        warmup: see `Coupled`.
+        alpha: see `Coupled`.
         auxiliary: β at the first step; it is 0 at the last.
         rule: see `Coupled`.
         cost: see `Coupled`.
-        cost_weight: see `Coupled`.
-        cost_target: see `Coupled`.
-        cost_loss: see `Coupled`.
 
     Raises:
         ConfigError: β is negative, or see `Coupled`.
@@ -50,28 +42,12 @@ class DARTSMinus(Coupled):
 
     def __init__(
         self,
-        learning_rate: float = 3e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        weight_decay: float = 1e-3,
-        warmup: float = 0.0,
+        alpha: Alpha = Alpha(),
         auxiliary: float = 1.0,
         rule: RuleName = "edges",
-        cost: str | None = None,
-        cost_weight: float = 0.1,
-        cost_target: float | None = None,
-        cost_loss: CostLoss = "linear",
+        cost: Charge | None = None,
     ) -> None:
-        super().__init__(
-            learning_rate,
-            betas,
-            weight_decay,
-            warmup,
-            rule=rule,
-            cost=cost,
-            cost_weight=cost_weight,
-            cost_target=cost_target,
-            cost_loss=cost_loss,
-        )
+        super().__init__(alpha, rule, cost)
         if auxiliary < 0:
             raise ConfigError(f"auxiliary is the weight of a skip, at least 0, not {auxiliary}")
         self.auxiliary = auxiliary

@@ -6,29 +6,30 @@ through (`rsample`) to its concentration:
     θ ~ Dir(c),   c = elu(α) + 1,   y = Σ_o θ_o · o(x).
 
 The distribution is held near Dir(1): by weight decay on α, which is the authors' "l2" (c = 1 at α = 0),
-or by `w · Σ KL(Dir(c) ‖ Dir(1))` in the loss of α. Every pass draws anew. What is derived has the
-largest mean, E[θ] = c / Σ c.
+or by `w · Σ KL(Dir(c) ‖ Dir(1))` in the loss of α (then with `alpha.weight_decay` 0). Every pass draws
+anew. What is derived has the largest mean, E[θ] = c / Σ c.
 
 α lies on the CPU, where torch's sampler can be seeded without touching the devices' random states.
 
-Differences: the progressive scheme, which drops options and widens partial channels between stages, is
-left out, since it changes the supernet during training; c is at least 1e-6, where elu rounds to -1.
+The progressive scheme: a first stage computes with fewer channels (the space "darts" with `partial: 6`,
+then 4), and the strongest options of every decision go on (4 of 8) to the next.
+
+Differences: weights and α begin anew in each stage, where the authors widen the weights that they have;
+c is at least 1e-6, where elu rounds to -1.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from torch import nn
 from torch.distributions import Dirichlet, kl_divergence
 from torch.nn import functional as F
 
 from supernet.errors import ConfigError, DivergedError
 from supernet.net import Routing, SuperNet
 from supernet.random import derive_seed
-from supernet.space import Decision
-from supernet.strategies.coupled import CostLoss, Coupled
+from supernet.strategies.base import Stage
+from supernet.strategies.charge import Charge
+from supernet.strategies.coupled import Alpha, Coupled, Weights
 from supernet.strategies.rules import RuleName
 from supernet.train import Moment
 
@@ -39,59 +40,38 @@ class DrNAS(Coupled):
     """Mixtures with weights from a learned Dirichlet distribution.
 
     Args:
-        learning_rate: see `Coupled`.
-        betas: see `Coupled`.
-        regulariser: "l2": weight decay on α; "kl": the divergence from Dir(1).
-        regulariser_weight: of either; the paper's is that of "l2".
-        warmup: see `Coupled`.
+        alpha: see `Coupled`.
+        divergence: w, the weight of the divergence from Dir(1), 0 for weight decay alone.
         rule: see `Coupled`.
         cost: see `Coupled`; it is that of the mean.
-        cost_weight: see `Coupled`.
-        cost_target: see `Coupled`.
-        cost_loss: see `Coupled`.
+        stages: see `Coupled`.
 
     Raises:
-        ConfigError: there is no such regulariser, its weight is negative, or see `Coupled`.
+        ConfigError: the weight is negative, or see `Coupled`.
     """
+
+    alpha_on_cpu = True
 
     def __init__(
         self,
-        learning_rate: float = 3e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        regulariser: Literal["l2", "kl"] = "l2",
-        regulariser_weight: float = 1e-3,
-        warmup: float = 0.0,
+        alpha: Alpha = Alpha(),
+        divergence: float = 0.0,
         rule: RuleName = "edges",
-        cost: str | None = None,
-        cost_weight: float = 0.1,
-        cost_target: float | None = None,
-        cost_loss: CostLoss = "linear",
+        cost: Charge | None = None,
+        stages: tuple[Stage, ...] = (),
     ) -> None:
-        if regulariser not in ("l2", "kl") or regulariser_weight < 0:
-            raise ConfigError(
-                f"regulariser is 'l2' or 'kl', not {regulariser!r}, and regulariser_weight at least 0, "
-                f"not {regulariser_weight}"
-            )
-        super().__init__(
-            learning_rate,
-            betas,
-            regulariser_weight if regulariser == "l2" else 0.0,
-            warmup,
-            rule=rule,
-            cost=cost,
-            cost_weight=cost_weight,
-            cost_target=cost_target,
-            cost_loss=cost_loss,
-        )
-        self.divergence = regulariser_weight if regulariser == "kl" else 0.0
+        super().__init__(alpha, rule, cost, stages)
+        if divergence < 0:
+            raise ConfigError(f"divergence is a weight, at least 0, not {divergence}")
+        self.divergence = divergence
 
     def concentrations(self) -> dict[str, torch.Tensor]:
-        """Return c by decision."""
-        return {label: (F.elu(a) + 1).clamp(min=1e-6) for label, a in self.alphas.items()}
+        """Return c by decision, of the options that are still in the race."""
+        return {label: (F.elu(a) + 1).clamp(min=1e-6) for label, a in self.racing().items()}
 
     def probabilities(self) -> dict[str, torch.Tensor]:
         """Return the mean of θ by decision."""
-        return {label: c / c.sum() for label, c in self.concentrations().items()}
+        return self.whole({label: c / c.sum() for label, c in self.concentrations().items()})
 
     def routing(self, model: SuperNet, moment: Moment) -> Routing:
         """Return gates with drawn weights."""
@@ -102,9 +82,9 @@ class DrNAS(Coupled):
         with torch.no_grad():
             return self.drawn(model, moment, "weights")
 
-    def charged(self, loss: torch.Tensor) -> torch.Tensor:
+    def charged(self, loss: torch.Tensor, chances: Weights | None = None) -> torch.Tensor:
         """Return the loss with the divergence, and with the expected cost if one is configured."""
-        loss = super().charged(loss)
+        loss = super().charged(loss, chances)
         if self.divergence:
             for c in self.concentrations().values():
                 loss = loss + self.divergence * kl_divergence(
@@ -121,8 +101,8 @@ class DrNAS(Coupled):
         concentrations = self.concentrations()
         if not all(bool(c.isfinite().all()) for c in concentrations.values()):
             raise DivergedError(
-                "DrNAS: the architecture parameters are not finite; lower strategy.learning_rate, or "
-                "mend what makes the loss so large"
+                "DrNAS: the architecture parameters are not finite; lower strategy.alpha.learning_rate, "
+                "or mend what makes the loss so large"
             )
         with torch.random.fork_rng(devices=[]):  # rsample takes no generator
             torch.default_generator.manual_seed(
@@ -130,7 +110,4 @@ class DrNAS(Coupled):
             )
             draws = {label: Dirichlet(c).rsample() for label, c in concentrations.items()}
         device = next(model.parameters()).device
-        return self.soft({label: draw.to(device) for label, draw in draws.items()})
-
-    def _initial(self, decision: Decision, seed: int, device: torch.device) -> nn.Parameter:
-        return super()._initial(decision, seed, torch.device("cpu"))
+        return self.soft({label: draw.to(device) for label, draw in self.whole(draws).items()})

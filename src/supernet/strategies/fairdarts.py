@@ -19,7 +19,8 @@ import torch
 
 from supernet.errors import ConfigError
 from supernet.net import Routing, SuperNet
-from supernet.strategies.coupled import CostLoss, Coupled
+from supernet.strategies.charge import Charge
+from supernet.strategies.coupled import Alpha, Coupled, Weights
 from supernet.strategies.rules import RuleName
 from supernet.train import Moment
 
@@ -30,16 +31,10 @@ class FairDARTS(Coupled):
     """Sigmoid mixtures and the zero-one loss.
 
     Args:
-        learning_rate: see `Coupled`.
-        betas: see `Coupled`.
-        weight_decay: see `Coupled`.
-        warmup: see `Coupled`.
+        alpha: see `Coupled`.
         zero_one: w, the weight of the zero-one loss.
         rule: see `Coupled`.
         cost: see `Coupled`; an option of a decision with one answer counts with its sigmoid.
-        cost_weight: see `Coupled`.
-        cost_target: see `Coupled`.
-        cost_loss: see `Coupled`.
 
     Raises:
         ConfigError: the weight of the zero-one loss is negative, or see `Coupled`.
@@ -47,29 +42,12 @@ class FairDARTS(Coupled):
 
     def __init__(
         self,
-        learning_rate: float = 3e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        weight_decay: float = 1e-3,
-        warmup: float = 0.0,
+        alpha: Alpha = Alpha(3e-3, (0.9, 0.999), spread=0.0),
         zero_one: float = 10.0,
         rule: RuleName = "threshold",
-        cost: str | None = None,
-        cost_weight: float = 0.1,
-        cost_target: float | None = None,
-        cost_loss: CostLoss = "linear",
+        cost: Charge | None = None,
     ) -> None:
-        super().__init__(
-            learning_rate,
-            betas,
-            weight_decay,
-            warmup,
-            spread=0.0,
-            rule=rule,
-            cost=cost,
-            cost_weight=cost_weight,
-            cost_target=cost_target,
-            cost_loss=cost_loss,
-        )
+        super().__init__(alpha, rule, cost)
         if zero_one < 0:
             raise ConfigError(f"zero_one weighs a loss and cannot be negative, but is {zero_one}")
         self.zero_one = zero_one
@@ -90,8 +68,8 @@ class FairDARTS(Coupled):
         """Return gates with sigmoid weights."""
         return self.soft(self.probabilities())
 
-    def charged(self, loss: torch.Tensor) -> torch.Tensor:
+    def charged(self, loss: torch.Tensor, chances: Weights | None = None) -> torch.Tensor:
         """Return the loss with the zero-one loss, and with the expected cost if one is configured."""
         gates = self.soft(self.probabilities()).values()
         away = torch.cat([gate.weights for gate in gates if gate.weights is not None]) - 0.5
-        return super().charged(loss) - self.zero_one * (away * away).mean()
+        return super().charged(loss, chances) - self.zero_one * (away * away).mean()

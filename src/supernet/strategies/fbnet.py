@@ -22,7 +22,8 @@ from supernet.errors import ConfigError
 from supernet.net import Routing, SuperNet
 from supernet.random import generator
 from supernet.strategies.base import Setting
-from supernet.strategies.coupled import Coupled
+from supernet.strategies.charge import Charge
+from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import RuleName
 from supernet.strategies.snas import check_temperatures, concrete
 from supernet.task import Batch, Task
@@ -35,10 +36,7 @@ class FBNet(Coupled):
     """Gumbel-softmax over all options, with a loss that multiplies by the cost's logarithm.
 
     Args:
-        learning_rate: see `Coupled`.
-        betas: see `Coupled`.
-        weight_decay: see `Coupled`.
-        warmup: see `Coupled`.
+        alpha: see `Coupled`.
         temperature: τ at the first step.
         last_temperature: τ at the last step.
         rule: see `Coupled`.
@@ -51,13 +49,11 @@ class FBNet(Coupled):
     """
 
     several = False
+    smooth = False
 
     def __init__(
         self,
-        learning_rate: float = 1e-2,
-        betas: tuple[float, float] = (0.9, 0.999),
-        weight_decay: float = 5e-4,
-        warmup: float = 0.1,
+        alpha: Alpha = Alpha(1e-2, (0.9, 0.999), 5e-4, warmup=0.1),
         temperature: float = 5.0,
         last_temperature: float = 0.087,
         rule: RuleName = "strongest",
@@ -65,7 +61,7 @@ class FBNet(Coupled):
         scale: float = 0.2,
         exponent: float = 0.6,
     ) -> None:
-        super().__init__(learning_rate, betas, weight_decay, warmup, rule=rule, cost=cost)
+        super().__init__(alpha, rule, None if cost is None else Charge(cost))
         check_temperatures(temperature, last_temperature)
         if scale <= 0:
             raise ConfigError(f"scale multiplies the loss and must be positive, not {scale}")
@@ -81,11 +77,11 @@ class FBNet(Coupled):
         """
         super().prepare(supernet, setting)
         if self.cost is not None:
-            least, _ = setting.costs[self.cost].range(supernet.space)
+            least, _ = self.cost.table(setting.costs).range(supernet.space)
             if least <= 1:
                 raise ConfigError(
-                    f"FBNet takes the logarithm of {self.cost}, which is {least:.3g} for the cheapest "
-                    "architecture; give it in a unit in which every cost is greater than 1"
+                    f"FBNet takes the logarithm of {self.cost.quantity}, which is {least:.3g} for the "
+                    "cheapest architecture; give it in a unit in which every cost is greater than 1"
                 )
 
     def learn(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:

@@ -22,12 +22,12 @@ noise is finite.
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from supernet.net import Gate, Routing, SuperNet
 from supernet.random import generator
-from supernet.space import Architecture, Decision
-from supernet.strategies.coupled import CostLoss, Coupled
+from supernet.space import Architecture
+from supernet.strategies.charge import Charge
+from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import RuleName
 from supernet.strategies.snas import check_temperatures, concrete
 from supernet.train import Moment
@@ -39,49 +39,29 @@ class GDAS(Coupled):
     """One path per step, drawn with Gumbel noise, and a straight-through gradient.
 
     Args:
-        learning_rate: see `Coupled`.
-        betas: see `Coupled`.
-        weight_decay: see `Coupled`.
-        warmup: see `Coupled`.
+        alpha: see `Coupled`.
         temperature: τ at the first step.
         last_temperature: τ at the last step.
         rule: see `Coupled`.
         cost: see `Coupled`.
-        cost_weight: see `Coupled`.
-        cost_target: see `Coupled`.
-        cost_loss: see `Coupled`.
 
     Raises:
         ConfigError: a temperature is not positive, or see `Coupled`.
     """
 
     several = False
+    smooth = False
+    alpha_on_cpu = True
 
     def __init__(
         self,
-        learning_rate: float = 3e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        weight_decay: float = 1e-3,
-        warmup: float = 0.0,
+        alpha: Alpha = Alpha(),
         temperature: float = 10.0,
         last_temperature: float = 0.1,
         rule: RuleName = "strongest",
-        cost: str | None = None,
-        cost_weight: float = 0.1,
-        cost_target: float | None = None,
-        cost_loss: CostLoss = "linear",
+        cost: Charge | None = None,
     ) -> None:
-        super().__init__(
-            learning_rate,
-            betas,
-            weight_decay,
-            warmup,
-            rule=rule,
-            cost=cost,
-            cost_weight=cost_weight,
-            cost_target=cost_target,
-            cost_loss=cost_loss,
-        )
+        super().__init__(alpha, rule, cost)
         check_temperatures(temperature, last_temperature)
         self.temperatures = temperature, last_temperature
 
@@ -119,6 +99,3 @@ class GDAS(Coupled):
         }
         path = model.space.build(lambda d: d.options[int(relaxed[d.label].argmax())])
         return path, relaxed
-
-    def _initial(self, decision: Decision, seed: int, device: torch.device) -> nn.Parameter:
-        return super()._initial(decision, seed, torch.device("cpu"))

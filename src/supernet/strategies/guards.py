@@ -74,7 +74,7 @@ def dominant_eigenvalue(loss: torch.Tensor, parameters: Sequence[torch.Tensor]) 
     if not bool(torch.isfinite(matrix).all()):
         raise DivergedError(
             "the second derivatives of the loss in the architecture parameters are not finite; lower "
-            "strategy.learning_rate or train.optimizer.lr, or give strategy.early_stop up"
+            "strategy.alpha.learning_rate or train.optimizer.lr, or give strategy.alpha.early_stop up"
         )
     return float(torch.linalg.eigvalsh((matrix + matrix.T) / 2)[-1])
 
@@ -92,7 +92,7 @@ class EarlyStop:
     def __init__(self, ratio: float = 1.3) -> None:
         if not ratio > 1:
             raise ConfigError(
-                f"strategy.early_stop is a factor of growth above 1, such as 1.3, not {ratio}"
+                f"strategy.alpha.early_stop is a factor of growth above 1, such as 1.3, not {ratio}"
             )
         self.ratio = ratio
         self.reset()

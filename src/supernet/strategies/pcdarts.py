@@ -22,7 +22,8 @@ import torch
 
 from supernet.net import Routing, SuperNet
 from supernet.space import Architecture, OneOf
-from supernet.strategies.coupled import CostLoss, Coupled
+from supernet.strategies.charge import Charge
+from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import edges
 from supernet.train import Moment
 
@@ -33,40 +34,18 @@ class PCDARTS(Coupled):
     """Softmax mixtures of operations and of edges.
 
     Args:
-        learning_rate: see `Coupled`; the paper's for CIFAR-10.
-        betas: see `Coupled`.
-        weight_decay: see `Coupled`.
-        warmup: see `Coupled`.
+        alpha: see `Coupled`; the paper's for CIFAR-10.
         cost: see `Coupled`.
-        cost_weight: see `Coupled`.
-        cost_target: see `Coupled`.
-        cost_loss: see `Coupled`.
     """
 
     learns_edges = True
 
     def __init__(
         self,
-        learning_rate: float = 6e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        weight_decay: float = 1e-3,
-        warmup: float = 0.3,
-        cost: str | None = None,
-        cost_weight: float = 0.1,
-        cost_target: float | None = None,
-        cost_loss: CostLoss = "linear",
+        alpha: Alpha = Alpha(learning_rate=6e-4, warmup=0.3),
+        cost: Charge | None = None,
     ) -> None:
-        super().__init__(
-            learning_rate,
-            betas,
-            weight_decay,
-            warmup,
-            rule="edges",
-            cost=cost,
-            cost_weight=cost_weight,
-            cost_target=cost_target,
-            cost_loss=cost_loss,
-        )
+        super().__init__(alpha, "edges", cost)
 
     def routing(self, model: SuperNet, moment: Moment) -> Routing:
         """Return gates with softmax weights, those of edges included."""

@@ -27,25 +27,27 @@ inside an option is left alone where it is not drawn. α lies on the CPU, where 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
 import torch
-from torch import nn
 
 from supernet.cost import CostTable
 from supernet.errors import ConfigError
 from supernet.net import Gate, Routing, SuperNet
-from supernet.space import Architecture, Decision, SearchSpace
+from supernet.space import Architecture, SearchSpace
 from supernet.strategies.base import Setting
-from supernet.strategies.coupled import CostLoss, Coupled
+from supernet.strategies.charge import Charge
+from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import RuleName
 from supernet.task import Batch, Task
 from supernet.train import Moment
 
 __all__ = ["OnePath", "ProxylessNAS", "ProxylessRL", "draw_pair"]
+
+PUBLISHED = Alpha(1e-3, (0.0, 0.999), weight_decay=0.0, warmup=0.25)
+"""How the paper's code learns α."""
 
 
 class OnePath(Coupled):
@@ -53,46 +55,20 @@ class OnePath(Coupled):
 
     Args:
         every: steps from one architecture step to the next.
-        learning_rate: see `Coupled`.
-        betas: see `Coupled`.
-        weight_decay: see `Coupled`.
-        warmup: see `Coupled`.
+        alpha: see `Coupled`.
         rule: see `Coupled`.
         cost: see `Coupled`.
-        cost_weight: see `Coupled`.
-        cost_target: see `Coupled`.
-        cost_loss: see `Coupled`.
 
     Raises:
         ConfigError: `every` is not positive, or see `Coupled`.
     """
 
     several = False
+    smooth = False
+    alpha_on_cpu = True
 
-    def __init__(
-        self,
-        every: int,
-        learning_rate: float,
-        betas: tuple[float, float],
-        weight_decay: float,
-        warmup: float,
-        rule: RuleName,
-        cost: str | None,
-        cost_weight: float,
-        cost_target: float | None,
-        cost_loss: CostLoss = "linear",
-    ) -> None:
-        super().__init__(
-            learning_rate,
-            betas,
-            weight_decay,
-            warmup,
-            rule=rule,
-            cost=cost,
-            cost_weight=cost_weight,
-            cost_target=cost_target,
-            cost_loss=cost_loss,
-        )
+    def __init__(self, every: int, alpha: Alpha, rule: RuleName, cost: Charge | None) -> None:
+        super().__init__(alpha, rule, cost)
         if every < 1:
             raise ConfigError(f"every is a number of steps, at least 1, not {every}")
         self.every = every
@@ -109,24 +85,16 @@ class OnePath(Coupled):
         """Draw an architecture from softmax(α), decision by decision."""
         return space.build(lambda d: random.choices(d.options, _shares(self.alphas[d.label]))[0])
 
-    def _initial(self, decision: Decision, seed: int, device: torch.device) -> nn.Parameter:
-        return super()._initial(decision, seed, torch.device("cpu"))
-
 
 class ProxylessNAS(OnePath):
     """Binary gates on two paths.
 
     Args:
         every: steps from one architecture step to the next.
-        learning_rate: see `Coupled`.
-        betas: see `Coupled`.
-        weight_decay: see `Coupled`.
-        warmup: see `Coupled`.
+        alpha: see `Coupled`.
         rule: see `Coupled`.
-        cost: see `Coupled`.
-        cost_weight: λ of "linear" (the paper's is 0.1), the exponent of "log" (0.3 in its code).
-        cost_target: see `Coupled`.
-        cost_loss: see `Coupled`.
+        cost: see `Coupled`; the weight of "linear" is 0.1 in the paper, the exponent of "log" 0.3 in
+            its code.
 
     Raises:
         ConfigError: `every` is not positive, or see `Coupled`.
@@ -135,28 +103,11 @@ class ProxylessNAS(OnePath):
     def __init__(
         self,
         every: int = 5,
-        learning_rate: float = 1e-3,
-        betas: tuple[float, float] = (0.0, 0.999),
-        weight_decay: float = 0.0,
-        warmup: float = 0.25,
+        alpha: Alpha = PUBLISHED,
         rule: RuleName = "strongest",
-        cost: str | None = None,
-        cost_weight: float = 0.1,
-        cost_target: float | None = None,
-        cost_loss: CostLoss = "linear",
+        cost: Charge | None = None,
     ) -> None:
-        super().__init__(
-            every,
-            learning_rate,
-            betas,
-            weight_decay,
-            warmup,
-            rule,
-            cost,
-            cost_weight,
-            cost_target,
-            cost_loss,
-        )
+        super().__init__(every, alpha, rule, cost)
 
     def learn(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
         """Move the α of the drawn pairs, and put their masses right."""
@@ -166,7 +117,7 @@ class ProxylessNAS(OnePath):
         masses = self._masses(pairs)
         with self.unrecorded(), model.route(self.routing(model, moment)):
             loss = task.loss(model, self.search_batch(moment))
-        loss = self._charged(loss, pairs)
+        loss = self.charged(loss, self._of_pairs(pairs))
         self.step(torch.autograd.grad(loss, list(self.alphas.values()), allow_unused=True))
         with torch.no_grad():
             for label, mass in self._masses(pairs).items():
@@ -201,21 +152,14 @@ class ProxylessNAS(OnePath):
             for label, pair in pairs.items()
         }
 
-    def _charged(self, loss: torch.Tensor, pairs: Mapping[str, tuple[int, ...]]) -> torch.Tensor:
-        """Return the loss with the cost that is expected over the pairs."""
-        if self._expected is None:
-            return loss
-        expected = self._expected(
-            {
-                label: torch.zeros_like(alpha).scatter(
-                    0, (i := torch.tensor(pairs[label])), torch.softmax(alpha[i], 0)
-                )
-                for label, alpha in self.alphas.items()
-            }
-        )
-        if self.cost_loss == "linear":
-            return loss + self.cost_weight * (expected - self._target) / self._target
-        return loss * (torch.log(expected) / math.log(self._target)) ** self.cost_weight
+    def _of_pairs(self, pairs: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+        """Return how likely each option is between those of its pair, 0 for the others."""
+        return {
+            label: torch.zeros_like(alpha).scatter(
+                0, (i := torch.tensor(pairs[label])), torch.softmax(alpha[i], 0)
+            )
+            for label, alpha in self.alphas.items()
+        }
 
 
 class ProxylessRL(OnePath):
@@ -227,14 +171,10 @@ class ProxylessRL(OnePath):
         every: steps from one architecture step to the next.
         paths: that are scored in an architecture step.
         decay: of the baseline: the share that it keeps in a step.
-        learning_rate: see `Coupled`.
-        betas: see `Coupled`.
-        weight_decay: see `Coupled`.
-        warmup: see `Coupled`.
+        alpha: see `Coupled`.
         rule: see `Coupled`.
-        cost: a quantity that the reward pays for: "macs", "latency_ms", ...
-        cost_weight: w, the exponent.
-        cost_target: the cost that changes no reward; the expectation at the start if not given.
+        cost: what the reward pays for; the weight is w, the exponent, and the target the cost that
+            changes no reward. Its form is the paper's, whatever `form` says.
 
     Raises:
         ConfigError: a number is out of range, or see `Coupled`.
@@ -245,18 +185,11 @@ class ProxylessRL(OnePath):
         every: int = 5,
         paths: int = 10,
         decay: float = 0.99,
-        learning_rate: float = 1e-3,
-        betas: tuple[float, float] = (0.0, 0.999),
-        weight_decay: float = 0.0,
-        warmup: float = 0.25,
+        alpha: Alpha = PUBLISHED,
         rule: RuleName = "strongest",
-        cost: str | None = None,
-        cost_weight: float = 0.1,
-        cost_target: float | None = None,
+        cost: Charge | None = None,
     ) -> None:
-        super().__init__(
-            every, learning_rate, betas, weight_decay, warmup, rule, cost, cost_weight, cost_target
-        )
+        super().__init__(every, alpha, rule, cost)
         if paths < 1 or not 0 <= decay < 1:
             raise ConfigError(f"paths {paths} must be at least 1 and decay {decay} in [0, 1)")
         self.paths = paths
@@ -268,7 +201,7 @@ class ProxylessRL(OnePath):
         """See `Coupled`; look up the table of costs."""
         super().prepare(supernet, setting)
         self.baseline = None
-        self._table = None if self.cost is None else setting.costs[self.cost]
+        self._table = None if self.cost is None else self.cost.table(setting.costs)
 
     def learn(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
         """Score paths on the search batch of this step, and move α towards the better ones."""
@@ -293,8 +226,9 @@ class ProxylessRL(OnePath):
             quality = measures["accuracy"].mean()
         else:
             quality = torch.exp(-measures["loss"].mean())
-        if self._table is not None:
-            quality = quality * (self._target / self._table.cost(path)) ** self.cost_weight
+        if self._table is not None and (charge := self._charge) is not None:
+            assert charge.target is not None  # it is settled
+            quality = quality * (charge.target / self._table.cost(path)) ** charge.weight
         return quality
 
     def surrogate(

@@ -7,7 +7,21 @@ from typing import Literal
 
 from supernet.space import Architecture, Decision, OneOf, Option, SearchSpace, Value
 
-__all__ = ["NONE", "RULES", "RuleName", "edges", "holds_decisions", "strongest", "threshold"]
+__all__ = [
+    "NONE",
+    "RULES",
+    "SKIPS",
+    "RuleName",
+    "best",
+    "edges",
+    "holds_decisions",
+    "strongest",
+    "threshold",
+    "with_at_most",
+]
+
+SKIPS = ("skip", "skip_connect", "identity")
+"""Names of the option that passes its input on."""
 
 NONE = ("none", "zero")
 """Names of the option that stands for no connection."""
@@ -26,7 +40,7 @@ def strongest(space: SearchSpace, strengths: Strengths) -> Architecture:
 
     An edge is as strong as the strongest option in it that is not `none`.
     """
-    return space.build(lambda decision: _best(space, decision, strengths, forbid_none=False))
+    return space.build(lambda decision: best(space, decision, strengths, forbid_none=False))
 
 
 def edges(space: SearchSpace, strengths: Strengths) -> Architecture:
@@ -35,7 +49,7 @@ def edges(space: SearchSpace, strengths: Strengths) -> Architecture:
     Of the edges into a node (a decision that chooses several, whose options hold a decision each) the
     strongest are kept, two in the paper, each as strong as its strongest option other than `none`.
     """
-    return space.build(lambda decision: _best(space, decision, strengths, forbid_none=True))
+    return space.build(lambda decision: best(space, decision, strengths, forbid_none=True))
 
 
 def threshold(space: SearchSpace, strengths: Strengths) -> Architecture:
@@ -46,13 +60,46 @@ def threshold(space: SearchSpace, strengths: Strengths) -> Architecture:
 
     def answer(decision: Decision) -> Value:
         if isinstance(decision, OneOf):
-            return _best(space, decision, strengths, forbid_none=True)
+            return best(space, decision, strengths, forbid_none=True)
         order = _order(space, decision, strengths)
         confident = [i for i in order if _strength(space, decision, i, strengths) >= CONFIDENT]
         count = min(max(len(confident), decision.low, 1), decision.high)
         return decision.value(sorted(order[:count]))
 
     return space.build(answer)
+
+
+def with_at_most(
+    count: int,
+    rule: Callable[[SearchSpace, Strengths], Architecture],
+    space: SearchSpace,
+    strengths: Strengths,
+    within: str = "",
+) -> Architecture:
+    """Derive with a bound on the skips: Chen et al., "P-DARTS" (ICCV 2019).
+
+    While there are more, the weakest is taken out and the rule asked again.
+
+    Args:
+        count: most skips.
+        rule: derives without a bound.
+        space: of the architecture.
+        strengths: positive numbers.
+        within: how labels begin whose skips are counted.
+    """
+    left = {label: list(values) for label, values in strengths.items()}
+    while True:
+        found = rule(space, left)
+        skips = [
+            (left[label][index], label, index)
+            for label, value in found.items()
+            if value in SKIPS and label.startswith(within)
+            for index in space.decision(label).indices(value)
+        ]
+        if len(skips) <= count or not min(skips)[0] > 0:
+            return found
+        _, label, index = min(skips)
+        left[label][index] = 0.0
 
 
 RULES: dict[RuleName, Callable[[SearchSpace, Strengths], Architecture]] = {
@@ -63,9 +110,10 @@ RULES: dict[RuleName, Callable[[SearchSpace, Strengths], Architecture]] = {
 """The rules by name."""
 
 
-def _best(
+def best(
     space: SearchSpace, decision: Decision, strengths: Strengths, *, forbid_none: bool
 ) -> Value:
+    """Return the strongest answer to a decision; `none`, if forbidden, only for want of another."""
     if isinstance(decision, OneOf):
         named = [i for i, option in enumerate(decision.options) if option not in NONE]
         possible = named if forbid_none and named else range(len(decision.options))

@@ -19,7 +19,8 @@ import torch
 from supernet.errors import ConfigError
 from supernet.net import Routing, SuperNet
 from supernet.random import generator
-from supernet.strategies.coupled import Coupled
+from supernet.strategies.charge import Charge
+from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import RuleName
 from supernet.task import Batch, Task
 from supernet.train import Moment, backward
@@ -31,50 +32,34 @@ class SNAS(Coupled):
     """Concrete relaxation, with weights and α trained together.
 
     Args:
-        learning_rate: see `Coupled`.
-        betas: see `Coupled`.
-        weight_decay: see `Coupled`.
-        warmup: see `Coupled`.
+        alpha: see `Coupled`.
         temperature: λ at the first step.
         last_temperature: λ at the last step.
         rule: see `Coupled`.
         cost: see `Coupled`.
-        cost_weight: see `Coupled`.
-        cost_target: see `Coupled`.
 
     Raises:
         ConfigError: a temperature is not positive, or see `Coupled`.
     """
 
+    two_level = False
+    smooth = False
+
     def __init__(
         self,
-        learning_rate: float = 3e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        weight_decay: float = 1e-3,
-        warmup: float = 0.0,
+        alpha: Alpha = Alpha(),
         temperature: float = 1.0,
         last_temperature: float = 0.03,
         rule: RuleName = "edges",
-        cost: str | None = None,
-        cost_weight: float = 0.1,
-        cost_target: float | None = None,
+        cost: Charge | None = None,
     ) -> None:
-        super().__init__(
-            learning_rate,
-            betas,
-            weight_decay,
-            warmup,
-            rule=rule,
-            cost=cost,
-            cost_weight=cost_weight,
-            cost_target=cost_target,
-        )
+        super().__init__(alpha, rule, cost)
         check_temperatures(temperature, last_temperature)
         self.temperatures = temperature, last_temperature
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Add the gradients of the weights, and move α by its own from the same pass."""
-        if moment.progress < self.warmup:
+        if self.rests(moment):
             return super().backward(model, task, batch, moment)
         with model.route(self.routing(model, moment)):
             loss = task.loss(model, batch)

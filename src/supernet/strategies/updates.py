@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from supernet.net import Routing, SuperNet
 from supernet.space import Architecture
@@ -30,6 +31,10 @@ class Counted(Strategy):
         self._strategy = strategy
         self.batch_norm = strategy.batch_norm
         self._passes: dict[str, list[int]] = {}
+
+    def build(self, model: nn.Module) -> SuperNet:
+        """Return the supernet that the strategy trains."""
+        return self._strategy.build(model)
 
     def prepare(self, supernet: SuperNet, setting: Setting) -> None:
         """Get the strategy ready, and begin to count at zero."""

@@ -1,6 +1,8 @@
-"""Classification with cross-entropy."""
+"""Classification with cross-entropy, of further classifiers too."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import nn
@@ -15,38 +17,66 @@ __all__ = ["Classification"]
 class Classification(Task):
     """The model maps inputs to logits `[batch, classes]`; targets are class indices `[batch]`.
 
+    A model may return a tuple: first its logits, then those of auxiliary classifiers, which help to
+    train its middle and are used for nothing else (Szegedy et al., "Going Deeper with Convolutions",
+    CVPR 2015).
+
     Args:
         label_smoothing: share of the target mass spread over all classes, in training only.
+        auxiliary: weight of the loss of each auxiliary classifier (in DARTS 0.4).
 
     Raises:
-        ConfigError: the smoothing is not in 0..1.
+        ConfigError: the smoothing is not in 0..1, or the weight negative.
     """
 
-    def __init__(self, label_smoothing: float = 0.0) -> None:
+    def __init__(self, label_smoothing: float = 0.0, auxiliary: float = 0.4) -> None:
         if not 0 <= label_smoothing <= 1:
             raise ConfigError(f"label_smoothing must be in 0..1, not {label_smoothing}")
+        if not 0 <= auxiliary < math.inf:
+            raise ConfigError(f"auxiliary is the weight of a loss, at least 0, not {auxiliary}")
         self.label_smoothing = label_smoothing
+        self.auxiliary = auxiliary
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Return the mean cross-entropy.
+        """Return the mean cross-entropy, and that of auxiliary classifiers times their weight.
 
         Raises:
             DataError: targets or logits have another shape or type.
         """
         *inputs, targets = batch
-        logits = model(*inputs)
-        _check(logits, targets)
-        return F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        logits, *further = _outputs(model(*inputs), targets)
+        loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        for other in further:
+            added = F.cross_entropy(other, targets, label_smoothing=self.label_smoothing)
+            loss = loss + self.auxiliary * added
+        return loss
 
     def measure(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the cross-entropy (without smoothing) and whether the prediction is right."""
         *inputs, targets = batch
-        logits = model(*inputs)
-        _check(logits, targets)
+        logits = _outputs(model(*inputs), targets)[0]
         return {
             "loss": F.cross_entropy(logits, targets, reduction="none"),
             "accuracy": (logits.argmax(1) == targets).to(logits.dtype),
         }
+
+
+def _outputs(returned: object, targets: torch.Tensor) -> list[torch.Tensor]:
+    """Return the logits that the model returned, one or several, checked.
+
+    Raises:
+        DataError: these are no logits.
+    """
+    outputs = []
+    for logits in returned if isinstance(returned, tuple) and returned else (returned,):
+        if not isinstance(logits, torch.Tensor):
+            raise DataError(
+                "classification needs logits [batch, classes], or a tuple of them, but the model "
+                f"returned {type(logits).__name__}"
+            )
+        _check(logits, targets)
+        outputs.append(logits)
+    return outputs
 
 
 def _check(logits: torch.Tensor, targets: torch.Tensor) -> None:

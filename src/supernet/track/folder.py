@@ -66,6 +66,10 @@ class RunFolder:
         """Return the checkpoint of a part of the supernet."""
         return Checkpoint(self.path / "few_shot" / f"{number}.pt")
 
+    def stage(self, number: int) -> Checkpoint:
+        """Return the checkpoint of a supernet that is trained before the supernet."""
+        return Checkpoint(self.path / "stages" / f"{number}.pt")
+
     def retrained(self, key: str) -> Checkpoint:
         """Return the checkpoint of a retrained architecture."""
         return Checkpoint(self.path / "retrain" / f"{key}.pt")

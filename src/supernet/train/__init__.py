@@ -2,7 +2,7 @@
 
 from supernet.train.checkpoint import Checkpoint, digest
 from supernet.train.learner import Learner, Moment, Plain, backward
-from supernet.train.loop import Fit, OptimizerFactory
+from supernet.train.loop import Fit, OptimizerFactory, Scheduled
 from supernet.train.schedule import ScheduleName, learning_rate_factor
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "OptimizerFactory",
     "Plain",
     "ScheduleName",
+    "Scheduled",
     "backward",
     "digest",
     "learning_rate_factor",

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -18,9 +19,17 @@ from supernet.train.checkpoint import Checkpoint
 from supernet.train.learner import Learner, M, Moment
 from supernet.train.schedule import ScheduleName, learning_rate_factor
 
-__all__ = ["Fit", "OptimizerFactory"]
+__all__ = ["Fit", "OptimizerFactory", "Scheduled"]
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """A module that changes in the course of training, as a probability that rises."""
+
+    def set_progress(self, progress: float) -> None:
+        """Adapt to a moment; called before every step with 0 at the first and 1 at the last."""
 
 
 @dataclass
@@ -76,6 +85,7 @@ class Fit:
         learner.start(optimizer)
         self.rewind(start)
         model.train()
+        scheduled = [module for module in model.modules() if isinstance(module, Scheduled)]
         saved, logged, since = time.monotonic(), time.monotonic(), start
         losses: list[torch.Tensor] = []
         with seeded(self.seed):
@@ -84,6 +94,8 @@ class Fit:
                 factor = learning_rate_factor(self.schedule, self.warmup, moment.progress)
                 for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                     group["lr"] = peak * factor
+                for module in scheduled:
+                    module.set_progress(moment.progress)
                 torch.manual_seed(moment.torch_seed())
                 losses.append(learner.backward(model, task, loader.batch(step), moment))
                 if self.clip is not None:

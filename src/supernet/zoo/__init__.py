@@ -2,18 +2,38 @@
 
 from supernet.zoo.bender import Bender
 from supernet.zoo.darts import DARTS
+from supernet.zoo.enas_macro import ENASMacro
+from supernet.zoo.enas_micro import ENASMicro
+from supernet.zoo.nasbench1shot1 import NASBench1Shot1
 from supernet.zoo.nasbench201 import NASBench201
 from supernet.zoo.nasbench_macro import NASBenchMacro
 from supernet.zoo.proxyless import Proxyless
+from supernet.zoo.smash import SMASH
 from supernet.zoo.spos import SPOS
 
-__all__ = ["DARTS", "SPACES", "SPOS", "Bender", "NASBench201", "NASBenchMacro", "Proxyless"]
+__all__ = [
+    "DARTS",
+    "SMASH",
+    "SPACES",
+    "SPOS",
+    "Bender",
+    "ENASMacro",
+    "ENASMicro",
+    "NASBench1Shot1",
+    "NASBench201",
+    "NASBenchMacro",
+    "Proxyless",
+]
 
 SPACES = {
     "bender": "supernet.zoo.Bender",
     "darts": "supernet.zoo.DARTS",
+    "enas-macro": "supernet.zoo.ENASMacro",
+    "enas-micro": "supernet.zoo.ENASMicro",
     "nasbench-macro": "supernet.zoo.NASBenchMacro",
+    "nasbench1shot1": "supernet.zoo.NASBench1Shot1",
     "nasbench201": "supernet.zoo.NASBench201",
+    "smash": "supernet.zoo.SMASH",
     "spos": "supernet.zoo.SPOS",
     "proxyless": "supernet.zoo.Proxyless",
 }

@@ -15,24 +15,29 @@ derivation rule `edges` never takes it, and no published architecture has it. Wi
 With `affine`, as in the published networks that are trained alone, batch norms learn a scale and an
 offset, and pooling has no batch norm; without, as in the published search network, it has one.
 
-Different from the paper: there is no auxiliary classifier; the probability of dropping a path is
-constant, where the paper raises it linearly from zero; images may have odd sizes.
+Trained alone, published networks have an auxiliary classifier after the second reduction, whose loss
+counts 0.4 (`supernet.task.Classification`), and drop paths with a probability that rises from 0.
+
+Different from the paper: this probability rises by the step instead of by the epoch; images may have
+odd and other sizes than 32×32, and what the auxiliary classifier pools then is chosen here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from supernet.errors import SpaceError
 from supernet.net import Choice, InputChoice
 from supernet.ops import (
     DropPath,
     FactorizedReduce,
+    FadingDropout,
     Noise,
     PartialChannels,
     Zero,
@@ -41,41 +46,39 @@ from supernet.ops import (
 )
 from supernet.space import Architecture, Diagram, Edge, Node
 from supernet.zoo.arguments import check_halvings, check_positive
+from supernet.zoo.darts_presets import BY_EDGE, PRESETS
 from supernet.zoo.genotype import KINDS, NONE, Cells, read_genotype, sorted_cells, write_genotype
 
 __all__ = ["DARTS"]
 
-PRESETS = {
-    "DARTS": ("none", "max3", "avg3", "skip", "sep3", "sep5", "dil3", "dil5"),
-    "S2": ("skip", "sep3"),
-    "S3": ("none", "skip", "sep3"),
-    "S4": ("noise", "sep3"),
-}
-"""Sets of operations: the paper's, and those of Zela et al., "Understanding and Robustifying
-Differentiable Architecture Search" (ICLR 2020), in which DARTS fails."""
-
 
 @dataclass(frozen=True)
 class Style:
-    """What all edges of a network have in common; see the arguments of `DARTS`."""
+    """What makes the edges of a network; see the arguments of `DARTS`.
 
-    operations: tuple[str, ...]
+    Attributes:
+        operations: by the label of an edge.
+    """
+
+    operations: Mapping[str, tuple[str, ...]]
     affine: bool
     partial: int
     drop_path: float
+    skip_dropout: float
 
     def edge(self, label: str, channels: int, stride: int) -> nn.Module:
         """Return an edge's choice of operations: `[b, channels, h, w]` to `[b, channels, ...]`."""
         width = channels // self.partial
-        options = {name: self._option(name, width, stride) for name in self.operations}
+        options = {name: self._option(name, width, stride) for name in self.operations[label]}
         choice = Choice(options, label=label)
         return PartialChannels(choice, self.partial, stride) if self.partial > 1 else choice
 
     def _option(self, name: str, channels: int, stride: int) -> nn.Module:
         module = OPERATIONS[name](channels, stride, self.affine)
-        if not self.drop_path or isinstance(module, nn.Identity | Zero):
-            return module
-        return DropPath(module, self.drop_path)
+        dropped = self.drop_path and not isinstance(module, nn.Identity | Zero)
+        if name == "skip" and self.skip_dropout:
+            module = nn.Sequential(module, FadingDropout(self.skip_dropout))
+        return DropPath(module, self.drop_path) if dropped else module
 
 
 class Cell(nn.Module):
@@ -123,6 +126,35 @@ class Cell(nn.Module):
         return torch.cat(states[2:], dim=1)
 
 
+class AuxiliaryHead(nn.Module):
+    """A classifier in the middle of a network, which helps to train what lies before it.
+
+    Maps of 8×8, those of the paper, are pooled to 2×2 and give one vector of 768 features; of larger
+    ones the mean of several is classified.
+    """
+
+    training_only = True
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.pointwise = nn.Conv2d(channels, 128, 1, bias=False)
+        self.pointwise_norm = nn.BatchNorm2d(128)
+        self.square = nn.Conv2d(128, 768, 2, bias=False)
+        self.square_norm = nn.BatchNorm2d(768)
+        self.classifier = nn.Linear(768, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map the output of a cell, `[b, channels, h, w]`, to logits `[b, classes]`."""
+        x = functional.relu(x)
+        if min(x.shape[2:]) >= 8:
+            x = functional.avg_pool2d(x, 5, stride=3)
+        else:
+            x = functional.adaptive_avg_pool2d(x, 2)
+        x = functional.relu(self.pointwise_norm(self.pointwise(x)))
+        x = functional.relu(self.square_norm(self.square(x)))
+        return cast(torch.Tensor, self.classifier(x.mean((2, 3))))
+
+
 class DARTS(nn.Module):
     """The search network of DARTS, and with other arguments the one in which cells are trained alone.
 
@@ -135,11 +167,16 @@ class DARTS(nn.Module):
         channels: of a node before the first reduction (published: 16 and 36).
         nodes: in a cell.
         stem: channels of the stem over `channels`.
-        operations: their names, or that of a preset: DARTS, S2, S3, S4.
+        operations: their names, or that of a preset: DARTS, S1, S2, S3, S4. In S1 each of the (at
+            most four) nodes has its own.
         affine: whether batch norms of the cells learn a scale and an offset, and pooling has none
             (published: for training alone).
         partial: k of PC-DARTS: edges compute with 1/k of the channels (published: 4, and 1 alone).
-        drop_path: probability that an operation other than an identity is dropped for an image.
+        drop_path: probability that an operation other than an identity is dropped for an image, at
+            the end of training; it rises from 0 (published: 0.2 for training alone).
+        skip_dropout: rate of P-DARTS's dropout behind skips, which fades (published: for the search).
+        auxiliary: whether a classifier reads the output of the second reduction cell while training
+            (published: for training alone).
 
     Raises:
         SpaceError: a number is out of range, an operation is unknown, `partial` does not divide
@@ -158,17 +195,20 @@ class DARTS(nn.Module):
         affine: bool = False,
         partial: int = 1,
         drop_path: float = 0.0,
+        skip_dropout: float = 0.0,
+        auxiliary: bool = False,
     ) -> None:
         super().__init__()
         check_positive(image=image, classes=classes, channels=channels, nodes=nodes, stem=stem)
         check_halvings(image, (2, 2))
-        style = Style(_named(operations), affine, partial, drop_path)
+        style = Style(_by_edge(operations, nodes), affine, partial, drop_path, skip_dropout)
         _check(cells, channels, style)
         width = stem * channels
         self.stem = nn.Sequential(
             nn.Conv2d(image[0], width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
         )
         self.cells = nn.ModuleList()
+        self.auxiliary: AuxiliaryHead | None = None
         widths, kind = (width, width), "normal"
         for index in range(cells):
             halved = kind == "reduce"
@@ -176,22 +216,35 @@ class DARTS(nn.Module):
             channels *= 2 if kind == "reduce" else 1
             self.cells.append(Cell(kind, widths, channels, nodes, halved, style))
             widths = (widths[1], nodes * channels)
+            if auxiliary and index == 2 * cells // 3:
+                self.auxiliary = AuxiliaryHead(widths[1], classes)
         self.classifier = nn.Linear(widths[1], classes)
         self.nodes = nodes
+        self.alike = len(set(style.operations.values())) == 1
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map images `[batch, channels, height, width]` to logits `[batch, classes]`."""
+    def forward(self, images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """Map images `[batch, channels, height, width]` to logits `[batch, classes]`.
+
+        In training mode a network with an auxiliary classifier returns its logits as second output.
+        """
+        further: torch.Tensor | None = None
         before = previous = self.stem(images)
-        for cell in self.cells:
+        for index, cell in enumerate(self.cells):
             before, previous = previous, cell(before, previous)
-        return cast(torch.Tensor, self.classifier(previous.mean((2, 3))))
+            if self.auxiliary is not None and self.training and index == 2 * len(self.cells) // 3:
+                further = self.auxiliary(previous)
+        logits = cast(torch.Tensor, self.classifier(previous.mean((2, 3))))
+        return logits if further is None else (logits, further)
 
     def canonical(self, architecture: Architecture) -> Architecture:
         """Renumber the nodes, and let each `none` come from the first state that is free.
 
         Architectures that differ in these only are the same network. Of all orders in which nodes
         read earlier nodes only, the one is taken whose sequence of (states, operations) comes first.
+        Where operations differ from edge to edge, nodes cannot change places, and all stays as it is.
         """
+        if not self.alike:
+            return architecture
         return _architecture(sorted_cells(_cells(architecture, self.nodes)))
 
     def diagram(self, architecture: Architecture) -> Diagram:
@@ -305,12 +358,25 @@ OPERATIONS: dict[str, Callable[[int, int, bool], nn.Module]] = {
 """By name, what builds an operation for channels, stride and `affine`."""
 
 
+def _by_edge(operations: str | Sequence[str], nodes: int) -> dict[str, tuple[str, ...]]:
+    """Return the operations of every edge, by its label."""
+    edges = [(kind, i, state) for kind in KINDS for i in range(nodes) for state in range(i + 2)]
+    if isinstance(operations, str) and operations in BY_EDGE:
+        table = BY_EDGE[operations]
+        if nodes > len(table["normal"]):
+            raise SpaceError(
+                f"operations {operations!r} are those of {len(table['normal'])} nodes, not of {nodes}"
+            )
+        return {f"{k}.node{i}.from{s}": tuple(table[k][i][s].split()) for k, i, s in edges}
+    return {f"{k}.node{i}.from{s}": _named(operations) for k, i, s in edges}
+
+
 def _named(operations: str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(operations, str):
         if operations not in PRESETS:
             raise SpaceError(
-                f"operations {operations!r} is no preset; give one of {', '.join(PRESETS)}, or a "
-                f"list of {', '.join(OPERATIONS)}"
+                f"operations {operations!r} is no preset; give one of "
+                f"{', '.join(sorted([*PRESETS, *BY_EDGE]))}, or a list of {', '.join(OPERATIONS)}"
             )
         return PRESETS[operations]
     if not operations or not set(operations) <= OPERATIONS.keys():
@@ -327,5 +393,6 @@ def _check(cells: int, channels: int, style: Style) -> None:
         raise SpaceError(
             f"partial is {style.partial}, but it must divide the {channels} channels of a node"
         )
-    if not 0 <= style.drop_path < 1:
-        raise SpaceError(f"drop_path is a probability in [0, 1), not {style.drop_path}")
+    for name in ("drop_path", "skip_dropout"):
+        if not 0 <= (probability := getattr(style, name)) < 1:
+            raise SpaceError(f"{name} is a probability in [0, 1), not {probability}")

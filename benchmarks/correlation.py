@@ -1,0 +1,137 @@
+"""How well the scores of a method rank architectures: `python -m benchmarks.correlation FOLDER`.
+
+60 random architectures of a small NAS-Bench-201 space are trained alone on 6,000 images of
+Fashion-MNIST, with three seeds each; the truth is their mean accuracy on the search split. Each method
+then trains a
+supernet with three seeds and scores all 60. Printed is Kendall's τ with the truth for each seed, beside
+that of the numbers of parameters and multiply-adds, and the noise ceiling: the τ of the stand-alone
+accuracies of one seed with the mean of the other two. Everything is kept in the folder, so that it can
+be stopped; about an hour on one core.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.alone import accuracy
+from supernet.data import Splits
+from supernet.evaluate import kendall
+from supernet.files import write_json
+from supernet.pipeline.context import Run
+from supernet.pipeline.open import execute, open_run, settings
+from supernet.random import stream
+from supernet.space import Architecture
+
+COUNT = 60
+SEEDS = (0, 1, 2)
+METHODS = {
+    "spos": ["--strategy=spos"],
+    "enas": ["--strategy=enas", "--strategy.interval=50", "--strategy.updates=5"],
+    "smash": ["--strategy=smash"],
+    "ghn": ["--strategy=ghn"],
+}
+SETTING = [
+    "--data=idx",
+    "--data.folder=/usr/share/datasets/fashion-mnist",
+    "--data.name=Fashion-MNIST",
+    "--data.flip=true",
+    "--split.limit=6000",
+    "--split.search_fraction=0.33",
+    "--model=nasbench201",
+    "--model.channels=8",
+    "--model.cells=1",
+    "--train.steps=1500",
+    "--retrain.train.steps=300",
+]
+
+
+def main(folder: Path) -> None:
+    with opened(folder, "spos", 0, None) as run:
+        architectures = drawn(run)
+        splits = run.splits
+        costs = {
+            quantity: [run.costs[quantity].cost(one) for one in architectures]
+            for quantity in ("params", "macs")
+        }
+        alone = [accuracies(run, folder, architectures, seed) for seed in SEEDS]
+    truth = [statistics.mean(values) for values in zip(*alone, strict=True)]
+    print(
+        f"{COUNT} architectures trained alone: {100 * min(truth):.1f} to {100 * max(truth):.1f} %, "
+        f"median {100 * statistics.median(truth):.1f} %"
+    )
+    ceilings = []
+    for seed in SEEDS:
+        others = [alone[other] for other in SEEDS if other != seed]
+        ceilings.append(tau(alone[seed], [statistics.mean(v) for v in zip(*others, strict=True)]))
+    print(f"noise ceiling (one seed against the mean of two): {written(ceilings)}")
+    for quantity, values in costs.items():
+        print(f"{quantity}: {tau(values, truth):.2f}")
+    for method in METHODS:
+        found = []
+        for seed in SEEDS:
+            with opened(folder, method, seed, splits) as run:
+                found.append(tau(scores(run, architectures), truth))
+        print(f"{method}: {written(found)}", flush=True)
+
+
+@contextmanager
+def opened(folder: Path, method: str, seed: int, splits: Splits | None) -> Iterator[Run]:
+    """Open a run whose data is split as that of all others."""
+    arguments = [*SETTING, *METHODS[method], f"--seed={seed}"]
+    with open_run(arguments, folder / f"{method}-{seed}", progress=False) as run, settings(run):
+        if splits is not None:
+            run.__dict__["splits"] = splits
+        yield run
+
+
+def drawn(run: Run) -> list[Architecture]:
+    """Return different architectures, drawn uniformly."""
+    random, space = stream(0, "correlation"), run.supernet.space
+    found: dict[str, Architecture] = {}
+    while len(found) < COUNT:
+        one = space.canonical(space.sample(random))
+        found[one.key] = one
+    return list(found.values())
+
+
+def accuracies(
+    run: Run, folder: Path, architectures: Sequence[Architecture], seed: int
+) -> list[float]:
+    """Return by architecture the accuracy on the search split after training alone."""
+    file = folder / f"alone-{seed}.json"
+    known: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
+    for one in architectures:
+        if one.key in known:
+            continue
+        known[one.key] = accuracy(run, one, seed)
+        write_json(file, known)
+    return [known[one.key] for one in architectures]
+
+
+def scores(run: Run, architectures: Sequence[Architecture]) -> list[float]:
+    """Train the supernet and return its scores."""
+    file = run.folder.path / "scores.json"
+    if not file.exists():
+        execute(run, ["train"])
+        evaluator, _ = run.evaluator(run.protocol)
+        found = [float(score["accuracy"] or 0.0) for score in evaluator.scores(architectures)]
+        write_json(file, found)
+    values: list[float] = json.loads(file.read_text())
+    return values
+
+
+def tau(scores: Sequence[float], truth: Sequence[float]) -> float:
+    return kendall(scores, truth).kendall_tau or 0.0
+
+
+def written(values: Sequence[float]) -> str:
+    return f"{statistics.mean(values):.2f} ({', '.join(f'{v:.2f}' for v in values)})"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/correlation"))

@@ -1,0 +1,77 @@
+"""A cost in the loss of the architecture: of its expectation, so that it has a gradient."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+
+from supernet.cost import CostTable
+from supernet.errors import ConfigError
+from supernet.space import SearchSpace
+
+__all__ = ["Charge"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Charge:
+    """What an architecture's expected cost E adds to its loss (Cai et al., "ProxylessNAS", ICLR 2019).
+
+    Attributes:
+        quantity: "params", "macs", or that of a table in search.costs, such as "latency_ms".
+        weight: λ.
+        target: the cost that is free of charge; the expectation at the start if not given.
+        form: "linear": loss + λ · (E - target) / target; "log": loss · (ln E / ln target)^λ.
+    """
+
+    quantity: str
+    weight: float = 0.1
+    target: float | None = None
+    form: Literal["linear", "log"] = "linear"
+
+    def table(self, costs: Mapping[str, CostTable]) -> CostTable:
+        """Return the table of the quantity.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if self.quantity not in costs:
+            raise ConfigError(
+                f"strategy.cost is of {self.quantity!r}, but costs are known for "
+                f"{', '.join(sorted(costs))}; a table of latencies, as `supernet latency` writes it, is "
+                "given by search.costs"
+            )
+        return costs[self.quantity]
+
+    def settled(self, start: float, table: CostTable, space: SearchSpace) -> Charge:
+        """Return the charge with a target.
+
+        Args:
+            start: the expectation before the first step.
+            table: of the quantity.
+            space: of the architectures.
+
+        Raises:
+            ConfigError: the target, or a logarithm, is not positive.
+        """
+        target = start if self.target is None else self.target
+        if not target > 0:
+            raise ConfigError(f"strategy.cost.target must be above 0, not {target}")
+        least = table.range(space)[0]
+        if self.form == "log" and not min(target, least) > 1:
+            raise ConfigError(
+                f"strategy.cost.form 'log' takes logarithms of {self.quantity}, which must be above 1, "
+                f"but the target is {target:g} and the cheapest architecture costs {least:g}; use "
+                "'linear', or a table in a smaller unit"
+            )
+        return dataclasses.replace(self, target=target)
+
+    def added(self, loss: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+        """Return a loss with the charge for an expected cost; the target must be settled."""
+        assert self.target is not None
+        if self.form == "linear":
+            return loss + self.weight * (expected - self.target) / self.target
+        return loss * (torch.log(expected) / math.log(self.target)) ** self.weight

@@ -1,0 +1,94 @@
+"""Shipped configurations, at sizes that a test can afford, train what they say they train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from supernet.config import parse
+from supernet.pipeline import execute, open_run
+from supernet.pipeline.train import check_options
+
+FILES = sorted(Path("configs").rglob("*.yaml"))
+
+IMAGES = {"cifar10": (3, 32, 32), "digits": (1, 8, 8), "fashion-mnist": (1, 28, 28)}
+"""By data set, the shape of its images."""
+
+SMALLER = {
+    "DARTS": {"cells": 3, "channels": 12, "nodes": 2},
+    "Proxyless": {"stem": 4, "first": 4, "widths": [4, 4, 4, 4, 4, 4], "features": 8},
+    "NASBench201": {"channels": 2, "cells": 1},
+    "Bender": {"channels": 2},
+}
+"""By class of model, arguments of a small one; what is not given here stays as configured."""
+
+
+def smaller(file):
+    """Return the arguments of the command line that make a configuration small."""
+    _, plain = parse("supernet run", ["--config", str(file)])
+    name = plain["model"]["class_path"].rpartition(".")[2]
+    few = SMALLER.get(name, {}) if file.parent.name == "cifar10" else {}
+    alone = plain["retrain"]["model"]
+    changes = {
+        **{f"model.{argument}": value for argument, value in few.items()},
+        "train.steps": 2,
+        "train.batch_size": 8,
+        "retrain.train.steps": 2,
+        "retrain.train.batch_size": 8,
+        "retrain.model": {**alone, **{k: v for k, v in few.items() if k in alone}},
+        "split.limit": "null",
+        "evaluate.batch_size": 8,
+    }
+    found = [f"--{name}={value}" for name, value in changes.items()]
+    return ["--config", str(file), *found]
+
+
+def pictures(shape):
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (120, *shape), dtype=torch.uint8, generator=random)
+    return images, torch.arange(120) % 10
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_shipped_configurations_fit_their_data(file, tmp_path):
+    """Model, strategy, optimizers, augmentation and the network that is trained alone can be made."""
+    data = pictures(IMAGES[file.parent.name])
+    with open_run(smaller(file), tmp_path / "run", objects={"data": data}, progress=False) as run:
+        check_options(run)
+
+
+METHODS = (
+    "darts darts2 dartsminus dartspt drnas fairdarts fbnet gdas pcdarts pdarts proxyless snas"
+)
+
+PAPERS = [Path(f"configs/cifar10/{name}.yaml") for name in METHODS.split()]
+"""With the schedules of the papers."""
+
+
+@pytest.mark.parametrize("file", PAPERS, ids=lambda file: file.stem)
+def test_schedules_of_the_papers_are_whole_epochs_of_cifar10(file):
+    _, plain = parse("supernet run", ["--config", str(file)])
+    images = round(50_000 * (1 - plain["split"]["search_fraction"]))
+    for options in (plain["train"], plain["retrain"]["train"]):
+        epoch = images // options["batch_size"]
+        assert options["log_every"] == epoch
+        assert options["steps"] % epoch == 0
+    if plain["model"]["class_path"].endswith("DARTS"):
+        alone = {**plain["model"]["init_args"], **plain["retrain"]["model"]}
+        assert (alone["cells"], alone["channels"], alone["partial"]) == (20, 36, 1)
+        assert alone["affine"]
+        assert alone["auxiliary"]
+        assert alone["drop_path"] >= 0.2
+        assert plain["retrain"]["augment"] == {"flip": True, "crop": 4, "cutout": 16}
+        assert plain["retrain"]["train"]["steps"] == 600 * epoch
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", PAPERS, ids=lambda file: file.stem)
+def test_schedules_of_the_papers_run(file, tmp_path):
+    data = pictures(IMAGES["cifar10"])
+    with open_run(smaller(file), tmp_path / "run", objects={"data": data}, progress=False) as run:
+        execute(run, ["train", "search", "retrain"])
+        assert run.folder.metrics["retrain"]["chosen"]

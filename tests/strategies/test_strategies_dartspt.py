@@ -1,0 +1,151 @@
+import pytest
+import torch
+from coupled_models import Chain, Factors, Mean, ready
+from torch import nn
+
+from supernet.data import Digits, Loader
+from supernet.errors import ConfigError
+from supernet.net import Choice, Gate, InputChoice, Routing, SuperNet
+from supernet.net.batchnorm import batch_statistics
+from supernet.strategies import DARTSPT, Setting
+from supernet.task import Classification
+from supernet.train import Moment
+from supernet.zoo import DARTS
+
+
+def at(step, steps=10):
+    return Moment(step, steps, 4)
+
+
+def test_what_is_missed_most_is_kept_whatever_alpha_says():
+    # The loss is the mean output and the inputs' mean is positive: a negative factor is missed most.
+    strategy = DARTSPT(search=0.5)
+    supernet = ready(strategy, Factors(1.0, -2.0, 3.0), start={"pick": [0.0, -1.0, 2.0]})
+    assert strategy._search.batch(0)[0].mean() > 0
+    decision = supernet.space.decision("pick")
+    p = strategy.probabilities()["pick"].detach()
+    mean = torch.stack(
+        [strategy.search_batch(at(k))[0].mean() for k in range(strategy._search.batches_per_epoch)]
+    ).mean()
+    factors = torch.tensor([1.0, -2.0, 3.0])
+    for i in range(3):
+        with torch.no_grad():
+            accuracy, negative = strategy.without(supernet, Mean(), decision, i, at(9))
+        left = [j for j in range(3) if j != i]
+        assert accuracy == 0.0  # the task has none
+        torch.testing.assert_close(torch.tensor(-negative), (p * factors)[left].sum() * mean)
+    assert strategy.settle(supernet, Mean(), decision, at(9)) == (1,)
+    assert strategy.learned(supernet)[0]["pick"] == supernet.space.decision("pick").options[2]
+
+
+def test_decisions_are_settled_one_by_one_in_the_last_part_and_alpha_rests():
+    strategy = DARTSPT(search=0.5)
+    supernet = ready(strategy, Chain())
+    count, settled = len(supernet.space.decisions), []
+    batch = strategy._search.batch(0)
+    before = None
+    for step in range(12):
+        strategy.backward(supernet, Classification(), batch, at(step, 12))
+        settled.append(strategy.settled)
+        alphas = {label: alpha.detach().clone() for label, alpha in strategy.alphas.items()}
+        if strategy.rests(at(step, 12)):
+            assert all(torch.equal(alphas[label], before[label]) for label in alphas)
+        before = alphas
+    assert settled[:6] == [0] * 6
+    assert settled[6:] == sorted(settled[6:])
+    assert settled[-1] == count
+    assert all(len(kept) == 1 for kept in strategy.kept.values())
+    (found,) = strategy.learned(supernet)
+    for label, answer in found.items():
+        assert supernet.space.decision(label).indices(answer) == strategy.kept[label]
+
+
+def test_the_last_step_settles_whatever_is_left():
+    strategy = DARTSPT(search=0.9)
+    supernet = ready(strategy, Chain())
+    strategy.backward(supernet, Classification(), strategy._search.batch(0), at(9))
+    assert strategy.settled == len(supernet.space.decisions)
+
+
+def test_scores_are_those_of_the_supernet_without_the_option():
+    strategy = DARTSPT(batches=2)
+    supernet = ready(strategy, Chain())
+    decision, moment = supernet.space.decision("first"), at(9)
+    with torch.no_grad(), batch_statistics(supernet):
+        accuracy, negative = strategy.without(supernet, Classification(), decision, 1, moment)
+        p = strategy.probabilities()
+        gates = {label: Gate(tuple(range(len(w))), w) for label, w in p.items()}
+        gates["first"] = Gate((0, 2), p["first"][[0, 2]])
+        hits, losses = [], []
+        for k in range(2):
+            x, y = strategy._search.batch(k)
+            logits = supernet(x, Routing(gates))
+            hits.append((logits.argmax(1) == y).float().mean())
+            losses.append(nn.functional.cross_entropy(logits, y))
+    assert accuracy == pytest.approx(float(sum(hits) / 2))
+    assert -negative == pytest.approx(float(sum(losses) / 2), rel=1e-5)
+
+
+class Edges(nn.Module):
+    """A node that needs its inputs 0 and 2, with an operation on each edge."""
+
+    def __init__(self):
+        super().__init__()
+        edges = {
+            name: Choice({"none": Times(0.0), "skip": Times(scale)}, label=f"node.from{name}")
+            for name, scale in (("0", -5.0), ("1", 1.0), ("2", -3.0))
+        }
+        self.node = InputChoice(edges, pick=2, label="node.edges")
+
+    def forward(self, x):
+        return self.node([x, x, x])
+
+
+class Times(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(float(factor)))
+
+    def forward(self, x):
+        return self.factor * x
+
+
+def test_operations_are_settled_before_edges_and_none_is_never_kept():
+    strategy = DARTSPT()
+    supernet = ready(strategy, Edges())
+    assert [d.label for d in strategy._order][-1] == "node.edges"
+    strategy.backward(supernet, Mean(), strategy._search.batch(0), at(9))
+    assert [strategy.kept[f"node.from{i}"] for i in range(3)] == [(1,)] * 3
+    assert strategy.kept["node.edges"] == (0, 2)
+    (found,) = strategy.learned(supernet)
+    assert found["node.edges"] == ("0", "2")
+    assert found["node.from0"] == "skip"
+
+
+def test_a_restart_in_the_middle_of_the_settlement_goes_on_alike():
+    torch.manual_seed(0)
+    model = DARTS((1, 8, 8), cells=3, channels=4, nodes=1, operations="S3")
+    supernet = SuperNet(model).train()
+    loader = Loader(Digits().load().train, 16, 3)
+    setting = Setting(3, {}, search=loader)
+
+    def trained(strategy, steps):
+        for step in steps:
+            strategy.backward(supernet, Classification(), loader.batch(step), Moment(step, 10, 3))
+
+    one, two = DARTSPT(search=0.4, batches=1), DARTSPT(search=0.4, batches=1)
+    one.prepare(supernet, setting)
+    trained(one, range(7))
+    assert 0 < one.settled < len(supernet.space.decisions)
+    two.prepare(supernet, setting)
+    two.load_state_dict(one.state_dict())
+    trained(one, range(7, 10))
+    trained(two, range(7, 10))
+    assert one.learned(supernet) == two.learned(supernet)
+    assert one.kept == two.kept
+
+
+def test_numbers_out_of_range_are_refused():
+    for wrong in ({"search": 0.0}, {"search": 1.0}, {"batches": 0}):
+        with pytest.raises(ConfigError, match="search is a share"):
+            DARTSPT(**wrong)
