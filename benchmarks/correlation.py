@@ -3,9 +3,9 @@
 60 random architectures of a small NAS-Bench-201 space are trained alone on 6,000 images of
 Fashion-MNIST, halved to 14×14, with three seeds each; the truth is their mean accuracy on the search
 split. Each method then trains a supernet with three seeds and scores all 60. Printed is Kendall's τ with
-the truth for each seed, beside that of the numbers of parameters and multiply-adds, and the noise ceiling:
-the τ of the stand-alone accuracies of one seed with the mean of the other two. Everything is kept in the
-folder, so that it can be stopped; about an hour on one core.
+the truth for each seed, beside that of the numbers of parameters and multiply-adds, and the noise
+ceiling: the τ of the stand-alone accuracies of one seed with the mean of the other two. Everything is
+kept in the folder, so that it can be stopped; about an hour on one core.
 """
 
 from __future__ import annotations
