@@ -250,7 +250,7 @@ def build_parser(program: str, defaults: Mapping[str, Any] = DEFAULTS) -> Argume
         instantiate=False,
         required=False,
         help="the model with choices: a short name or an import path; its arguments "
-        f"{' and '.join(DATA_ARGUMENTS)}, if it has them, come from the data",
+        f"{', '.join(DATA_ARGUMENTS)}, if it has them, come from the data",
     )
     parser.add_argument("--data", type=DataSource, help="the data set: a short name or a class")
     parser.add_argument("--split", type=SplitConfig, default=SplitConfig())

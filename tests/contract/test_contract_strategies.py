@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from supernet.cost import measure_costs
 from supernet.data import Digits, Examples, Loader, Normalise
 from supernet.errors import ConfigError, DivergedError, RoutingError
-from supernet.net import Choice, InputChoice, Routing, SuperNet
-from supernet.strategies import STRATEGIES, Alpha, Charge, Coupled, Setting, Strategy
+from supernet.net import Choice, InputChoice, Routing, SuperKernel, SuperNet
+from supernet.strategies import STRATEGIES, Alpha, Charge, Coupled, Setting, SinglePath, Strategy
 from supernet.task import Classification, Task
 from supernet.train import Moment, digest
 from supernet.zoo import Bender
@@ -27,6 +27,7 @@ EARLY = Alpha(1e-3, (0.0, 0.999), weight_decay=0.0)
 
 CASES = {
     "bender": ("bender", {"vanish": 0.4, "ghost_size": 16}),
+    "cdarts": ("cdarts", {"cycles": 3}),
     "darts": ("darts", {}),
     "darts of second order": ("darts", {"order": 2}),
     "darts that is charged": ("darts", {"cost": Charge("macs", form="log"), "rule": "strongest"}),
@@ -45,6 +46,11 @@ CASES = {
     "proxyless": ("proxyless", {"every": 1, "alpha": EARLY, "cost": Charge("macs")}),
     "proxyless-rl": ("proxyless-rl", {"every": 1, "alpha": EARLY, "paths": 3}),
     "randomnas": ("randomnas", {}),
+    "singlepath": ("singlepath", {}),
+    "singlepath that begins undecided": (
+        "singlepath",
+        {"start": 0.9, "warmup": 0.5, "weight": 0.5},
+    ),
     "smash": ("smash", {"depth": 2}),
     "snas": ("snas", {}),
     "spos": ("spos", {}),
@@ -96,12 +102,26 @@ class Nested(nn.Module):
         return self.head(self.twice(self.outer(self.stem(images))).mean((2, 3)))
 
 
+class Kernels(nn.Module):
+    """Superkernels, one of which can be left out."""
+
+    def __init__(self, outputs=10):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 4, 3, padding=1)
+        self.layers = nn.Sequential(SuperKernel(4, 6, stride=2), SuperKernel(6, 6))
+        self.head = nn.Linear(6, outputs)
+
+    def forward(self, images):
+        return self.head(self.layers(self.stem(images)).mean((2, 3)))
+
+
 MODELS = {
     "tiny": Tiny,
     "nested": Nested,
     "bender": lambda: Bender((1, 8, 8), channels=4, groups=(1,), blocks=2, affine=True),
+    "kernels": Kernels,
 }
-ONE_ANSWER = {"nested"}
+ONE_ANSWER = {"nested", "kernels"}
 """Those all of whose decisions have one answer; some coupled strategies take no others."""
 
 
@@ -111,6 +131,8 @@ def strategy_class(case):
 
 
 def fits(case, model):
+    if CASES[case][0] == "singlepath":
+        return model == "kernels"
     if case == "dartsminus":  # adds to decisions with one answer that have a skip
         return model != "bender"
     return getattr(strategy_class(case), "several", True) or model in ONE_ANSWER
@@ -122,6 +144,8 @@ def coupled(case):
 
 def worth(case, model):
     """Return whether a pair shows more than others do: steps of coupled strategies are slow."""
+    if model == "kernels":
+        return CASES[case][0] in ("singlepath", "spos")
     return not coupled(case) or case == "darts" or model != "bender"
 
 
@@ -192,6 +216,8 @@ def resting(strategy):
     """Return the strategy; it learns no architecture any more."""
     if isinstance(strategy, Coupled):
         strategy.rests = lambda moment: True
+    if isinstance(strategy, SinglePath):  # its cost is a function of the weights
+        strategy.weight = 0.0
     return strategy
 
 
@@ -448,7 +474,7 @@ def test_a_regression_task_learns(case, make_strategy, digits):
     torch.manual_seed(0)
     images, _ = digits
     balance = 5 * (images[..., :4] - images[..., 4:]).mean((1, 2, 3))
-    supernet = built(case, (Tiny if fits(case, "tiny") else Nested)(outputs=1))
+    supernet = built(case, MODELS[next(m for m in MODELS if fits(case, m))](outputs=1))
     optimizer = make_optimizer(case, supernet)
     strategy = make_strategy(supernet, optimizer, (images, balance))
     first, last = train(strategy, supernet, optimizer, Balance(), images, balance)

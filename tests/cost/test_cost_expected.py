@@ -154,3 +154,14 @@ def test_it_has_the_type_of_the_probabilities():
     for dtype in (torch.float32, torch.float64):
         shares = {d.label: torch.full((len(d.options),), 0.5, dtype=dtype) for d in FLAT.decisions}
         assert ExpectedCost(table, FLAT)(shares).dtype == dtype
+
+
+def test_amounts_of_options_that_a_part_of_the_space_has_lost_do_not_count():
+    """The tables of a supernet that is split are those of the whole."""
+    space = SearchSpace([OneOf("a", "x"), OneOf("b", (1, 2))])
+    lost = entry(100, (("a", "y"), ("b", 1)))
+    either = entry(10, (("a", "z"),), (("b", 2),))
+    table = CostTable("cost", [*FLAT_ENTRIES, lost, either])
+    p = {"a": torch.tensor([1.0]), "b": torch.tensor([0.25, 0.75])}
+    expected = sum(q * table.cost({"a": "x", "b": b}) for b, q in ((1, 0.25), (2, 0.75)))
+    assert ExpectedCost(table, space)(p).item() == pytest.approx(expected)

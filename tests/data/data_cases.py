@@ -1,6 +1,8 @@
 """Small data sets with a known content: every image is unique, so that it can be recognised."""
 
+import csv
 import gzip
+import json
 import struct
 from dataclasses import dataclass
 
@@ -9,7 +11,17 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from supernet.data import Datasets, DataSource, Digits, Idx, ImageFolder, NamedDataset, Tensors
+from supernet.data import (
+    Datasets,
+    DataSource,
+    Digits,
+    Docstrings,
+    Idx,
+    ImageFolder,
+    NamedDataset,
+    Tensors,
+    Text,
+)
 
 TRAIN = (12, 25, 40)  # examples per class
 TEST = (5, 6, 7)
@@ -42,6 +54,28 @@ def write_folder(folder, split, images, labels, names=("ant", "bee", "cat")):
         path.mkdir(parents=True, exist_ok=True)
         pixels = image.permute(1, 2, 0).squeeze(2).numpy()
         Image.fromarray(pixels).save(path / f"{number:04d}.png")
+
+
+def make_texts(counts, first=0):
+    """Return unique texts, each a number in words, and their labels."""
+    digits = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    numbers = range(first, first + sum(counts))
+    texts = [" ".join(digits[int(digit)] for digit in f"{number:03}") for number in numbers]
+    return texts, [f"label{k}" for k, count in enumerate(counts) for _ in range(count)]
+
+
+def write_csv(path, texts, labels, columns=("text", "label"), **options):
+    """Write texts and labels with a first line that names the columns."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, **options).writerows([columns, *zip(texts, labels, strict=True)])
+
+
+def write_lines(path, texts, labels):
+    """Write texts and labels as JSON lines."""
+    rows = [{"label": k, "text": text} for text, k in zip(texts, labels, strict=True)]
+    path.write_text(
+        "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), encoding="utf-8"
+    )
 
 
 class Pairs(Dataset):
@@ -119,4 +153,33 @@ def _named(folder):
     return Case(source, 60, 18, (1, 8, 8))
 
 
-CASES = (_digits, _idx, _folder, _grey_folder, _tensors, _floats, _dataset, _named)
+def _text(folder):
+    write_csv(folder / "train.csv", *make_texts(TRAIN))
+    write_csv(folder / "test.csv", *make_texts(TEST, first=100))
+    source = Text(str(folder / "train.csv"), str(folder / "test.csv"), length=5)
+    return Case(source, sum(TRAIN), sum(TEST), (5,), torch.int64)
+
+
+def _json_lines(folder):
+    write_lines(folder / "mine.jsonl", *make_texts(TRAIN))
+    return Case(Text(str(folder / "mine.jsonl"), length=3), sum(TRAIN), None, (3,), torch.int64)
+
+
+def _docstrings(folder):
+    source = Docstrings(count=20, length=48, vocabulary=10_000)
+    return Case(source, 100, None, (48,), torch.int64)
+
+
+CASES = (
+    _digits,
+    _idx,
+    _folder,
+    _grey_folder,
+    _tensors,
+    _floats,
+    _dataset,
+    _named,
+    _text,
+    _json_lines,
+    _docstrings,
+)

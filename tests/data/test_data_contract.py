@@ -18,7 +18,7 @@ def official(raw):
     return [] if raw.test is None else contents(raw.test)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def raw(case):
     return case.source.load()
 
@@ -36,6 +36,18 @@ def test_every_load_is_the_same(case, raw):
     again = case.source.load()
     assert torch.equal(again.train.inputs, raw.train.inputs)
     assert torch.equal(again.train.targets, raw.train.targets)
+    assert again.train.classes == raw.train.classes
+    assert again.train.words == raw.train.words
+
+
+def test_tokens_and_nothing_else_have_words(case, raw):
+    words = raw.train.words
+    assert bool(words) == (case.dtype == torch.int64)
+    assert len(set(words)) == len(words)
+    assert raw.test is None or raw.test.words == words
+    for part in parts(split(raw, 3)):
+        assert part.words == words
+        assert not words or int(part.inputs.max()) < len(words)
 
 
 def test_splits_are_disjoint_and_cover_everything(raw):
@@ -87,6 +99,6 @@ def test_batches_do_not_depend_on_what_was_asked_before(raw):
     for step in steps:
         inputs, targets = loader.batch(step)
         fresh_inputs, fresh_targets = Loader(raw.train, 16, 5, raw.augment).batch(step)
-        assert inputs.dtype == torch.float32
+        assert inputs.dtype == (torch.int64 if raw.train.words else torch.float32)
         assert torch.equal(inputs, fresh_inputs)
         assert torch.equal(targets, fresh_targets)

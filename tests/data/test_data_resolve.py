@@ -11,9 +11,11 @@ from supernet.data import (
     Datasets,
     DataSource,
     Digits,
+    Docstrings,
     Idx,
     ImageFolder,
     Tensors,
+    Text,
     as_source,
 )
 from supernet.errors import DataError
@@ -31,10 +33,18 @@ def test_folders_are_told_apart_by_their_content(tmp_path):
     assert len(source.load().train) == 4
 
 
+def test_files_of_texts_are_told_by_their_ending(tmp_path):
+    for name in ("a.csv", "a.TSV", "a.jsonl"):
+        source = as_source(tmp_path / name)
+        assert isinstance(source, Text)
+        assert source.file == tmp_path / name
+
+
 def test_objects_are_wrapped():
     digits = Digits()
     assert as_source(digits) is digits
     assert isinstance(as_source("digits"), Digits)
+    assert isinstance(as_source("docstrings"), Docstrings)
     assert isinstance(as_source(Pairs([(IMAGES[0], 0)])), Datasets)
     source = as_source((IMAGES, LABELS))
     assert isinstance(source, Tensors)
@@ -53,7 +63,7 @@ def test_objects_are_wrapped():
 )
 def test_anything_else_is_refused_with_what_is_possible(data, message):
     with pytest.raises(
-        DataError, match=f"{message}.*digits.*images.*IDX.*Dataset.*pair of tensors"
+        DataError, match=f"{message}.*digits.*images.*IDX.*texts.*Dataset.*pair of tensors"
     ):
         as_source(data)
 
@@ -69,7 +79,12 @@ def test_sources_can_be_configured_by_class_path(name, tmp_path):
     kind = getattr(importlib.import_module(module), attribute)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(DataSource, "data")
-    options = {"digits": [], "dataset": ["--data.train=mine.Data", "--data.arguments={n: 3}"]}
+    options = {
+        "digits": [],
+        "docstrings": ["--data.count=40"],
+        "text": ["--data.file=mine.csv", "--data.label=class", "--data.least=1"],
+        "dataset": ["--data.train=mine.Data", "--data.arguments={n: 3}"],
+    }
     given = options.get(name, [f"--data.folder={tmp_path}"])
     arguments = parser.parse_args([f"--data={SOURCES[name]}", *given])
     assert type(parser.instantiate(arguments).data) is kind

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from supernet.config import parse
+from supernet.data import Text
 from supernet.pipeline import execute, open_run
 from supernet.pipeline.train import check_options
 
@@ -19,6 +20,7 @@ IMAGES = {"cifar10": (3, 32, 32), "digits": (1, 8, 8), "fashion-mnist": (1, 28, 
 SMALLER = {
     "DARTS": {"cells": 3, "channels": 12, "nodes": 2},
     "Proxyless": {"stem": 4, "first": 4, "widths": [4, 4, 4, 4, 4, 4], "features": 8},
+    "SinglePath": {"stem": 4, "first": 4, "widths": [4, 4, 4, 4, 4, 4], "features": 8},
     "NASBench201": {"channels": 2, "cells": 1},
     "Bender": {"channels": 2},
 }
@@ -45,6 +47,13 @@ def smaller(file):
     return ["--config", str(file), *found]
 
 
+def texts(folder):
+    """Return a source of texts of five classes."""
+    lines = [f"word{n} of class {n % 5},{n % 5}" for n in range(120)]
+    (folder / "texts.csv").write_text("\n".join(["text,label", *lines]))
+    return Text(str(folder / "texts.csv"), length=8)
+
+
 def pictures(shape):
     random = torch.Generator().manual_seed(0)
     images = torch.randint(256, (120, *shape), dtype=torch.uint8, generator=random)
@@ -54,13 +63,15 @@ def pictures(shape):
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_shipped_configurations_fit_their_data(file, tmp_path):
     """Model, strategy, optimizers, augmentation and the network that is trained alone can be made."""
-    data = pictures(IMAGES[file.parent.name])
+    kind = file.parent.name
+    data = texts(tmp_path) if kind == "text" else pictures(IMAGES[kind])
     with open_run(smaller(file), tmp_path / "run", objects={"data": data}, progress=False) as run:
         check_options(run)
 
 
 METHODS = (
-    "darts darts2 dartsminus dartspt drnas fairdarts fbnet gdas pcdarts pdarts proxyless snas"
+    "cdarts darts darts2 dartsminus dartspt drnas fairdarts fbnet gdas "
+    "pcdarts pdarts proxyless singlepath snas"
 )
 
 PAPERS = [Path(f"configs/cifar10/{name}.yaml") for name in METHODS.split()]

@@ -97,7 +97,9 @@ def test_the_headline_compares_the_chosen_with_the_random_one(run_folder):
     words = page(run_folder).words
     for text in ("96.67 %", "93.61 %", "+3.06", "6.00 \N{MULTIPLICATION SIGN} 10¹²", "60"):
         assert text in words
-    assert any("strategy spos · searcher Random · 1,077 images to train" in text for text in words)
+    assert any(
+        "strategy spos · searcher Random · 1,077 examples to train" in text for text in words
+    )
 
 
 def test_tables_show_candidates_decisions_and_costs(run_folder):

@@ -43,7 +43,10 @@ class ExpectedCost:
         self._single = {d.label: [0.0] * len(d.options) for d in space.decisions}
         self._joint: list[tuple[frozenset[Path], float]] = []
         for entry in table.entries:
-            paths = tuple(entry.paths)
+            # of an option that the space has lost, as a part of a split supernet has, nothing counts
+            paths = [p for p in entry.paths if all(atom in self._position for atom in p)]
+            if not paths:
+                continue
             if () in paths:
                 self._base += entry.amount
             elif len(paths) == 1 and len(paths[0]) == 1:

@@ -11,6 +11,9 @@ from supernet.data.normalise import Normalise, Preprocess
 from supernet.data.resolve import SOURCES, as_source
 from supernet.data.splits import Sealed, Splits, split
 from supernet.data.tensors import Datasets, Tensors
+from supernet.data.text import Text
+from supernet.data.text_docstrings import Docstrings
+from supernet.data.text_tokens import Vocabulary
 
 __all__ = [
     "SOURCES",
@@ -18,6 +21,7 @@ __all__ = [
     "DataSource",
     "Datasets",
     "Digits",
+    "Docstrings",
     "Examples",
     "Idx",
     "ImageFolder",
@@ -29,6 +33,8 @@ __all__ = [
     "Sealed",
     "Splits",
     "Tensors",
+    "Text",
+    "Vocabulary",
     "as_source",
     "chunks",
     "split",

@@ -134,6 +134,11 @@ class Raw:
                 f"{self.name}: training examples are {_kind(self.train)}, test examples "
                 f"{_kind(self.test)}; both need the same shape, types and classes."
             )
+        if self.test is not None and self.train.words != self.test.words:
+            raise DataError(
+                f"{self.name}: the tokens of the test examples stand for other words than those of the "
+                "training examples; make both with one vocabulary."
+            )
 
 
 class DataSource(ABC):

@@ -59,7 +59,7 @@ class Loader:
         """Return the batch of a step, counted from 0 over all epochs.
 
         Returns:
-            Inputs, float32 [batch, ...], and targets [batch, ...].
+            Inputs, float32 [batch, ...] (tokens int64 [batch, length]), and targets [batch, ...].
 
         Raises:
             ConfigError: `step` is negative.
@@ -88,7 +88,7 @@ class Loader:
 def chunks(
     examples: Examples, batch_size: int, normalise: Normalise
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield all examples in their order, for evaluation: inputs float32 [batch, ...] and targets.
+    """Yield all examples in their order, for evaluation: normalised inputs [batch, ...] and targets.
 
     The parts are nearly equal instead of full ones and a small rest: batch statistics of a few
     images would be no estimate.

@@ -16,6 +16,8 @@ from supernet.data.digits import Digits
 from supernet.data.folder import ImageFolder
 from supernet.data.idx import Idx
 from supernet.data.tensors import Datasets, Tensors
+from supernet.data.text import SUFFIXES, Text
+from supernet.data.text_docstrings import Docstrings
 from supernet.errors import DataError
 
 __all__ = ["SOURCES", "as_source"]
@@ -25,13 +27,15 @@ SOURCES: dict[str, str] = {
     "idx": "supernet.data.Idx",
     "folder": "supernet.data.ImageFolder",
     "dataset": "supernet.data.NamedDataset",
+    "text": "supernet.data.Text",
+    "docstrings": "supernet.data.Docstrings",
 }
 """Short name of each source that a configuration can name, with its import path."""
 
 _POSSIBLE = (
-    'Possible are "digits", a folder of images (train/<class>/*.png), a folder of IDX files '
-    "(train-images-idx3-ubyte, ...), a torch Dataset of (image, label), a pair of tensors or arrays "
-    "(inputs, targets), or a DataSource."
+    'Possible are "digits", "docstrings", a folder of images (train/<class>/*.png), a folder of IDX '
+    "files (train-images-idx3-ubyte, ...), a file of texts and labels (.csv, .tsv, .jsonl), a torch "
+    "Dataset of (image, label), a pair of tensors or arrays (inputs, targets), or a DataSource."
 )
 
 
@@ -39,7 +43,8 @@ def as_source(data: object) -> DataSource:
     """Return the source that `data` stands for.
 
     Args:
-        data: a source, a data set, a pair of tensors or arrays, a folder, or "digits".
+        data: a source, a data set, a pair of tensors or arrays, a folder, a file of texts, "digits" or
+            "docstrings".
 
     Raises:
         DataError: it is nothing of that; the message lists what is possible.
@@ -53,8 +58,11 @@ def as_source(data: object) -> DataSource:
         return Tensors((torch.as_tensor(arrays[0]), torch.as_tensor(arrays[1])))
     if isinstance(data, str) and data == "digits":
         return Digits()
+    if isinstance(data, str) and data == "docstrings":
+        return Docstrings()
     if isinstance(data, str | Path):
-        return _folder(Path(data).expanduser())
+        path = Path(data).expanduser()
+        return Text(str(path)) if path.suffix.lower() in SUFFIXES else _folder(path)
     raise DataError(f"A {type(data).__name__} cannot be used as data. {_POSSIBLE}")
 
 

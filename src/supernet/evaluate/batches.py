@@ -31,8 +31,8 @@ class Batches(Sequence[Batch]):
         self._inputs = examples.inputs.tensor_split(parts)
         self._targets = examples.targets.tensor_split(parts)
         self._normalise = normalise
-        self.nbytes = 4 * examples.inputs.numel()
-        """Bytes that all inputs take as float32."""
+        self.nbytes = (8 if examples.words else 4) * examples.inputs.numel()
+        """Bytes that all inputs take as float32, or tokens as int64."""
         self._kept = [self.make(number) for number in range(len(self))] if keep else []
 
     def __len__(self) -> int:

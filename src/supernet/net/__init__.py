@@ -5,6 +5,7 @@ from supernet.net.derive import derive, reinitialise
 from supernet.net.generated import GeneratedSuperNet
 from supernet.net.routing import Gate, Routing
 from supernet.net.split import check_split, split
+from supernet.net.superkernel import Indicated, SuperKernel
 from supernet.net.supernet import Route, SuperNet
 
 __all__ = [
@@ -12,9 +13,11 @@ __all__ = [
     "ChoiceModule",
     "Gate",
     "GeneratedSuperNet",
+    "Indicated",
     "InputChoice",
     "Route",
     "Routing",
+    "SuperKernel",
     "SuperNet",
     "check_split",
     "derive",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import warnings
 
 import torch
 from torch import nn
@@ -33,9 +34,14 @@ def export_program(
             if getattr(child, "training_only", False):
                 setattr(module, name, None)
     batch = torch.cat([example, example]).cpu()  # a batch of one would be taken as fixed
-    program = torch.export.export(
-        whole, (batch.contiguous(),), dynamic_shapes=({0: torch.export.Dim.AUTO},)
-    )
+    with warnings.catch_warnings():
+        # recurrent layers keep their parameters in a list besides, which tracing fills anew
+        warnings.filterwarnings(
+            "ignore", r"The tensor attributes? .*_flat_weights.* assigned during"
+        )
+        program = torch.export.export(
+            whole, (batch.contiguous(),), dynamic_shapes=({0: torch.export.Dim.AUTO},)
+        )
     buffer = io.BytesIO()
     torch.export.save(program, buffer)
     return buffer.getvalue()

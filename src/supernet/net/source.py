@@ -18,9 +18,9 @@ from supernet.random import derive_seed, seeded
 
 __all__ = ["DATA_ARGUMENTS", "FromCallable", "FromInstance", "ModelSource", "as_model_source"]
 
-DATA_ARGUMENTS = ("image", "classes", "vocabulary", "length")
-"""Constructor arguments that the data set gives: (channels, height, width) and number of classes; for
-text instead of the image the numbers of words and of tokens in an input."""
+DATA_ARGUMENTS = ("image", "classes", "vocabulary")
+"""Constructor arguments that the data set gives: (channels, height, width), number of classes, and for
+text, instead of the image, number of words."""
 
 
 class ModelSource(ABC):
@@ -81,7 +81,8 @@ class FromCallable(ModelSource):
             signature.bind(**arguments)
         except TypeError as error:
             raise ConfigError(
-                f"the model {name} takes {list(takes)} and cannot be built: {error}"
+                f"the model {name} takes {list(takes)} and cannot be built: {error} (the data gives "
+                f"{list(data or ())})"
             ) from error
         with seeded(derive_seed(seed, "build")):
             model = self.make(**arguments)

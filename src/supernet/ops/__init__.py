@@ -12,6 +12,7 @@ from supernet.ops.narrow import Narrow
 from supernet.ops.partial import DropPath, FadingDropout, PartialChannels
 from supernet.ops.shuffle import ShuffleUnit, narrow_units, shuffle_unit, shuffle_xception
 from supernet.ops.strided import FactorizedReduce, Noise, Zero, depthwise, strided_pool
+from supernet.ops.superkernel import Slice, SuperBlock
 
 __all__ = [
     "DropPath",
@@ -22,6 +23,8 @@ __all__ = [
     "Noise",
     "PartialChannels",
     "ShuffleUnit",
+    "Slice",
+    "SuperBlock",
     "Zero",
     "asymmetric",
     "depthwise",

@@ -480,12 +480,11 @@ class Run:
 
     def _model(self, *purpose: str, **overrides: Any) -> nn.Module:
         examples = self.splits.train
-        shape = tuple(examples.inputs.shape[1:])
         data: dict[str, Any] = {"classes": len(examples.classes)}
         if examples.words:
-            data |= {"vocabulary": len(examples.words), "length": shape[0]}
+            data["vocabulary"] = len(examples.words)
         else:
-            data["image"] = shape
+            data["image"] = tuple(examples.inputs.shape[1:])
         seed = derive_seed(self.seed, *purpose)
         return self.model.build(seed, data, **overrides)
 

@@ -89,8 +89,10 @@ def run(
     Args:
         model: an `nn.Module` with choices; or a class or function that returns one, and then its own
             initialisation gives fresh weights, where an instance is initialised anew module by
-            module. Arguments called `image` and `classes`, if it has them, are given by the data.
-        data: "digits", a folder, a `torch.utils.data.Dataset`, a pair of tensors or arrays, ...
+            module. Arguments called `image`, `classes` and `vocabulary`, if it has them, are given by
+            the data.
+        data: "digits", a folder, a file of texts, a `torch.utils.data.Dataset`, a pair of tensors or
+            arrays, ...
         strategy: short name, import path, class or object.
         searcher: short name, import path, class or object; by default what a coupled strategy
             learned, and random search for others.

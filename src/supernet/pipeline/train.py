@@ -11,6 +11,7 @@ from importlib.metadata import version
 import torch
 from torch import nn
 
+from supernet.data import Vocabulary
 from supernet.errors import ConfigError, DataError, SupernetError
 from supernet.net import check_split
 from supernet.net.modes import evaluating
@@ -24,7 +25,7 @@ __all__ = ["check_options", "train"]
 
 
 def train(run: Run) -> None:
-    """Train the supernet; writes `supernet.pt`.
+    """Train the supernet; writes `supernet.pt`, and for text `vocabulary.json`.
 
     Raises:
         ConstraintError: no architecture satisfies the constraints, found before any training.
@@ -54,6 +55,9 @@ def train(run: Run) -> None:
             "identity": run.identity,
         },
     )
+    if words := splits.train.words:
+        length = splits.train.inputs.shape[1]
+        Vocabulary(words, length, splits.train.classes).write(run.folder.vocabulary)
     run.progress.say(
         f"{splits.name}: {len(splits.train):,} examples to train, {len(splits.search):,} to search, "
         f"{len(splits.test):,} to test; {space.size:,} architectures"

@@ -2,6 +2,7 @@
 
 from supernet.strategies.base import BatchNorm, Setting, Stage, Strategy
 from supernet.strategies.bender import BenderOneShot
+from supernet.strategies.cdarts import CDARTS, Evaluation
 from supernet.strategies.charge import Charge
 from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.darts import DARTS
@@ -18,12 +19,14 @@ from supernet.strategies.pcdarts import PCDARTS
 from supernet.strategies.pdarts import PDARTS
 from supernet.strategies.proxyless import ProxylessNAS, ProxylessRL
 from supernet.strategies.random_nas import RandomNAS
+from supernet.strategies.singlepath import SinglePath
 from supernet.strategies.smash import SMASH
 from supernet.strategies.snas import SNAS
 from supernet.strategies.spos import SPOS
 from supernet.strategies.updates import Counted
 
 __all__ = [
+    "CDARTS",
     "DARTS",
     "DARTSPT",
     "ENAS",
@@ -43,6 +46,7 @@ __all__ = [
     "Coupled",
     "DARTSMinus",
     "DrNAS",
+    "Evaluation",
     "FBNet",
     "FairDARTS",
     "FairNAS",
@@ -50,12 +54,14 @@ __all__ = [
     "ProxylessRL",
     "RandomNAS",
     "Setting",
+    "SinglePath",
     "Stage",
     "Strategy",
 ]
 
 STRATEGIES = {
     "bender": "supernet.strategies.BenderOneShot",
+    "cdarts": "supernet.strategies.CDARTS",
     "darts": "supernet.strategies.DARTS",
     "dartsminus": "supernet.strategies.DARTSMinus",
     "dartspt": "supernet.strategies.DARTSPT",
@@ -71,6 +77,7 @@ STRATEGIES = {
     "proxyless": "supernet.strategies.ProxylessNAS",
     "proxyless-rl": "supernet.strategies.ProxylessRL",
     "randomnas": "supernet.strategies.RandomNAS",
+    "singlepath": "supernet.strategies.SinglePath",
     "smash": "supernet.strategies.SMASH",
     "snas": "supernet.strategies.SNAS",
     "spos": "supernet.strategies.SPOS",

@@ -37,6 +37,7 @@ class RunFolder:
         self.architecture = path / "architecture.json"
         self.weights = path / "model.pt"
         self.program = path / "model.pt2"
+        self.vocabulary = path / "vocabulary.json"
         self.metrics_file = path / "metrics.json"
         self.checkpoint = Checkpoint(path / "supernet.pt")
         try:
@@ -84,6 +85,7 @@ class RunFolder:
             "metrics.json",
             "model.pt",
             "model.pt2",
+            "vocabulary.json",
             "report.html",
         ]
         for name in names:

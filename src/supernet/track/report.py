@@ -64,7 +64,7 @@ def _headline(run: RunFiles) -> str:
         f"strategy {_name(run.config['strategy'])}" if run.config.get("strategy") else "",
         f"searcher {search['searcher']}" if "searcher" in search else "",
         *(
-            f"{data[part]:,} images to {part}"
+            f"{data[part]:,} examples to {part}"
             for part in ("train", "search", "test")
             if part in data
         ),

@@ -8,8 +8,10 @@ from supernet.zoo.nasbench1shot1 import NASBench1Shot1
 from supernet.zoo.nasbench201 import NASBench201
 from supernet.zoo.nasbench_macro import NASBenchMacro
 from supernet.zoo.proxyless import Proxyless
+from supernet.zoo.singlepath import SinglePath
 from supernet.zoo.smash import SMASH
 from supernet.zoo.spos import SPOS
+from supernet.zoo.textnas import TextNAS
 
 __all__ = [
     "DARTS",
@@ -23,6 +25,8 @@ __all__ = [
     "NASBench201",
     "NASBenchMacro",
     "Proxyless",
+    "SinglePath",
+    "TextNAS",
 ]
 
 SPACES = {
@@ -33,8 +37,10 @@ SPACES = {
     "nasbench-macro": "supernet.zoo.NASBenchMacro",
     "nasbench1shot1": "supernet.zoo.NASBench1Shot1",
     "nasbench201": "supernet.zoo.NASBench201",
+    "singlepath": "supernet.zoo.SinglePath",
     "smash": "supernet.zoo.SMASH",
     "spos": "supernet.zoo.SPOS",
+    "textnas": "supernet.zoo.TextNAS",
     "proxyless": "supernet.zoo.Proxyless",
 }
 """Short names, as on the command line, and import paths."""

@@ -18,7 +18,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from supernet.net import Choice
+from supernet.net import Choice, ChoiceModule
 from supernet.ops import InvertedResidual
 from supernet.space import Architecture, Diagram
 from supernet.zoo.arguments import check_halvings, check_lengths, check_positive
@@ -79,7 +79,7 @@ class Proxyless(nn.Module):
         channels = first
         for stage, stride in strides_by_layer(depths, strides):
             shape = channels, widths[stage], stride
-            layers.append(Choice(_options(*shape, affine), label=f"layer{len(layers)}"))
+            layers.append(self.layer(*shape, affine, label=f"layer{len(layers)}"))
             channels = widths[stage]
             self.shapes.append(shape)
         self.layers = nn.Sequential(*layers)
@@ -89,6 +89,12 @@ class Proxyless(nn.Module):
             nn.ReLU(),
         )
         self.classifier = nn.Linear(features, classes)
+
+    def layer(
+        self, channels: int, width: int, stride: int, affine: bool, label: str
+    ) -> ChoiceModule:
+        """Return the choice of a layer."""
+        return Choice(_options(channels, width, stride, affine), label=label)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images `[batch, channels, height, width]` to logits `[batch, classes]`."""

@@ -1,0 +1,134 @@
+"""From texts to tokens: words of a vocabulary, numbered."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from supernet.errors import ConfigError, DataError
+from supernet.files import write_json
+
+__all__ = ["PADDING", "UNKNOWN", "Vocabulary", "check_sizes", "split_words"]
+
+PADDING, UNKNOWN = "<padding>", "<unknown>"
+"""The words of the tokens 0 and 1; no text holds them, since their signs are words of their own."""
+
+_WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """How texts become tokens, and what the outputs of a model stand for.
+
+    A run folder has it as `vocabulary.json`: texts are made into what `model.pt2` takes by
+    `Vocabulary.read(path).tokens(texts)`.
+
+    Attributes:
+        words: in the order of their tokens; the first is padding, the second any unknown word.
+        length: tokens that each text is cut off at or padded to.
+        classes: names, in the order of a model's outputs; empty if there are none.
+    """
+
+    words: tuple[str, ...]
+    length: int
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        texts: Iterable[str],
+        size: int,
+        length: int,
+        least: int = 1,
+        classes: tuple[str, ...] = (),
+    ) -> Vocabulary:
+        """Return the most frequent words of the first `length` words of each text.
+
+        Words that are equally frequent come in alphabetical order, so the order of texts has no
+        effect.
+
+        Args:
+            texts: none that is known to be for the test.
+            size: the most words, padding and unknown included.
+            length: tokens per text.
+            least: how often a word must occur.
+            classes: names of the classes.
+        """
+        counts = Counter(word for text in texts for word in split_words(text)[:length])
+        frequent = [word for word, count in counts.items() if count >= least]
+        ordered = sorted(frequent, key=lambda word: (-counts[word], word))
+        return cls((PADDING, UNKNOWN, *ordered[: size - 2]), length, classes)
+
+    def tokens(self, texts: Sequence[str]) -> Tensor:
+        """Return int64 [texts, length]: cut off at the end, or padded there with 0; 1 is unknown."""
+        numbers = {word: number for number, word in enumerate(self.words)}
+        tokens = torch.zeros(len(texts), self.length, dtype=torch.int64)
+        for row, text in zip(tokens, texts, strict=True):
+            found = [numbers.get(word, 1) for word in split_words(text)[: self.length]]
+            row[: len(found)] = torch.tensor(found, dtype=torch.int64)
+        return tokens
+
+    def write(self, path: str | Path) -> None:
+        """Write the vocabulary as JSON.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        write_json(Path(path), asdict(self))
+
+    @classmethod
+    def read(cls, path: str | Path) -> Vocabulary:
+        """Return what `write` wrote; it is data alone, nothing of it is run.
+
+        Raises:
+            DataError: the file is missing, or is no vocabulary.
+        """
+        try:
+            found = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}; check the path.") from error
+        except (ValueError, RecursionError):
+            found = None
+        match found:
+            case {
+                "words": [_, _, *_] as words,
+                "length": int(length),
+                "classes": list(classes),
+            } if length > 0 and _texts(words) and _texts(classes):
+                return cls(tuple(words), length, tuple(classes))
+        raise DataError(
+            f"{path} is no vocabulary, or a damaged one; take the vocabulary.json of a run folder."
+        )
+
+
+def check_sizes(length: int, vocabulary: int, least: int = 1) -> None:
+    """Check the sizes that a source of texts is given.
+
+    Raises:
+        ConfigError: there is no room for a token, or for a word besides padding and unknown ones.
+    """
+    if length < 1:
+        raise ConfigError(f"length is {length}; give a number of tokens, for instance 64.")
+    if vocabulary < 3:
+        raise ConfigError(
+            f"vocabulary is {vocabulary}, but padding and unknown words take 2; give at least 3."
+        )
+    if least < 1:
+        raise ConfigError(f"least is {least}; give how often a word must occur, 1 or more.")
+
+
+def split_words(text: str) -> list[str]:
+    """Return the words of a text in lower case, and its other signs one by one."""
+    return _WORD.findall(text.lower())
+
+
+def _texts(values: list[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
