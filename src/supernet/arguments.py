@@ -197,6 +197,8 @@ def _long(value: Any, option: str) -> Any:
     """
     if option not in SHORT:
         return value
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = yaml.safe_load(value)
     if isinstance(value, dict) and isinstance(value.get("class_path"), str):
         return {**value, "class_path": _long(value["class_path"], option)}
     known = SHORT[option]

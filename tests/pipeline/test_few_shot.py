@@ -8,8 +8,9 @@ from torch import nn
 
 import supernet as sn
 from supernet.cli import main
-from supernet.errors import SpaceError
+from supernet.errors import ConfigError, SpaceError
 from supernet.search import Exhaustive
+from supernet.strategies import PDARTS, Stage
 
 
 class Net(nn.Module):
@@ -101,3 +102,31 @@ def test_a_missing_part_is_named(tmp_path, capsys):
     assert "layer1 = mb3e3" in capsys.readouterr().err
     assert main(["train", "--run", str(out)]) == 0
     assert main(["search", "--run", str(out)]) == 0
+
+
+STRATEGY = PDARTS((Stage(keep=3), Stage({"width": 5}, keep=1)), skips=None)
+
+
+def test_stages_and_few_shot_do_not_go_together(data, tmp_path):
+    with pytest.raises(ConfigError, match=r"few_shot\.decision splits a supernet whose options"):
+        sn.run(Net, data, out=tmp_path, options=OPTIONS, strategy=STRATEGY, progress=False)
+
+
+def test_stages_are_trained_recorded_and_narrow_what_follows(data, tmp_path):
+    options = {name: value for name, value in OPTIONS.items() if "few_shot" not in name}
+    found = sn.run(Net, data, out=tmp_path, options=options, strategy=STRATEGY, progress=False)
+    stages = found.metrics["train"]["stages"]
+    assert [stage["steps"] for stage in stages] == [6, 6]
+    assert found.metrics["train"]["seconds"] >= sum(stage["seconds"] for stage in stages)
+    kept = [
+        torch.load(tmp_path / name, weights_only=True)["learner"]["strategy"]["kept"]
+        for name in ("stages/0.pt", "stages/1.pt", "supernet.pt")
+    ]
+    assert [sorted(map(len, one.values())) for one in kept] == [[2, 3], [2, 3], [1, 1]]
+    assert (tmp_path / "stages/1.pt").stat().st_size != (tmp_path / "stages/0.pt").stat().st_size
+
+
+def test_a_stage_that_cannot_be_built_is_named(data, tmp_path):
+    wrong = PDARTS((Stage({"width": "wide"}),))
+    with pytest.raises(ConfigError, match=r"strategy\.stages\[0\], with .*wide.* cannot be built"):
+        sn.run(Net, data, out=tmp_path, options=OPTIONS, strategy=wrong, progress=False)

@@ -10,7 +10,17 @@ from supernet.cost import CostTable, Entry, ExpectedCost, measure_costs
 from supernet.data import Examples, Loader
 from supernet.errors import ConfigError
 from supernet.net import Choice, InputChoice, SuperNet
-from supernet.strategies import DARTS, GDAS, SNAS, Alpha, Charge, FBNet, ProxylessNAS, Setting
+from supernet.strategies import (
+    DARTS,
+    GDAS,
+    SNAS,
+    Alpha,
+    Charge,
+    DrNAS,
+    FBNet,
+    ProxylessNAS,
+    Setting,
+)
 from supernet.task import Classification
 from supernet.train import Moment
 
@@ -168,7 +178,14 @@ def test_numbers_out_of_range_are_refused(name, value):
         Alpha(**{name: value})
 
 
-@pytest.mark.parametrize("kind", [GDAS, SNAS, FBNet, ProxylessNAS])
+def test_betas_and_charges_out_of_range_are_refused():
+    with pytest.raises(ConfigError, match=r"betas are in \[0, 1\), not \[1.5, 2\]"):
+        Alpha(betas=(1.5, 2))
+    with pytest.raises(ConfigError, match=r"cost\.weight is at least 0, not -1"):
+        Charge("macs", weight=-1.0)
+
+
+@pytest.mark.parametrize("kind", [DrNAS, GDAS, SNAS, FBNet, ProxylessNAS])
 def test_curvature_means_nothing_where_what_runs_is_drawn(kind):
     with pytest.raises(ConfigError, match=rf"early_stop .* {kind.__name__} draws what runs"):
         kind(alpha=Alpha(early_stop=1.3))

@@ -7,7 +7,7 @@ from supernet.data import Digits, Loader
 from supernet.errors import ConfigError
 from supernet.net import Choice, Gate, InputChoice, Routing, SuperNet
 from supernet.net.batchnorm import batch_statistics
-from supernet.strategies import DARTSPT, Setting
+from supernet.strategies import DARTSPT, Alpha, Setting
 from supernet.task import Classification
 from supernet.train import Moment
 from supernet.zoo import DARTS
@@ -143,6 +143,54 @@ def test_a_restart_in_the_middle_of_the_settlement_goes_on_alike():
     trained(two, range(7, 10))
     assert one.learned(supernet) == two.learned(supernet)
     assert one.kept == two.kept
+
+
+def test_settling_moves_no_statistics_and_drops_nothing():
+    torch.manual_seed(0)
+    model = DARTS((1, 8, 8), cells=3, channels=4, nodes=1, operations="S2", drop_path=0.9)
+    supernet, strategy = SuperNet(model).train(), DARTSPT(batches=1)
+    loader = Loader(Digits().load().train, 16, 3)
+    strategy.prepare(supernet, Setting(3, {}, search=loader))
+    before = {name: value.clone() for name, value in supernet.named_buffers()}
+    decision, scores = strategy._order[0], []
+    for _ in range(2):
+        scores.append(strategy.settle(supernet, Classification(), decision, at(9)))
+        with batch_statistics(supernet), torch.no_grad():
+            scores.append(strategy.without(supernet, Classification(), decision, 0, at(9)))
+    assert scores[:2] == scores[2:]
+    assert all(torch.equal(value, before[name]) for name, value in supernet.named_buffers())
+    assert supernet.training
+
+
+def test_the_order_is_drawn_from_the_seed():
+    supernet, orders = SuperNet(DARTS((1, 8, 8), cells=3, channels=4, nodes=2)), []
+    loader = Loader(Digits().load().train, 16, 3)
+    for seed in (0, 0, 1, 2):
+        strategy = DARTSPT()
+        strategy.prepare(supernet, Setting(seed, {}, search=loader))
+        orders.append([d.label for d in strategy._order])
+    assert orders[0] == orders[1]
+    assert len({tuple(order) for order in orders}) == 3
+
+
+def test_a_decision_gets_as_many_answers_as_it_needs():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pick = Choice({"none": Times(0.0), "b": Times(1.0)}, pick=2, label="pick")
+
+        def forward(self, x):
+            return self.pick(x)
+
+    strategy = DARTSPT()
+    supernet = ready(strategy, Two())
+    decision = supernet.space.decision("pick")
+    assert strategy.settle(supernet, Mean(), decision, at(9)) == (0, 1)
+
+
+def test_alpha_that_would_never_learn_is_refused():
+    with pytest.raises(ConfigError, match="so never learned"):
+        DARTSPT(search=0.5, alpha=Alpha(warmup=0.5))
 
 
 def test_numbers_out_of_range_are_refused():

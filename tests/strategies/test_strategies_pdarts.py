@@ -57,6 +57,41 @@ def test_the_strongest_options_go_on_from_stage_to_stage_and_alpha_begins_anew(k
         assert third.kept[label] == (kept[1], kept[3])
 
 
+def test_a_named_option_goes_on_beside_none():
+    first, second = (PDARTS(stages=(Stage(keep=1),)) for _ in range(2))
+    first.prepare(cells(), setting())
+    space = cells().space
+    with torch.no_grad():
+        for label, alpha in first.alphas.items():
+            if "from" in label:
+                options = space.decision(label).options
+                alpha.zero_()
+                alpha[options.index("none")] = 9.0
+                alpha[options.index("sep5")] = 5.0
+    second.prepare(cells(), setting(stage=1, before=first.state_dict()))
+    (found,) = second.learned(cells())
+    assert {value for label, value in found.items() if "from" in label} == {"sep5"}
+
+
+def test_a_stage_that_takes_nothing_out_is_said():
+    first, second, third = (PDARTS(stages=(Stage(keep=8), Stage(keep=3))) for _ in range(3))
+    first.prepare(cells(), setting())
+    second.prepare(cells(), setting(stage=1, before=first.state_dict()))
+    third.prepare(cells(), setting(stage=2, before=second.state_dict()))
+    assert ["took no option out" in " ".join(s.warnings()) for s in (first, second, third)] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_entropy_is_that_of_the_options_in_the_race():
+    first, second = PDARTS(), PDARTS(alpha=Alpha(spread=0.0))
+    first.prepare(cells(), setting())
+    second.prepare(cells(), setting(stage=1, before=first.state_dict()))
+    assert second.metrics()["entropy"] == pytest.approx(1.0)
+
+
 def test_only_what_is_kept_runs_and_learns():
     strategy, supernet = PDARTS(alpha=Alpha(0.1)), cells()
     earlier = PDARTS()
@@ -96,6 +131,13 @@ def test_skips_beyond_the_bound_are_taken_out_weakest_first():
     ]
     assert bound["normal.node0.from1"] == "sep3"
     assert bound["reduce.node0.from0"] == "skip"  # not counted
+    alone = {label: list(values) for label, values in strengths.items()}
+    first = alone["normal.node0.from0"]
+    first[:] = [0.0] * len(first)
+    first[space.decision("normal.node0.from0").options.index("skip")] = 0.9
+    stays = with_at_most(0, edges, space, alone, "normal")
+    assert stays["normal.node0.from0"] == "skip"  # its decision has no other option left
+    assert stays["normal.node0.from1"] == "sep3"
     none = with_at_most(0, edges, space, strengths, "normal")
     assert not [label for label, value in none.items() if value == "skip" and "normal" in label]
     assert none["normal.node1.edges"] == (

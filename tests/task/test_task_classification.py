@@ -165,3 +165,13 @@ def test_targets_of_another_shape_or_type_are_refused(model, batch, change, word
 def test_outputs_that_are_no_logits_are_refused(batch):
     with pytest.raises(DataError, match=r"returned \[7, 5, 1\]"):
         Classification().loss(nn.Unflatten(1, (5, 1)), batch)
+
+
+def test_further_outputs_that_are_no_logits_of_the_same_classes_are_refused():
+    class TwoHeads(nn.Module):
+        def forward(self, x):
+            return x[:, :3], x
+
+    batch = torch.randn(4, 8), torch.tensor([0, 1, 2, 0])
+    with pytest.raises(DataError, match=r"returned \[4, 3\], \[4, 8\]"):
+        Classification().loss(TwoHeads(), batch)

@@ -159,7 +159,12 @@ class Run:
             ConfigError: the model does not take the stage's arguments, or has other decisions.
         """
         arguments = self.config.strategy.stages[number].model
-        supernet = self._supernet("stage", str(number), **arguments)
+        try:
+            supernet = self._supernet("stage", str(number), **arguments)
+        except Exception as error:  # a user's constructor may raise anything
+            raise ConfigError(
+                f"the model of strategy.stages[{number}], with {arguments}, cannot be built: {error}"
+            ) from error
         if supernet.space.decisions != self.supernet.space.decisions:
             raise ConfigError(
                 f"strategy.stages[{number}].model makes a model whose decisions differ from those of "

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import platform
 from importlib.metadata import version
+from typing import Any
 
 import torch
 from torch import nn
@@ -66,31 +67,43 @@ def train(run: Run) -> None:
     if (state := checkpoint.load()) is not None:
         run.check_supernet(state)
     counted = Counted(copy.deepcopy(run.config.strategy))
-    counted.prepare(run.supernet, stages(run))
+    setting, before = stages(run)
+    counted.prepare(run.supernet, setting)
     spent = run.fit(
         run.config.train, "train", run.supernet, counted, checkpoint, identity=run.training
     )
     passes, weights = counted.passes(run.supernet), run.trained_supernet()[1]
-    warnings = counted.warnings()
+    warnings = [warning for stage in before for warning in stage["warnings"]] + counted.warnings()
     for warning in warnings:
         run.progress.say(f"warning: {warning}")
-    found = {"passes": passes, "weights": weights, "warnings": warnings}
+    found: dict[str, Any] = {"passes": passes, "weights": weights, "warnings": warnings}
+    if before:
+        spent["seconds"] = round(spent["seconds"] + sum(stage["seconds"] for stage in before), 3)
+        found["stages"] = before
     run.folder.record("train", {**spent, **found})
 
 
-def stages(run: Run) -> Setting:
-    """Train the supernets of the strategy's stages, and return the setting that they lead to."""
-    setting = run.setting()
-    for number in range(len(run.config.strategy.stages)):
-        run.progress.say(
-            f"training stage {number + 1} of {len(run.config.strategy.stages) + 1}, before the supernet"
-        )
-        supernet, learner = run.stage(number), copy.deepcopy(run.config.strategy)
+def stages(run: Run) -> tuple[Setting, list[dict[str, Any]]]:
+    """Train the supernets of the strategy's stages.
+
+    Returns:
+        The setting that they lead to; and of each seconds, steps, the last loss and warnings.
+    """
+    setting, spent = run.setting(), list[dict[str, Any]]()
+    count = len(run.config.strategy.stages)
+    for number in range(count):
+        run.progress.say(f"training stage {number + 1} of {count + 1}, before the supernet")
+        supernet, learner = run.stage(number), Counted(copy.deepcopy(run.config.strategy))
         learner.prepare(supernet, setting)
         identity, checkpoint = digest(["stage", number, run.training]), run.folder.stage(number)
-        run.fit(run.config.train, f"stage-{number}", supernet, learner, checkpoint, identity)
-        setting = dataclasses.replace(setting, stage=number + 1, before=learner.state_dict())
-    return setting
+        found = run.fit(
+            run.config.train, f"stage-{number}", supernet, learner, checkpoint, identity
+        )
+        warnings = [f"in stage {number + 1}, {warning}" for warning in learner.warnings()]
+        spent.append({**found, "warnings": warnings})
+        state = learner.state_dict()["strategy"]
+        setting = dataclasses.replace(setting, stage=number + 1, before=state)
+    return setting, spent
 
 
 def check_options(run: Run) -> None:
@@ -117,6 +130,11 @@ def check_options(run: Run) -> None:
     _ = run.training  # prepares the strategy
     for number in range(len(run.config.strategy.stages)):
         run.stage(number)
+    if run.config.strategy.stages and few_shot.decision is not None:
+        raise ConfigError(
+            "few_shot.decision splits a supernet whose options are all in the race, but strategy.stages "
+            "leaves some out; use one of them"
+        )
     if not isinstance(run.config.search.searcher, Learned):
         Search(run.config.search.searcher, run.problem).ask()
     elif type(run.config.strategy).learned is Strategy.learned:

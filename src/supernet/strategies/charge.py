@@ -32,6 +32,12 @@ class Charge:
     target: float | None = None
     form: Literal["linear", "log"] = "linear"
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise ConfigError(
+                f"strategy.cost.weight is at least 0, not {self.weight}: what costs more is charged more"
+            )
+
     def table(self, costs: Mapping[str, CostTable]) -> CostTable:
         """Return the table of the quantity.
 

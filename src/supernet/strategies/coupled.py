@@ -17,6 +17,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ from supernet.space import Architecture, Decision, OneOf
 from supernet.strategies.base import BatchNorm, Setting, Stage, Strategy
 from supernet.strategies.charge import Charge
 from supernet.strategies.guards import EarlyStop
-from supernet.strategies.rules import RULES, RuleName, holds_decisions
+from supernet.strategies.rules import NONE, RULES, RuleName, holds_decisions
 from supernet.task import Batch, Task
 from supernet.train import Moment, backward
 
@@ -67,6 +68,8 @@ class Alpha:
     early_stop: float | None = None
 
     def __post_init__(self) -> None:
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"strategy.alpha.betas are in [0, 1), not {list(self.betas)}")
         numbers = self.weight_decay, self.spread
         if self.learning_rate <= 0 or min(numbers) < 0 or not 0 <= self.warmup < 1:
             raise ConfigError(
@@ -132,6 +135,7 @@ class Coupled(Strategy):
         self._expected: ExpectedCost | None = None
         self._charge: Charge | None = None
         self._edges: set[str] = set()
+        self._idle = False
 
     def prepare(self, supernet: SuperNet, setting: Setting) -> None:
         """Draw α and make its optimizer.
@@ -200,10 +204,11 @@ class Coupled(Strategy):
             for label, alpha in self.alphas.items():
                 alpha.copy_(before["alphas"][label])
             self.kept = {label: tuple(kept) for label, kept in before["kept"].items()}
+            earlier = dict(self.kept)
             for label, p in self.probabilities().items():
                 if self._one(label):
-                    best = sorted(self.kept[label], key=lambda i: -float(p[i]))[:keep]
-                    self.kept[label] = tuple(sorted(best))
+                    self.kept[label] = _strongest(self._decisions[label], earlier[label], p, keep)
+            self._idle = earlier == self.kept
             for label, alpha in self.alphas.items():
                 alpha.copy_(drawn[label])
 
@@ -246,7 +251,9 @@ class Coupled(Strategy):
     def racing(self) -> dict[str, torch.Tensor]:
         """Return α by decision, of the options that are still in the race."""
         return {
-            label: alpha if len(kept := self.kept[label]) == len(alpha) else alpha[list(kept)]
+            label: alpha
+            if len(kept := self.kept[label]) == len(alpha)
+            else alpha[_indices(kept, alpha.device)]
             for label, alpha in self.alphas.items()
         }
 
@@ -255,9 +262,7 @@ class Coupled(Strategy):
         return {
             label: value
             if len(value) == (count := len(self.alphas[label]))
-            else value.new_zeros(count).scatter(
-                0, torch.tensor(self.kept[label], device=value.device), value
-            )
+            else value.new_zeros(count).scatter(0, _indices(self.kept[label], value.device), value)
             for label, value in values.items()
         }
 
@@ -288,7 +293,8 @@ class Coupled(Strategy):
             if label in self._edges:
                 gates[label] = Gate(kept)
             else:
-                gates[label] = Gate(kept, w if len(kept) == len(w) else w[list(kept)])
+                left = w if len(kept) == len(w) else w[_indices(kept, w.device)]
+                gates[label] = Gate(kept, left)
         return Routing(gates)
 
     def search_batch(self, moment: Moment) -> Batch:
@@ -371,7 +377,7 @@ class Coupled(Strategy):
                 shares = [value / total for value in values if value > 0]
                 if len(values) > 1:
                     entropy = -sum(share * math.log(share) for share in shares)
-                    entropies.append(entropy / math.log(len(values)))
+                    entropies.append(entropy / math.log(max(len(self.kept[label]), 2)))
                 free = self._free.get(label, [])
                 if self._one(label) and any(free) and not all(free):
                     dominated.append(free[values.index(max(values))])
@@ -383,8 +389,13 @@ class Coupled(Strategy):
         return found
 
     def warnings(self) -> list[str]:
-        """Say whether α was taken back, and whether options without parameters have won."""
+        """Say whether α was taken back, whether options without parameters have won, and the like."""
         stops = [] if self.guard is None else self.guard.warnings()
+        if self._idle:
+            stops.append(
+                "the stage before took no option out of any decision, since none has more than it "
+                "keeps; lower the `keep` of strategy.stages"
+            )
         share = self.metrics().get("skip_dominance", 0.0)
         if share < DOMINATED:
             return stops
@@ -422,3 +433,21 @@ class Coupled(Strategy):
             len(decision.options), generator=generator(seed, "alpha", decision.label)
         )
         return nn.Parameter((self.alpha.spread * drawn).to("cpu" if self.alpha_on_cpu else device))
+
+
+def _strongest(
+    decision: Decision, left: Sequence[int], p: torch.Tensor, keep: int
+) -> tuple[int, ...]:
+    """Return the strongest of the options that are left; of several at least one that is not `none`."""
+    order = sorted(left, key=lambda i: -float(p[i]))
+    best = order[:keep]
+    named = [i for i in order if decision.options[i] not in NONE]
+    if named and not set(named) & set(best):
+        best[-1] = named[0]
+    return tuple(sorted(best))
+
+
+@lru_cache(maxsize=4096)
+def _indices(kept: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """Return indices on a device, each copied there once."""
+    return torch.tensor(kept, device=device)

@@ -67,6 +67,11 @@ class DARTSPT(DARTS):
                 f"search is a share in (0, 1), not {search}, and batches at least 1 or null, not "
                 f"{batches}"
             )
+        if alpha.warmup >= search:
+            raise ConfigError(
+                f"α rests for a share of {alpha.warmup} of the steps and is settled after {search} of "
+                "them, so never learned; lower strategy.alpha.warmup below strategy.search"
+            )
         self.search = search
         self.batches = batches
         self.settled = 0
@@ -105,9 +110,8 @@ class DARTSPT(DARTS):
         options = range(len(decision.options))
         named = [i for i in options if decision.options[i] not in NONE]
         with model.observed(None), torch.no_grad(), batch_statistics(model):
-            worth = {
-                i: self.without(model, task, decision, i, moment) for i in (named or list(options))
-            }
+            asked = named if len(named) >= decision.low else list(options)
+            worth = {i: self.without(model, task, decision, i, moment) for i in asked}
         return tuple(sorted(sorted(worth, key=lambda i: worth[i])[: decision.high]))
 
     def without(

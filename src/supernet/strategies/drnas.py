@@ -50,6 +50,7 @@ class DrNAS(Coupled):
         ConfigError: the weight is negative, or see `Coupled`.
     """
 
+    smooth = False
     alpha_on_cpu = True
 
     def __init__(

@@ -182,6 +182,11 @@ def _nodes(model: nn.Module) -> list[Node]:
     Raises:
         ConfigError: the model cannot be traced.
     """
+    if isinstance(model, ChoiceModule):
+        raise ConfigError(
+            "ghn passes messages between the choices of a model, but this model is a choice itself; put "
+            "it into a module, or use smash"
+        )
     try:
         graph = _Tracer().trace(model)
     except Exception as error:  # the forward pass of a user's model may raise anything here
@@ -197,8 +202,9 @@ def _nodes(model: nn.Module) -> list[Node]:
             origins[node] = read
             continue
         reads: dict[Option, frozenset[int]] = dict.fromkeys(module.names, read)
-        if isinstance(module, InputChoice) and isinstance(node.args[0], list | tuple):
-            given = [origins[source] for source in cast(Sequence[fx.Node], node.args[0])]
+        inputs = node.args[0] if node.args else next(iter(node.kwargs.values()), None)
+        if isinstance(module, InputChoice) and isinstance(inputs, list | tuple):
+            given = [origins[source] for source in cast(Sequence[fx.Node], inputs)]
             reads = {n: given[i] for n, i in zip(module.names, module.positions, strict=True)}
         origins[node] = frozenset([len(nodes)])
         nodes.append(Node(module, reads))

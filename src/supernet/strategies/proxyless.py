@@ -202,6 +202,11 @@ class ProxylessRL(OnePath):
         super().prepare(supernet, setting)
         self.baseline = None
         self._table = None if self.cost is None else self.cost.table(setting.costs)
+        if self._table is not None and not self._table.range(supernet.space)[0] > 0:
+            raise ConfigError(
+                f"ProxylessRL divides by {self._table.quantity}, of which the cheapest architecture has "
+                "none; choose another quantity"
+            )
 
     def learn(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
         """Score paths on the search batch of this step, and move α towards the better ones."""

@@ -78,7 +78,8 @@ def with_at_most(
 ) -> Architecture:
     """Derive with a bound on the skips: Chen et al., "P-DARTS" (ICCV 2019).
 
-    While there are more, the weakest is taken out and the rule asked again.
+    While there are more, the weakest is taken out and the rule asked again. One stays where its decision
+    has no other option left.
 
     Args:
         count: most skips.
@@ -96,10 +97,20 @@ def with_at_most(
             if value in SKIPS and label.startswith(within)
             for index in space.decision(label).indices(value)
         ]
-        if len(skips) <= count or not min(skips)[0] > 0:
+        weaker = [skip for skip in skips if _has_others(space.decision(skip[1]), skip[2], left)]
+        if len(skips) <= count or not weaker:
             return found
-        _, label, index = min(skips)
+        _, label, index = min(weaker)
         left[label][index] = 0.0
+
+
+def _has_others(decision: Decision, index: int, strengths: Strengths) -> bool:
+    """Return whether a decision has another option that may be derived."""
+    values = strengths[decision.label]
+    return any(
+        values[i] > 0 and i != index and option not in NONE
+        for i, option in enumerate(decision.options)
+    )
 
 
 RULES: dict[RuleName, Callable[[SearchSpace, Strengths], Architecture]] = {

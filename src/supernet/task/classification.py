@@ -76,6 +76,12 @@ def _outputs(returned: object, targets: torch.Tensor) -> list[torch.Tensor]:
             )
         _check(logits, targets)
         outputs.append(logits)
+    if any(logits.shape != outputs[0].shape for logits in outputs):
+        raise DataError(
+            "the further outputs of a model are the logits of auxiliary classifiers, of the same "
+            f"classes, but it returned {', '.join(str(list(logits.shape)) for logits in outputs)}; "
+            "return nothing else besides, or use a task of your own"
+        )
     return outputs
 
 

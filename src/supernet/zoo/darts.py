@@ -76,7 +76,7 @@ class Style:
     def _option(self, name: str, channels: int, stride: int) -> nn.Module:
         module = OPERATIONS[name](channels, stride, self.affine)
         dropped = self.drop_path and not isinstance(module, nn.Identity | Zero)
-        if name == "skip" and self.skip_dropout:
+        if name == "skip" and stride == 1 and self.skip_dropout:
             module = nn.Sequential(module, FadingDropout(self.skip_dropout))
         return DropPath(module, self.drop_path) if dropped else module
 
