@@ -21,7 +21,7 @@ from supernet.files import write_json
 from supernet.pipeline.open import execute
 
 SEEDS = (0, 1, 2)
-RATE = "--strategy.alpha.learning_rate=0.03"
+RATE = "--strategy.alpha.learning_rate=0.01"
 METHODS = {
     "DARTS": ["--strategy=darts", RATE],
     "DARTS, early stopping": ["--strategy=darts", RATE, "--strategy.alpha.early_stop=1.3"],
@@ -35,7 +35,7 @@ SETTING = [
     "--model=nasbench201",
     "--model.channels=8",
     "--model.cells=3",
-    "--train.steps=500",
+    "--train.steps=1000",
     "--retrain.train.steps=300",
 ]
 

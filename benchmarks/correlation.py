@@ -114,8 +114,12 @@ def scores(run: Run, architectures: Sequence[Architecture]) -> list[float]:
     if not file.exists():
         execute(run, ["train"])
         evaluator, _ = run.evaluator(run.protocol)
-        found = [float(score["accuracy"] or 0.0) for score in evaluator.scores(architectures)]
-        write_json(file, found)
+        found = dict[str, float]()
+        for architecture, score in evaluator.scores(architectures):
+            if isinstance(score, Exception):
+                raise score
+            found[architecture.key] = float(score["accuracy"] or 0.0)
+        write_json(file, [found[one.key] for one in architectures])
     values: list[float] = json.loads(file.read_text())
     return values
 
