@@ -6,7 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -17,6 +17,7 @@ from torch.utils.flop_counter import flop_registry
 from supernet.cost.table import CostTable, Entry
 from supernet.cost.trace import Trace, run_all, tracing
 from supernet.net import SuperNet
+from supernet.net.dimension import OpenLayer, dimensions_of, sizes_of
 from supernet.net.modes import evaluating
 from supernet.net.plain import Part
 from supernet.space import Path
@@ -77,6 +78,8 @@ def _params(supernet: SuperNet) -> CostTable:
     places: dict[object, set[Path]] = {}
     for module, path in supernet.places():
         owned: dict[object, int]
+        if isinstance(module, Part) and dimensions_of(module):
+            continue  # see below
         if isinstance(module, Part):
             owned = {("part", id(module)): count_params(module.plain())}
         else:
@@ -88,15 +91,55 @@ def _params(supernet: SuperNet) -> CostTable:
     amounts: Counter[frozenset[Path]] = Counter()
     for key, paths in places.items():
         amounts[frozenset(paths)] += sizes[key]
-    return CostTable("params", (Entry(paths, amount) for paths, amount in amounts.items()))
+    entries = [Entry(paths, amount) for paths, amount in amounts.items()]
+    held: dict[nn.Module, set[Path]] = {}
+    for module, path in supernet.places():
+        if dimensions_of(module):
+            held.setdefault(module, set()).add(path)
+    for module, paths in held.items():
+        for atoms, plain in sizes_of(module):
+            entries.append(Entry(frozenset((*path, *atoms) for path in paths), count_params(plain)))
+    return CostTable("params", entries)
 
 
 def _macs(supernet: SuperNet, *example: torch.Tensor) -> CostTable:
+    open_layers = {module for module, _ in supernet.places() if dimensions_of(module)}
+    calls: list[tuple[nn.Module, Path, tuple[Any, ...]]] = []
     with tracing(supernet) as trace, _counting(supernet.model, trace) as counter:
-        run_all(supernet, *example)
-    return CostTable(
-        "macs", (Entry(frozenset([path]), amount) for path, amount in counter.macs.items())
-    )
+        with _set_aside(open_layers, counter, trace, calls):
+            run_all(supernet, *example)
+    amounts = Counter({frozenset([path]): amount for path, amount in counter.macs.items()})
+    for module, path, inputs in calls:
+        for atoms, plain in sizes_of(module):
+            entering = cast(OpenLayer, module).entering(*inputs)
+            amounts[frozenset([(*path, *atoms)])] += count_macs(plain, *entering)
+    return CostTable("macs", (Entry(paths, amount) for paths, amount in amounts.items()))
+
+
+@contextmanager
+def _set_aside(
+    layers: set[nn.Module],
+    counter: _MacCounter,
+    trace: Trace,
+    calls: list[tuple[nn.Module, Path, tuple[Any, ...]]],
+) -> Iterator[None]:
+    """Note the calls of layers whose shape is open, and count nothing in them."""
+
+    def enter(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if not counter.pauses:
+            calls.append((module, trace.path, inputs))
+        counter.pauses += 1
+
+    def leave(*_: Any) -> None:
+        counter.pauses -= 1
+
+    handles = [layer.register_forward_pre_hook(enter) for layer in layers]
+    handles += [layer.register_forward_hook(leave) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 class _MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -106,6 +149,7 @@ class _MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.macs: Counter[Path] = Counter()
         self.total = 0
+        self.pauses = 0
         self._trace = trace
 
     def __torch_dispatch__(
@@ -118,7 +162,7 @@ class _MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return parts
         result = func(*args, **kwargs)
         count = _multiply_adds(func._overloadpacket, args, kwargs, result)
-        if count:
+        if count and not self.pauses:
             self.macs[self._trace.path if self._trace else ()] += count
             self.total += count
         return result

@@ -15,11 +15,11 @@ from supernet.net.mixture import Memo, weighted_sum
 from supernet.net.modes import evaluating
 from supernet.net.plain import SelectInputs, Sum
 from supernet.net.routing import Gate
-from supernet.space import Decision, OneOf, SomeOf
+from supernet.space import Decision, OneOf, Option, SomeOf
 
 __all__ = ["Choice", "ChoiceModule", "InputChoice"]
 
-Options = Mapping[str, nn.Module] | Sequence[nn.Module] | nn.ModuleDict | nn.ModuleList
+Options = Mapping[Any, nn.Module] | Sequence[nn.Module] | nn.ModuleDict | nn.ModuleList
 Pick = int | tuple[int, int]
 
 
@@ -39,7 +39,7 @@ class ChoiceModule(nn.Module, ABC):
     def __init__(self, options: Options, pick: Pick = 1, label: str | None = None) -> None:
         super().__init__()
         if isinstance(options, Mapping | nn.ModuleDict):
-            named = dict(options.items())
+            named: dict[Option, nn.Module] = dict(options.items())
         else:
             named = {str(i): module for i, module in enumerate(options)}
         for name, module in named.items():
@@ -48,7 +48,7 @@ class ChoiceModule(nn.Module, ABC):
                     f"option {name!r} is a {type(module).__name__}, but options are modules; "
                     "wrap a function in one, for instance nn.ReLU() instead of torch.relu"
                 )
-        self.names = tuple(named)
+        self.names: tuple[Option, ...] = tuple(named)
         self.options = nn.ModuleList(named.values())
         self.pick = _pick(pick)
         self.label = label

@@ -30,16 +30,21 @@ def derive(supernet: SuperNet, architecture: Architecture) -> nn.Module:
     supernet.space.validate(architecture)
     generated = supernet.generated(architecture)
     memo: dict[int, object] = {id(p): nn.Parameter(weight) for p, weight in generated.items()}
-    for choice, label in supernet.choices.items():
-        if label in architecture:
-            chosen = supernet.space.decision(label).indices(architecture[label])
-            for part in _parts(choice.options[i] for i in chosen):
-                memo[id(part)] = part.plain()
-            modules = [copy.deepcopy(choice.options[i], memo) for i in chosen]
-            memo[id(choice)] = choice.derive(chosen, modules)
-    for part in _parts([supernet.model]):
-        memo[id(part)] = part.plain()
-    return copy.deepcopy(supernet.model, memo)
+    with supernet.route(architecture):  # parts read the numbers that were chosen
+        for choice, label in supernet.choices.items():
+            if label in architecture:
+                chosen = supernet.space.decision(label).indices(architecture[label])
+                _plain_parts((choice.options[i] for i in chosen), memo)
+                modules = [copy.deepcopy(choice.options[i], memo) for i in chosen]
+                memo[id(choice)] = choice.derive(chosen, modules)
+        _plain_parts([supernet.model], memo)
+        return copy.deepcopy(supernet.model, memo)
+
+
+def _plain_parts(modules: Iterable[nn.Module], memo: dict[int, object]) -> None:
+    for part in _parts(modules):
+        if id(part) not in memo:
+            memo[id(part)] = part.plain()
 
 
 def _parts(modules: Iterable[nn.Module]) -> Iterator[Part]:

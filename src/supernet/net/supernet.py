@@ -14,7 +14,7 @@ from supernet.errors import RoutingError, SpaceError
 from supernet.net.choice import ChoiceModule
 from supernet.net.plain import Part
 from supernet.net.routing import Gate, Routing
-from supernet.space import Architecture, Decision, Path, SearchSpace
+from supernet.space import Architecture, Decision, Option, Path, SearchSpace
 
 __all__ = ["Place", "Route", "SuperNet", "walk"]
 
@@ -60,7 +60,9 @@ class SuperNet(nn.Module):
                     f"two choices share the label {label!r} but differ: "
                     f"{decisions[label]} and {decision}"
                 )
-            conditions.setdefault(label, []).append(self._path(place))
+            paths = conditions.setdefault(label, [])
+            if (path := self._path(place)) not in paths:
+                paths.append(path)
         self.space = SearchSpace(decisions.values(), conditions, getattr(model, "canonical", None))
         self._ghosts: list[Routing] | None = None
         self._observer: Callable[[Routing], None] | None = None
@@ -206,22 +208,27 @@ class Place:
 
     module: nn.Module
     name: str
-    parents: tuple[tuple[ChoiceModule, str], ...]
+    parents: tuple[tuple[ChoiceModule, Option], ...]
 
 
 def walk(
-    module: nn.Module, name: str = "", parents: tuple[tuple[ChoiceModule, str], ...] = ()
+    module: nn.Module, name: str = "", parents: tuple[tuple[ChoiceModule, Option], ...] = ()
 ) -> Iterator[Place]:
     """Yield a module and all within it, inner ones first; one that is used twice, for each use.
 
-    What a `Part` shares with others lies within none of them and is not yielded.
+    What a `Part` shares with others lies within none of them and is not yielded, but for the decisions
+    that it depends on.
     """
     options = module.names if isinstance(module, ChoiceModule) else None
     if options is not None:
+        option: Option
         for option, child in zip(options, cast(ChoiceModule, module).options, strict=True):
             inner = (*parents, (cast(ChoiceModule, module), option))
             yield from walk(child, f"{name}.{option}" if name else option, inner)
-    elif not isinstance(module, Part):
+    elif isinstance(module, Part):
+        for dimension in getattr(module, "dimensions", ()):
+            yield Place(dimension, name, parents)
+    else:
         for child_name, child in module.named_children():
             yield from walk(child, f"{name}.{child_name}" if name else child_name, parents)
     yield Place(module, name, parents)
