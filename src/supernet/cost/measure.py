@@ -105,9 +105,12 @@ def _params(supernet: SuperNet) -> CostTable:
 def _macs(supernet: SuperNet, *example: torch.Tensor) -> CostTable:
     open_layers = {module for module, _ in supernet.places() if dimensions_of(module)}
     calls: list[tuple[nn.Module, Path, tuple[Any, ...]]] = []
-    with tracing(supernet) as trace, _counting(supernet.model, trace) as counter:
-        with _set_aside(open_layers, counter, trace, calls):
-            run_all(supernet, *example)
+    with (
+        tracing(supernet) as trace,
+        _counting(supernet.model, trace) as counter,
+        _set_aside(open_layers, counter, trace, calls),
+    ):
+        run_all(supernet, *example)
     amounts = Counter({frozenset([path]): amount for path, amount in counter.macs.items()})
     for module, path, inputs in calls:
         for atoms, plain in sizes_of(module):
@@ -244,7 +247,7 @@ def _noticing(model: nn.Module, counter: _MacCounter) -> Iterator[None]:
     names = {
         module: name
         for name, module in model.named_modules()
-        if not isinstance(module, _NO_PRODUCTS)
+        if not isinstance(module, _NO_PRODUCTS) and not dimensions_of(module)
         and any(map(_is_matrix, module.parameters(recurse=False)))
     }
     handles = []

@@ -1,8 +1,8 @@
 """Layers whose shape is open: each computes with the leading part of weights of the largest shape.
 
 Yu and Huang, "Universally Slimmable Networks" (ICCV 2019); Cai et al., "Once-for-All" (ICLR 2020). What
-enters a layer says how many of its input channels are used; how many leave is a `Size`. `plain()` returns
-the ordinary torch layer of the size that the gates say, with copies of the weights used.
+enters a layer says how many of its input channels are used; how many leave is a `Size`. `plain()`
+returns the ordinary torch layer of the size that the gates say, with copies of the weights used.
 
 The gradient of a slice is zero outside of it, not missing, so momentum and weight decay also move what
 a step does not use, as in the published codes.
@@ -86,8 +86,8 @@ class _Conv(Elastic):
         self.depthwise = groups is channels_in and groups is channels_out
         if not self.depthwise and self.cut.dimensions:
             raise SpaceError(
-                "the groups of a convolution are a number, or its channels_in and channels_out alike for "
-                "a depthwise one"
+                "the groups of a convolution are a number, or the object that its channels_in and "
+                "channels_out are, for a depthwise one"
             )
         sizes = sorted({int(v) for d in self.kernel.dimensions for v in d.values})
         self.transforms = nn.ParameterDict()
@@ -100,7 +100,7 @@ class _Conv(Elastic):
         conv = cast(nn.Conv2d, self)
         weight, bias, groups, padding = self.used(x.shape[1])
         run = (F.conv1d, F.conv2d, F.conv3d)[self.rank - 1]
-        y: torch.Tensor = run(x, weight, bias, conv.stride, padding, conv.dilation, groups)  # type: ignore[operator]
+        y: torch.Tensor = run(x, weight, bias, conv.stride, padding, conv.dilation, groups)
         return y
 
     def used(self, entering: int) -> tuple[torch.Tensor, torch.Tensor | None, int, tuple[int, ...]]:
@@ -113,8 +113,8 @@ class _Conv(Elastic):
             rows = conv.out_channels // groups
             if leaving % groups or entering % groups:
                 raise SpaceError(
-                    f"{groups} groups divide neither {entering} nor {leaving} channels of a convolution; "
-                    "offer widths that are multiples of the groups"
+                    f"{groups} groups do not divide both {entering} and {leaving} channels of a "
+                    "convolution; offer widths that are multiples of the groups"
                 )
             if (leaving, entering) != (conv.out_channels, conv.in_channels):
                 parts = weight.reshape(groups, rows, *weight.shape[1:])

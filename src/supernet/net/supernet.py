@@ -219,12 +219,10 @@ def walk(
     What a `Part` shares with others lies within none of them and is not yielded, but for the decisions
     that it depends on.
     """
-    options = module.names if isinstance(module, ChoiceModule) else None
-    if options is not None:
-        option: Option
-        for option, child in zip(options, cast(ChoiceModule, module).options, strict=True):
-            inner = (*parents, (cast(ChoiceModule, module), option))
-            yield from walk(child, f"{name}.{option}" if name else option, inner)
+    if isinstance(module, ChoiceModule):
+        for option, child in zip(module.names, module.options, strict=True):
+            inner = (*parents, (module, option))
+            yield from walk(child, f"{name}.{option}" if name else str(option), inner)
     elif isinstance(module, Part):
         for dimension in getattr(module, "dimensions", ()):
             yield Place(dimension, name, parents)

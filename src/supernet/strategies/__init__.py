@@ -19,6 +19,7 @@ from supernet.strategies.pcdarts import PCDARTS
 from supernet.strategies.pdarts import PDARTS
 from supernet.strategies.proxyless import ProxylessNAS, ProxylessRL
 from supernet.strategies.random_nas import RandomNAS
+from supernet.strategies.sandwich import Sandwich
 from supernet.strategies.singlepath import SinglePath
 from supernet.strategies.smash import SMASH
 from supernet.strategies.snas import SNAS
@@ -53,6 +54,7 @@ __all__ = [
     "ProxylessNAS",
     "ProxylessRL",
     "RandomNAS",
+    "Sandwich",
     "Setting",
     "SinglePath",
     "Stage",
@@ -77,6 +79,7 @@ STRATEGIES = {
     "proxyless": "supernet.strategies.ProxylessNAS",
     "proxyless-rl": "supernet.strategies.ProxylessRL",
     "randomnas": "supernet.strategies.RandomNAS",
+    "sandwich": "supernet.strategies.Sandwich",
     "singlepath": "supernet.strategies.SinglePath",
     "smash": "supernet.strategies.SMASH",
     "snas": "supernet.strategies.SNAS",

@@ -21,6 +21,13 @@ class Task(ABC):
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the scalar that training minimises, a mean over the batch."""
 
+    def distance(self, outputs: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        """Return how far outputs are from those of a teacher, a scalar; here the mean square.
+
+        Used by strategies that let one architecture learn from another.
+        """
+        return torch.nn.functional.mse_loss(outputs, teacher)
+
     @abstractmethod
     def measure(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         """Return measures per example, each `[batch]`; "loss" must be among them.

@@ -51,6 +51,10 @@ class Classification(Task):
             loss = loss + self.auxiliary * added
         return loss
 
+    def distance(self, outputs: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        """Return the cross-entropy of logits with the probabilities of a teacher's logits."""
+        return F.cross_entropy(outputs, teacher.softmax(1))
+
     def measure(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the cross-entropy (without smoothing) and whether the prediction is right."""
         *inputs, targets = batch
