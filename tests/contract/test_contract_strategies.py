@@ -53,6 +53,8 @@ CASES = {
     ),
     "smash": ("smash", {"depth": 2}),
     "snas": ("snas", {}),
+    "sandwich": ("sandwich", {"paths": 3}),
+    "sandwich by labels": ("sandwich", {"distil": False}),
     "spos": ("spos", {}),
 }
 """The registered strategies with arguments, some with several; one that is missing here fails."""

@@ -247,7 +247,8 @@ def _noticing(model: nn.Module, counter: _MacCounter) -> Iterator[None]:
     names = {
         module: name
         for name, module in model.named_modules()
-        if not isinstance(module, _NO_PRODUCTS) and not dimensions_of(module)
+        if not isinstance(module, _NO_PRODUCTS)
+        and not dimensions_of(module)
         and any(map(_is_matrix, module.parameters(recurse=False)))
     }
     handles = []

@@ -93,7 +93,7 @@ class SharedForward:
         by_batch: bool = False,
     ) -> None:
         if not supernet.shares:
-            raise UntraceableError("the weights of a layer depend on the whole architecture")
+            raise UntraceableError("what a layer computes depends on decisions that lie elsewhere")
         self._supernet = supernet
         self._calibration, self._evaluation = calibration, evaluation
         self._by_batch = by_batch

@@ -36,6 +36,9 @@ class ChoiceModule(nn.Module, ABC):
         SpaceError: there are no options, or `pick` does not fit their number.
     """
 
+    silent = False
+    """Whether the decision is read by other modules instead of being called."""
+
     def __init__(self, options: Options, pick: Pick = 1, label: str | None = None) -> None:
         super().__init__()
         if isinstance(options, Mapping | nn.ModuleDict):

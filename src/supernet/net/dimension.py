@@ -68,6 +68,8 @@ class Dimension(ChoiceModule, Size):
         super().__init__({value: nn.Identity() for value in values}, label=label)
         self.values: tuple[int | float, ...] = tuple(values)
 
+    silent = True
+
     def decision(self, label: str) -> Decision:
         """Return the ordered decision."""
         return Ordered(label, self.names)

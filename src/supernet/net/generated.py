@@ -70,7 +70,10 @@ class GeneratedSuperNet(SuperNet):
         SpaceError: see `SuperNet`.
     """
 
-    shares = False
+    @property
+    def shares(self) -> bool:
+        """A module's weights depend on the whole architecture."""
+        return False
 
     def __init__(self, model: nn.Module, hypernetwork: Hypernetwork) -> None:
         super().__init__(model)

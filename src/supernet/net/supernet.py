@@ -37,9 +37,6 @@ class SuperNet(nn.Module):
         SpaceError: the model has no choices, or choices with equal labels differ.
     """
 
-    shares = True
-    """Whether a module has the same weights in every architecture that holds it."""
-
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
@@ -66,6 +63,11 @@ class SuperNet(nn.Module):
         self.space = SearchSpace(decisions.values(), conditions, getattr(model, "canonical", None))
         self._ghosts: list[Routing] | None = None
         self._observer: Callable[[Routing], None] | None = None
+
+    @property
+    def shares(self) -> bool:
+        """Whether a module computes the same in every architecture that holds it, for equal inputs."""
+        return not any(choice.silent for choice in self._labels)
 
     @property
     def choices(self) -> dict[ChoiceModule, str]:

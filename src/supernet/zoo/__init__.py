@@ -7,6 +7,7 @@ from supernet.zoo.enas_micro import ENASMicro
 from supernet.zoo.nasbench1shot1 import NASBench1Shot1
 from supernet.zoo.nasbench201 import NASBench201
 from supernet.zoo.nasbench_macro import NASBenchMacro
+from supernet.zoo.ofa import OFA
 from supernet.zoo.proxyless import Proxyless
 from supernet.zoo.singlepath import SinglePath
 from supernet.zoo.smash import SMASH
@@ -15,6 +16,7 @@ from supernet.zoo.textnas import TextNAS
 
 __all__ = [
     "DARTS",
+    "OFA",
     "SMASH",
     "SPACES",
     "SPOS",
@@ -37,6 +39,7 @@ SPACES = {
     "nasbench-macro": "supernet.zoo.NASBenchMacro",
     "nasbench1shot1": "supernet.zoo.NASBench1Shot1",
     "nasbench201": "supernet.zoo.NASBench201",
+    "ofa": "supernet.zoo.OFA",
     "singlepath": "supernet.zoo.SinglePath",
     "smash": "supernet.zoo.SMASH",
     "spos": "supernet.zoo.SPOS",
