@@ -75,32 +75,29 @@ class Sandwich(Strategy):
         self._random = [m for m in supernet.modules() if isinstance(m, _DropoutNd | DropPath)]
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
-        """Add the gradients of all paths; return the loss of the largest."""
+        """Add the gradients of all paths; return the mean of their losses by the labels."""
         _, largest = self._ends
         outputs = Outputs(model)
         with model.route(largest):
             loss = task.loss(outputs, batch)
-        value = backward(loss / self.paths) * self.paths
+        backward(loss / self.paths)
+        losses = [loss.detach()]
         teacher = [output.detach() for output in outputs.found]
         for architecture in self.others(model.space, moment):
             with model.route(architecture), self._undropped():
-                backward(self._loss(task, outputs, batch, teacher) / self.paths)
-        return value
+                outputs.found.clear()
+                loss = task.loss(outputs, batch)
+                losses.append(loss.detach())
+                if self.distil:
+                    pairs = zip(outputs.found, teacher, strict=True)
+                    loss = torch.stack([task.distance(z, other) for z, other in pairs]).sum()
+                backward(loss / self.paths)
+        return torch.stack(losses).mean()
 
     def others(self, space: SearchSpace, moment: Moment) -> list[Architecture]:
         """Return the smallest architecture and those drawn in this step."""
         random = moment.stream("sandwich")
         return [self._ends[0], *(space.sample(random) for _ in range(self.paths - 2))]
-
-    def _loss(
-        self, task: Task, outputs: Outputs, batch: Batch, teacher: list[torch.Tensor]
-    ) -> torch.Tensor:
-        outputs.found.clear()
-        loss = task.loss(outputs, batch)
-        if not self.distil:
-            return loss
-        pairs = zip(outputs.found, teacher, strict=True)
-        return torch.stack([task.distance(mine, other) for mine, other in pairs]).mean()
 
     @contextmanager
     def _undropped(self) -> Iterator[None]:

@@ -14,6 +14,7 @@ is `widths`, one number in the paper, several to make it elastic too (as in BigN
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import nn
@@ -21,7 +22,9 @@ from torch import nn
 from supernet import elastic
 from supernet.elastic import Dimension, Scaled, Size
 from supernet.errors import SpaceError
+from supernet.space import Architecture, Diagram
 from supernet.zoo.arguments import check_halvings, check_positive
+from supernet.zoo.chain import chain
 
 __all__ = ["OFA"]
 
@@ -146,3 +149,15 @@ class OFA(nn.Module):
             x = stage(x)
         logits: torch.Tensor = self.classifier(self.features(x).mean((2, 3)))
         return logits
+
+    def diagram(self, architecture: Architecture) -> Diagram:
+        """Return the drawing of the blocks that run, as kernel and expansion."""
+        blocks = {}
+        for number in range(len(self.stages)):
+            for place in range(int(cast(int, architecture[f"stage{number}.depth"]))):
+                label = f"stage{number}.block{place}"
+                kernel, expansion = (
+                    architecture[f"{label}.{name}"] for name in ("kernel", "expansion")
+                )
+                blocks[label] = f"kernel {kernel}, expansion {expansion}"
+        return chain("The blocks", blocks)
