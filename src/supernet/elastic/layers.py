@@ -11,7 +11,7 @@ a step does not use, as in the published codes.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -67,19 +67,52 @@ def copied(layer: nn.Module, like: nn.Module, **weights: torch.Tensor | None) ->
     return layer.train(like.training)
 
 
-class _Conv(Elastic):
-    """Convolutions of elastic width and kernel; see `Conv2d`."""
+class Convolution(Elastic):
+    """What `Conv1d`, `Conv2d` and `Conv3d` have in common: width and kernel are elastic.
 
+    Args:
+        channels_in: those that enter.
+        channels_out: those that leave.
+        kernel: its size, the same in all directions; smaller ones are the centre of the largest.
+        stride: see `torch.nn.Conv2d`.
+        padding: around the largest kernel; smaller ones have less, so that the output has the same
+            shape. Half of the kernel if not given.
+        dilation: see `torch.nn.Conv2d`.
+        groups: a number, or the same object as `channels_in` and `channels_out` for a depthwise one.
+        bias: whether it has one.
+        transforms: whether smaller kernels pass through OFA's learned matrices, the identity at first.
+
+    Raises:
+        SpaceError: the groups are open, but the convolution is not depthwise.
+    """
+
+    kind: Any
     rank: int
 
-    def _prepare(
+    def __init__(
         self,
         channels_in: Size | int,
         channels_out: Size | int,
         kernel: Size | int,
-        groups: Size | int,
-        transforms: bool,
+        stride: int = 1,
+        padding: int | None = None,
+        dilation: int = 1,
+        groups: Size | int = 1,
+        bias: bool = True,
+        transforms: bool = False,
     ) -> None:
+        size = as_size(kernel).largest
+        self.kind.__init__(
+            self,
+            as_size(channels_in).largest,
+            as_size(channels_out).largest,
+            size,
+            stride,
+            dilation * (size - 1) // 2 if padding is None else padding,
+            dilation,
+            as_size(groups).largest,
+            bias,
+        )
         self.channels_in, self.channels_out = as_size(channels_in), as_size(channels_out)
         self.kernel, self.cut = as_size(kernel), as_size(groups)
         self.open(self.channels_in, self.channels_out, self.kernel, self.cut)
@@ -92,8 +125,8 @@ class _Conv(Elastic):
         sizes = sorted({int(v) for d in self.kernel.dimensions for v in d.values})
         self.transforms = nn.ParameterDict()
         if transforms:
-            for size in sizes[:-1]:
-                self.transforms[str(size)] = nn.Parameter(torch.eye(size**self.rank))
+            for smaller in sizes[:-1]:
+                self.transforms[str(smaller)] = nn.Parameter(torch.eye(smaller**self.rank))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `[b, channels_in, ...]` to `[b, channels_out, ...]`."""
@@ -157,8 +190,7 @@ class _Conv(Elastic):
         conv = cast(nn.Conv2d, self)
         entering = self.channels_in.now
         weight, bias, groups, padding = self.used(entering)
-        kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[self.rank - 1]
-        layer = kind(
+        layer = self.kind(
             entering,
             self.channels_out.now,
             self.kernel.now,
@@ -173,92 +205,22 @@ class _Conv(Elastic):
         return copied(layer, self, weight=weight, bias=bias)
 
 
-class Conv1d(_Conv, nn.Conv1d):
-    """A convolution of elastic width and kernel, see `Conv2d`."""
+class Conv1d(Convolution, nn.Conv1d):
+    """A convolution of elastic width and kernel, with the arguments of `Convolution`."""
 
-    rank = 1
-
-    def __init__(
-        self,
-        channels_in: Size | int,
-        channels_out: Size | int,
-        kernel: Size | int,
-        stride: int = 1,
-        padding: int | None = None,
-        dilation: int = 1,
-        groups: Size | int = 1,
-        bias: bool = True,
-        transforms: bool = False,
-    ) -> None:
-        entering, leaving, size, around, cut = _largest(
-            channels_in, channels_out, kernel, padding, dilation, groups
-        )
-        nn.Conv1d.__init__(self, entering, leaving, size, stride, around, dilation, cut, bias)
-        self._prepare(channels_in, channels_out, kernel, groups, transforms)
+    kind, rank = nn.Conv1d, 1
 
 
-class Conv2d(_Conv, nn.Conv2d):
-    """A convolution of elastic width and kernel.
+class Conv2d(Convolution, nn.Conv2d):
+    """A convolution of elastic width and kernel, with the arguments of `Convolution`."""
 
-    Args:
-        channels_in: those that enter.
-        channels_out: those that leave.
-        kernel: its size, the same in all directions; smaller ones are the centre of the largest.
-        stride: see `torch.nn.Conv2d`.
-        padding: around the largest kernel; smaller ones have less, so that the output has the same
-            shape. Half of the kernel if not given.
-        dilation: see `torch.nn.Conv2d`.
-        groups: a number, or the same object as `channels_in` and `channels_out` for a depthwise one.
-        bias: whether it has one.
-        transforms: whether smaller kernels pass through OFA's learned matrices, the identity at first.
-
-    Raises:
-        SpaceError: the groups are open, but the convolution is not depthwise.
-    """
-
-    rank = 2
-
-    def __init__(
-        self,
-        channels_in: Size | int,
-        channels_out: Size | int,
-        kernel: Size | int,
-        stride: int = 1,
-        padding: int | None = None,
-        dilation: int = 1,
-        groups: Size | int = 1,
-        bias: bool = True,
-        transforms: bool = False,
-    ) -> None:
-        entering, leaving, size, around, cut = _largest(
-            channels_in, channels_out, kernel, padding, dilation, groups
-        )
-        nn.Conv2d.__init__(self, entering, leaving, size, stride, around, dilation, cut, bias)
-        self._prepare(channels_in, channels_out, kernel, groups, transforms)
+    kind, rank = nn.Conv2d, 2
 
 
-class Conv3d(_Conv, nn.Conv3d):
-    """A convolution of elastic width and kernel, see `Conv2d`."""
+class Conv3d(Convolution, nn.Conv3d):
+    """A convolution of elastic width and kernel, with the arguments of `Convolution`."""
 
-    rank = 3
-
-    def __init__(
-        self,
-        channels_in: Size | int,
-        channels_out: Size | int,
-        kernel: Size | int,
-        stride: int = 1,
-        padding: int | None = None,
-        dilation: int = 1,
-        groups: Size | int = 1,
-        bias: bool = True,
-        transforms: bool = False,
-    ) -> None:
-        entering, leaving, size, around, cut = _largest(
-            channels_in, channels_out, kernel, padding, dilation, groups
-        )
-        nn.Conv3d.__init__(self, entering, leaving, size, stride, around, dilation, cut, bias)
-        self._prepare(channels_in, channels_out, kernel, groups, transforms)
+    kind, rank = nn.Conv3d, 3
 
 
 class Linear(Elastic, nn.Linear):
@@ -539,18 +501,3 @@ class GroupNorm(Elastic, nn.GroupNorm):
             dtype=self.weight.dtype,
         )
         return copied(layer, self, weight=self.weight[:count], bias=self.bias[:count])
-
-
-def _largest(
-    channels_in: Size | int,
-    channels_out: Size | int,
-    kernel: Size | int,
-    padding: int | None,
-    dilation: int,
-    groups: Size | int,
-) -> tuple[int, int, int, int, int]:
-    """Return the channels, kernel, padding and groups of the largest convolution."""
-    size = as_size(kernel).largest
-    around = dilation * (size - 1) // 2 if padding is None else padding
-    entering, leaving = as_size(channels_in).largest, as_size(channels_out).largest
-    return entering, leaving, size, around, as_size(groups).largest
