@@ -194,9 +194,9 @@ class Convolution(Elastic):
             entering,
             self.channels_out.now,
             self.kernel.now,
-            conv.stride,  # type: ignore[arg-type]
-            padding,  # type: ignore[arg-type]
-            conv.dilation,  # type: ignore[arg-type]
+            conv.stride,
+            padding,
+            conv.dilation,
             groups,
             bias is not None,
             device=weight.device,
