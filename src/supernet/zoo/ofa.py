@@ -79,7 +79,8 @@ class Block(nn.Module):
 class OFA(nn.Module):
     """Stages of inverted residuals whose kernel, expansion, depth and width are open.
 
-    Small, for 8×8 grey images: `image=(1, 8, 8), stem=8, widths=((8,), (16,)), strides=(1, 2)`.
+    Small, for 8×8 grey images: `image=(1, 8, 8), stem=8, widths=((6, 8), (12, 16)), strides=(1, 2),
+    depths=(1, 2), kernels=(3, 5), expansions=(2, 3), features=64, stem_stride=1`.
 
     Args:
         image: channels, height and width of the images.
