@@ -22,17 +22,9 @@ from supernet.pipeline.open import execute
 
 SEEDS = (0, 1, 2)
 RATE = "--strategy.alpha.learning_rate=0.01"
-LATE = "--strategy.alpha.warmup=0.2"
 METHODS = {
     "DARTS": ["--strategy=darts", RATE],
     "DARTS, early stopping": ["--strategy=darts", RATE, "--strategy.alpha.early_stop=1.3"],
-    "DARTS, warm-up": ["--strategy=darts", RATE, LATE],
-    "DARTS, warm-up, early stopping": [
-        "--strategy=darts",
-        RATE,
-        LATE,
-        "--strategy.alpha.early_stop=1.3",
-    ],
     "DARTS-PT": ["--strategy=dartspt", RATE],
     "DARTS-": ["--strategy=dartsminus", RATE],
     "FairDARTS": ["--strategy=fairdarts", RATE],
