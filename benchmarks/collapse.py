@@ -5,7 +5,7 @@ that have no parameters nearly everywhere. Printed is, for each guard or method 
 the six decisions the strongest option has none (as the monitor has it), whether the run warns of
 collapse, and the derived network's accuracy on the search split after training alone. The test split is
 not read.
-Everything is kept in the folder, so that it can be stopped; about 40 minutes on one core.
+Everything is kept in the folder, so that it can be stopped; about an hour on one core.
 """
 
 from __future__ import annotations
