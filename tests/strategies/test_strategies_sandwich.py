@@ -111,3 +111,18 @@ def test_what_makes_no_sandwich_is_refused():
         Sandwich(paths=1)
     with pytest.raises(ConfigError, match="'latency_ms', but costs are known for macs, params"):
         made(quantity="latency_ms")
+
+
+def test_tasks_that_show_no_outputs_are_refused():
+    class Weights(Task):
+        def loss(self, model, batch):
+            return sum(p.square().sum() for p in model.parameters())
+
+        def measure(self, model, batch):
+            return {"loss": torch.zeros(len(batch[0]))}
+
+    strategy, supernet = made()
+    with pytest.raises(
+        ConfigError, match=r"Sandwich compares .* of Weights does not call the model"
+    ):
+        strategy.backward(supernet, Weights(), BATCH, MOMENT)

@@ -1,18 +1,14 @@
 """Layers whose shape is open, and how their numbers are decided."""
 
 from supernet.elastic.attention import Attention, SelfAttention
-from supernet.elastic.layers import (
+from supernet.elastic.convolution import Conv1d, Conv2d, Conv3d
+from supernet.elastic.layers import Elastic, Embedding, Linear
+from supernet.elastic.norms import (
     BatchNorm1d,
     BatchNorm2d,
     BatchNorm3d,
-    Conv1d,
-    Conv2d,
-    Conv3d,
-    Elastic,
-    Embedding,
     GroupNorm,
     LayerNorm,
-    Linear,
     RMSNorm,
 )
 from supernet.net.dimension import Depth, Dimension, Scaled, Size, depth

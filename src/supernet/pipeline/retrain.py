@@ -13,7 +13,8 @@ from supernet.data import Preprocess
 from supernet.evaluate import Score, kendall
 from supernet.files import write_bytes, write_json
 from supernet.net.export import export_program
-from supernet.pipeline.context import Run, Selected
+from supernet.pipeline.context import Run
+from supernet.pipeline.records import Selected
 from supernet.space import Diagram
 from supernet.train import Plain
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from supernet.errors import DivergedError
 from supernet.evaluate import Candidate, CandidateTable, Scorer
 from supernet.pipeline.batch_norm import settled_protocol
-from supernet.pipeline.context import Run, Selected
+from supernet.pipeline.context import Run
+from supernet.pipeline.records import Selected
 from supernet.search import Search, hypervolume
 from supernet.space import Architecture
 

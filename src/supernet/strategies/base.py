@@ -63,6 +63,20 @@ class Setting:
     before: Mapping[str, Any] | None = None
     stage: int = 0
 
+    def table(self, quantity: str) -> CostTable:
+        """Return the table of a cost.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if quantity not in self.costs:
+            raise ConfigError(
+                f"the strategy uses the cost {quantity!r}, but costs are known for "
+                f"{', '.join(sorted(self.costs))}; a table of latencies, as `supernet latency` writes "
+                "it, is given by search.costs"
+            )
+        return self.costs[quantity]
+
 
 class Strategy(Learner[SuperNet]):
     """Produces the gradients of one step on the shared weights."""

@@ -45,7 +45,7 @@ from supernet.strategies.base import Setting
 from supernet.strategies.charge import Charge
 from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import NONE, SKIPS, RuleName
-from supernet.task import Batch, Task
+from supernet.task import Batch, Task, watched
 from supernet.train import Moment, Scheduled
 
 __all__ = ["CDARTS", "Evaluation"]
@@ -184,10 +184,10 @@ class CDARTS(Coupled):
         joint = passed >= self.evaluation.warmup
         search = self.search_batch(moment)
         with self.network.route(Routing({label: Gate(i) for label, i in self.routed.items()})):
-            loss, theirs = self.watched(self.network, task, search)
+            loss, theirs = self.compared(self.network, task, search)
         if joint:
             with self.unrecorded(), model.route(self.routing(model, moment)):
-                mine, ours = self.watched(model, task, search)
+                mine, ours = self.compared(model, task, search)
             feedback = self.weight * self.apart(ours, theirs)
             loss = self.charged(mine) + loss + feedback + self.regularised(moment)
         if not loss.requires_grad:  # an evaluation network without parameters
@@ -223,7 +223,7 @@ class CDARTS(Coupled):
             * torch.stack([self._distance(a, b) for a, b in zip(ours, theirs, strict=True)]).mean()
         )
 
-    def watched(
+    def compared(
         self, model: SuperNet, task: Task, batch: Batch
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Return the task's loss, and what the model returned while the task took it.
@@ -231,35 +231,19 @@ class CDARTS(Coupled):
         Raises:
             ConfigError: these outputs cannot be compared, or there are none.
         """
-        outputs: list[torch.Tensor] = []
-
-        def keep(module: nn.Module, given: object, returned: object) -> None:
-            outputs.extend(map(self._comparable, _several(returned)))
-
-        hook = model.register_forward_hook(keep)
-        try:
-            loss = task.loss(model, batch)
-        finally:
-            hook.remove()
-        if not outputs:
-            raise ConfigError(
-                f"CDARTS compares what two networks return, but the loss of {type(task).__name__} does "
-                "not call the model; use another strategy, such as darts"
-            )
+        loss, outputs = watched(task, model, batch, by="CDARTS")
+        for output in outputs:
+            self._check(output)
         return loss, outputs
 
-    def _comparable(self, output: object) -> torch.Tensor:
-        found = type(output).__name__
-        if isinstance(output, torch.Tensor):
-            found = f"{output.dtype} {list(output.shape)}"
-            logits = output.ndim > 1 and output.shape[1] > 1
-            if output.is_floating_point() and (logits or self.distance != "kl"):
-                return output
-        raise ConfigError(
-            "CDARTS compares what two networks return, by strategy.distance kl logits [batch, classes, "
-            "...], by smooth_l1 any tensors of floating point, one or a tuple, but the model returned "
-            f"{found}; use the other distance, or another strategy, such as darts"
-        )
+    def _check(self, output: torch.Tensor) -> None:
+        logits = output.ndim > 1 and output.shape[1] > 1
+        if not output.is_floating_point() or not (logits or self.distance != "kl"):
+            raise ConfigError(
+                "CDARTS compares what two networks return, by strategy.distance kl logits [batch, "
+                "classes, ...], by smooth_l1 any tensors of floating point, but the model returned "
+                f"{output.dtype} {list(output.shape)}; use the other distance, or another strategy"
+            )
 
     def _distance(self, ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
         if self.distance == "smooth_l1":
@@ -306,7 +290,3 @@ class CDARTS(Coupled):
         self.routed = {label: tuple(indices) for label, indices in state["routed"].items()}
         self.network.load_state_dict(state["evaluation"])
         self._sgd.load_state_dict(state["evaluation_optimizer"])
-
-
-def _several(returned: object) -> tuple[object, ...]:
-    return returned if isinstance(returned, tuple) else (returned,)

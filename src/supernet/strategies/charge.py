@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -37,20 +36,6 @@ class Charge:
             raise ConfigError(
                 f"strategy.cost.weight is at least 0, not {self.weight}: what costs more is charged more"
             )
-
-    def table(self, costs: Mapping[str, CostTable]) -> CostTable:
-        """Return the table of the quantity.
-
-        Raises:
-            ConfigError: there is none.
-        """
-        if self.quantity not in costs:
-            raise ConfigError(
-                f"strategy.cost is of {self.quantity!r}, but costs are known for "
-                f"{', '.join(sorted(costs))}; a table of latencies, as `supernet latency` writes it, is "
-                "given by search.costs"
-            )
-        return costs[self.quantity]
 
     def settled(self, start: float, table: CostTable, space: SearchSpace) -> Charge:
         """Return the charge with a target.

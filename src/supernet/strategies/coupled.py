@@ -186,7 +186,7 @@ class Coupled(Strategy):
             self.guard.reset()
         self._expected = None
         if self.cost is not None:
-            table = self.cost.table(setting.costs)
+            table = setting.table(self.cost.quantity)
             self._expected = ExpectedCost(table, supernet.space)
             with torch.no_grad():
                 start = float(self._expected(self.chances()))

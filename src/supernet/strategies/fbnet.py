@@ -77,7 +77,7 @@ class FBNet(Coupled):
         """
         super().prepare(supernet, setting)
         if self.cost is not None:
-            least, _ = self.cost.table(setting.costs).range(supernet.space)
+            least, _ = setting.table(self.cost.quantity).range(supernet.space)
             if least <= 1:
                 raise ConfigError(
                     f"FBNet takes the logarithm of {self.cost.quantity}, which is {least:.3g} for the "

@@ -201,7 +201,7 @@ class ProxylessRL(OnePath):
         """See `Coupled`; look up the table of costs."""
         super().prepare(supernet, setting)
         self.baseline = None
-        self._table = None if self.cost is None else self.cost.table(setting.costs)
+        self._table = None if self.cost is None else setting.table(self.cost.quantity)
         if self._table is not None and not self._table.range(supernet.space)[0] > 0:
             raise ConfigError(
                 f"ProxylessRL divides by {self._table.quantity}, of which the cheapest architecture has "

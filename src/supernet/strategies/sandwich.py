@@ -21,10 +21,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
-from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from supernet.cost import CostTable
@@ -33,7 +31,7 @@ from supernet.net import SuperNet
 from supernet.ops import DropPath
 from supernet.space import Architecture, SearchSpace, Value
 from supernet.strategies.base import BatchNorm, Setting, Strategy
-from supernet.task import Batch, Task
+from supernet.task import Batch, Task, watched
 from supernet.train import Moment, backward
 
 __all__ = ["Sandwich", "extremes"]
@@ -66,30 +64,23 @@ class Sandwich(Strategy):
         Raises:
             ConfigError: there is no table of the quantity.
         """
-        if self.quantity not in setting.costs:
-            raise ConfigError(
-                f"strategy.quantity is {self.quantity!r}, but costs are known for "
-                f"{', '.join(sorted(setting.costs))}"
-            )
-        self._ends = extremes(supernet.space, setting.costs[self.quantity])
+        self._ends = extremes(supernet.space, setting.table(self.quantity))
         self._random = [m for m in supernet.modules() if isinstance(m, _DropoutNd | DropPath)]
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Add the gradients of all paths; return the mean of their losses by the labels."""
         _, largest = self._ends
-        outputs = Outputs(model)
         with model.route(largest):
-            loss = task.loss(outputs, batch)
+            loss, outputs = watched(task, model, batch, by="Sandwich")
         backward(loss / self.paths)
         losses = [loss.detach()]
-        teacher = [output.detach() for output in outputs.found]
+        teacher = [output.detach() for output in outputs]
         for architecture in self.others(model.space, moment):
             with model.route(architecture), self._undropped():
-                outputs.found.clear()
-                loss = task.loss(outputs, batch)
+                loss, outputs = watched(task, model, batch, by="Sandwich")
                 losses.append(loss.detach())
                 if self.distil:
-                    pairs = zip(outputs.found, teacher, strict=True)
+                    pairs = zip(outputs, teacher, strict=True)
                     loss = torch.stack([task.distance(z, other) for z, other in pairs]).sum()
                 backward(loss / self.paths)
         return torch.stack(losses).mean()
@@ -110,25 +101,6 @@ class Sandwich(Strategy):
         finally:
             for module, training in zip(self._random, before, strict=True):
                 module.__dict__["training"] = training
-
-
-class Outputs(nn.Module):
-    """A model that keeps what it returned, so that a task's own loss shows its outputs.
-
-    Args:
-        model: what is run.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self.found: list[torch.Tensor] = []
-
-    def forward(self, *inputs: Any) -> Any:
-        """Run the model."""
-        output = self.model(*inputs)
-        self.found += [output] if isinstance(output, torch.Tensor) else list(output)
-        return output
 
 
 def extremes(space: SearchSpace, table: CostTable) -> tuple[Architecture, Architecture]:

@@ -33,7 +33,6 @@ from supernet.net import Gate, Routing, SuperKernel, SuperNet
 from supernet.random import generator
 from supernet.space import Architecture, Option, Value
 from supernet.strategies.base import Setting, Strategy
-from supernet.strategies.charge import Charge
 from supernet.task import Batch, Task
 from supernet.train import Moment, backward
 
@@ -111,7 +110,7 @@ class SinglePath(Strategy):
         self._optimizer = torch.optim.Adam(self.thresholds.values(), lr=self.learning_rate)
         self._expected = None
         if self.cost is not None:
-            table = Charge(self.cost).table(setting.costs)
+            table = setting.table(self.cost)
             least, _ = table.range(supernet.space)
             if not least > 0:
                 raise ConfigError(

@@ -76,12 +76,7 @@ class SPOS(Strategy):
         """
         if self.sampling == "uniform":
             return
-        if self.quantity not in setting.costs:
-            raise ConfigError(
-                f"strategy.quantity is {self.quantity!r}, but costs are known for "
-                f"{', '.join(sorted(setting.costs))}"
-            )
-        table = setting.costs[self.quantity]
+        table = setting.table(self.quantity)
         random = stream(setting.seed, "cost bins")
         draws = sorted(table.cost(supernet.space.sample(random)) for _ in range(QUANTILE_DRAWS))
         low = draws[QUANTILE_DRAWS // 20] if self.low is None else self.low

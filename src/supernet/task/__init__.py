@@ -2,5 +2,6 @@
 
 from supernet.task.base import Batch, Task
 from supernet.task.classification import Classification
+from supernet.task.watched import watched
 
-__all__ = ["Batch", "Classification", "Task"]
+__all__ = ["Batch", "Classification", "Task", "watched"]

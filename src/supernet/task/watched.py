@@ -1,0 +1,49 @@
+"""What a model returns while a task takes its loss, for strategies that compare networks."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from supernet.errors import ConfigError
+from supernet.task.base import Batch, Task
+
+__all__ = ["watched"]
+
+
+def watched(
+    task: Task, model: nn.Module, batch: Batch, by: str
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Return the task's loss, and the tensors that the model returned for it, of all its calls.
+
+    Args:
+        task: calls the model.
+        model: returns a tensor or a tuple of them.
+        batch: see `Task`.
+        by: who compares outputs, for the message.
+
+    Raises:
+        ConfigError: the model was not called, or returned something else.
+    """
+    outputs: list[torch.Tensor] = []
+
+    def keep(module: nn.Module, given: object, returned: object) -> None:
+        for output in returned if isinstance(returned, tuple) else (returned,):
+            if not isinstance(output, torch.Tensor):
+                raise ConfigError(
+                    f"{by} compares what networks return, a tensor or a tuple of them, but the model "
+                    f"returned {type(output).__name__}; use another strategy"
+                )
+            outputs.append(output)
+
+    hook = model.register_forward_hook(keep)
+    try:
+        loss = task.loss(model, batch)
+    finally:
+        hook.remove()
+    if not outputs:
+        raise ConfigError(
+            f"{by} compares what networks return, but the loss of {type(task).__name__} does not call "
+            "the model; use another strategy"
+        )
+    return loss, outputs
