@@ -7,7 +7,7 @@ import platform
 
 import torch
 
-from benchmarks import command, costs, evaluation, mixed, sharing, steps
+from benchmarks import command, conversion, costs, evaluation, mixed, sandwich, sharing, steps
 
 
 def main() -> None:
@@ -20,9 +20,11 @@ def main() -> None:
     command.main()
     steps.main()
     mixed.main()
+    sandwich.main()
     evaluation.main()
     sharing.main()
     costs.main()
+    conversion.main()
 
 
 main()

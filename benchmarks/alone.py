@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.nn.functional import avg_pool2d
 
+from supernet.config import TrainConfig
 from supernet.data import Idx
 from supernet.net import SuperNet, derive
 from supernet.pipeline.context import Run
@@ -16,7 +18,7 @@ from supernet.pipeline.open import open_run, settings
 from supernet.space import Architecture
 from supernet.train import Plain
 
-__all__ = ["accuracy", "opened"]
+__all__ = ["FASHION", "accuracy", "opened", "trained"]
 
 FASHION = "/usr/share/datasets/fashion-mnist"
 """Where the Debian package dataset-fashion-mnist has it."""
@@ -35,9 +37,14 @@ def opened(folder: Path, arguments: list[str]) -> Iterator[Run]:
 def accuracy(run: Run, architecture: Architecture, seed: int) -> float:
     """Train an architecture alone as `retrain.train` says; return its accuracy on the search split."""
     name = f"alone-{seed}-{architecture.key}"
-    model = derive(SuperNet(run._placed(run._model("alone", name))), architecture)
-    checkpoint = run.folder.retrained(name)
-    run.fit(run.config.retrain.train, name, model, Plain(), checkpoint)
-    found = run.validate(model.eval())["accuracy"]
-    checkpoint.path.unlink(missing_ok=True)
+    model = trained(run, architecture, run.config.retrain.train, name)
+    found = run.validate(model)["accuracy"]
+    run.folder.retrained(name).path.unlink(missing_ok=True)
     return float(found or 0.0)
+
+
+def trained(run: Run, architecture: Architecture, options: TrainConfig, name: str) -> nn.Module:
+    """Return an architecture's network after training alone; its checkpoint of this name is kept."""
+    model = derive(SuperNet(run.placed(run.built("alone", name))), architecture)
+    run.fit(options, name, model, Plain(), run.folder.retrained(name))
+    return model.eval()

@@ -10,8 +10,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from supernet.conversion import convert
     from supernet.errors import SupernetError
     from supernet.net import Choice, InputChoice, Routing, SuperNet, derive
+    from supernet.net.export import export
     from supernet.pipeline import Result, run
     from supernet.space import Architecture, SearchSpace
 
@@ -26,7 +28,9 @@ __all__ = [
     "SearchSpace",
     "SuperNet",
     "SupernetError",
+    "convert",
     "derive",
+    "export",
     "run",
 ]
 
@@ -39,7 +43,9 @@ _HOMES = {
     "SearchSpace": "space",
     "SuperNet": "net",
     "SupernetError": "errors",
+    "convert": "conversion",
     "derive": "net",
+    "export": "net.export",
     "run": "pipeline",
 }
 

@@ -17,7 +17,7 @@ _STEPS = {
     "run": "all steps: train, search, retrain, test, report; resumes the folder when it exists",
     "train": "train the shared weights (and split the supernet, with --few_shot.decision)",
     "search": "score candidates with the shared weights",
-    "retrain": "train the best candidates and a random one from scratch, and choose",
+    "retrain": "train the best candidates and a random one by themselves, and choose",
     "test": "read the test split, once, for the chosen network",
     "report": "write report.html from the files of the run",
 }
@@ -35,6 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _steps(command, rest)
         elif command == "latency":
             _latency(rest)
+        elif command == "export":
+            _export(rest)
+        elif command == "doctor":
+            _doctor(rest)
         elif command == "zoo":
             _zoo(rest)
         else:
@@ -43,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        shown = command not in (*_STEPS, "latency") or {"-h", "--help"} & set(rest)
+        shown = command not in (*_STEPS, "latency", "export", "doctor") or {"-h", "--help"} & set(
+            rest
+        )
         return 0 if shown else 1
     except SupernetError as error:
         print(f"supernet {command}: {error}", file=sys.stderr)
@@ -70,6 +76,16 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "latency",
         help="measure the latency of every option on this device, into a table of costs",
+        add_help=False,
+    )
+    commands.add_parser(
+        "export",
+        help="write the best candidates within bounds as files that run without supernet",
+        add_help=False,
+    )
+    commands.add_parser(
+        "doctor",
+        help="say what of a model is open, why something is not, and what its networks cost",
         add_help=False,
     )
     commands.add_parser(
@@ -102,10 +118,8 @@ def _steps(command: str, arguments: Sequence[str]) -> None:
     if any(argument.partition("=")[0].endswith(".help") for argument in arguments):
         parse(program, arguments)
     out, rest = _folder(command, arguments)
-    if command not in ("run", "train") and not (out / "config.yaml").exists():
-        from supernet.errors import RunFolderError
-
-        raise RunFolderError(f"{out} is no run folder; start with: supernet run --out {out}")
+    if command not in ("run", "train"):
+        _check_folder(out)
     if command == "report":
         _report(out, rest)
         return
@@ -117,6 +131,120 @@ def _steps(command: str, arguments: Sequence[str]) -> None:
         print_table(result_table(metrics))
     if command == "run":
         print(f"report: {out / 'report.html'}")
+
+
+def _check_folder(out: Path) -> None:
+    if not (out / "config.yaml").exists():
+        from supernet.errors import RunFolderError
+
+        raise RunFolderError(f"{out} is no run folder; start with: supernet run --out {out}")
+
+
+def _export(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="supernet export",
+        description="Write networks that a search found as files that run without supernet. Weights are "
+        "the supernet's, or those of the run's retraining where they are better on the search split.",
+        epilog="Options of 'supernet run', such as --device or --search.costs (a table of latencies), "
+        "are used without changing the folder.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--run", "--out", dest="out", type=Path, default=Path(_DEFAULT_OUT))
+    parser.add_argument(
+        "--pick",
+        action="append",
+        default=[],
+        metavar="BOUNDS",
+        help="the best candidate within bounds, such as 'latency_ms <= 3 and params <= 50%%'; may be "
+        "given several times (default: the chosen network of the run)",
+    )
+    parser.add_argument("--onnx", action="store_true", help="write model.onnx too")
+    parser.add_argument(
+        "--to", type=Path, help="where the folders are made (default: exports in the run folder)"
+    )
+    given, rest = parser.parse_known_args(arguments)
+
+    from supernet.arguments import import_from_here
+    from supernet.pipeline import export, open_run, settings
+    from supernet.track import export_table, print_table
+
+    import_from_here()
+    _check_folder(given.out)
+    program = "supernet export"
+    with open_run(rest, given.out, program=program, look=True) as opened, settings(opened):
+        opened.check_identity()
+        exported = export(opened, given.pick, onnx=given.onnx, to=given.to)
+    print_table(export_table([one.content for one in exported]))
+    for one in exported:
+        print(f"{one.name}: {one.folder}")
+
+
+def _doctor(arguments: Sequence[str]) -> None:
+    import json
+
+    def numbers(text: str) -> tuple[float, ...]:
+        return tuple(float(part) for part in text.split(","))
+
+    def whole(text: str) -> tuple[int, ...]:
+        return tuple(int(part) for part in text.split(","))
+
+    parser = argparse.ArgumentParser(
+        prog="supernet doctor",
+        description="Say what of a model is open, why something is not, how many architectures there "
+        "are, and what they cost. A model without choices is converted for that.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "model", help="a space of 'supernet zoo', or a class or function as package.module:name"
+    )
+    parser.add_argument("--arguments", type=json.loads, default={}, help="of the model, as JSON")
+    parser.add_argument(
+        "--shape", type=whole, default=(3, 32, 32), help="of one example (default: 3,32,32)"
+    )
+    parser.add_argument(
+        "--words", type=int, help="examples are tokens below this number, not images"
+    )
+    parser.add_argument(
+        "--classes", type=int, default=10, help="given to the model if it takes them"
+    )
+    parser.add_argument(
+        "--constraint", action="append", default=[], help="such as 'macs <= 5e6'; several times"
+    )
+    parser.add_argument("--widths", type=numbers, default=(0.25, 0.5, 0.75, 1.0))
+    parser.add_argument("--multiple", type=int, default=8, help="widths are multiples of it")
+    parser.add_argument("--inner", action="store_true", help="sizes of heads are open too")
+    parser.add_argument("--depth", type=float, default=0.5, help="smallest part of a row of blocks")
+    parser.add_argument("--kernels", type=whole, default=(), help="for depthwise convolutions")
+    parser.add_argument(
+        "--keep", action="append", default=[], help="pattern of modules that stay; several times"
+    )
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    given = parser.parse_args(arguments)
+
+    from supernet.arguments import import_from_here
+    from supernet.pipeline import doctor_text, prescribe
+    from supernet.track import doctor_table, print_table
+
+    import_from_here()
+    options = {
+        name: value
+        for name, value in vars(given).items()
+        if name in ("widths", "multiple", "inner", "depth", "kernels", "keep")
+    }
+    found = prescribe(
+        given.model,
+        given.arguments,
+        given.shape,
+        words=given.words,
+        classes=given.classes,
+        constraints=given.constraint,
+        **options,
+    )
+    if given.json:
+        print(json.dumps(found.to_json(), indent=2))
+        return
+    print_table(doctor_table(found.rows_as_text()))
+    print(doctor_text(found))
 
 
 def _latency(arguments: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import re
 from argparse import ArgumentError
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import yaml
@@ -30,12 +30,14 @@ from supernet.zoo import SPACES
 
 __all__ = [
     "DEFAULTS",
+    "AloneConfig",
     "EvaluateConfig",
     "FewShotConfig",
     "RetrainConfig",
     "SearchConfig",
     "SplitConfig",
     "TrainConfig",
+    "WeightsName",
     "build_parser",
     "differences",
     "help_text",
@@ -89,14 +91,23 @@ class TrainConfig:
     log_every: int = 20
     checkpoint_seconds: float = 20.0
 
+    fewest_steps: ClassVar[int] = 1
+
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "log_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name, least in (("steps", self.fewest_steps), ("batch_size", 1), ("log_every", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} must be at least {least}, not {getattr(self, name)}")
         if not 0 <= self.warmup < 1:
             raise ConfigError(f"warmup is a share of the steps in [0, 1), not {self.warmup}")
         if self.clip is not None and not self.clip > 0:
             raise ConfigError(f"clip is a norm above 0, or null for no limit, not {self.clip}")
+
+
+@dataclass
+class AloneConfig(TrainConfig):
+    """The training of a network by itself, which inherited weights may not need."""
+
+    fewest_steps: ClassVar[int] = 0
 
 
 @dataclass
@@ -170,21 +181,27 @@ class SearchConfig:
         return [self.constraints] if isinstance(self.constraints, str) else self.constraints
 
 
+WeightsName = Literal["fresh", "inherited"]
+
+
 @dataclass
 class RetrainConfig:
-    """How the best candidates are trained from scratch.
+    """How the best candidates are trained by themselves.
 
     Attributes:
         top: how many of the best candidates; a random architecture is trained beside them.
         probes: how many more, spread evenly over the ranking, to measure the rank correlation.
-        train: the training of each.
+        weights: what training starts from: "fresh" weights, those "inherited" from the supernet, or
+            "both", one after the other, of which the better network is used.
+        train: the training of each; with inherited weights 0 steps use the network as it is.
         model: constructor arguments that differ from the supernet's, for instance more channels.
         augment: random changes of training images; null for those of `split.augment`.
     """
 
-    train: TrainConfig
+    train: AloneConfig
     top: int = 3
     probes: int = 0
+    weights: Literal["fresh", "inherited", "both"] = "fresh"
     model: dict[str, Any] = field(default_factory=dict)
     augment: Augment | None = None
 
@@ -194,6 +211,21 @@ class RetrainConfig:
                 f"retrain.top must be at least 1 and retrain.probes at least 0, not {self.top} and "
                 f"{self.probes}"
             )
+        if self.weights != "inherited" and self.train.steps < 1:
+            raise ConfigError(
+                f"retrain.train.steps is {self.train.steps}, but fresh weights must be trained; give at "
+                "least 1, or use the supernet's as they are with retrain.weights inherited"
+            )
+        if self.weights != "fresh" and self.model:
+            raise ConfigError(
+                f"retrain.weights {self.weights} takes the supernet's weights, but retrain.model "
+                f"{self.model} makes another model, which they may not fit; leave one of them out"
+            )
+
+    @property
+    def kinds(self) -> tuple[WeightsName, ...]:
+        """What each network is trained from, one after the other."""
+        return ("fresh", "inherited") if self.weights == "both" else (self.weights,)
 
 
 _SGD = {

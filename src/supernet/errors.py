@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = [
     "ConfigError",
     "ConstraintError",
+    "ConversionError",
     "DamagedFileError",
     "DataError",
     "DivergedError",
@@ -33,6 +34,10 @@ class ConfigError(SupernetError, ValueError):
 
 class ConstraintError(SupernetError, ValueError):
     """A constraint cannot be read or no architecture of the space satisfies it."""
+
+
+class ConversionError(SupernetError, ValueError):
+    """A model cannot become a search space, or a rule does not apply to it."""
 
 
 class DataError(SupernetError, ValueError):

@@ -96,6 +96,7 @@ def test_killed_once(moment, tmp_path, finished, tiny, read):
 
 DECOUPLED = {
     "few-shot and a race": ["--few_shot.decision=layer1", "--evaluate.race=0.3"],
+    "inherited weights": ["--retrain.weights=both"],
     "NSGA-II": ["--search.searcher=nsga2", "--search.searcher.generations=5"],
     "RandomNAS": ["--search.searcher=randomnas", "--search.searcher.count=20"],
 }

@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import supernet as sn
+from supernet import elastic as el
+from supernet.conversion import convert
 from supernet.cost import UncountedWarning, cost_of, count_macs, count_params, measure_costs
 from supernet.errors import SpaceError
 from supernet.zoo import Bender
@@ -315,3 +317,19 @@ def test_shapes_are_compared_call_by_call():
     model = nn.Sequential(shared, nn.MaxPool2d(2), shared)
 
     assert measure_costs(sn.SuperNet(model), X)["macs"].cost({"0": "1"}) == 16 * (36 + 9)
+
+
+@pytest.mark.parametrize("sides", [(4, 8), (8,)])
+def test_a_resolution_in_front_of_a_converted_model_is_refused(sides):
+    """What a converted model multiplies is known for the size that it was converted with."""
+    model = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Conv2d(16, 2, 3))
+    converted = convert(model, torch.randn(1, 1, 8, 8))
+    front = nn.Sequential(el.Resolution(el.Dimension("side", sides)), converted)
+
+    with pytest.raises(
+        SpaceError, match=r"'side' is open in front of a converted model.* \[1, 8, 8\]"
+    ):
+        measure_costs(sn.SuperNet(front), torch.randn(1, 1, 8, 8))
+    assert measure_costs(sn.SuperNet(converted), torch.randn(1, 1, 8, 8))["macs"]
+    with pytest.raises(SpaceError, match=r"converted with an example of \[1, 8, 8\]"):
+        measure_costs(sn.SuperNet(converted), torch.randn(1, 1, 9, 9))

@@ -12,6 +12,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from supernet.data import (
+    Characters,
     Datasets,
     DataSource,
     Digits,
@@ -19,6 +20,7 @@ from supernet.data import (
     Idx,
     ImageFolder,
     NamedDataset,
+    Prose,
     Tensors,
     Text,
 )
@@ -100,6 +102,7 @@ class Case:
     test: int | None
     shape: tuple[int, ...]
     dtype: torch.dtype = torch.uint8
+    search: int | None = None
 
 
 def _digits(folder):
@@ -170,6 +173,20 @@ def _docstrings(folder):
     return Case(source, 100, None, (48,), torch.int64)
 
 
+def _characters(folder):
+    texts, _ = make_texts((100, 100))
+    (folder / "mine.txt").write_text("\n".join(texts))
+    size = len("\n".join(texts))
+    test, search = round(0.1 * size), round(0.2 * size)
+    windows = [(part - 1) // 23 for part in (size - test - search, search, test)]
+    source = Characters(str(folder / "mine.txt"), 23, search_fraction=0.2)
+    return Case(source, windows[0], windows[2], (23,), torch.int64, windows[1])
+
+
+def _prose(folder):
+    return Case(Prose(20_000, 40), 15_999 // 40, 1999 // 40, (40,), torch.int64, 1999 // 40)
+
+
 CASES = (
     _digits,
     _idx,
@@ -182,4 +199,6 @@ CASES = (
     _text,
     _json_lines,
     _docstrings,
+    _characters,
+    _prose,
 )

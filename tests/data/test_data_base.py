@@ -57,3 +57,5 @@ def test_a_test_split_of_another_kind_is_refused(test, difference):
     message = f"mine: training examples.*{re.escape(difference)}"
     with pytest.raises(DataError, match=message):
         Raw("mine", Examples(IMAGES, LABELS, ("a", "b")), test, Augment())
+    with pytest.raises(DataError, match=f"search examples.*{re.escape(difference)}"):
+        Raw("mine", Examples(IMAGES, LABELS, ("a", "b")), None, Augment(), test)

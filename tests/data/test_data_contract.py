@@ -15,7 +15,7 @@ def parts(splits):
 
 
 def official(raw):
-    return [] if raw.test is None else contents(raw.test)
+    return [content for part in (raw.test, raw.search) if part for content in contents(part)]
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,11 @@ def test_shapes_types_and_numbers_are_those_announced(case, raw):
     assert raw.train.inputs.dtype == case.dtype
     assert raw.train.targets.dtype == torch.int64
     assert (raw.test and len(raw.test)) == case.test
-    assert len(raw.train.classes) == int(raw.train.targets.max()) + 1
+    assert (raw.search and len(raw.search)) == case.search
+    if raw.train.targets.ndim == 1:
+        assert len(raw.train.classes) == int(raw.train.targets.max()) + 1
+    else:
+        assert int(raw.train.targets.max()) < len(raw.train.words)
 
 
 def test_every_load_is_the_same(case, raw):
@@ -61,11 +65,24 @@ def test_an_official_test_split_is_the_test_split(raw):
     if raw.test is None:
         assert len(splits.test) == round(0.2 * len(raw.train))
     else:
-        assert sorted(contents(splits.test.open("chosen"))) == sorted(official(raw))
+        assert sorted(contents(splits.test.open("chosen"))) == sorted(contents(raw.test))
+
+
+def test_examples_to_select_with_are_the_search_split(raw):
+    splits = split(raw, 3)
+    if raw.search is None:
+        rest = len(splits.train) + len(splits.search)
+        assert len(splits.search) == round(0.2 * rest)
+    else:
+        assert sorted(contents(splits.search)) == sorted(contents(raw.search))
+        assert sorted(contents(splits.train)) == sorted(contents(raw.train))
 
 
 def test_targets_stay_with_their_inputs(raw):
-    known = dict(zip(contents(raw.train), raw.train.targets.tolist(), strict=True))
+    known = {}
+    for part in (raw.train, raw.search):
+        if part is not None:
+            known.update(zip(contents(part), part.targets.tolist(), strict=True))
     for part in (split(raw, 3).train, split(raw, 3).search):
         assert [known[content] for content in contents(part)] == part.targets.tolist()
 

@@ -1,4 +1,5 @@
 import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,12 +9,14 @@ from jsonargparse import ArgumentParser
 
 from supernet.data import (
     SOURCES,
+    Characters,
     Datasets,
     DataSource,
     Digits,
     Docstrings,
     Idx,
     ImageFolder,
+    Prose,
     Tensors,
     Text,
     as_source,
@@ -40,11 +43,21 @@ def test_files_of_texts_are_told_by_their_ending(tmp_path):
         assert source.file == tmp_path / name
 
 
+def test_text_to_be_continued_is_told_by_its_ending(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("text")
+    for path in (tmp_path / "in" / "a.txt", str(tmp_path / "b.TXT"), tmp_path):
+        source = as_source(path)
+        assert isinstance(source, Characters)
+        assert source.files == [Path(path)]
+
+
 def test_objects_are_wrapped():
     digits = Digits()
     assert as_source(digits) is digits
     assert isinstance(as_source("digits"), Digits)
     assert isinstance(as_source("docstrings"), Docstrings)
+    assert isinstance(as_source("prose"), Prose)
     assert isinstance(as_source(Pairs([(IMAGES[0], 0)])), Datasets)
     source = as_source((IMAGES, LABELS))
     assert isinstance(source, Tensors)
@@ -82,6 +95,8 @@ def test_sources_can_be_configured_by_class_path(name, tmp_path):
     options = {
         "digits": [],
         "docstrings": ["--data.count=40"],
+        "characters": ["--data.file=[a.txt, b.txt]", "--data.length=8"],
+        "prose": ["--data.size=1000"],
         "text": ["--data.file=mine.csv", "--data.label=class", "--data.least=1"],
         "dataset": ["--data.train=mine.Data", "--data.arguments={n: 3}"],
     }

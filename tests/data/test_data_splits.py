@@ -69,6 +69,26 @@ def test_limit_and_search_fraction_leave_the_test_split_alone():
     assert (len(limited.train), len(limited.search)) == (10, 10)
 
 
+def own(train, search):
+    """Return a set of a class each that has examples of its own to select with."""
+    parts = make((train, search)).train
+    chosen = (torch.arange(train), torch.arange(train, train + search))
+    train, search = (parts.select(indices) for indices in chosen)
+    return Raw("mine", train, search, Augment(), search)
+
+
+@pytest.mark.parametrize("limit", [None, 2, 3, 5, 6, 11, 29, 100])
+def test_examples_to_select_with_stay_apart_whatever_the_limit(limit):
+    splits = split(own(20, 10), 1, search_fraction=0.9, limit=limit)
+    train, search = numbers(splits.train), numbers(splits.search)
+    assert len(train) + len(search) == min(limit or 30, 30)
+    assert len(search) == max(1, min(limit or 30, 30) // 3)
+    assert max(train) < 20 <= min(search)
+    assert len(set(train)) == len(train)
+    with pytest.raises(DataError, match="a limit of 1 leaves no examples to train"):
+        split(own(20, 10), 1, limit=1)
+
+
 def test_limit_leaves_an_official_test_split_whole():
     splits = split(make((40, 60), test=(30, 30)), 1, limit=20)
     assert len(splits.test) == 60

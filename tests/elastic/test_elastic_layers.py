@@ -35,7 +35,7 @@ LAYERS = {
         lambda w: el.Conv2d(w, w, el.Dimension("kernel", [3, 5]), dilation=2, bias=False),
         (2, 8, 9, 9),
     ),
-    "conv2d in groups": (lambda w: el.Conv2d(w, el.Scaled(w, 2), 3, groups=2), (2, 8, 5, 5)),
+    "conv2d in groups": (lambda w: el.Conv2d(w, el.Scaled(w, 2), 3, groups=4), (2, 8, 5, 5)),
     "conv2d depthwise": (
         lambda w: el.Conv2d(w, w, el.Dimension("kernel", [3, 5]), groups=w),
         (2, 8, 9, 9),
@@ -51,6 +51,12 @@ LAYERS = {
     "group norm": (lambda w: el.GroupNorm(2, w), (2, 8, 4, 4)),
     "attention": (
         lambda w: el.SelfAttention(w, el.Dimension("heads", [1, 2, 3]), 4),
+        (2, 7, 8),
+    ),
+    "attention of open heads": (
+        lambda w: el.SelfAttention(
+            w, el.Dimension("heads", [1, 3]), el.Dimension("head", [2, 3, 4])
+        ),
         (2, 7, 8),
     ),
     "causal attention": (lambda w: el.SelfAttention(w, 2, 4, causal=True), (2, 7, 8)),
@@ -241,7 +247,9 @@ def test_what_makes_no_layer_is_refused():
     with pytest.raises(SpaceError, match="for a depthwise one"):
         el.Conv2d(w, 8, 3, groups=w)
     grouped = SuperNet(el.Conv2d(4, el.Dimension("out", [3, 4]), 3, groups=2))
-    with pytest.raises(SpaceError, match="2 groups do not divide both 4 and 3"):
+    with pytest.raises(
+        SpaceError, match="2 channels that enter and 2 that leave do not divide 4 and"
+    ):
         grouped(torch.randn(1, 4, 5, 5), Architecture({"out": 3}))
     with pytest.raises(SpaceError, match="at most 3, but there are 2 blocks"):
         el.depth([nn.Identity(), nn.Identity()], [1, 3], "depth")

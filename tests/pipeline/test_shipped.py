@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from supernet.config import parse
-from supernet.data import Text
+from supernet.data import Characters, Text
 from supernet.pipeline import execute, open_run
 from supernet.pipeline.train import check_options
 
@@ -54,6 +54,16 @@ def texts(folder):
     return Text(str(folder / "texts.csv"), length=8)
 
 
+def story(folder):
+    """Return a source of text to be continued."""
+    (folder / "story.txt").write_text("".join(f"word {n} of many. " for n in range(80)))
+    return Characters(str(folder / "story.txt"), length=8)
+
+
+TEXTS = {"gpt": story, "textnas": texts}
+"""By configuration, what makes its data."""
+
+
 def pictures(shape):
     random = torch.Generator().manual_seed(0)
     images = torch.randint(256, (120, *shape), dtype=torch.uint8, generator=random)
@@ -64,7 +74,7 @@ def pictures(shape):
 def test_shipped_configurations_fit_their_data(file, tmp_path):
     """Model, strategy, optimizers, augmentation and the network that is trained alone can be made."""
     kind = file.parent.name
-    data = texts(tmp_path) if kind == "text" else pictures(IMAGES[kind])
+    data = TEXTS[file.stem](tmp_path) if kind == "text" else pictures(IMAGES[kind])
     with open_run(smaller(file), tmp_path / "run", objects={"data": data}, progress=False) as run:
         check_options(run)
 

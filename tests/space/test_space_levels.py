@@ -7,6 +7,7 @@ from random_spaces import decisions_with_conditions, holds, naive_architectures,
 
 from supernet.cost import CostTable, Entry
 from supernet.space import OneOf, SearchSpace, SomeOf
+from supernet.space.levels import Levels, TooManyStates
 
 
 @st.composite
@@ -52,3 +53,45 @@ def test_bounds_of_some_of_limit_the_range(low, high, expected):
     table = CostTable("macs", [Entry(frozenset([(("d", o),)]), n) for o, n in amounts.items()])
 
     assert table.range(space) == expected
+
+
+def test_levels_give_up_where_states_explode_and_only_if_told_to():
+    """Whether every pair of 12 answers is given can be known only from all of them."""
+    space = SearchSpace([OneOf(f"d{i}", "xy") for i in range(12)])
+    pairs = [((f"d{i}", "x"), (f"d{j}", "x")) for i in range(12) for j in range(i)]
+    watched = {number: [pair] for number, pair in enumerate(pairs)}
+
+    with pytest.raises(TooManyStates):
+        Levels(space.decisions, {d.label: [()] for d in space.decisions}, watched, most=1_000)
+    assert Levels(space.decisions, {d.label: [()] for d in space.decisions}, watched).size == 2**12
+    assert space.levels(watched).size == 2**12
+
+
+def test_amounts_of_many_groups_that_open_at_once_fit():
+    """Ten sides times 300 pairs of layers: of 3,000 amounts each state follows a tenth, for a while."""
+    length, sides = 30, range(10)
+    decisions = [OneOf("side", sides), *[OneOf(f"d{i}", "abc") for i in range(length)]]
+    entries = [
+        Entry(frozenset([(("side", side), (f"d{i}", a), (f"d{i + 1}", b))]), side * (i + 1) * n)
+        for side in sides
+        for i in range(length - 1)
+        for n, (a, b) in enumerate([("a", "a"), ("a", "b"), ("b", "a"), ("b", "b"), ("c", "c")])
+    ]
+    space = SearchSpace(decisions)
+    levels = space.levels({number: entry.paths for number, entry in enumerate(entries)})
+
+    assert levels.size == 10 * 3**length
+    assert CostTable("macs", entries).range(space) == (0, 9 * 4 * sum(range(1, length)))
+
+
+def test_a_range_that_is_found_decision_by_decision_holds_what_it_says(monkeypatch):
+    monkeypatch.setattr("supernet.space.space.MANY", 0)
+    space = SearchSpace(
+        [OneOf("a", "xy"), SomeOf("b", "pqr", 1, 3), OneOf("c", "xy")], {"b": [(("a", "y"),)]}
+    )
+    amounts = {("a", "x"): 2, ("b", "p"): 1, ("b", "q"): 4, ("c", "y"): 3}
+    rows = [Entry(frozenset([(atom,)]), n) for atom, n in amounts.items()]
+    table = CostTable("macs", [*rows, Entry(frozenset([(("b", "q"), ("c", "y"))]), 10)])
+
+    costs = [table.cost(one) for one in space]
+    assert table.range(space) == (min(costs), max(costs))

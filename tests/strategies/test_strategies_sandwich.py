@@ -54,19 +54,28 @@ def test_the_ends_are_the_dearest_and_the_cheapest_architecture():
     )
 
 
-@pytest.mark.parametrize("distil", [True, False])
-def test_gradients_are_the_mean_of_those_of_the_paths(distil):
-    strategy, supernet = made(paths=4, distil=distil)
+@pytest.mark.parametrize(
+    ("options", "distil"),
+    [
+        ({"distil_from": 0.0}, True),
+        ({"distil_from": MOMENT.progress}, True),
+        ({"distil_from": MOMENT.progress + 0.01}, False),
+        ({}, False),
+        ({"distil": False, "distil_from": 0.0}, False),
+    ],
+)
+def test_gradients_are_the_mean_of_those_of_the_paths(options, distil):
+    strategy, supernet = made(paths=4, **options)
     value = strategy.backward(supernet, Classification(), BATCH, MOMENT)
     found = [p.grad.clone() for p in supernet.parameters()]
     x, y = BATCH
     teacher = supernet(x, LARGEST)
     losses = [F.cross_entropy(teacher, y)]
-    seen = [F.cross_entropy(supernet(x, one), y) for one in strategy.others(supernet.space, MOMENT)]
-    assert value == pytest.approx((losses[0] + sum(seen)).item() / 4)
-    others = strategy.others(supernet.space, MOMENT)
+    middle = strategy.middle(supernet, Classification(), BATCH, MOMENT)
+    others = [SMALLEST, *middle]
     assert len(others) == 3
-    assert others[0] == SMALLEST
+    seen = [F.cross_entropy(supernet(x, one), y) for one in others]
+    assert value == pytest.approx((losses[0] + sum(seen)).item() / 4)
     for architecture in others:
         logits = supernet(x, architecture)
         soft = -(teacher.detach().softmax(1) * logits.log_softmax(1)).sum(1).mean()
@@ -85,7 +94,7 @@ def test_other_tasks_learn_from_the_difference_of_outputs():
             return {"loss": (model(batch[0])[:, 0] - batch[1]).square()}
 
     strategy, supernet = made(paths=2)
-    strategy.backward(supernet, Regression(), BATCH, MOMENT)
+    strategy.backward(supernet, Regression(), BATCH, Moment(9, 10, 4))
     found = [p.grad.clone() for p in supernet.parameters()]
     teacher = supernet(BATCH[0], LARGEST)
     loss = (teacher[:, 0] - BATCH[1]).square().mean()
@@ -109,6 +118,9 @@ def test_dropout_acts_in_the_largest_only():
 def test_what_makes_no_sandwich_is_refused():
     with pytest.raises(ConfigError, match="at least 2 paths, not 1"):
         Sandwich(paths=1)
+    for share in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ConfigError, match=r"distil_from is a share .* in \[0, 1\]"):
+            Sandwich(distil_from=share)
     with pytest.raises(ConfigError, match="'latency_ms', but costs are known for macs, params"):
         made(quantity="latency_ms")
 

@@ -175,3 +175,10 @@ def test_further_outputs_that_are_no_logits_of_the_same_classes_are_refused():
     batch = torch.randn(4, 8), torch.tensor([0, 1, 2, 0])
     with pytest.raises(DataError, match=r"returned \[4, 3\], \[4, 8\]"):
         Classification().loss(TwoHeads(), batch)
+
+
+def test_probabilities_are_those_of_the_softmax(model, batch):
+    logits = model(batch[0])
+    found = Classification(0.2).log_probabilities(logits)
+    expected = logits.double().exp() / logits.double().exp().sum(1, keepdim=True)
+    torch.testing.assert_close(found.exp().double(), expected)

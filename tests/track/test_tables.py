@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from supernet.track.tables import (
     count,
     duration,
+    export_table,
     percent,
     print_table,
     ranking_text,
@@ -137,3 +138,59 @@ def test_without_a_terminal_the_width_is_fixed_and_nothing_is_coloured(
     assert max(map(len, text.splitlines())) == 100
     assert not re.search(r"\x1b", text)
     assert sum(line.count("k") for line in text.splitlines()) >= 300
+
+
+def test_all_ways_of_training_have_a_column(capsys, metrics):
+    assert "stand-alone" in printed(capsys, metrics)
+    section = metrics["retrain"]
+    for row_ in section["candidates"]:
+        row_["stand_alone"] = {
+            "inherited": {"accuracy": 0.8, "loss": 1.0},
+            "fine_tuned": {"accuracy": 0.9, "loss": 0.5},
+            "scratch": row_["validation"],
+        }
+    metrics["test"]["other"] = {"key": "a1", "weights": "inherited", "accuracy": 0.95, "loss": 0.2}
+    text = printed(capsys, metrics)
+    assert "stand-alone" not in text
+    assert row(text, "a1")[4:] == ["80.00 %", "90.00 %", "97.22 %", "96.67 %"]
+    assert "The chosen architecture fine-tuned: 95.00 % on the test split." in " ".join(
+        text.split()
+    )
+
+
+def test_exports_show_their_costs_and_how_far_they_are_off(capsys):
+    content = {
+        "key": "a7",
+        "pick": "latency_ms <= 3",
+        "weights": "inherited",
+        "supernet": {"accuracy": 0.8, "loss": 1.0},
+        "validation": {"accuracy": 0.81, "loss": 0.9},
+        "costs": {"params": 1200, "latency_ms": 2.5},
+        "verification": {
+            "tolerance": 1e-4,
+            "model.pt2": {"examples": 9, "max_abs": 0.0, "max_relative": 1e-7},
+            "model.onnx": {"examples": 9, "max_abs": 0.0, "max_relative": 3e-6},
+        },
+    }
+    unverified = {
+        **content,
+        "key": "a8",
+        "pick": None,
+        "weights": "scratch",
+        "costs": {"params": 7},
+    }
+    unverified["verification"] = {**content["verification"], "model.onnx": None}
+    print_table(export_table([content, unverified]))
+    text = capsys.readouterr().out
+    shown = ["80.00 %", "1.20 k", "2.5 ms", "inherited", "81.00 %", "3.0e-06"]
+    assert row(text, "a7") == ["latency_ms <= 3", "a7", *shown]
+    assert row(text, "a8") == [
+        "(chosen)",
+        "a8",
+        "80.00 %",
+        "7",
+        "—",
+        "scratch",
+        "81.00 %",
+        "1.0e-07",
+    ]

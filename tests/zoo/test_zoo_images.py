@@ -14,6 +14,8 @@ from supernet.net import SuperNet
 from supernet.zoo import SPACES, Bender
 
 STRIDES = {
+    "autoformer": {"patch": 4},
+    "ofa-resnet": {"stem_strides": (1, 1)},
     "spos": {"strides": (1, 2, 2, 2), "stem_stride": 1},
     "proxyless": {"strides": (1, 2, 2, 1, 2, 1), "stem_stride": 1},
     "singlepath": {"strides": (1, 2, 2, 1, 2, 1), "stem_stride": 1},
@@ -21,7 +23,9 @@ STRIDES = {
 """Beyond the image, what images of 28 or 32 pixels need."""
 
 THIN = {
+    "autoformer": {"widths": (4, 6), "heads": (1, 2), "head": 2, "depths": (1, 2)},
     "bender": {"channels": 2, "groups": (1, 1), "blocks": 2},
+    "converted": {"arguments": {"widths": (4, 6), "blocks": 2}, "multiple": 2},
     "darts": {"cells": 3, "channels": 2, "nodes": 2},
     "enas-macro": {"layers": 3, "channels": 2},
     "enas-micro": {"cells": 3, "channels": 2, "blocks": 2},
@@ -35,6 +39,7 @@ THIN = {
         "features": 4,
         "stem_stride": 1,
     },
+    "ofa-resnet": {"stem": 16, "widths": (16, 16, 24, 32)},
     "singlepath": {"stem": 4, "first": 2, "widths": (2, 4, 4, 4, 6, 8), "features": 8},
     "smash": {"banks": 2, "channels": 2, "stages": (2, 1, 1), "bottleneck": 2},
     "spos": {"stem": 2, "widths": (4, 6, 8, 10), "depths": (1, 2, 1, 1), "features": 8},
@@ -43,7 +48,7 @@ THIN = {
 """Few channels, so that the test is quick."""
 
 
-TEXTS = {"textnas"}
+TEXTS = {"gpt", "textnas"}
 """Spaces for something else than images."""
 
 

@@ -4,6 +4,7 @@ from supernet.cost.constraint import Constraint, Constraints
 from supernet.cost.expected import ExpectedCost
 from supernet.cost.latency import PRECISIONS, build_latency_table
 from supernet.cost.measure import UncountedWarning, count_macs, count_params, measure_costs
+from supernet.cost.memory import kept_for_backward
 from supernet.cost.stored import LatencyTable, load_table
 from supernet.cost.table import CostTable, Entry, cost_of
 
@@ -20,6 +21,7 @@ __all__ = [
     "cost_of",
     "count_macs",
     "count_params",
+    "kept_for_backward",
     "load_table",
     "measure_costs",
 ]

@@ -6,6 +6,8 @@ their outputs. A network's time is predicted from the sum over its parts, `offse
 which is fitted to whole networks drawn uniformly from the space: a part that runs alone pays for its
 start, and not for what its neighbours leave in the caches. How far the prediction is from the truth is
 measured on further networks, which nothing was fitted to.
+
+Where numbers are open, there are no such parts: see `supernet.cost.whole`.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from supernet.cost.quality import compare, fitted
 from supernet.cost.stored import SCHEMA, LatencyTable, path_to_json, space_hash, space_to_json
 from supernet.cost.timing import Call, Timer, device_name, timer_of, times, usable
 from supernet.cost.trace import OptionCall, run_all, tracing
+from supernet.cost.whole import Clock, measure_whole
 from supernet.errors import ConfigError
 from supernet.net import ChoiceModule, SuperNet, derive
 from supernet.random import stream
@@ -52,9 +55,10 @@ def build_latency_table(
     warmup: int = 5,
     repeats: int = 50,
     seed: int = 0,
-    fit: int = 10,
+    fit: int | None = None,
     held_out: int = 10,
     timer: Timer | None = None,
+    limit: float = 600.0,
 ) -> LatencyTable:
     """Measure the table "latency_ms": the milliseconds that a network takes for one batch.
 
@@ -69,37 +73,39 @@ def build_latency_table(
         repeats: rounds that are counted; the amounts are medians over them. In a round every part
             and every whole network runs once, in random order.
         seed: decides the networks and the orders.
-        fit: number of whole networks that `offset` and `factor` are fitted to; fewer than 3 give no
-            correction.
+        fit: number of whole networks that `offset` and `factor` are fitted to, 10 if not given; fewer
+            than 3 give no correction. Where numbers are open, those that all amounts are fitted to, if
+            not given 20 to 200, two for each number that is fitted.
         held_out: number of further networks that the error is measured on.
         timer: measures the seconds of one call; by default see `timing.timer_of`.
+        limit: where numbers are open, seconds that the measurement may take by the timer; larger
+            networks are measured in fewer rounds than `repeats`, but in 3 at least.
 
     Raises:
         ConfigError: a number is out of range, the precision is unknown, there is no such device, or
             the batch has no batch dimension.
-        SpaceError: the outputs of a choice's options differ in shape.
+        SpaceError: the outputs of a choice's options differ in shape, or, where numbers are open, the
+            multiply-adds are unknown (see `measure_costs`).
     """
     _check(example_batch, precision, warmup, repeats, fit, held_out)
     place = usable(device if device is not None else _device_of(supernet))
     copied, batch = _prepared(supernet, example_batch, place, PRECISIONS[precision])
-    with tracing(copied, keep=True) as trace, torch.inference_mode():
-        run_all(copied, *batch)
-    trace.root.inputs = batch
-    calls, parts = _parts(trace.root)
-    networks = _draw(copied.space, held_out + fit, seed)
-    whole = [_calling(derive(copied, network), batch) for network in networks]
-    clock, timer = ("given", timer) if timer else timer_of(place)
-    samples = times([*calls, *whole], timer, warmup, repeats, seed)
+    name, timer = ("given", timer) if timer else timer_of(place)
+    clock = Clock(timer, warmup, repeats, seed, limit)
+    if any(choice.silent for choice in copied.choices):
+        found, rounds = measure_whole(copied, batch, clock, fit, held_out)
+    else:
+        found, rounds = _measure_parts(copied, batch, clock, 10 if fit is None else fit, held_out)
     content = {
         "schema": SCHEMA,
         "quantity": "latency_ms",
         "unit": "ms",
-        **_amounts(samples[:, : len(calls)], parts),
+        **found,
         "space": {"hash": space_hash(copied.space), "decisions": space_to_json(copied.space)},
         "provenance": {
             "device": device_name(place),
             "torch": torch.__version__,
-            "clock": clock,
+            "clock": name,
             "threads": torch.get_num_threads(),
             "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
             "precision": precision,
@@ -107,43 +113,62 @@ def build_latency_table(
             "input_shapes": [list(tensor.shape[1:]) for tensor in batch],
             "memory_format": _memory_format(copied, batch),
             "warmup": warmup,
-            "repeats": repeats,
+            "repeats": rounds,
             "seed": seed,
             "date": datetime.now(UTC).date().isoformat(),
         },
     }
+    return LatencyTable(content)
+
+
+def _measure_parts(
+    supernet: SuperNet,
+    batch: tuple[torch.Tensor, ...],
+    clock: Clock,
+    fit: int,
+    held_out: int,
+) -> tuple[dict[str, Any], int]:
+    """Measure all options, the correction and the error; see `measure_whole`."""
+    with tracing(supernet, keep=True) as trace, torch.inference_mode():
+        run_all(supernet, *batch)
+    trace.root.inputs = batch
+    calls, parts = _parts(trace.root)
+    networks = _draw(supernet.space, held_out + fit, clock.seed)
+    whole = [_calling(derive(supernet, network), batch) for network in networks]
+    samples = times([*calls, *whole], clock.timer, clock.warmup, clock.repeats, clock.seed)
+    amounts = _amounts(samples[:, : len(calls)], parts)
     measured = [float(median) for median in np.median(samples[:, len(calls) :], axis=0)]
-    return _judged(content, copied.space, networks, measured, held_out)
+    return _judged(amounts, supernet.space, networks, measured, held_out), clock.repeats
 
 
 def _judged(
-    content: dict[str, Any],
+    amounts: dict[str, Any],
     space: SearchSpace,
     networks: Sequence[Architecture],
     measured: Sequence[float],
     held_out: int,
-) -> LatencyTable:
-    """Fit the correction and measure the error, on different networks."""
-    plain = LatencyTable({**content, "correction": None, "held_out": None, "uncorrected": None})
+) -> dict[str, Any]:
+    """Fit the correction and measure the error, on different networks; return both and the amounts."""
+    content = {"quantity": "latency_ms", **amounts}
+    plain = LatencyTable(content)
     sums = [plain.cost(network) for network in networks]
     correction = fitted(sums[held_out:], measured[held_out:], plain.range(space)[0])
-    table = LatencyTable({**plain.content, "correction": correction})
+    table = LatencyTable({**content, "correction": correction})
     predicted = [table.cost(network) for network in networks[:held_out]]
-    return LatencyTable(
-        {
-            **table.content,
-            "held_out": compare(predicted, measured[:held_out]),
-            "uncorrected": compare(sums[:held_out], measured[:held_out]),
-        }
-    )
+    return {
+        **amounts,
+        "correction": correction,
+        "held_out": compare(predicted, measured[:held_out]),
+        "uncorrected": compare(sums[:held_out], measured[:held_out]),
+    }
 
 
 def _check(
-    batch: Sequence[Any], precision: str, warmup: int, repeats: int, fit: int, held_out: int
+    batch: Sequence[Any], precision: str, warmup: int, repeats: int, fit: int | None, held_out: int
 ) -> None:
     if precision not in PRECISIONS:
         raise ConfigError(f"no precision {precision!r}; possible: {', '.join(PRECISIONS)}")
-    if repeats < 1 or min(warmup, fit, held_out) < 0:
+    if repeats < 1 or min(warmup, fit or 0, held_out) < 0:
         raise ConfigError(
             f"repeats ({repeats}) must be at least 1, and warmup ({warmup}), fit ({fit}) and held_out "
             f"({held_out}) at least 0"

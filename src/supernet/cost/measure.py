@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from typing import Any, cast
 
 import torch
@@ -14,11 +15,21 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from supernet.cost.products import (
+    amounts_of,
+    check_known,
+    known_macs,
+    known_parameters,
+    products_of,
+)
 from supernet.cost.table import CostTable, Entry
 from supernet.cost.trace import Trace, run_all, tracing
+from supernet.elastic import Resolution
+from supernet.errors import SpaceError
 from supernet.net import SuperNet
-from supernet.net.dimension import OpenLayer, dimensions_of, sizes_of
+from supernet.net.dimension import OpenLayer, sizes_of
 from supernet.net.modes import evaluating
+from supernet.net.opened import dimensions_of
 from supernet.net.plain import Part
 from supernet.space import Path
 
@@ -34,10 +45,11 @@ def measure_costs(supernet: SuperNet, *example: torch.Tensor) -> dict[str, CostT
 
     Multiply-adds are those of convolutions, matrix products, recurrent and bilinear layers (half of
     what PyTorch's own counter calls FLOPs), counted per example: the first dimension of `example`
-    must be 1. All options run once, in evaluation mode.
+    must be 1. All options run once, in evaluation mode; where the resolution is open, once at each.
 
     Raises:
-        SpaceError: the outputs of a choice's options differ in shape.
+        SpaceError: the outputs of a choice's options differ in shape, the resolution is open within an
+            option, or a converted model is asked for other sizes than it was converted with.
 
     Warns:
         UncountedWarning: a module with a weight matrix ran, but nothing of it was counted.
@@ -78,7 +90,7 @@ def _params(supernet: SuperNet) -> CostTable:
     places: dict[object, set[Path]] = {}
     for module, path in supernet.places():
         owned: dict[object, int]
-        if isinstance(module, Part) and dimensions_of(module):
+        if products_of(module) is not None or (isinstance(module, Part) and dimensions_of(module)):
             continue  # see below
         if isinstance(module, Part):
             owned = {("part", id(module)): count_params(module.plain())}
@@ -94,29 +106,76 @@ def _params(supernet: SuperNet) -> CostTable:
     entries = [Entry(paths, amount) for paths, amount in amounts.items()]
     held: dict[nn.Module, set[Path]] = {}
     for module, path in supernet.places():
-        if dimensions_of(module):
+        if products_of(module) is None and dimensions_of(module):
             held.setdefault(module, set()).add(path)
     for module, paths in held.items():
         for atoms, plain in sizes_of(module):
             entries.append(Entry(frozenset((*path, *atoms) for path in paths), count_params(plain)))
+    for numbers, paths in known_parameters(supernet):
+        for atoms, amount in amounts_of([numbers]):
+            entries.append(Entry(frozenset((*path, *atoms) for path in paths), amount))
     return CostTable("params", entries)
 
 
 def _macs(supernet: SuperNet, *example: torch.Tensor) -> CostTable:
-    open_layers = {module for module, _ in supernet.places() if dimensions_of(module)}
+    check_known(supernet, *example)
+    runs = [(chosen, _macs_of(supernet, chosen, *example)) for chosen in _resolutions(supernet)]
+    entries = []
+    for path in dict.fromkeys(path for _, amounts in runs for path in amounts):
+        each = [amounts[path] for _, amounts in runs]
+        if len(set(each)) == 1:
+            entries.append(Entry(frozenset([path]), each[0]))
+        else:
+            found = zip(runs, each, strict=True)
+            entries += [Entry(frozenset([(*run[0], *path)]), amount) for run, amount in found]
+    return CostTable("macs", entries)
+
+
+def _resolutions(supernet: SuperNet) -> list[Path]:
+    """Return the resolutions that the model can run at; one that says nothing if none is open.
+
+    Raises:
+        SpaceError: the resolution is open within an option.
+    """
+    sides = {}
+    for module, path in supernet.places():
+        if isinstance(module, Resolution):
+            if path:
+                raise SpaceError(
+                    f"the resolution {module.side.label!r} is open within an option ({path}); resize "
+                    "images before all choices"
+                )
+            sides[module.side.label] = module.side
+    return list(product(*([(str(side.label), n) for n in side.names] for side in sides.values())))
+
+
+def _macs_of(supernet: SuperNet, chosen: Path, *example: torch.Tensor) -> Counter[Path]:
+    """Return the multiply-adds by path, where these resolutions are chosen."""
+    open_layers = {
+        module
+        for module, _ in supernet.places()
+        if dimensions_of(module)
+        and products_of(module) is None
+        and not isinstance(module, Resolution)
+    }
     calls: list[tuple[nn.Module, Path, tuple[Any, ...]]] = []
     with (
         tracing(supernet) as trace,
         _counting(supernet.model, trace) as counter,
         _set_aside(open_layers, counter, trace, calls),
+        _own_code_paused(supernet, counter),
     ):
-        run_all(supernet, *example)
-    amounts = Counter({frozenset([path]): amount for path, amount in counter.macs.items()})
+        run_all(supernet, *example, chosen=chosen)
+    found = counter.macs.copy()
+    given = dict(chosen)
+    for path, amount in known_macs(supernet):
+        found[path] += amount
     for module, path, inputs in calls:
         for atoms, plain in sizes_of(module):
-            entering = cast(OpenLayer, module).entering(*inputs)
-            amounts[frozenset([(*path, *atoms)])] += count_macs(plain, *entering)
-    return CostTable("macs", (Entry(paths, amount) for paths, amount in amounts.items()))
+            if all(given.get(label, option) == option for label, option in atoms):
+                entering = cast(OpenLayer, module).entering(*inputs)
+                found[(*path, *atoms)] += count_macs(plain, *entering)
+    return found
 
 
 @contextmanager
@@ -138,6 +197,32 @@ def _set_aside(
 
     handles = [layer.register_forward_pre_hook(enter) for layer in layers]
     handles += [layer.register_forward_hook(leave) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _own_code_paused(supernet: SuperNet, counter: _MacCounter) -> Iterator[None]:
+    """Count nothing in the own code of modules whose products are known, but in the modules within."""
+    if all(products_of(module) is None for module in supernet.modules()):
+        yield
+        return
+    pauses: list[int] = []
+
+    def enter(module: nn.Module, _: Any) -> None:
+        pauses.append(counter.pauses)
+        counter.pauses = int(products_of(module) is not None)
+
+    def leave(*_: Any) -> None:
+        counter.pauses = pauses.pop()
+
+    handles = []
+    for module in supernet.model.modules():
+        handles.append(module.register_forward_pre_hook(enter))
+        handles.append(module.register_forward_hook(leave))
     try:
         yield
     finally:
@@ -249,6 +334,7 @@ def _noticing(model: nn.Module, counter: _MacCounter) -> Iterator[None]:
         for name, module in model.named_modules()
         if not isinstance(module, _NO_PRODUCTS)
         and not dimensions_of(module)
+        and products_of(module) is None
         and any(map(_is_matrix, module.parameters(recurse=False)))
     }
     handles = []

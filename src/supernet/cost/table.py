@@ -17,8 +17,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from supernet.cost.ends import extremes
 from supernet.space import Architecture, Atom, Path, SearchSpace, Value
-from supernet.space.levels import Event, State, Step
+from supernet.space.levels import Event, Levels, State, Step, TooManyStates
 
 __all__ = ["CostTable", "Entry", "cost_of"]
 
@@ -80,10 +81,19 @@ class CostTable:
         return math.fsum(amounts)
 
     def range(self, space: SearchSpace) -> tuple[float, float]:
-        """Return the smallest and the largest cost in the space, exactly."""
-        return self._extreme(space, 1), self._extreme(space, -1)
+        """Return the smallest and the largest cost in the space.
 
-    def _extreme(self, space: SearchSpace, sign: int) -> float:
+        Exactly; but where very many decisions act on each other, as widths that are all concatenated,
+        decision by decision (see `extremes`): exactly where costs grow with every size.
+        """
+        try:
+            levels = space.levels({i: entry.paths for i, entry in enumerate(self._joint)})
+        except TooManyStates:
+            smallest, largest = extremes(space, self)
+            return self.cost(smallest), self.cost(largest)
+        return self._extreme(space, levels, 1), self._extreme(space, levels, -1)
+
+    def _extreme(self, space: SearchSpace, levels: Levels, sign: int) -> float:
         """Return the smallest (sign 1) or largest (sign -1) cost: the smallest of `sign * cost`.
 
         It is found with integers, the amounts over a common denominator.
@@ -95,7 +105,6 @@ class CostTable:
 
         single = {atom: exact(amounts) for atom, amounts in self._single.items()}
         joint: dict[Atom | Event, int] = {i: exact([e.amount]) for i, e in enumerate(self._joint)}
-        levels = space.levels({i: entry.paths for i, entry in enumerate(self._joint)})
 
         def merge(level: int, state: State, steps: list[tuple[Step, int]]) -> int:
             decision = space.decisions[level]

@@ -129,9 +129,17 @@ def tracing(supernet: SuperNet, keep: bool = False) -> Iterator[Trace]:
             handle.remove()
 
 
-def run_all(supernet: SuperNet, *example: Any) -> None:
-    """Run all options of all choices once, with the model's own weights."""
-    with supernet.route(Routing.masked(supernet.space, {})):
+def run_all(supernet: SuperNet, *example: Any, chosen: Path = ()) -> None:
+    """Run all options of all choices once, with the model's own weights.
+
+    Args:
+        supernet: whose model runs.
+        example: what it takes.
+        chosen: of these decisions only the option named runs.
+    """
+    space = supernet.space
+    kept = {label: space.decision(label).indices(option) for label, option in chosen}
+    with supernet.route(Routing.masked(space, kept)):
         supernet.model(*example)
 
 

@@ -2,6 +2,7 @@
 
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw
+from supernet.data.characters import Alphabet, Characters, Prose
 from supernet.data.digits import Digits
 from supernet.data.folder import ImageFolder
 from supernet.data.idx import Idx
@@ -17,7 +18,9 @@ from supernet.data.text_tokens import Vocabulary
 
 __all__ = [
     "SOURCES",
+    "Alphabet",
     "Augment",
+    "Characters",
     "DataSource",
     "Datasets",
     "Digits",
@@ -29,6 +32,7 @@ __all__ = [
     "NamedDataset",
     "Normalise",
     "Preprocess",
+    "Prose",
     "Raw",
     "Sealed",
     "Splits",

@@ -23,7 +23,7 @@ class Examples:
             `words`, or float tensors [n, ...].
         targets: int64 class numbers [n], or floats [n, ...] for regression.
         classes: names of the classes, one for each class number; empty for regression.
-        words: what each token stands for, of which 0 is padding; empty unless inputs are tokens.
+        words: what each token stands for, a word or a character; empty unless inputs are tokens.
 
     Raises:
         DataError: there are no examples, or inputs, targets, classes and words do not fit together.
@@ -115,29 +115,36 @@ class Raw:
 
     Args:
         name: what to call it in tables and reports.
-        train: examples to train and to select with.
+        train: examples to train with, and to select with unless there are others for it.
         test: the official test split, or None if the set has none.
         augment: the augmentation that suits this set.
+        search: examples to select with, where random ones of `train` would not do.
 
     Raises:
-        DataError: the test examples differ in kind from the training examples.
+        DataError: the test or search examples differ in kind from the training examples.
     """
 
     name: str
     train: Examples
     test: Examples | None
     augment: Augment
+    search: Examples | None = None
 
     def __post_init__(self) -> None:
-        if self.test is not None and _kind(self.train) != _kind(self.test):
+        for purpose, examples in (("test", self.test), ("search", self.search)):
+            if examples is not None:
+                self._check(purpose, examples)
+
+    def _check(self, purpose: str, examples: Examples) -> None:
+        if _kind(self.train) != _kind(examples):
             raise DataError(
-                f"{self.name}: training examples are {_kind(self.train)}, test examples "
-                f"{_kind(self.test)}; both need the same shape, types and classes."
+                f"{self.name}: training examples are {_kind(self.train)}, {purpose} examples "
+                f"{_kind(examples)}; both need the same shape, types and classes."
             )
-        if self.test is not None and self.train.words != self.test.words:
+        if self.train.words != examples.words:
             raise DataError(
-                f"{self.name}: the tokens of the test examples stand for other words than those of the "
-                "training examples; make both with one vocabulary."
+                f"{self.name}: the tokens of the {purpose} examples stand for other words than those "
+                "of the training examples; make both with one vocabulary."
             )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from supernet.data.base import DataSource
+from supernet.data.characters import Characters, Prose
 from supernet.data.digits import Digits
 from supernet.data.folder import ImageFolder
 from supernet.data.idx import Idx
@@ -29,13 +30,23 @@ SOURCES: dict[str, str] = {
     "dataset": "supernet.data.NamedDataset",
     "text": "supernet.data.Text",
     "docstrings": "supernet.data.Docstrings",
+    "characters": "supernet.data.Characters",
+    "prose": "supernet.data.Prose",
 }
 """Short name of each source that a configuration can name, with its import path."""
 
+_READY: dict[str, type[Digits | Docstrings | Prose]] = {
+    "digits": Digits,
+    "docstrings": Docstrings,
+    "prose": Prose,
+}
+"""What needs no path."""
+
 _POSSIBLE = (
-    'Possible are "digits", "docstrings", a folder of images (train/<class>/*.png), a folder of IDX '
-    "files (train-images-idx3-ubyte, ...), a file of texts and labels (.csv, .tsv, .jsonl), a torch "
-    "Dataset of (image, label), a pair of tensors or arrays (inputs, targets), or a DataSource."
+    'Possible are "digits", "docstrings", "prose", a folder of images (train/<class>/*.png), a folder '
+    "of IDX files (train-images-idx3-ubyte, ...), a file of texts and labels (.csv, .tsv, .jsonl), text "
+    "to be continued (a .txt file, or a folder of them), a torch Dataset of (image, label), a pair of "
+    "tensors or arrays (inputs, targets), or a DataSource."
 )
 
 
@@ -43,8 +54,8 @@ def as_source(data: object) -> DataSource:
     """Return the source that `data` stands for.
 
     Args:
-        data: a source, a data set, a pair of tensors or arrays, a folder, a file of texts, "digits" or
-            "docstrings".
+        data: a source, a data set, a pair of tensors or arrays, a folder, a file of texts, or one of
+            "digits", "docstrings" and "prose".
 
     Raises:
         DataError: it is nothing of that; the message lists what is possible.
@@ -56,12 +67,12 @@ def as_source(data: object) -> DataSource:
     arrays = [part for part in data if isinstance(part, Tensor | np.ndarray)] if _pair(data) else []
     if len(arrays) == 2:
         return Tensors((torch.as_tensor(arrays[0]), torch.as_tensor(arrays[1])))
-    if isinstance(data, str) and data == "digits":
-        return Digits()
-    if isinstance(data, str) and data == "docstrings":
-        return Docstrings()
+    if isinstance(data, str) and data in _READY:
+        return _READY[data]()
     if isinstance(data, str | Path):
         path = Path(data).expanduser()
+        if path.suffix.lower() == ".txt":
+            return Characters(str(path))
         return Text(str(path)) if path.suffix.lower() in SUFFIXES else _folder(path)
     raise DataError(f"A {type(data).__name__} cannot be used as data. {_POSSIBLE}")
 
@@ -77,4 +88,8 @@ def _folder(folder: Path) -> DataSource:
         return Idx(str(folder))
     if (folder / "train").is_dir():
         return ImageFolder(str(folder))
-    raise DataError(f"{folder} holds neither IDX files nor a folder train. {_POSSIBLE}")
+    if any(folder.rglob("*.txt")):
+        return Characters(str(folder))
+    raise DataError(
+        f"{folder} holds no texts (.txt) and neither IDX files nor a folder train. {_POSSIBLE}"
+    )

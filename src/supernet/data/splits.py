@@ -84,7 +84,8 @@ def split(
     Args:
         raw: the data set.
         seed: of the run.
-        search_fraction: part of all that is not test, in (0, 1).
+        search_fraction: part of all that is not test, in (0, 1); unused if the data set has examples of
+            its own to select with.
         test_fraction: part of all examples, in (0, 1); unused if there is an official test split.
         limit: use at most this many examples in `train` and `search` together.
 
@@ -97,7 +98,10 @@ def split(
     if raw.test is None:
         test, rest = _divide(raw.name, rest, "test", round(test_fraction * len(rest)), seed)
     else:
-        test = _shuffle(raw.test, seed)
+        test = _shuffle(raw.test, "test", seed)
+    if raw.search is not None:
+        train, search = _limited(raw.name, rest, raw.search, limit, seed)
+        return Splits(raw.name, train, search, Sealed(test), raw.augment)
     if limit is not None and limit < len(rest):
         rest, _ = _divide(raw.name, rest, "limit", limit, seed)
     search, train = _divide(raw.name, rest, "search", round(search_fraction * len(rest)), seed)
@@ -113,9 +117,24 @@ def _check_options(search_fraction: float, test_fraction: float, limit: int | No
         raise ConfigError(f"limit is {limit}; give a number of examples, or leave it out for all.")
 
 
-def _shuffle(examples: Examples, seed: int) -> Examples:
-    order = torch.randperm(len(examples), generator=generator(seed, "split", "test"))
-    return examples.select(order)
+def _limited(
+    name: str, train: Examples, search: Examples, limit: int | None, seed: int
+) -> tuple[Examples, Examples]:
+    """Return both shuffled, and of both the same share if all would be more than the limit."""
+    total = len(train) + len(search)
+    limit = total if limit is None else min(limit, total)
+    count = max(1, limit * len(search) // total)
+    if limit == count:
+        raise DataError(f"{name}: a limit of {limit} leaves no examples to train; raise it.")
+    return (
+        _shuffle(train, "train", seed, limit - count),
+        _shuffle(search, "search", seed, count),
+    )
+
+
+def _shuffle(examples: Examples, purpose: str, seed: int, count: int | None = None) -> Examples:
+    order = torch.randperm(len(examples), generator=generator(seed, "split", purpose))
+    return examples.select(order[:count])
 
 
 def _divide(

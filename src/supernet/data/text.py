@@ -16,7 +16,7 @@ from supernet.data.base import DataSource, Examples, Raw
 from supernet.data.text_tokens import Vocabulary, check_sizes
 from supernet.errors import ConfigError, DataError
 
-__all__ = ["SUFFIXES", "Text"]
+__all__ = ["SUFFIXES", "Text", "check_encoding", "decoded"]
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _LINES = (".jsonl", ".ndjson", ".json")
@@ -67,12 +67,7 @@ class Text(DataSource):
         name: str | None = None,
     ) -> None:
         check_sizes(length, vocabulary, least)
-        try:
-            "".encode(encoding)
-        except (LookupError, ValueError) as error:
-            raise ConfigError(
-                f"the encoding {encoding!r} is unknown; give for instance utf-8 or latin-1."
-            ) from error
+        check_encoding(encoding)
         if text == label:
             raise ConfigError(f"text and label are both {text!r}; they are different columns.")
         self.file = Path(file)
@@ -131,7 +126,7 @@ class Text(DataSource):
         kind = file.suffix.lower()
         if kind not in SUFFIXES:
             raise DataError(f"{file} ends in {file.suffix!r}; possible are {', '.join(SUFFIXES)}.")
-        content = _decoded(file, self.encoding)
+        content = decoded(file, self.encoding)
         if kind in _LINES:
             rows = _json_rows(file, content)
         else:
@@ -184,7 +179,26 @@ def _ordered(labels: set[str]) -> tuple[str, ...]:
         return tuple(sorted(labels))
 
 
-def _decoded(file: Path, encoding: str) -> str:
+def check_encoding(encoding: str) -> None:
+    """Check that there is such an encoding.
+
+    Raises:
+        ConfigError: it is unknown.
+    """
+    try:
+        "".encode(encoding)
+    except (LookupError, ValueError) as error:
+        raise ConfigError(
+            f"the encoding {encoding!r} is unknown; give for instance utf-8 or latin-1."
+        ) from error
+
+
+def decoded(file: Path, encoding: str) -> str:
+    """Return the content of a file, without a byte order mark.
+
+    Raises:
+        DataError: it cannot be read, or is not of that encoding.
+    """
     try:
         content = file.read_bytes()
     except OSError as error:

@@ -18,7 +18,7 @@ from supernet.data.base import DataSource, Examples, Raw
 from supernet.data.text_tokens import Vocabulary, check_sizes, split_words
 from supernet.errors import ConfigError, DataError
 
-__all__ = ["Docstrings"]
+__all__ = ["PACKAGES", "Docstrings", "prose"]
 
 PACKAGES = ("numpy", "python", "scipy", "sklearn", "torch")
 """The classes; "python" is the standard library, the others are packages that supernet requires."""
@@ -73,7 +73,7 @@ class Docstrings(DataSource):
         taken: dict[str, int] = {}
         for label, package in enumerate(PACKAGES):
             before = len(taken)
-            for text in _texts(_root(package)):
+            for text in prose(package):
                 # Only what is seen of a text counts. One that two packages have is the first one's.
                 taken.setdefault(" ".join(split_words(text)[: self.length]), label)
                 if len(taken) - before == self.count:
@@ -90,6 +90,15 @@ class Docstrings(DataSource):
         return Raw(
             "docstrings", Examples(tokens, targets, PACKAGES, vocabulary.words), None, Augment()
         )
+
+
+def prose(package: str) -> Iterator[str]:
+    """Yield the prose of an installed package's docstrings, without names and markup, unshortened.
+
+    Raises:
+        DataError: its source files are not installed, or cannot be read.
+    """
+    return _texts(_root(package))
 
 
 def _root(package: str) -> Path:

@@ -10,14 +10,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from supernet.elastic.layers import Elastic, Linear, copied
-from supernet.net.dimension import Scaled, Size, as_size
+from supernet.elastic.layers import Linear
+from supernet.net.opened import ElasticLayer, Opened, open_up
+from supernet.net.size import Product, Size, as_size
 
 __all__ = ["Attention", "SelfAttention"]
 
 
 class Attention(nn.Module):
-    """Self-attention of torch's own layers, what `SelfAttention` amounts to.
+    """Self-attention of torch's own layers.
 
     Args:
         width: of the tokens.
@@ -36,14 +37,18 @@ class Attention(nn.Module):
         self.causal = causal
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map `[b, tokens, width]` to the same shape."""
-        y = _attend(self.queries(x), self.keys(x), self.values(x), self.heads, self.causal)
-        found: torch.Tensor = self.out(y)
+        """Map `[b, tokens, width]` to the same shape, by softmax(QKᵀ / √head) V of every head."""
+        q, k, v = (
+            layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for layer in (self.queries, self.keys, self.values)
+        )
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        found: torch.Tensor = self.out(y.transpose(1, 2).flatten(2))
         return found
 
 
-class SelfAttention(Elastic):
-    """Self-attention with open width and number of heads.
+class SelfAttention(ElasticLayer, Attention):
+    """Self-attention with open width, number of heads, and numbers of a head.
 
     Args:
         width: of the tokens.
@@ -52,46 +57,16 @@ class SelfAttention(Elastic):
         causal: whether a token sees only those before it and itself.
     """
 
+    kind = Attention
+
     def __init__(
-        self, width: Size | int, heads: Size | int, head: int, causal: bool = False
+        self, width: Size | int, heads: Size | int, head: Size | int, causal: bool = False
     ) -> None:
-        super().__init__()
-        self.width, self.count = as_size(width), as_size(heads)
-        inner = Scaled(self.count, head)
-        self.queries = Linear(width, inner)
-        self.keys = Linear(width, inner)
-        self.values = Linear(width, inner)
-        self.out = Linear(inner, width)
-        self.head = head
-        self.causal = causal
-        self.open(self.width, self.count)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map `[b, tokens, width]` to the same shape."""
-        y = _attend(self.queries(x), self.keys(x), self.values(x), self.count.now, self.causal)
-        found: torch.Tensor = self.out(y)
-        return found
-
-    def entering(self, x: torch.Tensor) -> tuple[torch.Tensor]:
-        """Return the leading part of a largest input."""
-        return (x[..., : self.width.now],)
-
-    def plain(self) -> nn.Module:
-        """Return the attention of the size that the gates say."""
-        layer = Attention(self.width.now, self.count.now, self.head, self.causal)
-        layer.to(self.out.weight)
-        for name in ("queries", "keys", "values", "out"):
-            setattr(layer, name, getattr(self, name).plain())
-        return copied(layer, self)
-
-
-def _attend(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, heads: int, causal: bool
-) -> torch.Tensor:
-    """Return softmax(QKᵀ / √head) V of all heads, `[b, tokens, heads · head]`."""
-    batch, tokens, inner = queries.shape
-    q, k, v = (
-        x.reshape(batch, tokens, heads, inner // heads).transpose(1, 2)
-        for x in (queries, keys, values)
-    )
-    return F.scaled_dot_product_attention(q, k, v, is_causal=causal).transpose(1, 2).flatten(2)
+        size, count, inner = as_size(width), as_size(heads), Product(heads, head)
+        Attention.__init__(self, size.largest, count.largest, as_size(head).largest, causal)
+        self.queries = Linear(size, inner)
+        self.keys = Linear(size, inner)
+        self.values = Linear(size, inner)
+        self.out = Linear(inner, size)
+        open_up(self, Opened({}, {"heads": count}, (size, inner)))
+        self.leads = ((-1, size),)

@@ -6,20 +6,42 @@ through a matrix that is learned for each step from size to size.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from supernet.elastic.layers import Elastic, copied
 from supernet.errors import SpaceError
-from supernet.net.dimension import Size, as_size
+from supernet.net.opened import ElasticLayer, Groups, Number, Opened, Shape, open_up
+from supernet.net.size import Centre, Size, as_size
 
-__all__ = ["Conv1d", "Conv2d", "Conv3d", "Convolution"]
+__all__ = ["Conv1d", "Conv2d", "Conv3d", "Convolution", "Padding"]
 
 
-class Convolution(Elastic):
+@dataclass(frozen=True)
+class Padding:
+    """As much less around a smaller kernel that the output keeps its shape.
+
+    Attributes:
+        kernel: its size.
+        around: the padding of the largest, by direction.
+        dilation: by direction.
+    """
+
+    kernel: Size
+    around: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    @property
+    def now(self) -> tuple[int, ...]:
+        """The padding by direction."""
+        less = self.kernel.largest - self.kernel.now
+        pairs = zip(self.around, self.dilation, strict=True)
+        return tuple(pad - apart * less // 2 for pad, apart in pairs)
+
+
+class Convolution(ElasticLayer):
     """What `Conv1d`, `Conv2d` and `Conv3d` have in common: width and kernel are elastic.
 
     Args:
@@ -30,16 +52,20 @@ class Convolution(Elastic):
         padding: around the largest kernel; smaller ones have less, so that the output has the same
             shape. Half of the kernel if not given.
         dilation: see `torch.nn.Conv2d`.
-        groups: a number, or the same object as `channels_in` and `channels_out` for a depthwise one.
+        groups: their number at the largest width. A group keeps its size, so a narrower convolution
+            has fewer of them. Or the same object as `channels_in` and `channels_out`, for a depthwise
+            one.
         bias: whether it has one.
         transforms: whether smaller kernels pass through OFA's learned matrices, the identity at first.
 
     Raises:
-        SpaceError: the groups are open, but the convolution is not depthwise.
+        SpaceError: the groups are open, but the convolution is not depthwise; later, where it is used,
+            the channels are not whole groups.
     """
 
     kind: Any
     rank: int
+    extra = ("kernel", "transforms")
 
     def __init__(
         self,
@@ -53,108 +79,75 @@ class Convolution(Elastic):
         bias: bool = True,
         transforms: bool = False,
     ) -> None:
-        size = as_size(kernel).largest
-        self.kind.__init__(
-            self,
-            as_size(channels_in).largest,
-            as_size(channels_out).largest,
-            size,
-            stride,
-            dilation * (size - 1) // 2 if padding is None else padding,
-            dilation,
-            as_size(groups).largest,
-            bias,
-        )
-        self.channels_in, self.channels_out = as_size(channels_in), as_size(channels_out)
-        self.kernel, self.cut = as_size(kernel), as_size(groups)
-        self.open(self.channels_in, self.channels_out, self.kernel, self.cut)
-        self.depthwise = groups is channels_in and groups is channels_out
-        if not self.depthwise and self.cut.dimensions:
+        entering, leaving, size = as_size(channels_in), as_size(channels_out), as_size(kernel)
+        if isinstance(groups, Size) and not (groups is channels_in and groups is channels_out):
             raise SpaceError(
                 "the groups of a convolution are a number, or the object that its channels_in and "
                 "channels_out are, for a depthwise one"
             )
-        sizes = sorted({int(v) for d in self.kernel.dimensions for v in d.values})
+        count = as_size(groups).largest
+        self.kind.__init__(
+            self,
+            entering.largest,
+            leaving.largest,
+            size.largest,
+            stride,
+            dilation * (size.largest - 1) // 2 if padding is None else padding,
+            dilation,
+            count,
+            bias,
+        )
+        conv = cast(nn.Conv2d, self)
+        numbers: dict[str, Number] = {
+            "in_channels": entering,
+            "out_channels": leaving,
+            "kernel_size": Shape((size,) * self.rank),
+            "padding": Padding(size, cast(tuple[int, ...], conv.padding), conv.dilation),
+        }
+        if count > 1:
+            numbers["groups"] = Groups(entering, leaving, count)
+        ordered = count > 1 and not isinstance(groups, Size)
+        inner = entering if count == 1 else None
+        kernels = (Centre(size),) * self.rank
+        open_up(
+            self,
+            Opened(
+                {"weight": (leaving, inner, *kernels), "bias": (leaving,)},
+                numbers,
+                (size,),
+                ordered,
+            ),
+        )
+        self.leads = ((1, entering),)
+        self.__dict__["kernel"] = size
         self.transforms = nn.ParameterDict()
         if transforms:
-            for smaller in sizes[:-1]:
+            for smaller in self.kernels()[1:]:
                 self.transforms[str(smaller)] = nn.Parameter(torch.eye(smaller**self.rank))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map `[b, channels_in, ...]` to `[b, channels_out, ...]`."""
-        conv = cast(nn.Conv2d, self)
-        weight, bias, groups, padding = self.used(x.shape[1])
-        run = (F.conv1d, F.conv2d, F.conv3d)[self.rank - 1]
-        y: torch.Tensor = run(x, weight, bias, conv.stride, padding, conv.dilation, groups)
-        return y
+    kernel: Size
 
-    def used(self, entering: int) -> tuple[torch.Tensor, torch.Tensor | None, int, tuple[int, ...]]:
-        """Return weight, bias, groups and padding for so many channels that enter."""
-        conv = cast(nn.Conv2d, self)
-        leaving, kernel = self.channels_out.now, self.kernel.now
-        groups = entering if self.depthwise else self.cut.now
-        weight, bias = conv.weight, conv.bias
-        if groups > 1 and not self.depthwise:
-            rows = conv.out_channels // groups
-            if leaving % groups or entering % groups:
-                raise SpaceError(
-                    f"{groups} groups do not divide both {entering} and {leaving} channels of a "
-                    "convolution; offer widths that are multiples of the groups"
-                )
-            if (leaving, entering) != (conv.out_channels, conv.in_channels):
-                parts = weight.reshape(groups, rows, *weight.shape[1:])
-                weight = parts[:, : leaving // groups, : entering // groups].flatten(0, 1)
-                if bias is not None:
-                    bias = bias.reshape(groups, rows)[:, : leaving // groups].flatten()
-        else:
-            weight = weight[:leaving] if self.depthwise else weight[:leaving, :entering]
-            bias = None if bias is None else bias[:leaving]
-        weight = self._kernel(weight, kernel)
-        largest = self.kernel.largest
-        padding = tuple(
-            pad - dilation * (largest - kernel) // 2
-            for pad, dilation in zip(
-                cast(tuple[int, ...], conv.padding), conv.dilation, strict=True
-            )
-        )
-        return weight, bias, groups, padding
+    def kernels(self) -> list[int]:
+        """Return the sizes that the kernel may have, the largest first."""
+        sizes = {int(value) for d in self.kernel.dimensions for value in d.values}
+        return sorted(sizes or {self.kernel.largest}, reverse=True)
 
-    def _kernel(self, weight: torch.Tensor, kernel: int) -> torch.Tensor:
-        """Return the centre of a kernel, through OFA's matrices from size to size if there are any."""
-        sizes = sorted({int(v) for d in self.kernel.dimensions for v in d.values}, reverse=True)
-        for size in sizes or [kernel]:
-            if size < kernel:
+    def used(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        """Return the part that is used; of the kernel the centre, through OFA's matrices if any."""
+        if name != "weight" or not self.transforms:
+            return super().used(name, value)
+        *widths, kernel = self.__dict__["_opened"].shapes[name][:3]
+        for axis, size in enumerate(widths):
+            value = value if size is None else size.take(value, axis)
+        for number in self.kernels()[1:]:
+            if number < kernel.now:
                 break
-            start = (weight.shape[-1] - size) // 2
+            start = (value.shape[-1] - number) // 2
             for axis in range(2, 2 + self.rank):
-                weight = weight.narrow(axis, start, size)
-            if str(size) in self.transforms:
-                flat = weight.flatten(2) @ self.transforms[str(size)].T
-                weight = flat.reshape(*weight.shape[:2], *self.rank * (size,))
-        return weight
-
-    def entering(self, x: torch.Tensor) -> tuple[torch.Tensor]:
-        """Return the leading part of a largest input."""
-        return (x[:, : self.channels_in.now],)
-
-    def plain(self) -> nn.Module:
-        """Return the convolution of the size that the gates say."""
-        conv = cast(nn.Conv2d, self)
-        entering = self.channels_in.now
-        weight, bias, groups, padding = self.used(entering)
-        layer = self.kind(
-            entering,
-            self.channels_out.now,
-            self.kernel.now,
-            conv.stride,
-            padding,
-            conv.dilation,
-            groups,
-            bias is not None,
-            device=weight.device,
-            dtype=weight.dtype,
-        )
-        return copied(layer, self, weight=weight, bias=bias)
+                value = value.narrow(axis, start, number)
+            flat = value.flatten(2) @ self.transforms[str(number)].T
+            value = flat.reshape(*value.shape[:2], *self.rank * (number,))
+        return value
 
 
 class Conv1d(Convolution, nn.Conv1d):

@@ -120,7 +120,8 @@ def given(norms: Sequence[Norm], statistics: Statistics) -> Iterator[None]:
     """Like `reestimated`, with statistics that it found before."""
     owners, values = statistics
     with reestimated(norms, (), lambda _: None):
-        sizes = [norm.num_features for norm in owners for _ in ("mean", "var")]
+        means = [cast(torch.Tensor, norm._buffers["running_mean"]) for norm in owners]
+        sizes = [len(mean) for mean in means for _ in ("mean", "var")]
         parts = iter(torch.split(values, sizes))
         for norm in owners:
             norm._buffers["running_mean"], norm._buffers["running_var"] = next(parts), next(parts)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from torch import nn
 
 from supernet.errors import SpaceError
 from supernet.net.choice import ChoiceModule
+from supernet.net.opened import Elastic, close, settle
 from supernet.net.plain import Part
 from supernet.net.supernet import SuperNet
 from supernet.random import derive_seed, seeded
@@ -38,22 +39,20 @@ def derive(supernet: SuperNet, architecture: Architecture) -> nn.Module:
                 modules = [copy.deepcopy(choice.options[i], memo) for i in chosen]
                 memo[id(choice)] = choice.derive(chosen, modules)
         _plain_parts([supernet.model], memo)
-        return copy.deepcopy(supernet.model, memo)
+        return close(copy.deepcopy(supernet.model, memo))
 
 
 def _plain_parts(modules: Iterable[nn.Module], memo: dict[int, object]) -> None:
-    for part in _parts(modules):
-        if id(part) not in memo:
-            memo[id(part)] = part.plain()
-
-
-def _parts(modules: Iterable[nn.Module]) -> Iterator[Part]:
-    """Yield the parts within, but for those within choices."""
+    """Note what stands for the parts within, but for those within choices."""
     for module in modules:
-        if isinstance(module, Part):
-            yield module
-        elif not isinstance(module, ChoiceModule):
-            yield from _parts(module.children())
+        if isinstance(module, Elastic):
+            settle(module, memo)
+        elif isinstance(module, Part):
+            if id(module) not in memo:
+                memo[id(module)] = module.plain()
+            continue
+        if not isinstance(module, ChoiceModule):
+            _plain_parts(module.children(), memo)
 
 
 def reinitialise(module: nn.Module, seed: int) -> nn.Module:

@@ -7,8 +7,8 @@ its largest value, so a model with dimensions is an ordinary one of the largest 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import product
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -16,40 +16,19 @@ from torch import nn
 
 from supernet.errors import RoutingError, SpaceError
 from supernet.net.choice import Choice, ChoiceModule
+from supernet.net.plain import Skip
 from supernet.net.routing import Gate
+from supernet.net.size import Size, as_size
 from supernet.space import Decision, Ordered, Path
 
 __all__ = [
     "Depth",
     "Dimension",
-    "Fixed",
     "OpenLayer",
     "Scaled",
-    "Size",
-    "as_size",
     "depth",
-    "dimensions_of",
     "sizes_of",
 ]
-
-
-class Size(ABC):
-    """A number that a layer's shape depends on."""
-
-    @property
-    @abstractmethod
-    def now(self) -> int:
-        """The number under the gates that are set."""
-
-    @property
-    @abstractmethod
-    def largest(self) -> int:
-        """The largest number it can be."""
-
-    @property
-    @abstractmethod
-    def dimensions(self) -> tuple[Dimension, ...]:
-        """What it depends on."""
 
 
 class Dimension(ChoiceModule, Size):
@@ -105,6 +84,11 @@ class Dimension(ChoiceModule, Size):
         """Itself."""
         return (self,)
 
+    @property
+    def key(self) -> Hashable:
+        """The label."""
+        return self.label
+
     def keep(self, index: int, module: nn.Module) -> Dimension:
         """Return a dimension with one number left."""
         kept = super().keep(index, module)
@@ -117,32 +101,13 @@ class Dimension(ChoiceModule, Size):
         return nn.Identity()
 
 
-class Fixed(Size):
-    """A number that is not open."""
-
-    dimensions = ()
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    @property
-    def now(self) -> int:
-        """The number."""
-        return self._number
-
-    @property
-    def largest(self) -> int:
-        """The number."""
-        return self._number
-
-
 class Scaled(Size):
     """A size times another number, rounded to a multiple: an expansion, heads times their size.
 
     Args:
         size: one factor.
         factor: the other; a `Dimension` may hold fractions.
-        multiple: the result is rounded to the nearest multiple of it, and is at least that.
+        multiple: the result is rounded to the nearest multiple of it, half up, and is at least that.
     """
 
     def __init__(self, size: Size | int, factor: Dimension | float, multiple: int = 1) -> None:
@@ -168,20 +133,22 @@ class Scaled(Size):
         other = (self._factor,) if isinstance(self._factor, Dimension) else ()
         return (*self._size.dimensions, *other)
 
+    @property
+    def key(self) -> Hashable:
+        """Both factors; a number that is not open is the same wherever it stands."""
+        factor = self._factor.key if isinstance(self._factor, Dimension) else self._factor
+        size = self._size.key if self._size.dimensions else self._size.largest
+        return ("Scaled", size, factor, self._multiple)
+
     def _rounded(self, number: float) -> int:
-        return max(self._multiple, round(number / self._multiple) * self._multiple)
-
-
-def as_size(size: Size | int) -> Size:
-    """Return a size for a number."""
-    return size if isinstance(size, Size) else Fixed(size)
+        return max(self._multiple, math.floor(number / self._multiple + 0.5) * self._multiple)
 
 
 class Depth(Choice):
     """A block that is there from some depth on: one place in a sequence of elastic depth."""
 
     def __init__(self, block: nn.Module, place: int, values: Sequence[int], label: str) -> None:
-        options = {n: block if n > place else nn.Identity() for n in values}
+        options = {n: block if n > place else Skip() for n in values}
         super().__init__(options, label=label)
 
     def decision(self, label: str) -> Decision:
@@ -228,11 +195,6 @@ class OpenLayer(Protocol):
 
     def entering(self, *inputs: Any) -> tuple[Any, ...]:
         """Return what of the largest inputs enters under the gates that are set."""
-
-
-def dimensions_of(module: nn.Module) -> list[Dimension]:
-    """Return what a layer's shape depends on; nothing of most."""
-    return module.dimensions if isinstance(module, OpenLayer) else []
 
 
 def sizes_of(module: nn.Module) -> Iterator[tuple[Path, nn.Module]]:

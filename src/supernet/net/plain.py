@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
-__all__ = ["Part", "SelectInputs", "Sum"]
+__all__ = ["Part", "SelectInputs", "Skip", "Sum"]
 
 
 @runtime_checkable
@@ -33,6 +33,14 @@ class Sum(nn.Module):
     def forward(self, *inputs: Any) -> torch.Tensor:
         """Return `Σ_i term_i(inputs)`."""
         return _sum([term(*inputs) for term in self.terms])
+
+
+class Skip(nn.Identity):
+    """Returns its first input, whatever else it is given."""
+
+    def forward(self, input: torch.Tensor, *others: Any) -> torch.Tensor:
+        """Return the input."""
+        return input
 
 
 class SelectInputs(nn.Module):

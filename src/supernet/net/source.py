@@ -18,9 +18,9 @@ from supernet.random import derive_seed, seeded
 
 __all__ = ["DATA_ARGUMENTS", "FromCallable", "FromInstance", "ModelSource", "as_model_source"]
 
-DATA_ARGUMENTS = ("image", "classes", "vocabulary")
+DATA_ARGUMENTS = ("image", "classes", "vocabulary", "context")
 """Constructor arguments that the data set gives: (channels, height, width), number of classes, and for
-text, instead of the image, number of words."""
+text, instead of the image, numbers of words and of an example's tokens."""
 
 
 class ModelSource(ABC):

@@ -12,6 +12,7 @@ from torch import nn
 
 from supernet.errors import RoutingError, SpaceError
 from supernet.net.choice import ChoiceModule
+from supernet.net.opened import dimensions_of
 from supernet.net.plain import Part
 from supernet.net.routing import Gate, Routing
 from supernet.space import Architecture, Decision, Option, Path, SearchSpace
@@ -218,17 +219,17 @@ def walk(
 ) -> Iterator[Place]:
     """Yield a module and all within it, inner ones first; one that is used twice, for each use.
 
-    What a `Part` shares with others lies within none of them and is not yielded, but for the decisions
-    that it depends on.
+    What a `Part` shares with others lies within none of them and is not yielded. Dimensions have the
+    places of the modules that depend on them.
     """
     if isinstance(module, ChoiceModule):
         for option, child in zip(module.names, module.options, strict=True):
             inner = (*parents, (module, option))
             yield from walk(child, f"{name}.{option}" if name else str(option), inner)
-    elif isinstance(module, Part):
-        for dimension in getattr(module, "dimensions", ()):
-            yield Place(dimension, name, parents)
     else:
-        for child_name, child in module.named_children():
+        for dimension in dimensions_of(module):
+            yield Place(dimension, name, parents)
+        children = () if isinstance(module, Part) else module.named_children()
+        for child_name, child in children:
             yield from walk(child, f"{name}.{child_name}" if name else child_name, parents)
     yield Place(module, name, parents)

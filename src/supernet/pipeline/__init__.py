@@ -1,18 +1,26 @@
 """The steps of a run, one file each, and how a run is opened."""
 
 from supernet.pipeline.context import Run
+from supernet.pipeline.doctor import Diagnosis, diagnose, doctor_text, prescribe
+from supernet.pipeline.export import Exported, export
 from supernet.pipeline.latency import measure_latency
 from supernet.pipeline.open import STEPS, Result, execute, open_run, run, settings
 from supernet.pipeline.records import Selected
 
 __all__ = [
     "STEPS",
+    "Diagnosis",
+    "Exported",
     "Result",
     "Run",
     "Selected",
+    "diagnose",
+    "doctor_text",
     "execute",
+    "export",
     "measure_latency",
     "open_run",
+    "prescribe",
     "run",
     "settings",
 ]

@@ -6,28 +6,21 @@ import copy
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from supernet.config import TrainConfig
-from supernet.cost import (
-    Constraints,
-    CostTable,
-    count_macs,
-    count_params,
-    load_table,
-    measure_costs,
-)
+from supernet.cost import Constraints, CostTable
 from supernet.data import Augment, DataSource, Loader, Normalise, Splits
 from supernet.data import split as split_data
 from supernet.errors import ConfigError, RunFolderError
 from supernet.evaluate import Evaluator, PartsEvaluator, Protocol, Score, measure
-from supernet.net import SuperNet, derive, split
+from supernet.net import SuperNet, split
 from supernet.net.source import ModelSource
 from supernet.pipeline.changes import without_neutral
+from supernet.pipeline.costs import cost_tables
 from supernet.pipeline.records import Noted, Selected, Trained
 from supernet.random import derive_seed, seeded
 from supernet.search import Problem
@@ -39,10 +32,6 @@ from supernet.train import Checkpoint, Fit, Learner, digest
 from supernet.train.learner import M
 
 __all__ = ["Run"]
-
-
-RESERVED = {"key", "role", "architecture", "supernet", "validation", "accuracy", "loss", "status"}
-"""What stands beside the costs of a candidate."""
 
 
 class Run:
@@ -204,19 +193,29 @@ class Run:
         Raises:
             RunFolderError: their training has not ended.
         """
-        label, steps = self.config.few_shot.decision, self.config.few_shot.train.steps
-        identity, parts, hashes = self.splitting, dict[Option, SuperNet](), []
-        for number, option in enumerate(self.supernet.space.decision(label).options):
-            state = self.folder.part(number).load()
-            if state is None or state["step"] < steps or state["identity"] != identity:
-                raise RunFolderError(
-                    f"{self.folder.path} lacks the part of the supernet with {label} = {option}; run "
-                    "the step 'train' first"
-                )
-            parts[option] = self.part(option)
-            parts[option].load_state_dict(state["model"])
-            hashes.append(digest(state["model"]))
+        parts, hashes = dict[Option, SuperNet](), []
+        for option in self.supernet.space.decision(self.config.few_shot.decision).options:
+            parts[option], weights = self.trained_part(option)
+            hashes.append(weights)
         return parts, digest(hashes)
+
+    def trained_part(self, option: Option) -> tuple[SuperNet, str]:
+        """Return the part of the supernet with this option, with its trained weights, and their hash.
+
+        Raises:
+            RunFolderError: its training has not ended.
+        """
+        label, steps = self.config.few_shot.decision, self.config.few_shot.train.steps
+        number = self.supernet.space.decision(label).options.index(option)
+        state = self.folder.part(number).load()
+        if state is None or state["step"] < steps or state["identity"] != self.splitting:
+            raise RunFolderError(
+                f"{self.folder.path} lacks the part of the supernet with {label} = {option}; run "
+                "the step 'train' first"
+            )
+        part = self.part(option)
+        part.load_state_dict(state["model"])
+        return part, digest(state["model"])
 
     def evaluator(self, protocol: Protocol) -> tuple[Evaluator | PartsEvaluator, str]:
         """Return what scores candidates, and the hash of the weights it uses.
@@ -244,19 +243,6 @@ class Run:
             memory=memory,
         )
 
-    def derived(self, selected: Selected) -> nn.Module:
-        """Return the ordinary module of an architecture, with fresh weights."""
-        supernet = self.retraining_supernet(selected.key)
-        return self._placed(derive(supernet, selected.architecture))
-
-    def retraining_supernet(self, key: str) -> SuperNet:
-        """Return a new supernet, built as configured for retraining, with weights for an architecture.
-
-        Raises:
-            ConfigError: the model does not take the configured arguments.
-        """
-        return SuperNet(self._placed(self._model("retrain", key, **self.config.retrain.model)))
-
     @cached_property
     def identity(self) -> str:
         """Return a hash of what was trained on what: decisions, parameter shapes, and the data."""
@@ -278,39 +264,6 @@ class Run:
                 "named alike; choose another folder"
             )
 
-    @property
-    def retraining(self) -> str:
-        """A hash of what a retrained network depends on besides the data and its architecture."""
-        options = without_neutral(self.options["retrain"])
-        return digest([options["train"], options["model"], options["augment"], self.identity])
-
-    def retrained(self, selected: Selected) -> nn.Module:
-        """Return the ordinary module of an architecture, with its retrained weights.
-
-        Raises:
-            RunFolderError: it was not retrained to the end.
-        """
-        checkpoint = self.folder.retrained(selected.key)
-        state = checkpoint.load()
-        unfinished = state is None or state["step"] < self.config.retrain.train.steps
-        if state is None or unfinished or state["identity"] != self.retraining:
-            raise RunFolderError(
-                f"{checkpoint.path} is missing or unfinished; delete "
-                f"{self.folder.architecture.name} and run the same command again"
-            )
-        model = self.derived(selected)
-        model.load_state_dict(state["model"])
-        return model.eval()
-
-    def costs_of(self, selected: Selected, model: nn.Module) -> Mapping[str, float]:
-        """Return the costs of a network as it is retrained, which may be wider than in the supernet.
-
-        Quantities that cannot be counted on a module are left out where it is another network.
-        """
-        if not self.config.retrain.model:
-            return selected.costs
-        return {"params": count_params(model), "macs": count_macs(model, self.example)}
-
     @cached_property
     def costs(self) -> dict[str, CostTable]:
         """The cost tables of the space: counted, and read from the configured files.
@@ -319,28 +272,9 @@ class Run:
             ConfigError: a file is missing or made for another input size or device.
             SpaceError: a file is made for another space.
         """
-        tables = measure_costs(self.supernet, self.example)
         options = self.config.search
-        for file in [options.costs] if isinstance(options.costs, str) else options.costs:
-            table = load_table(
-                Path(file),
-                self.supernet.space,
-                input_shape=tuple(self.example.shape[1:]),
-                device=self.device,
-                other_device=options.other_device,
-            )
-            if table.quantity in RESERVED:
-                raise ConfigError(
-                    f"{file} holds {table.quantity!r}, but a cost cannot be named "
-                    f"{', '.join(sorted(RESERVED))}"
-                )
-            if table.quantity in tables:
-                raise ConfigError(
-                    f"{file} holds {table.quantity!r}, for which there is a table already; of the same "
-                    "quantity only one can be used"
-                )
-            tables[table.quantity] = table
-        return tables
+        files = [options.costs] if isinstance(options.costs, str) else options.costs
+        return cost_tables(self.supernet, self.example, files, self.device, options.other_device)
 
     @cached_property
     def problem(self) -> Problem:
@@ -440,22 +374,28 @@ class Run:
         return [Selected.from_json(row) for row in self.section("search")["selected"]]
 
     def _supernet(self, *purpose: str, **overrides: Any) -> SuperNet:
-        model = self._model(*purpose, **overrides)
+        model = self.built(*purpose, **overrides)
         with seeded(derive_seed(self.seed, "strategy", *purpose)):
             supernet: SuperNet = self.config.strategy.build(model)
-        return self._placed(supernet)
+        return self.placed(supernet)
 
-    def _model(self, *purpose: str, **overrides: Any) -> nn.Module:
+    def built(self, *purpose: str, **overrides: Any) -> nn.Module:
+        """Return the model, whose weights depend on the seed and the purpose.
+
+        Raises:
+            ConfigError: it does not take these arguments.
+        """
         examples = self.splits.train
         data: dict[str, Any] = {"classes": len(examples.classes)}
         if examples.words:
             data["vocabulary"] = len(examples.words)
+            data["context"] = examples.inputs.shape[1]
         else:
             data["image"] = tuple(examples.inputs.shape[1:])
         seed = derive_seed(self.seed, *purpose)
         return self.model.build(seed, data, **overrides)
 
-    def _placed(self, model: M) -> M:
+    def placed(self, model: M) -> M:
         """Return the model on the device, in the memory format that convolutions prefer."""
         if any(parameter.ndim == 5 for parameter in model.parameters()):
             return model.to(self.device)  # the format exists for images only

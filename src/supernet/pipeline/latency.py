@@ -21,7 +21,7 @@ def measure_latency(
         path: the file; one that is there is replaced.
         batch_size: examples per forward pass.
         precision: "float32", "bfloat16", ...
-        repeats: measurements of each option.
+        repeats: measurements of each option, or of each network where numbers are open.
 
     Raises:
         ConfigError: a number is not positive, or the precision unknown to the device.

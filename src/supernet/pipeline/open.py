@@ -7,7 +7,8 @@ import copy
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from supernet.errors import ConfigError, RunFolderError
 from supernet.net.source import FromCallable, ModelSource, as_model_source
 from supernet.pipeline.changes import Changes
 from supernet.pipeline.context import Run
+from supernet.pipeline.export import Exported, export
 from supernet.pipeline.few_shot import few_shot
+from supernet.pipeline.networks import chosen, retrained
 from supernet.pipeline.retrain import retrain
 from supernet.pipeline.search import search
 from supernet.pipeline.test import test
@@ -63,6 +66,7 @@ class Result:
         folder: where all files are.
         model: the chosen network, retrained; an ordinary module in evaluation mode.
         normalise: from examples as the data set has them to what the model takes.
+        again: opens the folder once more, with the options of the run, and changes nothing in it.
     """
 
     architecture: Architecture
@@ -70,6 +74,23 @@ class Result:
     folder: Path
     model: nn.Module
     normalise: Normalise
+    again: Callable[[], contextlib.AbstractContextManager[Run]] = field(repr=False)
+
+    def export(
+        self, *picks: str, onnx: bool = False, to: str | Path | None = None
+    ) -> list[Exported]:
+        """Export the best candidate of the search within each bound; see `supernet.pipeline.export`.
+
+        Args:
+            picks: bounds such as "macs <= 40e6 and params <= 50%"; without any, the chosen network.
+            onnx: whether to write ONNX too.
+            to: where the folders are made; by default `exports` in the run folder.
+
+        Raises:
+            SupernetError: the message says what is wrong and what to do.
+        """
+        with self.again() as opened, settings(opened):
+            return export(opened, picks, onnx=onnx, to=None if to is None else Path(to))
 
 
 def run(
@@ -89,8 +110,8 @@ def run(
     Args:
         model: an `nn.Module` with choices; or a class or function that returns one, and then its own
             initialisation gives fresh weights, where an instance is initialised anew module by
-            module. Arguments called `image`, `classes` and `vocabulary`, if it has them, are given by
-            the data.
+            module. Arguments called `image`, `classes`, `vocabulary` and `context`, if it has them, are
+            given by the data.
         data: "digits", a folder, a file of texts, a `torch.utils.data.Dataset`, a pair of tensors or
             arrays, ...
         strategy: short name, import path, class or object.
@@ -130,13 +151,21 @@ def run(
         f"--{name}={value if isinstance(value, str) else _json(name, value)}"
         for name, value in {**names, "search.constraints": list(bounds), **(options or {})}.items()
     ]
-    with open_run(arguments, Path(out), objects=objects, progress=progress) as opened:
+    opens = partial(open_run, arguments, Path(out), objects=objects, progress=progress)
+    with opens() as opened:
         opened.check_identity()
         execute(opened, list(STEPS))
         metrics = opened.folder.metrics
-        chosen = next(one for one in opened.selected() if one.key == metrics["retrain"]["chosen"])
-        trained = opened.retrained(chosen)
-        return Result(chosen.architecture, metrics, Path(out), trained, opened.normalise)
+        one, weights = chosen(opened)
+        trained = retrained(opened, one, weights)
+        return Result(
+            one.architecture,
+            metrics,
+            Path(out),
+            trained,
+            opened.normalise,
+            partial(opens, look=True),
+        )
 
 
 def _made(name: str, value: object, kind: type) -> object:

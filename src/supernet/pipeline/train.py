@@ -17,6 +17,7 @@ from supernet.errors import ConfigError, DataError, SupernetError
 from supernet.net import check_split
 from supernet.net.modes import evaluating
 from supernet.pipeline.context import Run
+from supernet.pipeline.networks import retraining_supernet
 from supernet.random import generator
 from supernet.search import Learned, Search
 from supernet.strategies import Counted, Setting, Strategy
@@ -51,6 +52,7 @@ def train(run: Run) -> None:
             "search": len(splits.search),
             "test": len(splits.test),
             "classes": len(splits.train.classes),
+            **({"vocabulary": len(splits.train.words)} if splits.train.words else {}),
             "mean": list(run.normalise.mean),
             "std": list(run.normalise.std),
             "identity": run.identity,
@@ -122,7 +124,7 @@ def check_options(run: Run) -> None:
     if few_shot.decision is not None:
         check_split(run.supernet, few_shot.decision)
     if run.config.retrain.model:
-        run.retraining_supernet("check")
+        retraining_supernet(run, "check")
     for augment in (run.augment, run.config.retrain.augment):
         if augment is not None:
             augment(run.example, generator(run.seed, "check", device=run.device))

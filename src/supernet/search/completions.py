@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from supernet.cost import CostTable, Entry
+from supernet.cost.ends import extremes
 from supernet.space import Architecture, Atom, SearchSpace, Value
-from supernet.space.levels import Event, State, Step
+from supernet.space.levels import Event, State, Step, TooManyStates
 
-__all__ = ["Completions", "Place"]
+__all__ = ["Completions", "Place", "extreme"]
 
 Place = tuple[State, float]
 """Where a walk stands: what of the answers given matters later, and `sign * cost` of them."""
@@ -29,6 +30,9 @@ class Completions:
     Attributes:
         start: the place before the first decision.
         extreme: the smallest or largest cost in the space.
+
+    Raises:
+        TooManyStates: too many decisions act on each other.
     """
 
     def __init__(self, table: CostTable, space: SearchSpace, sign: int) -> None:
@@ -108,3 +112,14 @@ class Completions:
     def _new(self, step: Step, state: State) -> float:
         """Return the amounts that count from this step on since all they depend on is chosen."""
         return sum(self._joint.get(event, 0.0) for event in step.state - state)
+
+
+def extreme(table: CostTable, space: SearchSpace, sign: int) -> Architecture:
+    """Return an architecture with the smallest (sign 1) or largest (sign -1) cost in the space.
+
+    Exactly, or as `extremes` where too many decisions act on each other.
+    """
+    try:
+        return Completions(table, space, sign).architecture()
+    except TooManyStates:
+        return extremes(space, table)[0 if sign > 0 else 1]

@@ -1,21 +1,27 @@
-"""Feasible architectures built decision by decision, where random draws hardly ever satisfy a bound.
+"""Feasible architectures built within bounds, where random draws hardly ever satisfy them.
 
-Before an answer is given, the exact smallest (or largest) cost that it can still lead to is compared
-with each bound. With one bound no answer is given that ends outside it. Several bounds may each be
-within reach and still exclude each other; what is built then is repaired by small changes that never
-take it farther outside, a bounded number of times.
+They are built decision by decision. Before an answer is given, the exact smallest (or largest) cost that
+it can still lead to is compared with each bound. With one bound no answer is given that ends outside it.
+Several bounds may each be within reach and still exclude each other; what is built then is repaired by
+small changes that never take it farther outside, a bounded number of times.
+
+Where too many decisions act on each other for that, as widths that are all concatenated, an architecture
+is drawn, and of its answers no more than need be are moved towards those of the cheapest (or dearest).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
 from supernet.cost import Constraint, CostTable
+from supernet.cost.ends import extremes
 from supernet.search.completions import Completions, Place
-from supernet.space import Architecture, Decision, SearchSpace, Value
+from supernet.space import Architecture, Decision, Ordered, SearchSpace, Value
+from supernet.space.levels import TooManyStates
 
 __all__ = ["Bound", "build", "extend"]
 
@@ -39,17 +45,35 @@ T = TypeVar("T", float, tuple[float, float])
 
 @dataclass(frozen=True)
 class Bound:
-    """A constraint, and the best cost within reach at every place of a walk."""
+    """A constraint, and what is needed to end within it.
+
+    Attributes:
+        constraint: the bound.
+        table: of the costs that it bounds.
+        end: the cheapest architecture of an upper bound, the dearest of a lower one.
+        completions: the best cost within reach at every place of a walk; None where too many decisions
+            act on each other.
+    """
 
     constraint: Constraint
     table: CostTable
-    completions: Completions
+    end: Architecture
+    completions: Completions | None
 
     @classmethod
     def of(cls, constraint: Constraint, table: CostTable, space: SearchSpace) -> Bound:
         """Look ahead to the smallest costs for an upper bound, to the largest for a lower one."""
         sign = 1 if constraint.sense == "<=" else -1
-        return cls(constraint, table, Completions(table, space, sign))
+        try:
+            completions = Completions(table, space, sign)
+        except TooManyStates:
+            return cls(constraint, table, extremes(space, table)[0 if sign > 0 else 1], None)
+        return cls(constraint, table, completions.architecture(), completions)
+
+    @property
+    def extreme(self) -> float:
+        """The smallest cost of an upper bound, the largest of a lower one."""
+        return self.table.cost(self.end) if self.completions is None else self.completions.extreme
 
     def outside(self, cost: float) -> float:
         """Return how far a cost lies outside, as a share of the limit; 0 within."""
@@ -65,15 +89,19 @@ def build(space: SearchSpace, bounds: Sequence[Bound], random: Random) -> Archit
     then early answers are freer than late ones. Therefore a random walk among the architectures within
     the bounds follows, which in the long run reaches each of them equally often where decisions do not
     depend on each other. It is short: the result is not exactly uniform.
+
+    Where too many decisions act on each other an architecture is drawn and moved instead, see `_drawn`.
     """
 
     def outside(architecture: Architecture) -> float:
         return sum(bound.outside(bound.table.cost(architecture)) for bound in bounds)
 
-    found = _built(space, bounds, random)
+    ahead = [bound.completions for bound in bounds if bound.completions is not None]
+    exact = len(ahead) == len(bounds)
+    found = _built(space, bounds, ahead, random) if exact else _drawn(space, bounds, random)
     for _ in range(REPAIRS):
         if outside(found) == 0:
-            return _walk(space, found, outside, MIXING, random)
+            return _walk(space, found, outside, MIXING, random) if exact else found
         found = _walk(space, found, outside, 1, random)
     return None
 
@@ -86,7 +114,7 @@ def extend(
     None if not even the others were met together.
     """
     if not others:
-        return bound.completions.extreme
+        return bound.extreme
     start = build(space, others, random)
     if start is None:
         return None
@@ -116,34 +144,39 @@ def _walk(
     return architecture
 
 
-def _built(space: SearchSpace, bounds: Sequence[Bound], random: Random) -> Architecture:
+def _built(
+    space: SearchSpace, bounds: Sequence[Bound], ahead: Sequence[Completions], random: Random
+) -> Architecture:
     values: dict[str, Value] = {}
-    places = [bound.completions.start for bound in bounds]
+    places = [each.start for each in ahead]
     for level, decision in enumerate(space.decisions):
-        exists = bounds[0].completions.exists(level, places[0])
-        choices = _choices(decision, level, bounds, places, random) if exists else iter([()])
+        exists = ahead[0].exists(level, places[0])
+        choices = _choices(decision, level, ahead, places, random) if exists else iter([()])
         nearest = float("inf")
         for chosen in choices:
             after = [
-                bound.completions.after(level, place, chosen)
-                for bound, place in zip(bounds, places, strict=True)
+                each.after(level, place, chosen) for each, place in zip(ahead, places, strict=True)
             ]
             outside = sum(
-                bound.outside(bound.completions.reach(level + 1, place))
-                for bound, place in zip(bounds, after, strict=True)
+                bound.outside(each.reach(level + 1, place))
+                for bound, each, place in zip(bounds, ahead, after, strict=True)
             )
             if outside < nearest:
-                nearest, best, ahead = outside, chosen, after
+                nearest, best, reached = outside, chosen, after
             if outside <= ROUNDING:
                 break
-        places = ahead
+        places = reached
         if exists:
             values[decision.label] = decision.value(best)
     return Architecture(values)
 
 
 def _choices(
-    decision: Decision, level: int, bounds: Sequence[Bound], places: Sequence[Place], random: Random
+    decision: Decision,
+    level: int,
+    ahead: Sequence[Completions],
+    places: Sequence[Place],
+    random: Random,
 ) -> Iterator[tuple[int, ...]]:
     """Yield answers in random order, those that end nearest to a bound's far side among them."""
     if decision.size <= ENUMERATED:
@@ -152,5 +185,49 @@ def _choices(
         yield from map(decision.indices, answers)
     else:
         yield from (decision.indices(decision.sample(random)) for _ in range(ENUMERATED))
-        for bound, place in zip(bounds, places, strict=True):
-            yield bound.completions.best(level, place)
+        for each, place in zip(ahead, places, strict=True):
+            yield each.best(level, place)
+
+
+def _drawn(space: SearchSpace, bounds: Sequence[Bound], random: Random) -> Architecture:
+    """Draw uniformly, and move answers towards the end of each bound that is not met, one at a time.
+
+    The moves have a random order, and of it no more are made than must be, as halving finds. One bound
+    is always met if its end meets it.
+    """
+    found = space.sample(random)
+    for bound in bounds:
+        if bound.outside(bound.table.cost(found)):
+            ways = {label: _way(space.decision(label), found, bound.end) for label in bound.end}
+            order = [label for label, way in ways.items() for _ in way]
+            random.shuffle(order)
+            too_few, enough, drawn = 0, len(order), found
+            while enough - too_few > 1:
+                middle = (too_few + enough) // 2
+                if bound.outside(bound.table.cost(_moved(space, drawn, ways, order[:middle]))):
+                    too_few = middle
+                else:
+                    enough = middle
+            found = _moved(space, drawn, ways, order[:enough])
+    return found
+
+
+def _way(decision: Decision, here: Architecture, end: Architecture) -> list[Value]:
+    """Return the answers on the way to that of the end: of ordered ones all between, else that one."""
+    there = end[decision.label]
+    if decision.label not in here:
+        return [there]
+    if not isinstance(decision, Ordered):
+        return [there] * (here[decision.label] != there)
+    (first,), (last,) = decision.indices(here[decision.label]), decision.indices(there)
+    step = 1 if last > first else -1
+    return [decision.options[i] for i in range(first + step, last + step, step)]
+
+
+def _moved(
+    space: SearchSpace, drawn: Architecture, ways: Mapping[str, list[Value]], moves: Sequence[str]
+) -> Architecture:
+    """Return what is drawn after these moves; what comes into existence is answered as the end does."""
+    values = {label: way[-1] for label, way in ways.items() if way} | dict(drawn)
+    values.update((label, ways[label][count - 1]) for label, count in Counter(moves).items())
+    return space.build(lambda decision: values.get(decision.label, next(decision.values())))

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from supernet.errors import ConfigError, StorageError
 from supernet.evaluate import Candidate
 from supernet.search.base import Generation, Problem, Searcher
-from supernet.search.completions import Completions
+from supernet.search.completions import extreme
 from supernet.search.pareto import pareto_front
 from supernet.space import Architecture, Decision, OneOf, Ordered, SearchSpace, Value
 
@@ -193,8 +193,8 @@ class NSGA2(_Asked):
     def first(self, problem: Problem) -> list[Architecture]:
         """Return the feasible ones of the cheapest and the most expensive architectures."""
         tables = [problem.constraints.tables[o] for o in self.objectives if o not in MEASURES]
-        ends = [Completions(table, problem.space, sign) for table in tables for sign in (1, -1)]
-        return list(problem.feasible(end.architecture() for end in ends))
+        ends = (extreme(table, problem.space, sign) for table in tables for sign in (1, -1))
+        return list(problem.feasible(ends))
 
 
 class TPE(_Asked):

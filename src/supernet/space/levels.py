@@ -5,11 +5,13 @@ still to come: that a later decision exists, or that a cost which depends on sev
 The state after a level therefore holds the events that happened already and, for those that still
 may, the chosen *atoms* (label, option). Whoever needs the number of completions (size, uniform
 sampling, enumeration) or their smallest cost works backwards over the states, which stay few because
-an event is forgotten after its last use.
+an event is forgotten after its last use. Where very many events are open at once and each depends on
+other decisions, as products of widths that are all concatenated, there are too many states.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -17,7 +19,10 @@ from typing import TypeVar
 
 from supernet.space.decision import Decision, Option, subset_count, subset_unrank
 
-__all__ = ["Atom", "Event", "Levels", "Path", "State", "Step"]
+__all__ = ["Atom", "Event", "Levels", "Path", "State", "Step", "TooManyStates"]
+
+MANY = 200_000
+"""Paths that the states of one level may keep open, each counted once for every state."""
 
 Atom = tuple[str, Option]
 """(label, option): the option is chosen."""
@@ -61,6 +66,28 @@ class Step:
         return tuple(sorted(self.marked + subset_unrank(self.free, self.low, self.high, index)))
 
 
+class TooManyStates(Exception):
+    """A diagram was given up since it grows beyond all bounds."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Watch:
+    """A path to an event, with the atoms that each level decides."""
+
+    event: Event
+    path: Path
+    last: int
+    at: Mapping[int, frozenset[Atom]]
+
+    @classmethod
+    def of(cls, event: Event, path: Path, position: Mapping[str, int]) -> _Watch:
+        """Sort the atoms of a path by the levels at which they are decided."""
+        at = defaultdict[int, set[Atom]](set)
+        for atom in path:
+            at[position[atom[0]]].add(atom)
+        return cls(event, path, max(at), {level: frozenset(atoms) for level, atoms in at.items()})
+
+
 class Levels:
     """The decisions as levels of a decision diagram, with the reachable states of each.
 
@@ -69,6 +96,10 @@ class Levels:
         conditions: per label the paths of which one must hold for the decision to exist.
         watched: per number further paths that a `fold` wants to see: the number enters `Step.state`
             as soon as one of its paths holds, and stays until all of them are decided.
+        most: how much the states of one level may hold, see `MANY`; None for any number.
+
+    Raises:
+        TooManyStates: they hold more.
     """
 
     def __init__(
@@ -76,22 +107,33 @@ class Levels:
         decisions: Sequence[Decision],
         conditions: Mapping[str, Iterable[Path]],
         watched: Mapping[int, Iterable[Path]] | None = None,
+        most: int | None = None,
     ) -> None:
         self.decisions = decisions
         self._position = {decision.label: i for i, decision in enumerate(decisions)}
         events = dict[Event, Iterable[Path]](conditions.items())
         events.update((watched or {}).items())
         self._paths = {event: tuple(paths) for event, paths in events.items() if () not in paths}
-        self._open: list[list[Event]] = [[] for _ in decisions]
-        for event in self._paths:
-            for level in self._span(event):
-                self._open[level].append(event)
+        self._starting: list[list[_Watch]] = [[] for _ in decisions]
+        self._ending: dict[Event, int] = {}
+        for event, paths in self._paths.items():
+            watches = [_Watch.of(event, path, self._position) for path in paths]
+            last = max(watch.last for watch in watches)
+            self._ending[event] = self._position[event] if isinstance(event, str) else last + 1
+            for watch in watches:
+                self._starting[min(watch.at)].append(watch)
         self._steps: list[dict[State, tuple[Step, ...]]] = []
-        states: set[State] = {frozenset()}
+        states = {frozenset[Atom | Event](): tuple[_Watch, ...]()}
         for level in range(len(decisions)):
-            self._steps.append({state: self._leave(level, state) for state in states})
-            states = {step.state for steps in self._steps[-1].values() for step in steps}
-        self._final = states
+            reached = _Reached(most)
+            self._steps.append(
+                {
+                    state: tuple(self._leave(level, state, going, reached))
+                    for state, going in states.items()
+                }
+            )
+            states = reached.going
+        self._final = set(states)
         self._counts = self.fold(
             1, lambda _, __, completions: sum(step.ways * count for step, count in completions)
         )
@@ -149,52 +191,63 @@ class Levels:
             state = step.state
         return chosen
 
-    def _span(self, event: Event) -> range:
-        """Return the levels after which the event is of interest: from its first atom to its use."""
-        decided = [self._position[label] for path in self._paths[event] for label, _ in path]
-        end = self._position[event] if isinstance(event, str) else max(decided) + 1
-        return range(min(decided), end)
+    def _leave(
+        self, level: int, state: State, going: tuple[_Watch, ...], reached: _Reached
+    ) -> Iterator[Step]:
+        """Yield the steps from a state, and note the states that they lead to.
 
-    def _leave(self, level: int, state: State) -> tuple[Step, ...]:
-        decision = self.decisions[level]
-        if not self.exists(level, state):
-            return (Step((), (), 0, 0, self._after(level, state)),)
-        atoms = [(decision.label, option) for option in decision.options]
-        matters = {
-            atom
-            for event in self._open[level]
-            for path in self._alive(event, level - 1, state)
-            for atom in path
-        }
+        Args:
+            level: of the decision that is answered.
+            state: what of earlier answers matters.
+            going: the paths that have begun and may still hold, of events that have not happened.
+            reached: the states after this level.
+        """
+        decision, exists = self.decisions[level], self.exists(level, state)
+        asked = [watch for watch in self._starting[level] if watch.event not in state]
+        asked += [watch for watch in going if level in watch.at]
+        aside = [watch for watch in going if level not in watch.at]
+        atoms = [(decision.label, option) for option in decision.options] if exists else []
+        matters = {atom for watch in asked for atom in watch.at[level]}
         marked = [i for i, atom in enumerate(atoms) if atom in matters]
         free = tuple(i for i, atom in enumerate(atoms) if atom not in matters)
-        steps = [
-            Step(
-                picked,
-                free,
-                decision.low - size,
-                decision.high - size,
-                self._after(level, state | {atoms[i] for i in picked}),
-            )
-            for size in range(min(decision.high, len(marked)) + 1)
-            for picked in combinations(marked, size)
-        ]
-        return tuple(step for step in steps if step.ways)
+        low, high = (decision.low, decision.high) if exists else (0, 0)
+        kept = {e for e in state if not isinstance(e, tuple) and level < self._ending[e]}
+        held = {atom for watch in aside for atom in state.intersection(watch.path)}
+        for size in range(min(high, len(marked)) + 1):
+            for picked in combinations(marked, size):
+                chosen = state.union(atoms[i] for i in picked)
+                holding = [watch for watch in asked if watch.at[level] <= chosen]
+                new = {watch.event for watch in holding if watch.last == level}
+                on = [watch for watch in holding if watch.event not in new]
+                waiting, waited = aside, held
+                if new and any(watch.event in new for watch in aside):
+                    waiting = [watch for watch in aside if watch.event not in new]
+                    waited = {atom for watch in waiting for atom in state.intersection(watch.path)}
+                used = {atom for watch in on for atom in chosen.intersection(watch.path)}
+                step = Step(
+                    picked, free, low - size, high - size, frozenset(kept | new | waited | used)
+                )
+                if step.ways:
+                    reached.add(step.state, (*waiting, *on))
+                    yield step
 
-    def _after(self, level: int, known: State) -> State:
-        """Return what of `known` matters after a level."""
-        state: set[Atom | Event] = set()
-        for event in self._open[level]:
-            if event in known or any(known.issuperset(path) for path in self._paths[event]):
-                state.add(event)
-            for path in self._alive(event, level, known):
-                state.update(known.intersection(path))
-        return frozenset(state)
 
-    def _alive(self, event: Event, level: int, known: State) -> Iterator[Path]:
-        """Yield the paths that decide whether the event happens: all atoms up to a level hold."""
-        if event not in known:
-            for path in self._paths[event]:
-                decided = {atom for atom in path if self._position[atom[0]] <= level}
-                if known.issuperset(decided):
-                    yield path
+class _Reached:
+    """The states after a level, each with the paths that go on from it."""
+
+    def __init__(self, most: int | None) -> None:
+        self.going: dict[State, tuple[_Watch, ...]] = {}
+        self._most = most
+        self._size = 0
+
+    def add(self, state: State, going: tuple[_Watch, ...]) -> None:
+        """Note a state.
+
+        Raises:
+            TooManyStates: all together hold too much.
+        """
+        if state not in self.going:
+            self.going[state] = going
+            self._size += 1 + len(going)
+            if self._most is not None and self._size > self._most:
+                raise TooManyStates

@@ -8,7 +8,7 @@ from random import Random
 from supernet.errors import SpaceError
 from supernet.space.architecture import Architecture
 from supernet.space.decision import Decision, Value
-from supernet.space.levels import Levels, Path
+from supernet.space.levels import MANY, Levels, Path
 
 __all__ = ["SearchSpace"]
 
@@ -86,8 +86,12 @@ class SearchSpace:
         return self._conditions[self.decision(label).label]
 
     def levels(self, watched: Mapping[int, Iterable[Path]]) -> Levels:
-        """Return the decision diagram of the space whose states also know which of `watched` hold."""
-        return Levels(self.decisions, self._conditions, watched)
+        """Return the decision diagram of the space whose states also know which of `watched` hold.
+
+        Raises:
+            TooManyStates: it has too many states for that.
+        """
+        return Levels(self.decisions, self._conditions, watched, MANY)
 
     def sample(self, random: Random) -> Architecture:
         """Return an architecture drawn uniformly from all `size` of them.

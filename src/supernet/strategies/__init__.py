@@ -1,5 +1,7 @@
 """How the shared weights are learned, one file per method."""
 
+from supernet.strategies.alphanet import AlphaNet
+from supernet.strategies.attentivenas import Attentive, AttentiveNAS
 from supernet.strategies.base import BatchNorm, Setting, Stage, Strategy
 from supernet.strategies.bender import BenderOneShot
 from supernet.strategies.cdarts import CDARTS, Evaluation
@@ -15,6 +17,7 @@ from supernet.strategies.fairnas import FairNAS
 from supernet.strategies.fbnet import FBNet
 from supernet.strategies.gdas import GDAS
 from supernet.strategies.ghn import GHN
+from supernet.strategies.ofa import ProgressiveShrinking
 from supernet.strategies.pcdarts import PCDARTS
 from supernet.strategies.pdarts import PDARTS
 from supernet.strategies.proxyless import ProxylessNAS, ProxylessRL
@@ -40,6 +43,9 @@ __all__ = [
     "SPOS",
     "STRATEGIES",
     "Alpha",
+    "AlphaNet",
+    "Attentive",
+    "AttentiveNAS",
     "BatchNorm",
     "BenderOneShot",
     "Charge",
@@ -51,6 +57,7 @@ __all__ = [
     "FBNet",
     "FairDARTS",
     "FairNAS",
+    "ProgressiveShrinking",
     "ProxylessNAS",
     "ProxylessRL",
     "RandomNAS",
@@ -62,6 +69,8 @@ __all__ = [
 ]
 
 STRATEGIES = {
+    "alphanet": "supernet.strategies.AlphaNet",
+    "attentivenas": "supernet.strategies.AttentiveNAS",
     "bender": "supernet.strategies.BenderOneShot",
     "cdarts": "supernet.strategies.CDARTS",
     "darts": "supernet.strategies.DARTS",
@@ -74,6 +83,7 @@ STRATEGIES = {
     "fbnet": "supernet.strategies.FBNet",
     "gdas": "supernet.strategies.GDAS",
     "ghn": "supernet.strategies.GHN",
+    "ofa": "supernet.strategies.ProgressiveShrinking",
     "pcdarts": "supernet.strategies.PCDARTS",
     "pdarts": "supernet.strategies.PDARTS",
     "proxyless": "supernet.strategies.ProxylessNAS",

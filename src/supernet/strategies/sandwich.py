@@ -6,7 +6,8 @@ others from what the largest says (in-place distillation): with its outputs z, w
 
     L = 1/n · ( L_task(largest) + Σ_others D(outputs, z) ),
 
-where D is the task's distance between outputs, for logits the cross-entropy with softmax(z). Dropout and
+where D is the task's distance between outputs, for logits the cross-entropy with softmax(z). In the
+first part of the steps all learn from the labels, for the largest has little to say yet. Dropout and
 dropped paths act in the largest only (BigNAS). After such training sub-networks are good as they are:
 score them with recalibrated batch norm, and use them with or without further training.
 
@@ -14,7 +15,8 @@ The largest architecture is the one of the highest cost, the smallest that of th
 costs the last option of a decision counts as the larger.
 
 Differences: the published codes sum the losses (US-Nets, AlphaNet), here they are averaged, so that the
-learning rate means the same for any n; weight decay acts on all weights that have a gradient.
+learning rate means the same for any n; weight decay acts on all weights that have a gradient; the papers
+distil from the first step on, which made sub-networks worse in short trainings.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ from contextlib import contextmanager
 import torch
 from torch.nn.modules.dropout import _DropoutNd
 
-from supernet.cost import CostTable
+from supernet.cost.ends import extremes
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.ops import DropPath
-from supernet.space import Architecture, SearchSpace, Value
+from supernet.space import Architecture
 from supernet.strategies.base import BatchNorm, Setting, Strategy
 from supernet.task import Batch, Task, watched
 from supernet.train import Moment, backward
@@ -43,19 +45,29 @@ class Sandwich(Strategy):
     Args:
         paths: architectures of a step, the largest and the smallest included.
         distil: whether all but the largest learn from its outputs instead of the labels.
+        distil_from: share of the steps, in [0, 1], before which all learn from the labels.
         quantity: the cost that says which architecture is the largest.
 
     Raises:
-        ConfigError: there are fewer than two paths.
+        ConfigError: there are fewer than two paths, or the share is out of range.
     """
 
     batch_norm: BatchNorm = "recalibrate"
 
-    def __init__(self, paths: int = 4, distil: bool = True, quantity: str = "macs") -> None:
+    def __init__(
+        self,
+        paths: int = 4,
+        distil: bool = True,
+        distil_from: float = 0.5,
+        quantity: str = "macs",
+    ) -> None:
         if paths < 2:
             raise ConfigError(f"a sandwich has at least 2 paths, not {paths}")
+        if not 0 <= distil_from <= 1:
+            raise ConfigError(f"distil_from is a share of the steps in [0, 1], not {distil_from}")
         self.paths = paths
         self.distil = distil
+        self.distil_from = distil_from
         self.quantity = quantity
 
     def prepare(self, supernet: SuperNet, setting: Setting) -> None:
@@ -64,31 +76,39 @@ class Sandwich(Strategy):
         Raises:
             ConfigError: there is no table of the quantity.
         """
-        self._ends = extremes(supernet.space, setting.table(self.quantity))
+        self._table = setting.table(self.quantity)
+        self._ends = extremes(supernet.space, self._table)
         self._random = [m for m in supernet.modules() if isinstance(m, _DropoutNd | DropPath)]
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Add the gradients of all paths; return the mean of their losses by the labels."""
-        _, largest = self._ends
+        name, (smallest, largest) = type(self).__name__, self._ends
         with model.route(largest):
-            loss, outputs = watched(task, model, batch, by="Sandwich")
+            loss, outputs = watched(task, model, batch, by=name)
         backward(loss / self.paths)
         losses = [loss.detach()]
         teacher = [output.detach() for output in outputs]
-        for architecture in self.others(model.space, moment):
+        distils = self.distil and moment.progress >= self.distil_from
+        for architecture in [smallest, *self.middle(model, task, batch, moment)]:
             with model.route(architecture), self._undropped():
-                loss, outputs = watched(task, model, batch, by="Sandwich")
+                loss, outputs = watched(task, model, batch, by=name)
                 losses.append(loss.detach())
-                if self.distil:
+                if distils:
                     pairs = zip(outputs, teacher, strict=True)
-                    loss = torch.stack([task.distance(z, other) for z, other in pairs]).sum()
+                    loss = torch.stack([self.distance(task, z, other) for z, other in pairs]).sum()
                 backward(loss / self.paths)
         return torch.stack(losses).mean()
 
-    def others(self, space: SearchSpace, moment: Moment) -> list[Architecture]:
-        """Return the smallest architecture and those drawn in this step."""
+    def middle(
+        self, model: SuperNet, task: Task, batch: Batch, moment: Moment
+    ) -> list[Architecture]:
+        """Return the architectures between the smallest and the largest that this step trains."""
         random = moment.stream("sandwich")
-        return [self._ends[0], *(space.sample(random) for _ in range(self.paths - 2))]
+        return [model.space.sample(random) for _ in range(self.paths - 2)]
+
+    def distance(self, task: Task, outputs: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        """Return how far outputs are from those of the largest, a scalar."""
+        return task.distance(outputs, teacher)
 
     @contextmanager
     def _undropped(self) -> Iterator[None]:
@@ -101,35 +121,3 @@ class Sandwich(Strategy):
         finally:
             for module, training in zip(self._random, before, strict=True):
                 module.__dict__["training"] = training
-
-
-def extremes(space: SearchSpace, table: CostTable) -> tuple[Architecture, Architecture]:
-    """Return the architectures of the smallest and of the largest cost.
-
-    They are found decision by decision, until none improves: exactly where costs are sums over decisions
-    or grow with every size.
-    """
-    return _extreme(space, table, -1), _extreme(space, table, 1)
-
-
-def _extreme(space: SearchSpace, table: CostTable, sign: int) -> Architecture:
-    answers = {
-        d.label: d.value(
-            range(len(d.options) - d.high, len(d.options)) if sign > 0 else range(d.low)
-        )
-        for d in space.decisions
-    }
-
-    def built(label: str, value: Value) -> Architecture:
-        return space.build(lambda d: value if d.label == label else answers[d.label])
-
-    found, before = built("", ""), None
-    while found != before:
-        before = found
-        for decision in space.decisions:
-            if decision.label in found:
-                tried = [built(decision.label, value) for value in decision.values()]
-                better = max([found, *tried], key=lambda one: sign * table.cost(one))
-                answers.update(better)
-                found = better
-    return found

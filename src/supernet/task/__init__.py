@@ -2,6 +2,7 @@
 
 from supernet.task.base import Batch, Task
 from supernet.task.classification import Classification
+from supernet.task.language import LanguageModel
 from supernet.task.watched import watched
 
-__all__ = ["Batch", "Classification", "Task", "watched"]
+__all__ = ["Batch", "Classification", "LanguageModel", "Task", "watched"]

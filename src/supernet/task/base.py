@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from supernet.errors import ConfigError
+
 __all__ = ["Batch", "Task"]
 
 Batch = Sequence[torch.Tensor]
@@ -27,6 +29,20 @@ class Task(ABC):
         Used by strategies that let one architecture learn from another.
         """
         return torch.nn.functional.mse_loss(outputs, teacher)
+
+    def log_probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the logarithms of the probabilities that outputs stand for, `[n, classes]`; here none.
+
+        Used by strategies that compare distributions; each of the n counts alike.
+
+        Raises:
+            ConfigError: outputs stand for no probabilities of classes.
+        """
+        raise ConfigError(
+            f"the strategy compares probabilities of classes, but {type(self).__name__} does not say "
+            "which they are; give it a method log_probabilities(outputs), or use a strategy that does "
+            "without, such as sandwich"
+        )
 
     @abstractmethod
     def measure(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:

@@ -55,6 +55,10 @@ class Classification(Task):
         """Return the cross-entropy of logits with the probabilities of a teacher's logits."""
         return F.cross_entropy(outputs, teacher.softmax(1))
 
+    def log_probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the logarithms of the classes' probabilities, `[batch, classes]`."""
+        return outputs.log_softmax(1)
+
     def measure(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the cross-entropy (without smoothing) and whether the prediction is right."""
         *inputs, targets = batch
@@ -99,7 +103,8 @@ def _check(logits: torch.Tensor, targets: torch.Tensor) -> None:
         raise DataError(
             f"classification needs one class number per example, int64 [batch], but the targets are "
             f"{targets.dtype} {list(targets.shape)}; give targets.argmax(1) for one-hot ones, "
-            "targets.squeeze(1).long() for a column, or another task"
+            "targets.squeeze(1).long() for a column, or another task, such as "
+            "supernet.task.LanguageModel for text to be continued"
         )
     if logits.ndim != 2 or len(logits) != len(targets):
         raise DataError(

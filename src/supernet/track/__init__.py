@@ -3,12 +3,20 @@
 from supernet.track.folder import RunFolder, StageLog
 from supernet.track.progress import Progress
 from supernet.track.report import write_report
-from supernet.track.tables import latency_text, print_table, result_table
+from supernet.track.tables import (
+    doctor_table,
+    export_table,
+    latency_text,
+    print_table,
+    result_table,
+)
 
 __all__ = [
     "Progress",
     "RunFolder",
     "StageLog",
+    "doctor_table",
+    "export_table",
     "latency_text",
     "print_table",
     "result_table",

@@ -71,9 +71,14 @@ class RunFolder:
         """Return the checkpoint of a supernet that is trained before the supernet."""
         return Checkpoint(self.path / "stages" / f"{number}.pt")
 
-    def retrained(self, key: str) -> Checkpoint:
-        """Return the checkpoint of a retrained architecture."""
-        return Checkpoint(self.path / "retrain" / f"{key}.pt")
+    def retrained(self, name: str) -> Checkpoint:
+        """Return the checkpoint of a retrained network."""
+        return Checkpoint(self.path / "retrain" / f"{name}.pt")
+
+    @property
+    def exports(self) -> Path:
+        """Where networks are exported to unless another folder is named."""
+        return self.path / "exports"
 
     def clean(self) -> None:
         """Delete what a process that was killed while it wrote a file of the run left behind."""

@@ -12,7 +12,17 @@ from supernet.space.diagram import Diagram
 from supernet.track import page, plots
 from supernet.track.diagram import svg
 from supernet.track.reading import RunFiles
-from supernet.track.tables import count, duration, milliseconds, ranking_text, score, tested_text
+from supernet.track.tables import (
+    STAND_ALONE,
+    alone,
+    count,
+    duration,
+    milliseconds,
+    other_text,
+    ranking_text,
+    score,
+    tested_text,
+)
 
 __all__ = ["render", "write_report"]
 
@@ -69,6 +79,7 @@ def _headline(run: RunFiles) -> str:
             if part in data
         ),
         f"{data['classes']} classes" if data.get("classes") else "",
+        f"vocabulary of {data['vocabulary']:,}" if data.get("vocabulary") else "",
     ]
     facts_text = " · ".join(fact for fact in facts if fact)
     tiles = _test_tiles(test) if test else ""
@@ -210,6 +221,7 @@ def _retrained(run: RunFiles) -> str:
         return ""
     tested = run.metrics.get("test", {})
     by_key = {part["key"]: part for part in map(tested.get, ("random", "chosen")) if part}
+    kinds = [kind for kind in STAND_ALONE if any(kind in alone(row) for row in rows)]
     cells = [
         [
             row["key"],
@@ -217,15 +229,19 @@ def _retrained(run: RunFiles) -> str:
             score(row.get("supernet")),
             count(row.get("params")),
             count(row.get("macs")),
-            score(row.get("validation")),
+            *(score(alone(row).get(kind)) for kind in kinds),
             score(by_key.get(row["key"])),
         ]
         for row in rows
     ]
     heads = ["candidate", "found by", "one-shot", "parameters", "multiply-adds"]
-    table = page.table([*heads, "validation", "test"], cells, text=2, marked=run.chosen)
-    note = "Trained from scratch. Validation chooses; the test split is read once, afterwards."
-    note += f" {tested_text(run.metrics)}"
+    heads += [STAND_ALONE[kind] for kind in kinds]
+    table = page.table([*heads, "test"], cells, text=2, marked=run.chosen)
+    note = (
+        "One-shot: under the shared weights. Inherited: with these weights, alone. The best on the "
+        "search split is chosen; the test split is read once, afterwards. "
+    )
+    note += f"{other_text(run.metrics)} {tested_text(run.metrics)}"
     log = [record for record in run.log if str(record["stage"]).startswith("retrain-")]
     figures = (
         page.section("Retraining", page.figure("retraining", plots.training_curves(log)))
@@ -246,7 +262,7 @@ def _ranking(run: RunFiles) -> str:
     ranking = retrain.get("ranking") or {}
     figure = plots.ranking(
         [row["supernet"][metric] for row in measured],
-        [row["validation"][metric] for row in measured],
+        [alone(row).get("scratch", row["validation"])[metric] for row in measured],
         [row["key"] for row in measured],
         tau=ranking.get("kendall_tau"),
         chosen=run.chosen,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -11,9 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 __all__ = [
+    "STAND_ALONE",
+    "alone",
     "count",
+    "doctor_table",
     "duration",
+    "export_table",
     "latency_text",
+    "other_text",
     "percent",
     "print_table",
     "ranking_text",
@@ -24,6 +29,10 @@ __all__ = [
 
 _WIDTH = 100
 _MISSING = "—"
+
+STAND_ALONE = {"inherited": "inherited", "fine_tuned": "fine-tuned", "scratch": "scratch"}
+"""What a network alone is scored with: the supernet's weights as they are, trained from those, or
+trained from fresh ones."""
 
 
 def percent(fraction: float | None) -> str:
@@ -97,6 +106,21 @@ def tested_text(metrics: Mapping[str, Any]) -> str:
     )
 
 
+def other_text(metrics: Mapping[str, Any]) -> str:
+    """Say what the chosen architecture reaches on the test split with the other weights, if known."""
+    other = metrics.get("test", {}).get("other")
+    if not other:
+        return ""
+    how = "from scratch" if other["weights"] == "fresh" else "fine-tuned"
+    return f"The chosen architecture {how}: {score(other)} on the test split."
+
+
+def alone(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the scores of a retrained candidate alone, by what was scored."""
+    found: Mapping[str, Any] = row.get("stand_alone") or {"scratch": row.get("validation")}
+    return found
+
+
 def latency_text(content: Mapping[str, Any]) -> str:
     """Say what a measured table of latencies holds and how far it is from the truth."""
     where, held_out = content["provenance"], content["held_out"]
@@ -121,13 +145,17 @@ def result_table(metrics: Mapping[str, Any]) -> Table:
         metrics: what `metrics.json` holds; steps that have not run leave dashes or no rows.
     """
     retrain, test = metrics.get("retrain", {}), metrics.get("test", {})
-    caption = f"{ranking_text(retrain.get('ranking'))} {tested_text(metrics)}".strip()
+    texts = (ranking_text(retrain.get("ranking")), other_text(metrics), tested_text(metrics))
+    caption = " ".join(text for text in texts if text)
     table = Table(title="Results", caption=caption, caption_justify="left", title_justify="left")
     table.add_column("candidate", overflow="fold")
     rows = retrain.get("candidates", [])
     timed = any(row.get("latency_ms") is not None for row in rows)
     latency = ["latency"] if timed else []
-    for heading in ("one-shot", "parameters", "multiply-adds", *latency, "stand-alone", "test"):
+    kinds = [kind for kind in STAND_ALONE if any(kind in alone(row) for row in rows)] or ["scratch"]
+    headings = ["stand-alone"] if kinds == ["scratch"] else [STAND_ALONE[kind] for kind in kinds]
+    macs = "multiply-adds" if len(kinds) == 1 else "multiply-\nadds"  # more columns, less room
+    for heading in ("one-shot", "parameters", macs, *latency, *headings, "test"):
         table.add_column(heading, justify="right")
     tested = {part["key"]: part for part in (test.get("random"), test.get("chosen")) if part}
     for row in rows:
@@ -138,11 +166,60 @@ def result_table(metrics: Mapping[str, Any]) -> Table:
             count(row.get("params")),
             count(row.get("macs")),
             *([milliseconds(row.get("latency_ms"))] if timed else []),
-            score(row.get("validation")),
+            *(score(alone(row).get(kind)) for kind in kinds),
             score(tested.get(row["key"])),
             style="bold" if chosen else "",
         )
     return table
+
+
+def export_table(contents: Sequence[Mapping[str, Any]]) -> Table:
+    """Return what was exported: scores, costs, and how far programmes are from their networks.
+
+    Args:
+        contents: what `architecture.json` of each export holds.
+    """
+    table = Table(title="Exported", title_justify="left")
+    table.add_column("bounds", overflow="fold")
+    table.add_column("candidate", no_wrap=True)
+    quantities = list(dict.fromkeys(name for one in contents for name in one["costs"]))
+    for heading in ("one-shot", *quantities, "weights", "score", "off by"):
+        table.add_column(heading, justify="right")
+    for one in contents:
+        files = [found for found in one["verification"].values() if isinstance(found, Mapping)]
+        apart = max(found["max_relative"] for found in files)
+        table.add_row(
+            Text(one["pick"] or "(chosen)"),
+            Text(one["key"]),
+            score(one["supernet"]),
+            *(_cost(name, one["costs"].get(name)) for name in quantities),
+            STAND_ALONE[one["weights"]],
+            score(one["validation"]),
+            f"{apart:.1e}",
+        )
+    return table
+
+
+def doctor_table(rows: Sequence[tuple[str, str, Sequence[str], Sequence[str]]]) -> Table:
+    """Return what of a model is open.
+
+    Args:
+        rows: name, class, decisions that it follows, and why something of it is not open.
+    """
+    table = Table(title="What is open", title_justify="left")
+    for heading in ("module", "class"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("open", overflow="fold", ratio=2)
+    table.add_column("not open, because", overflow="fold", ratio=3)
+    for name, kind, opened, closed in rows:
+        table.add_row(
+            *map(Text, (name or "(the model)", kind, ", ".join(opened), "; ".join(closed)))
+        )
+    return table
+
+
+def _cost(quantity: str, cost: float | None) -> str:
+    return milliseconds(cost) if quantity == "latency_ms" else count(cost)
 
 
 def _role(row: Mapping[str, Any]) -> str:

@@ -1,14 +1,19 @@
 """The elastic space of once-for-all networks: inverted residuals of open kernel, expansion and depth.
 
 Cai et al., "Once-for-All: Train One Network and Specialize it for Efficient Deployment" (ICLR 2020).
-Stages of inverted residuals (MobileNetV2's, MobileNetV3's without squeeze-and-excitation); each stage
-has a depth, each block a kernel size and an expansion. All sizes are parts of one set of weights;
-smaller kernels pass through learned matrices. With the paper's five stages, depths 2 to 4, kernels 3 to
-7 and expansions 3 to 6 there are ((3·3)² + (3·3)³ + (3·3)⁴)⁵, about 2·10¹⁹ networks.
+Stages of inverted residuals (MobileNetV2's, or MobileNetV3's); each stage has a depth, each block a
+kernel size and an expansion. All sizes are parts of one set of weights; smaller kernels pass through
+learned matrices. With the paper's five stages, depths 2 to 4, kernels 3 to 7 and expansions 3 to 6 there
+are ((3·3)² + (3·3)³ + (3·3)⁴)⁵, about 2·10¹⁹ networks.
 
-Different from the paper: ReLU and no squeeze-and-excitation anywhere; the first block of a stage has an
-elastic kernel and expansion like the others; the input resolution is fixed; what a stage's width may be
-is `widths`, one number in the paper, several to make it elastic too (as in BigNAS).
+What a stage's width may be is `widths`, one number in the paper; several make it elastic too, and with
+`resolutions` so is the size of the images, as in Yu et al., "BigNAS" (ECCV 2020). The paper draws the
+resolution for a batch and does not call it a part of the network.
+
+Different from the paper's code: by default ReLU and no squeeze-and-excitation; no block of expansion 1
+after the stem, no second layer of features (1280) before the classifier, no dropout; the inner width
+of squeeze-and-excitation is rounded to the nearest multiple of 8, where theirs is never lowered by more
+than a tenth.
 """
 
 from __future__ import annotations
@@ -20,13 +25,41 @@ import torch
 from torch import nn
 
 from supernet import elastic
-from supernet.elastic import Dimension, Scaled, Size
+from supernet.elastic import Dimension, Resolution, Scaled, Size
 from supernet.errors import SpaceError
 from supernet.space import Architecture, Diagram
 from supernet.zoo.arguments import check_halvings, check_positive
 from supernet.zoo.chain import chain
 
 __all__ = ["OFA"]
+
+ACTIVATIONS = {"relu": nn.ReLU, "hswish": nn.Hardswish}
+
+
+class Squeeze(nn.Module):
+    """Squeeze-and-excitation: every channel times a number that follows from the means of all.
+
+    Hu et al., "Squeeze-and-Excitation Networks" (CVPR 2018); MobileNetV3's has a hard sigmoid.
+
+    Args:
+        channels: of input and output; a fourth of them, as a multiple of 8, lies between.
+    """
+
+    def __init__(self, channels: Size) -> None:
+        super().__init__()
+        squeezed = Scaled(channels, 0.25, multiple=8)
+        self.scales = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            elastic.Conv2d(channels, squeezed, 1),
+            nn.ReLU(),
+            elastic.Conv2d(squeezed, channels, 1),
+            nn.Hardsigmoid(),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map `[b, channels, h, w]` to the same shape."""
+        y: torch.Tensor = x * self.scales(x)
+        return y
 
 
 class Block(nn.Module):
@@ -39,6 +72,8 @@ class Block(nn.Module):
         stride: of the depthwise convolution.
         kernels: its sizes.
         expansions: of the channels between.
+        squeeze: whether squeeze-and-excitation follows the depthwise convolution.
+        activation: a name in `ACTIVATIONS`.
     """
 
     def __init__(
@@ -49,6 +84,8 @@ class Block(nn.Module):
         stride: int,
         kernels: Sequence[int],
         expansions: Sequence[float],
+        squeeze: bool,
+        activation: str,
     ) -> None:
         super().__init__()
         kernel = Dimension(f"{label}.kernel", kernels)
@@ -56,12 +93,13 @@ class Block(nn.Module):
         self.body = nn.Sequential(
             elastic.Conv2d(channels_in, inner, 1, bias=False),
             elastic.BatchNorm2d(inner),
-            nn.ReLU(),
+            ACTIVATIONS[activation](),
             elastic.Conv2d(
                 inner, inner, kernel, stride=stride, groups=inner, bias=False, transforms=True
             ),
             elastic.BatchNorm2d(inner),
-            nn.ReLU(),
+            ACTIVATIONS[activation](),
+            *([Squeeze(inner)] if squeeze else []),
             elastic.Conv2d(inner, channels_out, 1, bias=False),
             elastic.BatchNorm2d(channels_out),
         )
@@ -80,7 +118,11 @@ class OFA(nn.Module):
     """Stages of inverted residuals whose kernel, expansion, depth and width are open.
 
     Small, for 8×8 grey images: `image=(1, 8, 8), stem=8, widths=((6, 8), (12, 16)), strides=(1, 2),
-    depths=(1, 2), kernels=(3, 5), expansions=(2, 3), features=64, stem_stride=1`.
+    depths=(1, 2), kernels=(3, 5), expansions=(2, 3), features=64, stem_stride=1`; with
+    `squeeze=(False, True), activations=("relu", "hswish"), resolutions=(6, 8)` like BigNAS.
+
+    The paper's stages: `squeeze=(False, True, False, True, True), activations=("relu", "relu", "hswish",
+    "hswish", "hswish")`; its images have a side of `resolutions=(128, 132, ..., 224)`.
 
     Args:
         image: channels, height and width of the images.
@@ -93,9 +135,15 @@ class OFA(nn.Module):
         expansions: of the channels within a block.
         features: channels before the classifier.
         stem_stride: of the first convolution.
+        squeeze: of each stage, whether its blocks have squeeze-and-excitation; empty for none.
+        activations: of each stage, "relu" or "hswish"; empty for "relu". The stem and the features have
+            that of the last stage.
+        resolutions: what the side of the images may be, to which they are resized; empty for the images
+            as they are.
 
     Raises:
-        SpaceError: a number is out of range, or widths and strides are not of the same stages.
+        SpaceError: a number is out of range, there is no such activation, or what is given for each
+            stage is not of the same stages.
     """
 
     def __init__(
@@ -110,18 +158,23 @@ class OFA(nn.Module):
         expansions: tuple[float, ...] = (3, 4, 6),
         features: int = 960,
         stem_stride: int = 2,
+        squeeze: tuple[bool, ...] = (),
+        activations: tuple[str, ...] = (),
+        resolutions: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         check_positive(image=image, classes=classes, stem=stem, features=features)
-        if len(widths) != len(strides) or not widths:
-            raise SpaceError(
-                f"{len(widths)} widths and {len(strides)} strides are not of one stage each"
-            )
-        check_halvings(image, (stem_stride, *strides))
+        squeeze = squeeze or (False,) * len(widths)
+        activations = activations or ("relu",) * len(widths)
+        _check_stages(widths, strides, squeeze, activations)
+        smallest = min(resolutions, default=min(image[1:]))
+        check_halvings((image[0], smallest, smallest), (stem_stride, *strides))
+        self.resize = (
+            Resolution(Dimension("resolution", resolutions)) if resolutions else nn.Identity()
+        )
+        outer = ACTIVATIONS[activations[-1]]
         self.stem = nn.Sequential(
-            nn.Conv2d(image[0], stem, 3, stem_stride, 1, bias=False),
-            nn.BatchNorm2d(stem),
-            nn.ReLU(),
+            nn.Conv2d(image[0], stem, 3, stem_stride, 1, bias=False), nn.BatchNorm2d(stem), outer()
         )
         self.stages = nn.ModuleList()
         entering: Size | int = stem
@@ -134,18 +187,27 @@ class OFA(nn.Module):
             for place in range(max(depths)):
                 first = (entering, stride) if place == 0 else (width, 1)
                 blocks.append(
-                    Block(first[0], width, f"{label}.block{place}", first[1], kernels, expansions)
+                    Block(
+                        first[0],
+                        width,
+                        f"{label}.block{place}",
+                        first[1],
+                        kernels,
+                        expansions,
+                        squeeze[number],
+                        activations[number],
+                    )
                 )
             self.stages.append(elastic.depth(blocks, depths, f"{label}.depth"))
             entering = width
         self.features = nn.Sequential(
-            elastic.Conv2d(entering, features, 1, bias=False), nn.BatchNorm2d(features), nn.ReLU()
+            elastic.Conv2d(entering, features, 1, bias=False), nn.BatchNorm2d(features), outer()
         )
         self.classifier = nn.Linear(features, classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images `[batch, channels, height, width]` to logits `[batch, classes]`."""
-        x = self.stem(images)
+        x = self.stem(self.resize(images))
         for stage in self.stages:
             x = stage(x)
         logits: torch.Tensor = self.classifier(self.features(x).mean((2, 3)))
@@ -154,6 +216,8 @@ class OFA(nn.Module):
     def diagram(self, architecture: Architecture) -> Diagram:
         """Return the drawing of the blocks that run, as kernel and expansion."""
         blocks = {}
+        if "resolution" in architecture:
+            blocks["resize"] = "{0} × {0} pixels".format(architecture["resolution"])
         for number in range(len(self.stages)):
             for place in range(int(cast(int, architecture[f"stage{number}.depth"]))):
                 label = f"stage{number}.block{place}"
@@ -162,3 +226,25 @@ class OFA(nn.Module):
                 )
                 blocks[label] = f"kernel {kernel}, expansion {expansion}"
         return chain("The blocks", blocks)
+
+
+def _check_stages(
+    widths: Sequence[Sequence[int]],
+    strides: Sequence[int],
+    squeeze: Sequence[bool],
+    activations: Sequence[str],
+) -> None:
+    """Check that there is one of each for every stage, and that the activations are known.
+
+    Raises:
+        SpaceError: it is not so.
+    """
+    if not len(widths) == len(strides) == len(squeeze) == len(activations) or not widths:
+        raise SpaceError(
+            f"{len(widths)} widths, {len(strides)} strides, {len(squeeze)} of squeeze and "
+            f"{len(activations)} activations are not of one stage each"
+        )
+    if unknown := [name for name in activations if name not in ACTIVATIONS]:
+        raise SpaceError(
+            f"no activation {', '.join(map(repr, unknown))}; possible: {', '.join(ACTIVATIONS)}"
+        )

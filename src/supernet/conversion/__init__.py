@@ -1,0 +1,17 @@
+"""Any PyTorch model as a search space: what can be open is found by following its operators."""
+
+from supernet.conversion.convert import Conversion, Row, conversion_of, convert
+from supernet.conversion.rules import DEFAULT, Depths, Kernels, Operations, Rule, Widths
+
+__all__ = [
+    "DEFAULT",
+    "Conversion",
+    "Depths",
+    "Kernels",
+    "Operations",
+    "Row",
+    "Rule",
+    "Widths",
+    "conversion_of",
+    "convert",
+]

@@ -1,0 +1,379 @@
+"""Any PyTorch model as a search space."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from torch import nn
+
+from supernet.conversion.axes import Dim, fix
+from supernet.conversion.opening import Sizes, Way, choose, leaves, opening, passed, ways
+from supernet.conversion.rules import DEFAULT, Depths, Kernels, Operations, Rule, Widths, matching
+from supernet.conversion.structure import (
+    mixed,
+    open_depths,
+    open_kernel,
+    open_operations,
+    widen_kernels,
+)
+from supernet.conversion.trace import Trace, all_options, first, line, named, noting, trace
+from supernet.elastic.sorting import sort_channels
+from supernet.errors import ConversionError, SpaceError
+from supernet.net import SuperNet, derive
+from supernet.net.dimension import Depth
+from supernet.net.modes import evaluating
+from supernet.net.opened import Elastic, ElasticLayer, ElasticNorm, open_up, opened
+from supernet.space import Architecture
+
+__all__ = ["Conversion", "Row", "conversion_of", "convert"]
+
+_TRIES = 200
+_WAYS = 30
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of a module of the model.
+
+    Attributes:
+        name: of the module.
+        kind: its class.
+        open: decisions that it follows.
+        closed: why something of it cannot be open.
+    """
+
+    name: str
+    kind: str
+    open: tuple[str, ...]
+    closed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a model became.
+
+    Attributes:
+        rows: one for each module with parameters, and for each sequence of modules.
+        example: the sizes of the batch that it was followed on.
+    """
+
+    rows: tuple[Row, ...]
+    example: tuple[int, ...]
+
+
+def convert(
+    model: nn.Module,
+    *example: torch.Tensor,
+    rules: Sequence[Rule] = DEFAULT,
+    sort: bool = True,
+) -> nn.Module:
+    """Return a copy of a model in which widths, depths, kernels and operations are open.
+
+    The model is followed on the example, operator by operator, to find which widths must be the same:
+    those of tensors that are added, of what a layer takes and the layer before gives, of heads, groups
+    and concatenations. Its own code computes every sub-network: it sees weights, and numbers such as
+    `num_heads`, of the size that was chosen. The largest sub-network computes what the model does, with
+    the model's weights.
+
+    Args:
+        model: is not changed.
+        example: what the model takes, `[batch, ...]`. Costs are those at these sizes.
+        rules: what to open; of several that are for the same module, the first holds. Without any,
+            widths and depths.
+        sort: whether channels are put in the order of their importance, so that sub-networks begin
+            with what matters most.
+
+    Returns:
+        The model as a search space, for `supernet.run` or `SuperNet`.
+
+    Raises:
+        ConversionError: the model cannot be traced, a rule matches nothing, or nothing can be open.
+    """
+    if not example:
+        raise ConversionError(
+            "an example of what the model takes is needed, such as torch.randn(...)"
+        )
+    start = copy.deepcopy(model)
+    operations = open_operations(start, rules)
+    kernels = widen_kernels(start, rules)
+    found = trace(start, *example)
+    attempt = _Attempts(start, found, rules).made(*example)
+    _check_rules(rules, attempt, operations, kernels)
+    if sort:
+        sort_channels(attempt)
+    _check_largest(model, attempt, example)
+    return attempt
+
+
+def conversion_of(model: nn.Module) -> Conversion | None:
+    """Return what a converted model became; None of other models."""
+    return cast(Conversion | None, model.__dict__.get("_conversion"))
+
+
+@dataclass
+class _Attempts:
+    """Opens a model, and closes again what its code does not follow, until all sizes run.
+
+    Attributes:
+        start: the model with all operations and the largest kernels.
+        trace: of it.
+        rules: what to open.
+        taken: by kind of module (see `_alike`) how its attributes are taken.
+        ways: by kind of module how else they could be.
+        refused: names of sequences and why their depth is not open.
+    """
+
+    start: nn.Module
+    trace: Trace
+    rules: Sequence[Rule]
+    taken: dict[tuple[object, ...], Way] = field(default_factory=dict)
+    ways: dict[tuple[object, ...], Iterator[Way]] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def made(self, *example: torch.Tensor) -> nn.Module:
+        """Return the model with everything open that runs in all sizes.
+
+        Raises:
+            ConversionError: nothing can be open, or what fails cannot be closed.
+        """
+        for _ in range(_TRIES):
+            attempt = self._open()
+            failure = self._run(attempt, *example)
+            if failure is None:
+                return attempt
+            inside, error = failure
+            if not self._close(attempt, inside, error):
+                break
+        raise ConversionError(
+            f"the model's sub-networks do not run: {line(error)}in {named(inside)} raises "
+            f"{type(error).__name__}: {first(error)}; leave that module out by a rule, such as "
+            f"Widths({inside[-1] if inside else '*'!r}, fractions=(1.0,)) before the others"
+        ) from error
+
+    def _open(self) -> nn.Module:
+        attempt = copy.deepcopy(self.start)
+        modules = dict(attempt.named_modules())
+        sizes = Sizes(choose(self.trace, attempt, self.rules))
+        for name, module in modules.items():
+            self._open_module(name, module, sizes)
+        depths = open_depths(attempt, self.trace, self.rules, self.refused)
+        attempt.__dict__["_conversion"] = self._report(modules, sizes, set(depths))
+        return attempt
+
+    def _open_module(self, name: str, module: nn.Module, sizes: Sizes) -> None:
+        if isinstance(module, Elastic):
+            return
+        rule = matching(self.rules, Kernels, name, module)
+        way = self.taken.get(_alike(module), {})
+        found = opening(name, module, self.trace, sizes, way, always=not name or rule is not None)
+        if found is None:
+            return
+        if rule is not None:
+            module.__class__ = mixed(module)
+            found = open_kernel(name, module, rule, found)
+        else:
+            leaf = name and not any(True for _ in module.children())
+            base = ElasticLayer if leaf else Elastic
+            if isinstance(module, nn.modules.batchnorm._NormBase):
+                base = ElasticNorm
+            module.__class__ = _elastic(type(module), base)
+        open_up(cast(Elastic, module), found)
+
+    def _run(
+        self, attempt: nn.Module, *example: torch.Tensor
+    ) -> tuple[list[str], Exception] | None:
+        """Run the smallest network and some others; return where one raises what."""
+        try:
+            supernet = SuperNet(attempt)
+        except SpaceError as error:
+            rows = cast(Conversion, conversion_of(attempt)).rows
+            reasons = dict.fromkeys(reason for row in rows for reason in row.closed)
+            raise ConversionError(
+                f"nothing of the model can be open: {'; '.join(list(reasons)[:5]) or error}"
+            ) from error
+        inside: list[str] = []
+        with noting(attempt, inside), evaluating(supernet), torch.no_grad():
+            try:
+                for architecture in (smallest(supernet), *_drawn(supernet)):
+                    supernet(*example, architecture)
+                with all_options(attempt):
+                    attempt(*example)
+            except Exception as error:  # a user's model may raise anything
+                return list(inside), error
+        return None
+
+    def _close(self, attempt: nn.Module, inside: list[str], error: Exception) -> bool:
+        """Take the attributes of the module that failed in another way, or close what it depends on."""
+        modules = dict(attempt.named_modules())
+        for name in reversed(inside):
+            module, own = modules[name], _plain_name(name, self.start)
+            if isinstance(module, Depth):
+                self.refused[name.rpartition(".")[0]] = (
+                    f"its blocks cannot be left out: {first(error)}"
+                )
+                return True
+            if own is None:
+                continue
+            before = self.start.get_submodule(own)
+            kind = _alike(before)
+            if kind not in self.ways:
+                sizes = Sizes(choose(self.trace, self.start, self.rules))
+                could_be = passed(own, before, self.trace, sizes)
+                self.ways[kind] = itertools.islice(ways(could_be), _WAYS)
+            way = next(self.ways[kind], None)
+            if way is not None:
+                self.taken[kind] = way
+                return True
+            self.taken.pop(kind, None)
+            reason = f"{line(error)}in {own or 'the model itself'} does not follow: {first(error)}"
+            if self._fix(own, reason):
+                return True
+        return False
+
+    def _fix(self, name: str, reason: str) -> bool:
+        """Close what a module's numbers and tensors depend on; whether anything was open."""
+        prefix = f"{name}." if name else ""
+        numbers = [number.dim for number in self.trace.numbers.get(name, ())]
+        own = [
+            dim
+            for tensor, shape in self.trace.tensors.items()
+            if tensor.startswith(prefix) and "." not in tensor[len(prefix) :]
+            for dim in shape
+        ]
+        passage = self.trace.passages.get(name)
+        passing = [dim for shape in passage.entering for dim in shape] if passage else []
+        for dims in (numbers, own, passing):
+            if any(_is_open(dim) for dim in dims):
+                fix(dims, reason)
+                return True
+        return False
+
+    def _report(self, modules: dict[str, nn.Module], sizes: Sizes, depths: set[str]) -> Conversion:
+        rows = []
+        for name, module in modules.items():
+            kind = getattr(type(module), "kind", type(module)).__name__
+            prefix = f"{name}." if name else ""
+            dims = [
+                dim
+                for own, _ in itertools.chain(
+                    module.named_parameters(recurse=False), module.named_buffers(recurse=False)
+                )
+                for dim in self.trace.tensors.get(f"{prefix}{own}", ())
+            ]
+            found = opened(module)
+            labels = [str(d.label) for d in found.dimensions] if found and dims else []
+            if name in depths:
+                labels.append(f"{name}.depth")
+            closed = [dim for dim in dims if sizes.of(dim) is None]
+            reasons = [axis.fixed for dim in closed for axis, _, _ in leaves(dim) if axis.fixed]
+            if name in self.refused:
+                reasons.append(self.refused[name])
+            if labels or reasons:
+                rows.append(
+                    Row(name, kind, tuple(dict.fromkeys(labels)), tuple(dict.fromkeys(reasons)))
+                )
+        return Conversion(tuple(rows), self.trace.example)
+
+
+def smallest(supernet: SuperNet) -> Architecture:
+    """Return the architecture of the first options."""
+    space = supernet.space
+    return space.build(lambda decision: decision.value(range(decision.low)))
+
+
+def _drawn(supernet: SuperNet) -> Iterator[Architecture]:
+    """Yield some architectures, always the same."""
+    stream = random.Random(0)
+    for _ in range(4):
+        yield supernet.space.sample(stream)
+
+
+def _is_open(dim: Dim) -> bool:
+    return any(not axis.fixed for axis, _, _ in leaves(dim))
+
+
+def _alike(module: nn.Module) -> tuple[object, ...]:
+    """Return what modules have in common whose numbers are equal in the same places."""
+    numbers = [(own, value) for own, value in module.__dict__.items() if type(value) is int]
+    first = {value: own for own, value in reversed(numbers)}
+    return (type(module), *((own, first[value]) for own, value in numbers))
+
+
+def _plain_name(name: str, model: nn.Module) -> str | None:
+    """Return the name that a module has in the model without open depths, if it is there."""
+    for plain in (name, re.sub(r"\.options\.\d+", "", name)):
+        try:
+            model.get_submodule(plain)
+        except AttributeError:
+            continue
+        return plain
+    return None
+
+
+_classes: dict[tuple[type, type], type[nn.Module]] = {}
+
+
+def _elastic(kind: type[nn.Module], base: type[Elastic]) -> type[nn.Module]:
+    """Return the class of modules of a kind that are elastic."""
+    if (kind, base) not in _classes:
+        _classes[kind, base] = type(f"Elastic{kind.__name__}", (base, kind), {"kind": kind})
+    return _classes[kind, base]
+
+
+def _check_rules(
+    rules: Sequence[Rule], model: nn.Module, operations: Sequence[str], kernels: Sequence[str]
+) -> None:
+    """Refuse a rule that matches nothing."""
+    for rule in rules:
+        if rule in DEFAULT or (isinstance(rule, Operations) and operations):
+            continue
+        if isinstance(rule, Kernels) and kernels:
+            continue
+        if isinstance(rule, Widths | Depths) and any(
+            rule.matches(name, module) for name, module in model.named_modules() if name
+        ):
+            continue
+        names = [name for name, _ in model.named_modules() if name]
+        raise ConversionError(
+            f"the rule {rule} matches no module; the model's are {', '.join(names[:12])}"
+            f"{', ...' if len(names) > 12 else ''}; `*` stands for any part of a name"
+        )
+
+
+def _check_largest(
+    model: nn.Module, converted: nn.Module, example: tuple[torch.Tensor, ...]
+) -> None:
+    """Refuse what computes something else than the model, or derives it."""
+    supernet = SuperNet(converted)
+    last = {
+        d.label: d.value(range(len(d.options) - d.high, len(d.options)))
+        for d in supernet.space.decisions
+    }
+    for label in supernet.space.labels:
+        if label.endswith(".operation"):
+            last[label] = "original"
+    largest = supernet.space.build(lambda decision: last[decision.label])
+    small = smallest(supernet)
+    with torch.no_grad(), evaluating(model), evaluating(supernet):
+        for what, mine, expected in (
+            ("the largest sub-network", supernet(*example, largest), model(*example)),
+            (
+                "the smallest sub-network",
+                supernet(*example, small),
+                derive(supernet, small)(*example),
+            ),
+        ):
+            try:
+                torch.testing.assert_close(mine, expected, rtol=1e-3, atol=1e-4)
+            except AssertionError as error:
+                raise ConversionError(
+                    f"{what} does not compute what it must: {first(error)}; this model cannot be "
+                    "converted as it is, please report it"
+                ) from error

@@ -1,0 +1,250 @@
+"""From axes to sizes: which widths are open, and what of each module follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, product
+from typing import Any
+
+from torch import nn
+
+from supernet.conversion.axes import Axis, Dim, extent, factors, fix
+from supernet.conversion.rules import Rule, Widths, matching
+from supernet.conversion.trace import Trace
+from supernet.net.dimension import Dimension
+from supernet.net.opened import Number, Opened, Shape
+from supernet.net.size import Fixed, Joined, Product, Size
+
+__all__ = ["Sizes", "Way", "Width", "choose", "leaves", "opening", "passed", "ways", "widths"]
+
+
+@dataclass
+class Width:
+    """A width that can be open.
+
+    Attributes:
+        label: the name of the module that makes it.
+        axis: its axis.
+        inside: how many positions one of it is made of, for instance the size of a head.
+        inner: whether it is what a number of heads or the like is made of.
+        modules: names of the modules that have a part in it.
+    """
+
+    label: str
+    axis: Axis
+    inside: int
+    inner: bool
+    modules: list[str] = field(default_factory=list)
+
+
+def leaves(dim: Dim) -> Iterator[tuple[Axis, bool, int]]:
+    """Yield the axes that an axis is made of; whether an open one is outside of it; what is inside."""
+    parts = factors(dim)
+    before = False
+    for place, axis in enumerate(parts):
+        inside = extent(tuple(parts[place + 1 :]))
+        if axis.kind == "leaf":
+            yield axis, before, inside
+            before = before or not axis.fixed
+        else:
+            for part in axis.parts:
+                for leaf, inner, within in leaves(part):
+                    yield leaf, inner or before, within * inside
+
+
+def widths(trace: Trace) -> list[Width]:
+    """Return the widths that can be open, in the order in which the model makes them."""
+    found: dict[Axis, Width] = {}
+    taken: dict[str, int] = {}
+    for scope, calls in trace.calls.items():
+        for dim in (dim for call in calls for dim in call.produced):
+            for axis, inner, inside in leaves(dim):
+                if axis.fixed or axis in found:
+                    continue
+                taken[scope] = taken.get(scope, 0) + 1
+                label = scope or "model"
+                if taken[scope] > 1:
+                    label = f"{label}.{taken[scope]}"
+                found[axis] = Width(label, axis, inside, inner)
+    for name, shape in trace.tensors.items():
+        for dim in shape:
+            for axis, inner, _ in leaves(dim):
+                if axis in found:
+                    width, module = found[axis], name.rpartition(".")[0]
+                    width.inner = width.inner or inner
+                    if module not in width.modules:
+                        width.modules.append(module)
+                elif not axis.fixed and axis.extent > 1:
+                    axis.fixed = "no layer makes it"
+    return list(found.values())
+
+
+def choose(trace: Trace, model: nn.Module, rules: Sequence[Rule]) -> dict[Axis, Dimension]:
+    """Return the dimensions of the widths that the rules open; all other axes become fixed."""
+    found: dict[Axis, Dimension] = {}
+    modules = dict(model.named_modules())
+    for width in widths(trace):
+        maker = width.label if width.label in modules else width.label.rpartition(".")[0]
+        maker = "" if width.label.partition(".")[0] == "model" and maker not in modules else maker
+        rule = matching(rules, Widths, maker, modules[maker])
+        if rule is None:
+            fix([(width.axis,)], "no rule for widths matches")
+        elif width.inner and not rule.inner:
+            fix([(width.axis,)], "it is within another that is open; see the option `inner`")
+        else:
+            values = rule.values(width.axis.extent, width.inside)
+            if len(values) == 1:
+                fix([(width.axis,)], f"{width.axis.extent} has no smaller width by the rule")
+            else:
+                found[width.axis] = Dimension(width.label, values)
+    return found
+
+
+class Sizes:
+    """The sizes of axes; equal axes have one size.
+
+    Args:
+        dimensions: of the open axes.
+    """
+
+    def __init__(self, dimensions: Mapping[Axis, Dimension]) -> None:
+        self._dimensions = dimensions
+        self._known: dict[tuple[int, ...], Size | None] = {}
+
+    def of(self, dim: Dim) -> Size | None:
+        """Return the size of an axis; None if nothing of it is open."""
+        parts = factors(dim)
+        key = tuple(id(axis) for axis in parts)
+        if key not in self._known:
+            sizes = [self._axis(axis) for axis in parts]
+            if all(size is None for size in sizes):
+                self._known[key] = None
+            else:
+                made = [size or Fixed(axis.extent) for size, axis in zip(sizes, parts, strict=True)]
+                self._known[key] = made[0] if len(made) == 1 else Product(*made)
+        return self._known[key]
+
+    def number(self, dim: Dim) -> Size | int:
+        """Return the size of an axis, a number if nothing of it is open."""
+        return self.of(dim) or extent(dim)
+
+    def _axis(self, axis: Axis) -> Size | None:
+        if axis.kind == "leaf":
+            return self._dimensions.get(axis)
+        parts = [self.of(part) for part in axis.parts]
+        if all(part is None for part in parts):
+            return None
+        return Joined(*(part or extent(dim) for part, dim in zip(parts, axis.parts, strict=True)))
+
+
+Way = Mapping[str, int]
+"""Which of the sizes that an attribute could be it is taken for; after the last, it stays as it is."""
+
+
+def opening(
+    name: str, module: nn.Module, trace: Trace, sizes: Sizes, way: Way, always: bool = False
+) -> Opened | None:
+    """Return what of a module follows open widths; None if nothing does.
+
+    Args:
+        name: of the module.
+        module: itself.
+        trace: of the model.
+        sizes: of the axes.
+        way: how its attributes are taken; the first size if it says nothing.
+        always: whether to return something all the same.
+    """
+    shapes = {}
+    tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    for own, _ in tensors:
+        shape = trace.tensors[f"{name}.{own}" if name else own]
+        found = tuple(sizes.of(dim) for dim in shape)
+        if any(size is not None for size in found):
+            shapes[own] = found
+    numbers: dict[str, Number] = {}
+    for own, could_be in passed(name, module, trace, sizes).items():
+        place = way.get(own, 0)
+        if place < len(could_be):
+            numbers[own] = could_be[place]
+    numbers.update(_known(name, module, trace, sizes))
+    products = [
+        tuple(sizes.number(dim) for dim in dims)
+        for call in trace.calls.get(name, ())
+        for dims in call.products
+    ]
+    open_products = any(isinstance(size, Size) for row in products for size in row)
+    if not (shapes or numbers or open_products or always):
+        return None
+    return Opened(shapes, numbers, products=products, example=trace.example)
+
+
+def passed(name: str, module: nn.Module, trace: Trace, sizes: Sizes) -> dict[str, list[Size]]:
+    """Return the attributes whose numbers code passes to operators, and which sizes they may be."""
+    found: dict[str, list[Size]] = {}
+    for scope, numbers in trace.numbers.items():
+        for number in numbers:
+            size = sizes.of(number.dim)
+            if size is None:
+                continue
+            if number.sources is not None:
+                names = [own for owner, own in number.sources if owner == name]
+            else:
+                names = attributes(module, number.value) if scope == name else []
+            for own in names:
+                could_be = found.setdefault(own, [])
+                if all(size is not other for other in could_be):
+                    could_be.append(size)
+    return found
+
+
+def ways(could_be: Mapping[str, Sequence[Size]]) -> Iterator[Way]:
+    """Yield how attributes can be taken, those first that differ least from the first sizes."""
+    others = {own: range(1, len(sizes) + 1) for own, sizes in could_be.items()}
+    for count in range(1, len(others) + 1):
+        for chosen in combinations(others, count):
+            for places in product(*(others[own] for own in chosen)):
+                yield dict(zip(chosen, places, strict=True))
+
+
+def attributes(module: nn.Module, value: int) -> list[str]:
+    """Return the names of a module's own attributes that are this number."""
+    return [
+        own
+        for own, number in module.__dict__.items()
+        if isinstance(number, int) and not isinstance(number, bool) and number == value
+    ]
+
+
+def _known(name: str, module: nn.Module, trace: Trace, sizes: Sizes) -> dict[str, Number]:
+    """Return the attributes of torch's layers that tell sizes."""
+
+    def axes(own: str) -> tuple[Dim, ...]:
+        shape = trace.tensors.get(f"{name}.{own}" if name else own)
+        return shape or ((), (), ())
+
+    dims: dict[str, Dim] = {}
+    weight = axes("weight")
+    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        dims = {"out_channels": weight[0], "in_channels": weight[1]}
+        passed = trace.numbers.get(name, ())
+        if module.groups > 1 and passed:
+            dims["groups"] = passed[0].dim
+            dims["in_channels"] = (*passed[0].dim, *weight[1])
+    elif isinstance(module, nn.Linear):
+        dims = {"out_features": weight[0], "in_features": weight[1]}
+    elif isinstance(module, nn.Embedding):
+        dims = {"embedding_dim": weight[1]}
+    elif isinstance(module, nn.modules.batchnorm._NormBase):
+        dims = {"num_features": weight[0] or axes("running_mean")[0]}
+    elif isinstance(module, nn.GroupNorm):
+        dims = {"num_channels": weight[0]}
+    elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        normalised = [number.dim for number in trace.numbers.get(name, ())] or list(weight)
+        normalised = normalised[: len(module.normalized_shape)]
+        if any(sizes.of(dim) is not None for dim in normalised):
+            made = (sizes.number(dim) for dim in normalised)
+            parts = tuple(size if isinstance(size, Size) else Fixed(size) for size in made)
+            return {"normalized_shape": Shape(parts)}
+    found: dict[str, Any] = {own: sizes.of(dim) for own, dim in dims.items()}
+    return {own: size for own, size in found.items() if size is not None}

@@ -1,0 +1,157 @@
+"""Choices that a model gets besides open widths: operations, depths, kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import nn
+
+from supernet.conversion.axes import factors
+from supernet.conversion.rules import Depths, Kernels, Operations, Rule, matching
+from supernet.conversion.trace import Trace
+from supernet.elastic.convolution import Convolution, Padding
+from supernet.errors import ConversionError
+from supernet.net import Choice
+from supernet.net.dimension import Depth, Dimension
+from supernet.net.opened import Number, Opened, Shape
+from supernet.net.size import Centre
+
+__all__ = ["mixed", "open_depths", "open_kernel", "open_operations", "widen_kernels"]
+
+
+def open_operations(model: nn.Module, rules: Sequence[Rule]) -> list[str]:
+    """Replace modules by choices between them and others, in place; return their names.
+
+    Raises:
+        ConversionError: a rule offers nothing, or matches the model itself.
+    """
+    found: list[str] = []
+    for name, module in list(model.named_modules()):
+        rule = matching(rules, Operations, name, module)
+        if rule is None or any(name.startswith(f"{outer}.") for outer in found):
+            continue
+        offers = dict(rule.offer(module))
+        if not name or not offers or "original" in offers:
+            raise ConversionError(
+                f"the rule for operations matches {name or 'the whole model'!r} and offers "
+                f"{sorted(offers)}; it must match modules within the model, and offer at least one "
+                "other module, none of which is named 'original'"
+            )
+        options = {"original": module, **offers}
+        _replace(model, name, Choice(options, label=f"{name}.operation"))
+        found.append(name)
+    return found
+
+
+def open_depths(
+    model: nn.Module, trace: Trace, rules: Sequence[Rule], refused: dict[str, str]
+) -> list[str]:
+    """Let the last of residual blocks in a row be left out, in place; return the names of the sequences.
+
+    Args:
+        model: of which `trace` was made.
+        trace: says which blocks are residual.
+        rules: of which those for depths are read.
+        refused: names of sequences and why their depth cannot be open; what is found is added.
+    """
+    found = []
+    for name, module in list(model.named_modules()):
+        rule = matching(rules, Depths, name, module)
+        if rule is None or not isinstance(module, nn.Sequential | nn.ModuleList) or name in refused:
+            continue
+        row = _residual_row(name, module, trace)
+        values = rule.values(len(row))
+        if len(values) < 2:
+            if len(module) > 1 and len(row) < 2:
+                refused[name] = "no residual blocks in a row"
+            continue
+        for place, (own, block) in list(enumerate(row))[values[0] :]:
+            module._modules[own] = Depth(block, place, values, f"{name}.depth")
+        found.append(name)
+    return found
+
+
+def _residual_row(name: str, module: nn.Module, trace: Trace) -> list[tuple[str, nn.Module]]:
+    """Return the longest row of blocks that add to their input, which has the shape of the output."""
+    best: list[tuple[str, nn.Module]] = []
+    row: list[tuple[str, nn.Module]] = []
+    for own, block in module.named_children():
+        passage = trace.passages.get(f"{name}.{own}" if name else own)
+        if passage is not None and passage.residual and _alike(passage.entering, passage.leaving):
+            row.append((own, block))
+        else:
+            row = []
+        if len(row) > len(best):
+            best = list(row)
+    return best
+
+
+def _alike(entering: tuple[object, ...], leaving: tuple[object, ...]) -> bool:
+    (first,), (second,) = entering, leaving
+    a, b = cast(tuple[tuple[tuple[object, ...], ...], ...], (first, second))
+    return len(a) == len(b) and all(
+        factors(x) == factors(y)  # type: ignore[arg-type]
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def widen_kernels(model: nn.Module, rules: Sequence[Rule]) -> list[str]:
+    """Put zeros around the kernels that a rule makes larger, in place; return what the rules match.
+
+    Padding grows alike, so that the convolutions compute what they did.
+    """
+    found = []
+    for name, module in model.named_modules():
+        rule = matching(rules, Kernels, name, module)
+        if rule is None:
+            continue
+        conv = cast(nn.Conv2d, module)
+        own, largest = conv.kernel_size[0], max(rule.sizes)
+        more = (largest - own) // 2
+        if more > 0 and not isinstance(conv.padding, str):
+            rank = len(conv.kernel_size)
+            wide = nn.functional.pad(conv.weight.detach(), (more,) * 2 * rank)
+            conv.weight = nn.Parameter(wide, conv.weight.requires_grad)
+            conv.kernel_size = (largest,) * rank
+            conv.padding = tuple(
+                pad + apart * more for pad, apart in zip(conv.padding, conv.dilation, strict=True)
+            )
+            doubled = [pad for pad in reversed(conv.padding) for _ in (0, 1)]
+            conv._reversed_padding_repeated_twice = doubled
+        found.append(name)
+    return found
+
+
+def open_kernel(name: str, module: nn.Module, rule: Kernels, opened: Opened) -> Opened:
+    """Let the kernel of a convolution, which `Convolution` was mixed into, be open too."""
+    conv = cast(nn.Conv2d, module)
+    own, rank = conv.kernel_size[0], len(conv.kernel_size)
+    kernel = Dimension(f"{name}.kernel", sorted({*(s for s in rule.sizes if s <= own), own}))
+    numbers: dict[str, Number] = {**opened.numbers, "kernel_size": Shape((kernel,) * rank)}
+    if not isinstance(conv.padding, str):
+        numbers["padding"] = Padding(kernel, conv.padding, conv.dilation)
+    weight = opened.shapes.get("weight", (None, None))[:2]
+    products = [
+        (*product[: -2 * rank], *(kernel,) * rank, *product[-rank:])
+        for product in opened.products or ()
+    ]
+    module.__dict__["kernel"] = kernel
+    module.transforms = nn.ParameterDict()
+    for size in kernel.values[:-1] if rule.transforms else ():
+        module.transforms[str(size)] = nn.Parameter(torch.eye(int(size) ** rank))
+    shapes = {**opened.shapes, "weight": (*weight, *(Centre(kernel),) * rank)}
+    return Opened(shapes, numbers, (kernel,), products=products, example=opened.example)
+
+
+def mixed(conv: nn.Module) -> type[nn.Module]:
+    """Return the class of a convolution whose kernel is open."""
+    rank = len(cast(nn.Conv2d, conv).kernel_size)
+    kind = type(conv)
+    return type(f"Elastic{kind.__name__}", (Convolution, kind), {"kind": kind, "rank": rank})
+
+
+def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, own = name.rpartition(".")
+    model.get_submodule(parent)._modules[own] = module

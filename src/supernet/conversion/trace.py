@@ -1,0 +1,304 @@
+"""The operators of a model on one example, and the axes of its parameters."""
+
+from __future__ import annotations
+
+import copy
+import re
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, cast
+
+import torch
+from torch import fx, nn
+from torch.export import ExportedProgram
+
+from supernet.conversion.axes import Axis, Shape, extent, fix, fixed_dim, same
+from supernet.conversion.operators import Call, Passed, follow
+from supernet.conversion.sources import Source, attributes_passed, spelled
+from supernet.errors import ConversionError
+from supernet.net import ChoiceModule, Routing, SuperNet
+from supernet.net.dimension import Depth
+from supernet.net.opened import Elastic, opened
+
+__all__ = ["Passage", "Trace", "trace"]
+
+
+@dataclass(frozen=True)
+class Passage:
+    """The axes of what enters and leaves a module, and whether it adds to its input.
+
+    Attributes:
+        entering: of every tensor that was computed outside and is used within.
+        leaving: of every tensor that was computed within and is used outside.
+        residual: whether what leaves is what enters plus something else (perhaps rectified).
+    """
+
+    entering: tuple[Shape, ...]
+    leaving: tuple[Shape, ...]
+    residual: bool
+
+
+@dataclass
+class Trace:
+    """What is known of a model after it was followed.
+
+    Attributes:
+        tensors: by the name of a parameter or buffer the axes; names of one tensor share them.
+        calls: the operators, by the name of the module whose code calls them.
+        passages: what enters and leaves each module, by its name.
+        numbers: that the code of each module passes to operators, and the axes that they are of.
+        used: names of the tensors that have a part in what the model computes.
+        example: the sizes of the batch that the model was followed on.
+    """
+
+    tensors: dict[str, Shape] = field(default_factory=dict)
+    calls: dict[str, list[Call]] = field(default_factory=dict)
+    passages: dict[str, Passage] = field(default_factory=dict)
+    numbers: dict[str, list[Passed]] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    example: tuple[int, ...] = ()
+
+
+def trace(model: nn.Module, *example: torch.Tensor) -> Trace:
+    """Follow the axes of a model's tensors, in evaluation and in training mode.
+
+    Args:
+        model: is not changed.
+        example: what it takes, `[batch, ...]`.
+
+    Raises:
+        ConversionError: PyTorch cannot trace the model.
+    """
+    batch = tuple(torch.cat([one, one]) if len(one) == 1 else one for one in example)
+    found = Trace(example=tuple(batch[0].shape))
+    axes: dict[int, Shape] = {}
+    for name, tensor in chain(
+        model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)
+    ):
+        if id(tensor) not in axes:
+            axes[id(tensor)] = tuple((Axis(size),) for size in tensor.shape)
+        found.tensors[name] = axes[id(tensor)]
+    _follow(found, _exported(model, batch, training=False))
+    _read_numbers(found, attributes_passed(model, *batch))
+    try:
+        trained = _exported(model, batch, training=True)
+    except ConversionError:
+        pass  # what runs in training alone, and cannot be traced, is seen when it is run
+    else:
+        also = Trace(found.tensors)
+        _follow(also, trained)
+        found.used |= also.used
+        for name, calls in also.calls.items():
+            if name not in found.calls:  # it runs in training alone
+                found.numbers[name] = [passed for call in calls for passed in call.numbers]
+    for name, module in model.named_modules():
+        if isinstance(module, nn.MultiheadAttention) and f"{name}.in_proj_weight" in found.used:
+            # Torch's attention wants heads times their size to be what it takes.
+            outer = found.tensors[f"{name}.in_proj_weight"][1]
+            same(outer, found.tensors[f"{name}.out_proj.weight"][1], f"{name} ties it")
+    used = {id(found.tensors[name]) for name in found.used}  # of tied ones one name is used
+    for name, shape in found.tensors.items():
+        owner = model.get_submodule(name.rpartition(".")[0])
+        if id(shape) not in used:
+            fix(shape, f"{name} has no part in what the model computes")
+        elif isinstance(owner, Elastic) and opened(owner) is not None:
+            fix(shape, "elastic already")
+    return found
+
+
+def _read_numbers(found: Trace, sources: dict[tuple[str, str], list[list[Source | None]]]) -> None:
+    """Note the numbers that operators are passed, and where from if calls can be told apart."""
+    for scope, calls in found.calls.items():
+        by_name: dict[str, list[Call]] = {}
+        for call in calls:
+            by_name.setdefault(spelled(call.name), []).append(call)
+        for name, alike in by_name.items():
+            known = sources.get((scope, name), [])
+            for place, call in enumerate(alike):
+                for passed in call.numbers:
+                    if len(known) == len(alike) and passed.place < len(known[place]):
+                        source = known[place][passed.place]
+                        passed = passed._replace(sources=(source,) if source else ())
+                    found.numbers.setdefault(scope, []).append(passed)
+
+
+def _exported(
+    model: nn.Module, example: tuple[torch.Tensor, ...], training: bool
+) -> ExportedProgram:
+    copied = copy.deepcopy(model).train(training)
+    inside: list[str] = []
+    fused = torch.backends.mha.get_fastpath_enabled()
+    with noting(copied, inside), all_options(copied), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.backends.mha.set_fastpath_enabled(False)  # whose operators say nothing of heads
+        try:
+            return torch.export.export(copied, example, strict=False)
+        except Exception as error:  # a user's model may raise anything, and PyTorch does
+            raise ConversionError(
+                f"the model cannot be traced: {line(error)}in {named(inside)} raises "
+                f"{type(error).__name__}: {first(error)}; what the model does must not depend on the "
+                "values in its tensors, and it must take the example"
+            ) from error
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fused)
+
+
+@contextmanager
+def all_options(model: nn.Module) -> Iterator[None]:
+    """Within the block all options of a model's choices run, each once."""
+    choices = [module for module in model.modules() if isinstance(module, ChoiceModule)]
+    if not choices:
+        yield
+        return
+    supernet = SuperNet(model)
+    ends = {
+        str(choice.label): (0, len(choice.names) - 1)
+        for choice in choices
+        if isinstance(choice, Depth)
+    }
+    with supernet.route(Routing.masked(supernet.space, ends)):
+        yield
+
+
+@contextmanager
+def noting(model: nn.Module, inside: list[str]) -> Iterator[None]:
+    """Note which modules are running, outermost first; what raises stays noted."""
+
+    def leave(*_: object) -> None:
+        inside.pop()
+
+    handles = []
+    for name, module in model.named_modules():
+        handles.append(module.register_forward_pre_hook(lambda *_, name=name: inside.append(name)))
+        handles.append(module.register_forward_hook(leave))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def line(error: BaseException) -> str:
+    """Return the last line of code outside of PyTorch that an error came through."""
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "/torch/" not in frame.filename and "/supernet/conversion/" not in frame.filename
+    ]
+    return f"`{own[-1].line}` (line {own[-1].lineno} of {own[-1].filename}) " if own else ""
+
+
+def named(inside: list[str]) -> str:
+    return f"the module {inside[-1]!r}" if inside and inside[-1] else "the model itself"
+
+
+def first(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0]
+
+
+def _follow(found: Trace, program: ExportedProgram) -> None:
+    """Follow the axes through all operators."""
+    signature = program.graph_signature
+    names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    shapes: dict[fx.Node, Any] = {}
+    scopes: dict[fx.Node, tuple[str, ...]] = {}
+    inputs: set[fx.Node] = set()
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        if node.op == "placeholder":
+            if node.name in names:
+                shapes[node] = found.tensors[names[node.name]]
+                if node.users:
+                    found.used.add(names[node.name])
+            elif isinstance(value, torch.Tensor):
+                reason = "a constant"
+                if node.name not in signature.inputs_to_lifted_tensor_constants:
+                    inputs.add(node)
+                    reason = "the model's input"
+                shapes[node] = tuple(fixed_dim(int(size), reason) for size in value.shape)
+        elif node.op == "call_function":
+            scopes[node] = _scope(node)
+            scope = scopes[node][-1]
+            where = f"{_short(node)} in {scope or 'the model itself'}"
+            call = Call(node, where, shapes)
+            found.calls.setdefault(scope, []).append(call)
+            shapes[node] = follow(call)
+            _checked(call)
+        elif node.op == "output":
+            for given in node.all_input_nodes:
+                fix(shapes.get(given) or (), "the model's output")
+    found.passages = _passages(shapes, scopes, inputs)
+
+
+def _checked(call: Call) -> None:
+    """Give what has been followed wrongly, by its number of positions, axes that do not change."""
+    value, shape = call.node.meta.get("val"), call.shapes[call.node]
+    if not isinstance(value, torch.Tensor):
+        return
+    if shape is None or [extent(dim) for dim in shape] != [int(size) for size in value.shape]:
+        for given in call.tensors:
+            fix(given if isinstance(given, tuple) else (), f"{call.where} could not be followed")
+        call.shapes[call.node] = call.new(value.shape)
+
+
+def _scope(node: fx.Node) -> tuple[str, ...]:
+    """Return the names of the modules whose code runs, outermost first."""
+    stack = cast(dict[str, tuple[str, Any]], node.meta.get("nn_module_stack", {}))
+    names = [re.sub(r"@\d+", "", path) for path, _ in stack.values()]
+    return tuple(names) or ("",)
+
+
+def _short(node: fx.Node) -> str:
+    return str(getattr(node.target, "overloadpacket", node.target)).removeprefix("aten.")
+
+
+def _passages(
+    shapes: dict[fx.Node, Any], scopes: dict[fx.Node, tuple[str, ...]], inputs: set[fx.Node]
+) -> dict[str, Passage]:
+    """Find what enters and leaves each module."""
+    members: dict[str, list[fx.Node]] = {}
+    for node, names in scopes.items():
+        for name in names:
+            members.setdefault(name, []).append(node)
+    found: dict[str, Passage] = {}
+    for name, nodes in members.items():
+        within = set(nodes)
+        entering = dict.fromkeys(
+            given
+            for node in nodes
+            for given in node.all_input_nodes
+            if given not in within and (given in scopes or given in inputs)
+        )
+        leaving = [node for node in nodes if any(user not in within for user in node.users)]
+        residual = len(entering) == len(leaving) == 1 and _adds(leaving[0], next(iter(entering)))
+        found[name] = Passage(
+            tuple(shapes[node] for node in entering),
+            tuple(shapes[node] for node in leaving),
+            residual,
+        )
+    return found
+
+
+_PASSING = {
+    *("add", "relu", "relu6", "hardtanh", "dropout", "alias", "clone", "contiguous"),
+    *("view", "reshape", "flatten", "unflatten", "transpose", "permute"),
+}
+"""What may lie between a block's input and its output, besides an addition."""
+
+
+def _adds(leaving: fx.Node, entering: fx.Node) -> bool:
+    """Return whether a node is another plus something, through additions and rectifications alone."""
+    waiting, seen = [(leaving, False)], set[tuple[fx.Node, bool]]()
+    while waiting:
+        node, added = waiting.pop()
+        if node is entering and added:
+            return True
+        name = _short(node).rstrip("_")
+        if (node, added) not in seen and node.op == "call_function" and name in _PASSING:
+            seen.add((node, added))
+            waiting += [(given, added or name == "add") for given in node.all_input_nodes]
+    return False

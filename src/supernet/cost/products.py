@@ -1,0 +1,111 @@
+"""Costs of modules whose sizes are open, from the products of numbers that they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import product as combinations
+from math import prod
+from typing import cast
+
+import torch
+from torch import nn
+
+from supernet.elastic import Resolution
+from supernet.errors import SpaceError
+from supernet.net import SuperNet
+from supernet.net.dimension import Dimension
+from supernet.net.opened import Opened, opened
+from supernet.net.routing import Gate
+from supernet.net.size import Size, as_size, multiplied
+from supernet.space import Path
+
+__all__ = ["amounts_of", "check_known", "known_macs", "known_parameters", "products_of"]
+
+
+def amounts_of(products: Sequence[Sequence[Size | int]]) -> Iterator[tuple[Path, int]]:
+    """Yield what a sum of products amounts to, by the answers that each part of it depends on."""
+    for numbers in products:
+        for constant, sizes in multiplied(as_size(size).monomials for size in numbers):
+            dimensions = list(dict.fromkeys(d for size in sizes for d in size.dimensions))
+            for chosen in combinations(*(range(len(d.names)) for d in dimensions)):
+                with _gated(dimensions, chosen):
+                    amount = constant * prod(size.now for size in sizes)
+                pairs = zip(dimensions, chosen, strict=True)
+                yield tuple((str(d.label), d.names[index]) for d, index in pairs), amount
+
+
+def products_of(module: nn.Module) -> Sequence[Sequence[Size | int]] | None:
+    """Return the multiply-adds of a module's own code as products, if they are known so."""
+    found = opened(module)
+    return None if found is None else found.products
+
+
+def check_known(supernet: SuperNet, *example: torch.Tensor) -> None:
+    """Check that the products of all modules that have some are for this example.
+
+    Raises:
+        SpaceError: they are for another one, or the resolution is open.
+    """
+    wanted = list(example[0].shape[1:])
+    resolutions = [m for m in supernet.modules() if isinstance(m, Resolution)]
+    for module in supernet.modules():
+        if not products_of(module):
+            continue
+        sizes = list(cast(Opened, opened(module)).example[1:])
+        if resolutions:
+            raise SpaceError(
+                f"the resolution {resolutions[0].side.label!r} is open in front of a converted model, "
+                f"whose costs are known for an example of {sizes} only; resize images outside of the "
+                "model and convert it once for each size, or write it with the layers of "
+                "supernet.elastic instead of converting it"
+            )
+        if sizes != wanted:
+            raise SpaceError(
+                f"the model was converted with an example of {sizes}, and its costs are known for it, "
+                f"but are asked for {wanted}; convert it with such an example"
+            )
+
+
+def known_macs(supernet: SuperNet) -> Iterator[tuple[Path, int]]:
+    """Yield the multiply-adds of all modules whose products are known, by path, for one example."""
+    places: dict[nn.Module, dict[Path, None]] = {}
+    for module, path in supernet.places():
+        if products_of(module):
+            places.setdefault(module, {})[path] = None
+    for module, paths in places.items():
+        batch = cast(Opened, opened(module)).example[0]
+        for atoms, amount in amounts_of(products_of(module) or ()):
+            for path in paths:
+                yield (*path, *atoms), amount // batch
+
+
+def known_parameters(supernet: SuperNet) -> list[tuple[list[Size | int], set[Path]]]:
+    """Return the numbers of all parameters of modules whose products are known.
+
+    Returns:
+        The sizes of each parameter, whose product is its number, and the paths of options that it lies
+        in; one that several modules share is there once.
+    """
+    found: dict[nn.Parameter, tuple[list[Size | int], set[Path]]] = {}
+    for module, path in supernet.places():
+        if products_of(module) is not None:
+            shapes = cast(Opened, opened(module)).shapes
+            for name, parameter in module.named_parameters(recurse=False):
+                shape = shapes.get(name, (None,) * parameter.ndim)
+                pairs = zip(parameter.shape, shape, strict=True)
+                sizes = [number if size is None else size for number, size in pairs]
+                found.setdefault(parameter, (sizes, set()))[1].add(path)
+    return list(found.values())
+
+
+@contextmanager
+def _gated(dimensions: Sequence[Dimension], chosen: Sequence[int]) -> Iterator[None]:
+    before = [dimension.gate for dimension in dimensions]
+    try:
+        for dimension, index in zip(dimensions, chosen, strict=True):
+            dimension.set_gate(Gate((index,)))
+        yield
+    finally:
+        for dimension, gate in zip(dimensions, before, strict=True):
+            dimension.set_gate(gate)

@@ -1,0 +1,107 @@
+"""Channels in the order of their importance, so that what narrower networks use is what matters most.
+
+Cai et al., "Once-for-All" (ICLR 2020): the importance of a channel is the L1 norm of the weights that it
+is multiplied by. All weights that share the channels are put in the same order, so the largest network
+computes what it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import cast
+
+import torch
+from torch import nn
+
+from supernet.net.opened import Elastic, Opened, opened
+from supernet.net.size import Order, Size
+
+__all__ = ["reorder", "sort_channels"]
+
+
+def sort_channels(model: nn.Module) -> dict[nn.Parameter, tuple[tuple[int, torch.Tensor], ...]]:
+    """Put all channels of open widths in the order of their importance, in place, the first first.
+
+    The importance of a channel is the sum of |w| over all weights that multiply it: the inputs of
+    convolutions and linear layers; where there are none, over all parameters that it has a part in.
+    Channels of groups stay where they are.
+
+    Returns:
+        What was done to each parameter: axes, and which old position came to each new one; an
+        optimizer's state is put in order alike by `reorder`.
+    """
+    orders: dict[Hashable, torch.Tensor] = {}
+    for key, count in _widths(model).items():
+        importance = _importance(model, key, count, consumers=True)
+        if importance is None:
+            importance = _importance(model, key, count, consumers=False)
+        if importance is not None:
+            orders[key] = importance.argsort(descending=True, stable=True).cpu()
+    done: dict[nn.Parameter, tuple[tuple[int, torch.Tensor], ...]] = {}
+    with torch.no_grad():
+        for _, tensor, shape in _open_tensors(model):
+            changes = tuple(_changes(shape, orders))
+            tensor.copy_(reorder(tensor, changes))
+            if isinstance(tensor, nn.Parameter) and changes:
+                done[tensor] = changes
+    return done
+
+
+def reorder(tensor: torch.Tensor, changes: tuple[tuple[int, torch.Tensor], ...]) -> torch.Tensor:
+    """Return a tensor with the positions of some axes in another order."""
+    for axis, order in changes:
+        tensor = tensor.index_select(axis, order.to(tensor.device))
+    return tensor
+
+
+def _changes(shape: tuple[Size | None, ...], orders: Order) -> Iterator[tuple[int, torch.Tensor]]:
+    for axis, size in enumerate(shape):
+        if size is not None and any(term.key in orders for term in size.terms):
+            yield axis, size.order(orders)
+
+
+def _open_tensors(
+    model: nn.Module,
+) -> Iterator[tuple[nn.Module, torch.Tensor, tuple[Size | None, ...]]]:
+    """Yield each open parameter and buffer once, with its module and the sizes of its axes."""
+    seen = set[int]()
+    for module in model.modules():
+        if isinstance(module, Elastic) and (found := opened(module)) is not None:
+            for name, shape in found.shapes.items():
+                parameter, buffer = module._parameters.get(name), module._buffers.get(name)
+                tensor = buffer if parameter is None else parameter
+                if tensor is not None and id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    yield module, tensor, shape
+
+
+def _widths(model: nn.Module) -> dict[Hashable, int]:
+    """Return how many channels there are at most of each size that is open and may be put in order."""
+    found, ordered = dict[Hashable, int](), set[Hashable]()
+    for module, _, shape in _open_tensors(model):
+        terms = [term for size in shape if size is not None for term in size.terms]
+        found.update({term.key: term.largest for term in terms if term.dimensions})
+        if cast(Opened, opened(module)).ordered:
+            ordered |= {term.key for term in terms}
+    return {key: count for key, count in found.items() if key not in ordered}
+
+
+def _importance(
+    model: nn.Module, key: Hashable, count: int, consumers: bool
+) -> torch.Tensor | None:
+    """Return the sum of |w| of each channel; None if no such weight has a part in it."""
+    total, found = torch.zeros(count, dtype=torch.float64), False
+    for module, tensor, shape in _open_tensors(model):
+        if not isinstance(tensor, nn.Parameter):
+            continue
+        multiplies = isinstance(module, nn.Linear | nn.modules.conv._ConvNd) and tensor.ndim > 1
+        for axis, size in enumerate(shape):
+            if size is None or (consumers and not (multiplies and axis == 1)):
+                continue
+            place = size.positions(key)
+            if bool((place >= 0).any()):
+                others = [other for other in range(tensor.ndim) if other != axis]
+                amount = tensor.detach().abs().double().sum(others).cpu()
+                total.index_add_(0, place.clamp(min=0), amount * (place >= 0))
+                found = True
+    return total if found else None

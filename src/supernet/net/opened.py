@@ -1,0 +1,322 @@
+"""A module whose parameters, buffers and numbers are seen in the sizes that are chosen.
+
+`Elastic` is mixed into a class of modules. What the class reads of itself (`self.weight`,
+`self.running_mean`, `self.groups`) has the shape or the value that the gates say, so its own `forward`
+computes the network of that size, whatever it does. Under no gate everything is the largest. Weights are
+shared by slicing: Yu and Huang, "Universally Slimmable Networks" (ICCV 2019).
+
+The gradient of a slice is zero outside of it, not missing, so momentum and weight decay also move what
+a step does not use, as in the published codes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import torch
+from torch import nn
+
+from supernet.errors import SpaceError
+from supernet.net.dimension import Dimension, OpenLayer
+from supernet.net.size import Size
+
+__all__ = [
+    "Elastic",
+    "ElasticLayer",
+    "ElasticNorm",
+    "Groups",
+    "Number",
+    "Opened",
+    "Shape",
+    "close",
+    "dimensions_of",
+    "open_up",
+    "opened",
+    "settle",
+]
+
+
+class Number(Protocol):
+    """A number of a module, or a tuple of some; no closure, so that a copied module has its own."""
+
+    @property
+    def now(self) -> Any:
+        """What it is under the gates that are set."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Several sizes as a tuple."""
+
+    sizes: tuple[Size, ...]
+
+    @property
+    def now(self) -> tuple[int, ...]:
+        """The numbers."""
+        return tuple(size.now for size in self.sizes)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """How many groups of channels there are; a group keeps its size whatever the width.
+
+    Attributes:
+        entering: channels that enter.
+        leaving: channels that leave.
+        count: of the groups at the largest width.
+    """
+
+    entering: Size
+    leaving: Size
+    count: int
+
+    @property
+    def now(self) -> int:
+        """Their number.
+
+        Raises:
+            SpaceError: the channels are not whole groups.
+        """
+        size, rows = self.entering.largest // self.count, self.leaving.largest // self.count
+        entering, leaving = self.entering.now, self.leaving.now
+        groups = entering // size
+        if (groups * size, groups * rows) != (entering, leaving):
+            raise SpaceError(
+                f"groups of {size} channels that enter and {rows} that leave do not divide {entering} "
+                f"and {leaving} channels; offer widths that are multiples"
+            )
+        return groups
+
+
+class Opened:
+    """What of a module is open.
+
+    Args:
+        shapes: of parameters and buffers, the size of each axis; None for an axis that is not open.
+        numbers: attributes that follow sizes.
+        sizes: further sizes that the numbers are computed from.
+        ordered: whether the module computes something else when its channels are in another order, as
+            with groups of them.
+        products: multiply-adds of the module's own code, as products of numbers; None where they are
+            counted when it runs.
+        example: the sizes of the batch that the products are for.
+    """
+
+    def __init__(
+        self,
+        shapes: Mapping[str, tuple[Size | None, ...]],
+        numbers: Mapping[str, Number],
+        sizes: tuple[Size, ...] = (),
+        ordered: bool = False,
+        products: Sequence[tuple[Size | int, ...]] | None = None,
+        example: tuple[int, ...] = (),
+    ) -> None:
+        self.shapes = dict(shapes)
+        self.numbers = dict(numbers)
+        self.ordered = ordered
+        self.products = products
+        self.example = example
+        read = [size for shape in shapes.values() for size in shape if size is not None]
+        read += [number for number in numbers.values() if isinstance(number, Size)]
+        read += [size for number in numbers.values() for size in getattr(number, "sizes", ())]
+        read += [size for product in products or () for size in product if isinstance(size, Size)]
+        found = {id(d): d for size in (*read, *sizes) for d in size.dimensions}
+        self.dimensions: list[Dimension] = list(found.values())
+
+    def now(self) -> dict[str, Any]:
+        """Return the numbers under the gates that are set."""
+        return {name: number.now for name, number in self.numbers.items()}
+
+
+class Elastic(nn.Module):
+    """What is mixed into a class of modules, before it in the order of bases.
+
+    It adds few names, so that the module's own keep their meaning; see `opened`, `settle` and `close`.
+    """
+
+    kind: type[nn.Module]
+    """The class of the module when nothing of it is open any more."""
+    extra: tuple[str, ...] = ()
+    """What it has only while it is open."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what is neither in the class nor in the object's own dictionary."""
+        found = opened(self)
+        if found is None:
+            return super().__getattr__(name)
+        if name in found.numbers:
+            return found.numbers[name].now
+        value = super().__getattr__(name)
+        if name in found.shapes and isinstance(value, torch.Tensor):
+            return self.used(name, value)
+        return value
+
+    def extra_repr(self) -> str:
+        """Return what the class says of the module; some read their numbers from its dictionary."""
+        numbers = cast(Opened, opened(self)).now()
+        self.__dict__.update(numbers)
+        try:
+            return super().extra_repr()
+        finally:
+            for name in numbers:
+                del self.__dict__[name]
+
+    def used(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        """Return the part of a parameter or buffer that is used under the gates."""
+        return taken(value, self.__dict__["_opened"].shapes[name])
+
+
+def taken(whole: torch.Tensor, shape: Sequence[Size | None]) -> torch.Tensor:
+    """Return the part of a tensor that is used under the gates, of the sizes of its axes."""
+    spans = [None if size is None else size.span for size in shape]
+    cuts = tuple(
+        (axis, *span) for axis, span in enumerate(spans) if span and span[1] != whole.shape[axis]
+    )
+    part = whole
+    if len(cuts) > 1 and whole.requires_grad and torch.is_grad_enabled():
+        part = cast(torch.Tensor, _Cut.apply(whole, cuts))  # type: ignore[no-untyped-call]
+    else:
+        for axis, start, length in cuts:
+            part = part.narrow(axis, start, length)
+    for axis, (size, span) in enumerate(zip(shape, spans, strict=False)):
+        if size is not None and span is None:
+            part = size.take(part, axis)
+    return part
+
+
+class _Cut(torch.autograd.Function):
+    """A part of a tensor along several axes, whose gradient is put in its place at once."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, whole: torch.Tensor, cuts: tuple[tuple[int, int, int], ...]
+    ) -> torch.Tensor:
+        """Return the part from `start` on, `length` long, of each (axis, start, length)."""
+        ctx.shape, ctx.cuts = whole.shape, cuts
+        layout = torch.contiguous_format
+        if whole.ndim == 4 and not whole.is_contiguous():
+            layout = torch.channels_last
+        for axis, start, length in cuts:
+            whole = whole.narrow(axis, start, length)
+        # Else every operator makes it so, once more in its backward pass.
+        return whole.contiguous(memory_format=layout)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """Return the gradient of the whole, zero outside of the part."""
+        (gradient,) = gradients
+        found = gradient.new_zeros(ctx.shape)
+        place = found
+        for axis, start, length in ctx.cuts:
+            place = place.narrow(axis, start, length)
+        place.copy_(gradient)
+        return found, None
+
+
+class ElasticLayer(Elastic):
+    """An elastic module that holds no others, and is replaced as a whole when a network is derived."""
+
+    leads: tuple[tuple[int, Size], ...] = ()
+    """The axes of the first input that are open, and their sizes."""
+
+    @property
+    def dimensions(self) -> list[Dimension]:
+        """The dimensions that something of the module depends on, each once."""
+        return cast(Opened, opened(self)).dimensions
+
+    def entering(self, *inputs: Any) -> tuple[Any, ...]:
+        """Return what of the largest inputs enters under the gates that are set."""
+        first, *others = inputs
+        for axis, size in self.leads:
+            first = size.take(first, axis)
+        return (first, *others)
+
+    def plain(self) -> nn.Module:
+        """Return an ordinary layer of the size that the gates say, with copies of the used weights."""
+        memo: dict[int, object] = {}
+        for module in self.modules():
+            if isinstance(module, Elastic):
+                settle(module, memo)
+        return close(copy.deepcopy(self, memo))
+
+
+class ElasticNorm(ElasticLayer):
+    """A norm of channels that may lie apart: the statistics that it records are written back."""
+
+    def forward(self, *inputs: Any) -> Any:
+        """Normalise, as the class of the norm does."""
+        if not self.training:
+            return super().forward(*inputs)
+        held: dict[str, torch.Tensor] = {}
+        self.__dict__["_held"] = held
+        try:
+            y = super().forward(*inputs)
+        finally:
+            del self.__dict__["_held"]
+        shapes = self.__dict__["_opened"].shapes
+        for name, part in held.items():
+            shapes[name][0].put(self._buffers[name], part)
+        return y
+
+    def used(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        """Return the part that is used; of statistics that are recorded the same for a whole call."""
+        held: dict[str, torch.Tensor] | None = self.__dict__.get("_held")
+        if held is None or name not in self._buffers:
+            return super().used(name, value)
+        if name not in held:
+            part = super().used(name, value)
+            if part._is_view() or part is value:
+                return part
+            held[name] = part
+        return held[name]
+
+
+def open_up(module: Elastic, what: Opened) -> None:
+    """Let parameters, buffers and numbers of a module follow sizes from now on."""
+    module.__dict__["_opened"] = what
+    for name in what.numbers:
+        module.__dict__.pop(name, None)
+
+
+def opened(module: nn.Module) -> Opened | None:
+    """Return what of a module is open, if anything is."""
+    return module.__dict__.get("_opened")
+
+
+def dimensions_of(module: nn.Module) -> list[Dimension]:
+    """Return what a module's parameters and numbers depend on, each once; nothing of most."""
+    if isinstance(module, OpenLayer):
+        return module.dimensions
+    found = opened(module)
+    return [] if found is None else found.dimensions
+
+
+def settle(module: Elastic, memo: dict[int, object]) -> None:
+    """Note, for `copy.deepcopy`, what stands for the open parts under the gates that are set."""
+    found = cast(Opened, opened(module))
+    memo[id(found)] = found.now()
+    for name in found.shapes:
+        own, buffer = module._parameters.get(name), module._buffers.get(name)
+        whole = buffer if own is None else own
+        if whole is None or id(whole) in memo:
+            continue  # of shared weights the part is shared too
+        part = module.used(name, whole).detach().clone()
+        memo[id(whole)] = (
+            nn.Parameter(part, whole.requires_grad) if isinstance(whole, nn.Parameter) else part
+        )
+
+
+def close(module: nn.Module) -> nn.Module:
+    """Make a copy that was made with what `settle` notes, and all within, ordinary modules."""
+    for part in module.modules():
+        if isinstance(part, Elastic):
+            numbers = part.__dict__.pop("_opened")
+            for name in ("leads", "_conversion", *part.extra):
+                part.__dict__.pop(name, None)
+                part._modules.pop(name, None)
+            part.__dict__.update(numbers)
+            part.__class__ = part.kind  # type: ignore[assignment]
+    return module

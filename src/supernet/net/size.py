@@ -1,0 +1,307 @@
+"""Numbers that a layer's shape depends on, and which part of a largest tensor belongs to them.
+
+A size of `n` out of `N` is by default the first n of N positions. Where tensors are concatenated, or
+several numbers share one axis (heads and the size of a head), the positions are what they are: `Joined`
+and `Product` say so, once, for slicing, for putting channels in another order, and for the shape of
+what is derived.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from supernet.net.dimension import Dimension
+
+__all__ = ["Centre", "Fixed", "Joined", "Order", "Product", "Size", "as_size", "multiplied"]
+
+Order = Mapping[Hashable, torch.Tensor]
+"""A permutation of the positions of some sizes, by their `key`."""
+
+
+class Size(ABC):
+    """A number that a layer's shape depends on."""
+
+    @property
+    @abstractmethod
+    def now(self) -> int:
+        """The number under the gates that are set."""
+
+    @property
+    @abstractmethod
+    def largest(self) -> int:
+        """The largest number it can be."""
+
+    @property
+    @abstractmethod
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """What it depends on."""
+
+    @property
+    def key(self) -> Hashable:
+        """What tells sizes apart whose positions are others; equal keys are put in order alike."""
+        return self
+
+    @property
+    def terms(self) -> tuple[Size, ...]:
+        """The sizes that it is made of, itself if of none."""
+        return (self,)
+
+    @property
+    def monomials(self) -> tuple[tuple[int, tuple[Size, ...]], ...]:
+        """The number as a sum of products of a constant and sizes that are not made of others."""
+        return ((1, (self,)),) if self.dimensions else ((self.largest, ()),)
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """Where the used positions start, and their number; None if they lie apart."""
+        return 0, self.now
+
+    def take(self, tensor: torch.Tensor, axis: int) -> torch.Tensor:
+        """Return the part of a largest tensor, along the axis, that is used under the gates."""
+        span = self.span
+        if span is None:
+            return tensor.index_select(axis, self.apart(tensor.device))
+        start, length = span
+        return tensor if length == self.largest else tensor.narrow(axis, start, length)
+
+    def apart(self, device: torch.device) -> torch.Tensor:
+        """Return the used positions on a device, where they lie apart."""
+        return self.used().to(device)
+
+    def put(self, tensor: torch.Tensor, part: torch.Tensor) -> None:
+        """Write the part that is used into a largest tensor, along its first axis."""
+        tensor[: self.now] = part
+
+    def used(self) -> torch.Tensor:
+        """Return the positions that are used under the gates, `[now]`."""
+        return torch.arange(self.now)
+
+    def order(self, orders: Order) -> torch.Tensor:
+        """Return which old position comes to each new one, `[largest]`."""
+        return orders.get(self.key, torch.arange(self.largest))
+
+    def positions(self, key: Hashable) -> torch.Tensor:
+        """Return the position within the size of this key that each position lies in, -1 if in none."""
+        if key == self.key:
+            return torch.arange(self.largest)
+        return torch.full((self.largest,), -1)
+
+
+class Fixed(Size):
+    """A number that is not open."""
+
+    dimensions = ()
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    @property
+    def now(self) -> int:
+        """The number."""
+        return self._number
+
+    @property
+    def largest(self) -> int:
+        """The number."""
+        return self._number
+
+
+class Centre(Size):
+    """A size whose positions are those in the middle: of a kernel.
+
+    Args:
+        size: the number.
+    """
+
+    def __init__(self, size: Size) -> None:
+        self._size = size
+
+    @property
+    def now(self) -> int:
+        """The number."""
+        return self._size.now
+
+    @property
+    def largest(self) -> int:
+        """The largest number."""
+        return self._size.largest
+
+    @property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """What it depends on."""
+        return self._size.dimensions
+
+    @property
+    def terms(self) -> tuple[Size, ...]:
+        """None: its positions have an order that means something."""
+        return ()
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Where the middle starts, and its length."""
+        now = self.now
+        return (self.largest - now) // 2, now
+
+    def used(self) -> torch.Tensor:
+        """Return the positions that are used under the gates, `[now]`."""
+        return torch.arange(self.now) + (self.largest - self.now) // 2
+
+
+class _Made(Size):
+    """A size made of others; the used positions may lie apart, and are found once per architecture."""
+
+    def __init__(self, *sizes: Size | int) -> None:
+        self._sizes = tuple(as_size(size) for size in sizes)
+        self._terms = tuple(term for size in self._sizes for term in size.terms)
+        self._found: tuple[object, torch.Tensor] | None = None
+
+    @property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """Those of all."""
+        return tuple(dict.fromkeys(d for size in self._sizes for d in size.dimensions))
+
+    @property
+    def key(self) -> Hashable:
+        """Its kind and the keys of what it is made of."""
+        return (type(self).__name__, *(size.key for size in self._sizes))
+
+    @property
+    def terms(self) -> tuple[Size, ...]:
+        """The sizes that it is made of."""
+        return self._terms
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """Where the used positions start, and their number; None if they lie apart."""
+        whole = all(term.now == term.largest for term in self._terms)
+        return (0, self.now) if whole or self._leading() else None
+
+    def put(self, tensor: torch.Tensor, part: torch.Tensor) -> None:
+        """Write the part that is used into a largest tensor, along its first axis."""
+        tensor.index_copy_(0, self.apart(tensor.device), part)
+
+    def apart(self, device: torch.device) -> torch.Tensor:
+        """Return the used positions on a device; they are found once for each change of numbers."""
+        key = (tuple(term.now for term in self._terms), device)
+        if self._found is None or self._found[0] != key:
+            self._found = key, self.used().to(device)
+        return self._found[1]
+
+    def _leading(self) -> bool:
+        """Return whether the used positions are the first ones."""
+        return False
+
+
+class Product(_Made):
+    """Numbers on one axis, the first outermost: heads and the size of a head, channels and pixels."""
+
+    @property
+    def now(self) -> int:
+        """The product of what they are now."""
+        return math.prod(size.now for size in self._sizes)
+
+    @property
+    def largest(self) -> int:
+        """The product of the largest."""
+        return math.prod(size.largest for size in self._sizes)
+
+    @property
+    def monomials(self) -> tuple[tuple[int, tuple[Size, ...]], ...]:
+        """The number as a sum of products of a constant and sizes that are not made of others."""
+        return multiplied(size.monomials for size in self._sizes)
+
+    def used(self) -> torch.Tensor:
+        """Return the used positions: those of the first, and of each of them those of the second..."""
+        found = self._all()
+        for axis, size in enumerate(self._sizes):
+            found = found.index_select(axis, size.used())
+        return found.flatten()
+
+    def order(self, orders: Order) -> torch.Tensor:
+        """Return which old position comes to each new one, `[largest]`."""
+        found = self._all()
+        for axis, size in enumerate(self._sizes):
+            found = found.index_select(axis, size.order(orders))
+        return found.flatten()
+
+    def positions(self, key: Hashable) -> torch.Tensor:
+        """Return the position within the size of this key that each position lies in, -1 if in none."""
+        shape = [size.largest for size in self._sizes]
+        found = torch.full(shape, -1)
+        for axis, size in enumerate(self._sizes):
+            along = [1] * len(shape)
+            along[axis] = -1
+            found = torch.maximum(found, size.positions(key).view(along))
+        return found.flatten()
+
+    def _all(self) -> torch.Tensor:
+        return torch.arange(self.largest).view([size.largest for size in self._sizes])
+
+    def _leading(self) -> bool:
+        first, *others = self._sizes
+        whole = all(size.now == size.largest for size in others)
+        return whole and (not isinstance(first, _Made) or first._leading())
+
+
+class Joined(_Made):
+    """Numbers one after the other on one axis: the channels of tensors that are concatenated."""
+
+    @property
+    def now(self) -> int:
+        """The sum of what they are now."""
+        return sum(size.now for size in self._sizes)
+
+    @property
+    def largest(self) -> int:
+        """The sum of the largest."""
+        return sum(size.largest for size in self._sizes)
+
+    @property
+    def monomials(self) -> tuple[tuple[int, tuple[Size, ...]], ...]:
+        """The number as a sum of products of a constant and sizes that are not made of others."""
+        return tuple(term for size in self._sizes for term in size.monomials)
+
+    def used(self) -> torch.Tensor:
+        """Return the used positions of each, one after the other."""
+        return self._each(lambda size: size.used())
+
+    def order(self, orders: Order) -> torch.Tensor:
+        """Return which old position comes to each new one, `[largest]`."""
+        return self._each(lambda size: size.order(orders))
+
+    def positions(self, key: Hashable) -> torch.Tensor:
+        """Return the position within the size of this key that each position lies in, -1 if in none."""
+        return torch.cat([size.positions(key) for size in self._sizes])
+
+    def _each(self, of: Callable[[Size], torch.Tensor]) -> torch.Tensor:
+        starts = accumulate((size.largest for size in self._sizes), initial=0)
+        return torch.cat(
+            [of(size) + start for size, start in zip(self._sizes, starts, strict=False)]
+        )
+
+
+def as_size(size: Size | int) -> Size:
+    """Return a size for a number."""
+    return size if isinstance(size, Size) else Fixed(size)
+
+
+def multiplied(
+    numbers: Iterable[tuple[tuple[int, tuple[Size, ...]], ...]],
+) -> tuple[tuple[int, tuple[Size, ...]], ...]:
+    """Return the product of sums as one sum; equal products of sizes are put together."""
+    total: dict[tuple[Size, ...], int] = {(): 1}
+    for number in numbers:
+        product: dict[tuple[Size, ...], int] = {}
+        for sizes, constant in total.items():
+            for factor, more in number:
+                key = tuple(sorted((*sizes, *more), key=id))
+                product[key] = product.get(key, 0) + constant * factor
+        total = product
+    return tuple((constant, sizes) for sizes, constant in total.items())

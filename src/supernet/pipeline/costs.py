@@ -1,0 +1,72 @@
+"""The cost tables of a run: counted on its model, and read from the configured files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from supernet.cost import CostTable, load_table, measure_costs
+from supernet.errors import ConfigError
+from supernet.net import SuperNet
+
+__all__ = ["cost_tables"]
+
+RESERVED = {
+    "key",
+    "role",
+    "architecture",
+    "supernet",
+    "validation",
+    "weights",
+    "stand_alone",
+    "accuracy",
+    "loss",
+    "status",
+}
+"""What stands beside the costs of a candidate."""
+
+
+def cost_tables(
+    supernet: SuperNet,
+    example: torch.Tensor,
+    files: Sequence[str],
+    device: torch.device,
+    other_device: bool,
+) -> dict[str, CostTable]:
+    """Return the cost tables of a supernet by quantity.
+
+    Args:
+        supernet: of the space.
+        example: one input, `[1, ...]`.
+        files: tables of other quantities than "params" and "macs".
+        device: of the run.
+        other_device: accept latencies of another device.
+
+    Raises:
+        ConfigError: a file is missing or made for another input size or device, or its quantity is
+            known already.
+        SpaceError: a file is made for another space.
+    """
+    tables = measure_costs(supernet, example)
+    for file in files:
+        table = load_table(
+            Path(file),
+            supernet.space,
+            input_shape=tuple(example.shape[1:]),
+            device=device,
+            other_device=other_device,
+        )
+        if table.quantity in RESERVED:
+            raise ConfigError(
+                f"{file} holds {table.quantity!r}, but a cost cannot be named "
+                f"{', '.join(sorted(RESERVED))}"
+            )
+        if table.quantity in tables:
+            raise ConfigError(
+                f"{file} holds {table.quantity!r}, for which there is a table already; of the same "
+                "quantity only one can be used"
+            )
+        tables[table.quantity] = table
+    return tables

@@ -1,0 +1,96 @@
+"""`supernet doctor`: what of a model is open, and what its networks cost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from supernet.cli import main
+from supernet.cost import kept_for_backward
+
+SMALL = ["--shape", "1,8,8", "--arguments", '{"widths": [16, 32], "blocks": 2}']
+NET = "supernet.zoo.resnet:ResNet"
+
+
+def doctor(capsys, *arguments):
+    code = main(["doctor", *arguments])
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def test_a_model_without_choices_is_converted(capsys):
+    code, out, _ = doctor(capsys, NET, *SMALL, "--constraint", "macs <= 1e5", "--depth", "0")
+    assert code == 0
+    assert "stages.0.depth: 0, 1, 2" in " ".join(out.split())
+    assert "the model's output" in out
+    assert "decisions" in out
+    assert "'macs <= 1e5' can be met" in out
+
+
+def test_as_json_with_a_constraint_that_cannot_be_met(capsys):
+    code, out, _ = doctor(capsys, NET, *SMALL, "--constraint", "params <= 10", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert "params reaches from" in found["constraints"]["params <= 10"]
+    assert found["ranges"]["params"][0] < found["ranges"]["params"][1]
+    assert found["ranges"]["train_bytes"][0] < found["ranges"]["train_bytes"][1]
+    assert found["decisions"]["conv"] == [8, 16]
+    assert {row["name"] for row in found["rows"]} >= {"conv", "stages.0", "classifier"}
+
+
+def test_a_space_of_the_zoo_shows_its_decisions(capsys):
+    arguments = '{"channels": 4, "groups": [1, 1], "blocks": 2}'
+    code, out, _ = doctor(capsys, "bender", "--shape", "1,8,8", "--arguments", arguments)
+    assert code == 0
+    assert "Choice" in out
+    assert "architectures" in out
+
+
+def test_what_is_kept_and_what_is_wider(capsys):
+    options = ["--keep", "conv", "--widths", "0.5,1", "--multiple", "4", "--json"]
+    _, out, _ = doctor(capsys, NET, *SMALL, *options)
+    found = json.loads(out)
+    assert "conv" not in found["decisions"]
+    assert found["decisions"]["stages.1.0.conv1"] == [16, 32]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no.such:Model"], "the model 'no.such:Model' cannot be built"),
+        (["torch.nn:Linear"], "cannot be built: TypeError"),
+        (
+            ["torch:tensor", "--arguments", '{"data": 1}'],
+            "returns a Tensor, but must return a module",
+        ),
+        (["torch.nn:Identity"], "nothing of the model can be open"),
+        ([NET, "--shape", "2,3,8,8"], "image"),
+        ([NET, *SMALL, "--keep", "nothing"], "matches no module"),
+        ([NET, *SMALL, "--widths", "0,1"], "fractions of a width are numbers above 0"),
+    ],
+)
+def test_bad_input(capsys, arguments, message):
+    code, _, err = doctor(capsys, *arguments)
+    assert code == 2
+    assert message in err
+
+
+def test_no_model():
+    found = subprocess.run(
+        [sys.executable, "-m", "supernet", "doctor"], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 2
+    assert "the following arguments are required: model" in found.stderr
+
+
+def test_what_training_keeps_is_the_activations():
+    model = nn.Sequential(nn.Linear(3, 5, bias=False), nn.ReLU(), nn.Linear(5, 2, bias=False))
+    x = torch.randn(7, 3)
+    # The input for the first weight, and what ReLU returns, for itself and the second weight.
+    assert kept_for_backward(model, x) == 4 * (7 * 3 + 7 * 5)
+    assert model.training
