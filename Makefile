@@ -30,6 +30,8 @@ bench: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	$(BIN)/python -m pip install --quiet "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev
+	# Its models are converted by tests and benchmarks; torchvision, which it asks for, is not needed.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps timm
 	touch $@
 
 clean:

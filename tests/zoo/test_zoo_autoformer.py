@@ -170,8 +170,8 @@ def test_blocks_are_torch_s_encoder_layers():
 
 
 def torch_layer(block, width, hidden):
-    norm, attention = block.attention.module
-    second, first, _, last = block.layers.module
+    norm, attention, _ = block.attention.module
+    second, first, _, last, _ = block.layers.module
     layer = nn.TransformerEncoderLayer(
         width, 3, hidden, activation="gelu", batch_first=True, norm_first=True
     ).eval()

@@ -17,6 +17,7 @@ from supernet.errors import SpaceError
 from supernet.space import Edge
 from supernet.task import LanguageModel
 from supernet.zoo import GPT
+from supernet.zoo.transformer import Block
 
 SMALL = {
     "vocabulary": 11,
@@ -100,10 +101,10 @@ def alone(model, architecture, tokens):
         return scaled * layer.weight[:width] + layer.bias[:width]
 
     x = model.tokens.weight[tokens, :width] + model.positions.weight[: len(tokens), :width]
-    blocks = {name: block for name, block in model.named_modules() if hasattr(block, "mlp")}
+    blocks = {name: block for name, block in model.named_modules() if isinstance(block, Block)}
     for number, block in enumerate(list(blocks.values())[: architecture["depth"]]):
         heads = architecture[f"block{number}.heads"]
-        norm, attention, _ = block.attention
+        norm, attention, _ = block.attention.module
         y, rows = normed(norm, x), []
         q, k, v = (
             linear(layer, y, 4 * heads).view(-1, heads, 4)
@@ -113,7 +114,7 @@ def alone(model, architecture, tokens):
             weights = torch.einsum("hd,thd->ht", q[t], k[: t + 1]) / 2
             rows.append(torch.einsum("ht,thd->hd", weights.softmax(1), v[: t + 1]).flatten())
         x = x + linear(attention.out, torch.stack(rows), width)
-        norm, up, _, down, _ = block.mlp
+        norm, up, _, down, _ = block.layers.module
         inner = round(width * architecture[f"block{number}.ratio"])
         x = x + linear(down, F.gelu(linear(up, normed(norm, x), inner)), width)
     return linear(model.output, normed(model.norm, x), 11)

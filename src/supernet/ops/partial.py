@@ -62,7 +62,7 @@ class DropPath(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `[b, ...]` as the module does."""
         y = cast(torch.Tensor, self.module(x))
-        if not self.training:
+        if not self.training or not self.last_probability:
             return y
         keep = 1 - self.probability
         kept = torch.rand(y.shape[0], *[1] * (y.ndim - 1), device=y.device) < keep

@@ -17,64 +17,20 @@ training to its last value.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import nn
 
 from supernet import elastic
-from supernet.elastic import ClassToken, Dimension, Positions, Scaled
+from supernet.elastic import ClassToken, Dimension, Positions
 from supernet.errors import SpaceError
-from supernet.ops import DropPath
 from supernet.space import Architecture, Diagram
 from supernet.zoo.arguments import check_positive
 from supernet.zoo.chain import chain
+from supernet.zoo.transformer import Block
 
 __all__ = ["AutoFormer"]
-
-
-class Block(nn.Module):
-    """Attention between tokens, then a hidden layer for each, both after a layer norm and skipped.
-
-    Args:
-        width: of the tokens.
-        label: of the block, for its decisions.
-        heads: what their number may be.
-        head: numbers of a head.
-        ratios: what the hidden width over the width may be.
-        drop_path: probability that one of the two is dropped for an image, at the end of training.
-    """
-
-    def __init__(
-        self,
-        width: Dimension,
-        label: str,
-        heads: Sequence[int],
-        head: int,
-        ratios: Sequence[float],
-        drop_path: float,
-    ) -> None:
-        super().__init__()
-        hidden = Scaled(width, Dimension(f"{label}.ratio", ratios))
-        attention = nn.Sequential(
-            elastic.LayerNorm(width),
-            elastic.SelfAttention(width, Dimension(f"{label}.heads", heads), head),
-        )
-        layers = nn.Sequential(
-            elastic.LayerNorm(width),
-            elastic.Linear(width, hidden),
-            nn.GELU(),
-            elastic.Linear(hidden, width),
-        )
-        self.attention = DropPath(attention, drop_path)
-        self.layers = DropPath(layers, drop_path)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map `[b, tokens, width]` to the same shape."""
-        x = x + self.attention(x)
-        y: torch.Tensor = x + self.layers(x)
-        return y
 
 
 class AutoFormer(nn.Module):
@@ -139,7 +95,14 @@ class AutoFormer(nn.Module):
         self.positions = Positions(1 + tokens, width)
         count = max(depths)
         blocks = [
-            Block(width, f"block{i}", heads, head, ratios, drop_path * i / max(1, count - 1))
+            Block(
+                width,
+                f"block{i}",
+                heads,
+                head,
+                ratios,
+                drop_path=drop_path * i / max(1, count - 1),
+            )
             for i in range(count)
         ]
         self.blocks = elastic.depth(blocks, depths, "depth")

@@ -82,7 +82,7 @@ class Converted(nn.Module):
 
     def diagram(self, architecture: Architecture) -> Diagram:
         """Return the drawing of all that was open, by the modules that make it."""
-        return chain("What was open", {label: str(value) for label, value in architecture.items()})
+        return chain("What was open", {label: f"{label}: {v}" for label, v in architecture.items()})
 
 
 def rules_of(

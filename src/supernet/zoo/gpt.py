@@ -14,7 +14,6 @@ GPT-2's deviation of 0.02.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -22,54 +21,13 @@ import torch
 from torch import nn
 
 from supernet import elastic
-from supernet.elastic import Dimension, Scaled
+from supernet.elastic import Dimension
 from supernet.errors import SpaceError
 from supernet.space import Architecture, Diagram, Edge, Node
 from supernet.zoo.arguments import check_positive
+from supernet.zoo.transformer import Block
 
 __all__ = ["GPT"]
-
-
-class Block(nn.Module):
-    """Causal attention and an MLP, each after a layer norm and added to its input.
-
-    Args:
-        width: of the tokens.
-        label: of the block, for its decisions.
-        heads: numbers of heads.
-        head: features of a head.
-        ratios: features within the MLP, over the width.
-        dropout: probability with which a feature is dropped.
-    """
-
-    def __init__(
-        self,
-        width: Dimension,
-        label: str,
-        heads: Sequence[int],
-        head: int,
-        ratios: Sequence[float],
-        dropout: float,
-    ) -> None:
-        super().__init__()
-        inner = Scaled(width, Dimension(f"{label}.ratio", ratios))
-        self.attention = nn.Sequential(
-            elastic.LayerNorm(width),
-            elastic.SelfAttention(width, Dimension(f"{label}.heads", heads), head, causal=True),
-            nn.Dropout(dropout),
-        )
-        self.mlp = nn.Sequential(
-            elastic.LayerNorm(width),
-            elastic.Linear(width, inner),
-            nn.GELU(),
-            elastic.Linear(inner, width),
-            nn.Dropout(dropout),
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map `[b, length, width]` to the same shape."""
-        x = x + self.attention(x)
-        return cast(torch.Tensor, x + self.mlp(x))
 
 
 class GPT(nn.Module):
@@ -119,7 +77,7 @@ class GPT(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.blocks = elastic.depth(
             [
-                Block(width, f"block{number}", heads, head, ratios, dropout)
+                Block(width, f"block{number}", heads, head, ratios, True, dropout)
                 for number in range(max(depths))
             ],
             depths,
