@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=text, add_help=False)
     commands.add_parser(
         "latency",
-        help="measure the latency of every option on this device, into a table of costs",
+        help="measure latencies on this device, into a table of costs",
         add_help=False,
     )
     commands.add_parser(
@@ -250,7 +250,8 @@ def _doctor(arguments: Sequence[str]) -> None:
 def _latency(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="supernet latency",
-        description="Measure the latency of every option of a model on this device. The table is used "
+        description="Measure the latency of every option of a model on this device, or of whole "
+        "networks where numbers are open, such as widths. The table is used "
         "with --search.costs '[TABLE]' in constraints, such as 'latency_ms <= 3.5', and objectives.",
         epilog="All options of 'supernet run' name the model, the data (for the shape of the inputs) "
         "and the device.",

@@ -65,8 +65,8 @@ def test_what_is_kept_and_what_is_wider(capsys):
         (["no.such:Model"], "the model 'no.such:Model' cannot be built"),
         (["torch.nn:Linear"], "cannot be built: TypeError"),
         (
-            ["torch:tensor", "--arguments", '{"data": 1}'],
-            "returns a Tensor, but must return a module",
+            ["supernet.zoo.converted:rules_of"],
+            "returns a list, but must return a module",
         ),
         (["torch.nn:Identity"], "nothing of the model can be open"),
         ([NET, "--shape", "2,3,8,8"], "image"),

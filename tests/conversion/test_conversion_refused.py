@@ -78,6 +78,35 @@ class HardCoded(nn.Module):
         return self.head(F.relu(self.second(y)))
 
 
+class LiteralHeads(nn.Module):
+    """Four heads, whatever is open: with fewer features each would have less of them, unasked."""
+
+    def __init__(self):
+        super().__init__()
+        self.q = nn.Linear(6, 32)
+        self.out = nn.Linear(32, 5)
+
+    def forward(self, x):
+        b, n, _ = x.shape
+        q = self.q(x).view(b, n, 4, -1).transpose(1, 2)
+        y = F.scaled_dot_product_attention(q, q, q).transpose(1, 2)
+        return self.out(y.reshape(b, n, -1).mean(1))
+
+
+class Counting(nn.Module):
+    """A model that a forward pass changes."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(6, 16)
+        self.head = nn.Linear(16, 5)
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return self.head(torch.relu(self.first(x)))
+
+
 class Odd(nn.Module):
     """Nothing can be narrower: what comes in goes out."""
 
@@ -138,6 +167,26 @@ def test_numbers_in_the_code_close_what_they_count():
     assert any("reshape(len(x), 4, 6)" in reason for reason in rows["first"].closed)
     for architecture in supernet.space:
         torch.testing.assert_close(derive(supernet, architecture)(x), supernet(x, architecture))
+
+
+def test_code_that_runs_but_means_something_else_closes_what_it_counts():
+    x = torch.randn(2, 7, 6)
+    rules = (Widths(fractions=(0.25, 0.5, 1.0), multiple=1, inner=True),)
+    supernet = SuperNet(convert(LiteralHeads(), x, rules=rules)).eval()
+    (decision,) = supernet.space.decisions
+    assert decision.options == (2, 4, 8)  # numbers of a head; the heads stay
+    rows = {row.name: row for row in conversion_of(supernet.model).rows}
+    assert rows["q"].open == ("q",)
+    for architecture in supernet.space:
+        derived = derive(supernet, architecture)
+        assert derived.q.out_features == 4 * architecture["q"]
+        torch.testing.assert_close(derived(x), supernet(x, architecture))
+
+
+def test_a_forward_pass_that_changes_the_model_is_not_its_own():
+    model = Counting()
+    convert(model, torch.randn(2, 6))
+    assert model.calls == 0
 
 
 def test_a_model_in_which_nothing_is_open():

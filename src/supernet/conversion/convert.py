@@ -23,7 +23,7 @@ from supernet.conversion.structure import (
     open_operations,
     widen_kernels,
 )
-from supernet.conversion.trace import Trace, all_options, first, line, named, noting, trace
+from supernet.conversion.trace import Trace, all_options, astray, first, line, named, noting, trace
 from supernet.elastic.sorting import sort_channels
 from supernet.errors import ConversionError, SpaceError
 from supernet.net import SuperNet, derive
@@ -96,9 +96,10 @@ def convert(
     Raises:
         ConversionError: the model cannot be traced, a rule matches nothing, or nothing can be open.
     """
-    if not example:
+    if not example or any(tensor.ndim == 0 for tensor in example):
         raise ConversionError(
-            "an example of what the model takes is needed, such as torch.randn(...)"
+            "an example of what the model takes is needed, tensors [batch, ...], such as "
+            "torch.randn(2, 3, 32, 32)"
         )
     start = copy.deepcopy(model)
     operations = open_operations(start, rules)
@@ -145,7 +146,7 @@ class _Attempts:
         """
         for _ in range(_TRIES):
             attempt = self._open()
-            failure = self._run(attempt, *example)
+            failure = self._run(attempt, *example) or self._astray(*example)
             if failure is None:
                 return attempt
             inside, error = failure
@@ -157,12 +158,17 @@ class _Attempts:
             f"Widths({inside[-1] if inside else '*'!r}, fractions=(1.0,)) before the others"
         ) from error
 
-    def _open(self) -> nn.Module:
+    def _widths(self) -> tuple[nn.Module, Sizes]:
+        """Return the model with open widths and kernels."""
         attempt = copy.deepcopy(self.start)
-        modules = dict(attempt.named_modules())
         sizes = Sizes(choose(self.trace, attempt, self.rules))
-        for name, module in modules.items():
+        for name, module in list(attempt.named_modules()):
             self._open_module(name, module, sizes)
+        return attempt, sizes
+
+    def _open(self) -> nn.Module:
+        attempt, sizes = self._widths()
+        modules = dict(attempt.named_modules())
         depths = open_depths(attempt, self.trace, self.rules, self.refused)
         attempt.__dict__["_conversion"] = self._report(modules, sizes, set(depths))
         return attempt
@@ -208,6 +214,29 @@ class _Attempts:
             except Exception as error:  # a user's model may raise anything
                 return list(inside), error
         return None
+
+    def _astray(self, *example: torch.Tensor) -> tuple[list[str], Exception] | None:
+        """Return where the smallest network of full depth has other sizes than it must, if anywhere.
+
+        Code that does not follow a number can run all the same, with other heads for instance.
+        """
+        attempt, sizes = self._widths()
+        try:
+            supernet = SuperNet(attempt)
+        except SpaceError:
+            return None  # no width is open
+        narrow = smallest(supernet)
+        with supernet.route(narrow):
+            must = [
+                [extent_now(sizes, dim) for dim in shape] if isinstance(shape, tuple) else None
+                for shape in (call.shapes[call.node] for call in self.trace.order)
+            ]
+        found = astray(derive(supernet, narrow), self.trace, must, *example)
+        if found is None:
+            return None
+        name, what = found
+        inside = [""] + [".".join(name.split(".")[: n + 1]) for n in range(name.count(".") + 1)]
+        return list(dict.fromkeys(inside)), ConversionError(what)
 
     def _close(self, attempt: nn.Module, inside: list[str], error: Exception) -> bool:
         """Take the attributes of the module that failed in another way, or close what it depends on."""
@@ -258,7 +287,7 @@ class _Attempts:
     def _report(self, modules: dict[str, nn.Module], sizes: Sizes, depths: set[str]) -> Conversion:
         rows = []
         for name, module in modules.items():
-            kind = getattr(type(module), "kind", type(module)).__name__
+            kind = getattr(type(module), "_ordinary", type(module)).__name__
             prefix = f"{name}." if name else ""
             dims = [
                 dim
@@ -295,6 +324,12 @@ def _drawn(supernet: SuperNet) -> Iterator[Architecture]:
         yield supernet.space.sample(stream)
 
 
+def extent_now(sizes: Sizes, dim: Dim) -> int:
+    """Return the size of an axis under the gates that are set."""
+    size = sizes.number(dim)
+    return size if isinstance(size, int) else size.now
+
+
 def _is_open(dim: Dim) -> bool:
     return any(not axis.fixed for axis, _, _ in leaves(dim))
 
@@ -323,7 +358,7 @@ _classes: dict[tuple[type, type], type[nn.Module]] = {}
 def _elastic(kind: type[nn.Module], base: type[Elastic]) -> type[nn.Module]:
     """Return the class of modules of a kind that are elastic."""
     if (kind, base) not in _classes:
-        _classes[kind, base] = type(f"Elastic{kind.__name__}", (base, kind), {"kind": kind})
+        _classes[kind, base] = type(f"Elastic{kind.__name__}", (base, kind), {"_ordinary": kind})
     return _classes[kind, base]
 
 
@@ -361,9 +396,10 @@ def _check_largest(
             last[label] = "original"
     largest = supernet.space.build(lambda decision: last[decision.label])
     small = smallest(supernet)
-    with torch.no_grad(), evaluating(model), evaluating(supernet):
+    original = copy.deepcopy(model).eval()  # a forward pass may change a model too
+    with torch.no_grad(), evaluating(supernet):
         for what, mine, expected in (
-            ("the largest sub-network", supernet(*example, largest), model(*example)),
+            ("the largest sub-network", supernet(*example, largest), original(*example)),
             (
                 "the smallest sub-network",
                 supernet(*example, small),

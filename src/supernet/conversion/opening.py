@@ -169,7 +169,7 @@ def opening(
             numbers[own] = could_be[place]
     numbers.update(_known(name, module, trace, sizes))
     products = [
-        tuple(sizes.number(dim) for dim in dims)
+        tuple(sizes.number(_of_one(dim, trace)) for dim in dims)
         for call in trace.calls.get(name, ())
         for dims in call.products
     ]
@@ -177,6 +177,12 @@ def opening(
     if not (shapes or numbers or open_products or always):
         return None
     return Opened(shapes, numbers, products=products, example=trace.example)
+
+
+def _of_one(dim: Dim, trace: Trace) -> Dim:
+    """Return what an axis is for one example."""
+    batch = {axis.root for axis in trace.batch}
+    return tuple(axis for axis in factors(dim) if axis not in batch)
 
 
 def passed(name: str, module: nn.Module, trace: Trace, sizes: Sizes) -> dict[str, list[Size]]:

@@ -57,6 +57,7 @@ class Call:
     Attributes:
         node: of the graph.
         where: what an error or a reason calls it.
+        scope: the name of the module whose code calls it.
         shapes: the axes of what was computed before, of a tuple a list of them.
         numbers: among the arguments, of which the code may have to pass others when it is narrower.
         products: multiply-adds of the call, each a product of axes.
@@ -65,6 +66,7 @@ class Call:
 
     node: fx.Node
     where: str
+    scope: str
     shapes: dict[fx.Node, Any]
     numbers: list[Passed] = field(default_factory=list)
     products: list[Product] = field(default_factory=list)
@@ -90,7 +92,7 @@ class Call:
     @property
     def tensors(self) -> list[Shape]:
         """The axes of all arguments that are tensors, also those within lists."""
-        found = [self.shapes[node] for node in self.node.all_input_nodes]
+        found = [self.shapes.get(node) for node in self.node.all_input_nodes]
         return [
             one for shape in found for one in (shape if isinstance(shape, list) else [shape]) if one
         ]
@@ -620,6 +622,35 @@ def _repeat(call: Call) -> Shape:
         else fixed_dim(extent(dim) * times[place], f"{call.where} repeats it")
         for place, dim in enumerate(dims)
     )
+
+
+@_rule("repeat_interleave")
+def _repeat_interleave(call: Call) -> Any:
+    axis = call.argument(2, "dim")
+    if axis is None or isinstance(call.argument(1), fx.Node):
+        return _unknown(call)
+    x, sizes = call.shape(0), call.sizes()
+    axis = _place(axis, len(x))
+    fix([x[axis]], f"{call.where} repeats it")
+    return (*x[:axis], *call.new([sizes[axis]]), *x[axis + 1 :])
+
+
+@_rule("glu")
+def _glu(call: Call) -> Shape:
+    x = call.shape(0)
+    axis = _place(call.argument(1, "dim", -1), len(x))
+    half = extent(x[axis]) // 2
+    first, second = cut(x[axis], [half, half], call.reason)
+    same(first, second, call.reason)
+    return (*x[:axis], first, *x[axis + 1 :])
+
+
+@_rule("prelu")
+def _prelu(call: Call) -> Shape:
+    x, weight = call.shape(0), call.shape(1)
+    if extent(weight[0]) > 1:
+        same(x[1], weight[0], call.reason)
+    return x
 
 
 @_rule("roll")

@@ -149,7 +149,7 @@ def mixed(conv: nn.Module) -> type[nn.Module]:
     """Return the class of a convolution whose kernel is open."""
     rank = len(cast(nn.Conv2d, conv).kernel_size)
     kind = type(conv)
-    return type(f"Elastic{kind.__name__}", (Convolution, kind), {"kind": kind, "rank": rank})
+    return type(f"Elastic{kind.__name__}", (Convolution, kind), {"_ordinary": kind, "rank": rank})
 
 
 def _replace(model: nn.Module, name: str, module: nn.Module) -> None:

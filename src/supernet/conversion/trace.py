@@ -51,6 +51,8 @@ class Trace:
         calls: the operators, by the name of the module whose code calls them.
         passages: what enters and leaves each module, by its name.
         numbers: that the code of each module passes to operators, and the axes that they are of.
+        order: all operators of evaluation mode, in their order.
+        batch: the axes of the examples.
         used: names of the tensors that have a part in what the model computes.
         example: the sizes of the batch that the model was followed on.
     """
@@ -59,6 +61,8 @@ class Trace:
     calls: dict[str, list[Call]] = field(default_factory=dict)
     passages: dict[str, Passage] = field(default_factory=dict)
     numbers: dict[str, list[Passed]] = field(default_factory=dict)
+    order: list[Call] = field(default_factory=list)
+    batch: list[Axis] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     example: tuple[int, ...] = ()
 
@@ -73,7 +77,8 @@ def trace(model: nn.Module, *example: torch.Tensor) -> Trace:
     Raises:
         ConversionError: PyTorch cannot trace the model.
     """
-    batch = tuple(torch.cat([one, one]) if len(one) == 1 else one for one in example)
+    # Two examples: of one, some operators would see no batch, and two cannot be cut into parts.
+    batch = tuple(torch.cat([one, one])[:2] if len(one) == 1 else one[:2] for one in example)
     found = Trace(example=tuple(batch[0].shape))
     axes: dict[int, Shape] = {}
     for name, tensor in chain(
@@ -108,6 +113,34 @@ def trace(model: nn.Module, *example: torch.Tensor) -> Trace:
         elif isinstance(owner, Elastic) and opened(owner) is not None:
             fix(shape, "elastic already")
     return found
+
+
+def astray(
+    model: nn.Module, like: Trace, sizes: list[list[int] | None], *example: torch.Tensor
+) -> tuple[str, str] | None:
+    """Say where a model computes tensors of other sizes than it must.
+
+    Args:
+        model: a smaller one of the kind of the one that was traced.
+        like: that one.
+        sizes: for each of its operators what the sizes must be now.
+        example: what the model takes.
+
+    Returns:
+        The name of the module whose code does, and what it does; None if none does, or if the code
+        takes another way, so that nothing can be compared.
+    """
+    batch = tuple(torch.cat([one, one])[:2] if len(one) == 1 else one[:2] for one in example)
+    program = _exported(model, batch, training=False)
+    nodes = [node for node in program.graph.nodes if node.op == "call_function"]
+    names = [_short(call.node) for call in like.order]
+    if [_short(node) for node in nodes] != names:
+        return None
+    for node, call, must in zip(nodes, like.order, sizes, strict=True):
+        value = node.meta.get("val")
+        if must is not None and isinstance(value, torch.Tensor) and [*value.shape] != must:
+            return call.scope, f"{call.where} computes {[*value.shape]} where {must} is meant"
+    return None
 
 
 def _read_numbers(found: Trace, sources: dict[tuple[str, str], list[list[Source | None]]]) -> None:
@@ -220,11 +253,14 @@ def _follow(found: Trace, program: ExportedProgram) -> None:
                     inputs.add(node)
                     reason = "the model's input"
                 shapes[node] = tuple(fixed_dim(int(size), reason) for size in value.shape)
+                if node in inputs and shapes[node]:
+                    found.batch += shapes[node][0]
         elif node.op == "call_function":
             scopes[node] = _scope(node)
             scope = scopes[node][-1]
             where = f"{_short(node)} in {scope or 'the model itself'}"
-            call = Call(node, where, shapes)
+            call = Call(node, where, scope, shapes)
+            found.order.append(call)
             found.calls.setdefault(scope, []).append(call)
             shapes[node] = follow(call)
             _checked(call)

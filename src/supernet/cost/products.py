@@ -74,10 +74,9 @@ def known_macs(supernet: SuperNet) -> Iterator[tuple[Path, int]]:
         if products_of(module):
             places.setdefault(module, {})[path] = None
     for module, paths in places.items():
-        batch = cast(Opened, opened(module)).example[0]
         for atoms, amount in amounts_of(products_of(module) or ()):
             for path in paths:
-                yield (*path, *atoms), amount // batch
+                yield (*path, *atoms), amount
 
 
 def known_parameters(supernet: SuperNet) -> list[tuple[list[Size | int], set[Path]]]:

@@ -57,7 +57,7 @@ class SelfAttention(ElasticLayer, Attention):
         causal: whether a token sees only those before it and itself.
     """
 
-    kind = Attention
+    _ordinary = Attention
 
     def __init__(
         self, width: Size | int, heads: Size | int, head: Size | int, causal: bool = False

@@ -63,9 +63,9 @@ class Convolution(ElasticLayer):
             the channels are not whole groups.
     """
 
-    kind: Any
+    _ordinary: Any
     rank: int
-    extra = ("kernel", "transforms")
+    _extra = ("kernel", "transforms")
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Convolution(ElasticLayer):
                 "channels_out are, for a depthwise one"
             )
         count = as_size(groups).largest
-        self.kind.__init__(
+        self._ordinary.__init__(
             self,
             entering.largest,
             leaving.largest,
@@ -132,10 +132,10 @@ class Convolution(ElasticLayer):
         sizes = {int(value) for d in self.kernel.dimensions for value in d.values}
         return sorted(sizes or {self.kernel.largest}, reverse=True)
 
-    def used(self, name: str, value: torch.Tensor) -> torch.Tensor:
+    def _used(self, name: str, value: torch.Tensor) -> torch.Tensor:
         """Return the part that is used; of the kernel the centre, through OFA's matrices if any."""
         if name != "weight" or not self.transforms:
-            return super().used(name, value)
+            return super()._used(name, value)
         *widths, kernel = self.__dict__["_opened"].shapes[name][:3]
         for axis, size in enumerate(widths):
             value = value if size is None else size.take(value, axis)
@@ -153,16 +153,16 @@ class Convolution(ElasticLayer):
 class Conv1d(Convolution, nn.Conv1d):
     """A convolution of elastic width and kernel, with the arguments of `Convolution`."""
 
-    kind, rank = nn.Conv1d, 1
+    _ordinary, rank = nn.Conv1d, 1
 
 
 class Conv2d(Convolution, nn.Conv2d):
     """A convolution of elastic width and kernel, with the arguments of `Convolution`."""
 
-    kind, rank = nn.Conv2d, 2
+    _ordinary, rank = nn.Conv2d, 2
 
 
 class Conv3d(Convolution, nn.Conv3d):
     """A convolution of elastic width and kernel, with the arguments of `Convolution`."""
 
-    kind, rank = nn.Conv3d, 3
+    _ordinary, rank = nn.Conv3d, 3

@@ -22,7 +22,7 @@ class Linear(ElasticLayer, nn.Linear):
         bias: whether it has one.
     """
 
-    kind = nn.Linear
+    _ordinary = nn.Linear
 
     def __init__(
         self, features_in: Size | int, features_out: Size | int, bias: bool = True
@@ -48,7 +48,7 @@ class Embedding(ElasticLayer, nn.Embedding):
         padding: the word whose vector is zero, if any.
     """
 
-    kind = nn.Embedding
+    _ordinary = nn.Embedding
 
     def __init__(self, count: int, width: Size | int, padding: int | None = None) -> None:
         size = as_size(width)

@@ -24,11 +24,11 @@ class _BatchNorm(ElasticLayer):
         affine: whether it learns a scale and an offset.
     """
 
-    kind: type[nn.BatchNorm1d] | type[nn.BatchNorm2d] | type[nn.BatchNorm3d]
+    _ordinary: type[nn.BatchNorm1d] | type[nn.BatchNorm2d] | type[nn.BatchNorm3d]
 
     def __init__(self, channels: Size | int, eps: float = 1e-5, affine: bool = True) -> None:
         size = as_size(channels)
-        self.kind.__init__(self, size.largest, eps, affine=affine)  # type: ignore[arg-type]
+        self._ordinary.__init__(self, size.largest, eps, affine=affine)  # type: ignore[arg-type]
         names = ("weight", "bias", "running_mean", "running_var")
         open_up(self, Opened(dict.fromkeys(names, (size,)), {"num_features": size}))
         self.leads = ((1, size),)
@@ -37,19 +37,19 @@ class _BatchNorm(ElasticLayer):
 class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
     """Batch norm over `[batch, channels]` or `[batch, channels, length]`, of elastic width."""
 
-    kind = nn.BatchNorm1d
+    _ordinary = nn.BatchNorm1d
 
 
 class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
     """Batch norm over `[batch, channels, height, width]`, of elastic width."""
 
-    kind = nn.BatchNorm2d
+    _ordinary = nn.BatchNorm2d
 
 
 class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
     """Batch norm over `[batch, channels, depth, height, width]`, of elastic width."""
 
-    kind = nn.BatchNorm3d
+    _ordinary = nn.BatchNorm3d
 
 
 class LayerNorm(ElasticLayer, nn.LayerNorm):
@@ -60,7 +60,7 @@ class LayerNorm(ElasticLayer, nn.LayerNorm):
         eps: see `torch.nn.LayerNorm`.
     """
 
-    kind = nn.LayerNorm
+    _ordinary = nn.LayerNorm
 
     def __init__(self, width: Size | int, eps: float = 1e-5) -> None:
         size = as_size(width)
@@ -79,7 +79,7 @@ class RMSNorm(ElasticLayer, nn.RMSNorm):
         eps: see `torch.nn.RMSNorm`.
     """
 
-    kind = nn.RMSNorm
+    _ordinary = nn.RMSNorm
 
     def __init__(self, width: Size | int, eps: float | None = None) -> None:
         size = as_size(width)
@@ -100,7 +100,7 @@ class GroupNorm(ElasticLayer, nn.GroupNorm):
         SpaceError: the size does not divide a width.
     """
 
-    kind = nn.GroupNorm
+    _ordinary = nn.GroupNorm
 
     def __init__(self, size: int, channels: Size | int, eps: float = 1e-5) -> None:
         width = as_size(channels)

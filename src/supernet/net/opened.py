@@ -137,9 +137,9 @@ class Elastic(nn.Module):
     It adds few names, so that the module's own keep their meaning; see `opened`, `settle` and `close`.
     """
 
-    kind: type[nn.Module]
+    _ordinary: type[nn.Module]
     """The class of the module when nothing of it is open any more."""
-    extra: tuple[str, ...] = ()
+    _extra: tuple[str, ...] = ()
     """What it has only while it is open."""
 
     def __getattr__(self, name: str) -> Any:
@@ -151,7 +151,7 @@ class Elastic(nn.Module):
             return found.numbers[name].now
         value = super().__getattr__(name)
         if name in found.shapes and isinstance(value, torch.Tensor):
-            return self.used(name, value)
+            return self._used(name, value)
         return value
 
     def extra_repr(self) -> str:
@@ -164,7 +164,7 @@ class Elastic(nn.Module):
             for name in numbers:
                 del self.__dict__[name]
 
-    def used(self, name: str, value: torch.Tensor) -> torch.Tensor:
+    def _used(self, name: str, value: torch.Tensor) -> torch.Tensor:
         """Return the part of a parameter or buffer that is used under the gates."""
         return taken(value, self.__dict__["_opened"].shapes[name])
 
@@ -261,13 +261,13 @@ class ElasticNorm(ElasticLayer):
             shapes[name][0].put(self._buffers[name], part)
         return y
 
-    def used(self, name: str, value: torch.Tensor) -> torch.Tensor:
+    def _used(self, name: str, value: torch.Tensor) -> torch.Tensor:
         """Return the part that is used; of statistics that are recorded the same for a whole call."""
         held: dict[str, torch.Tensor] | None = self.__dict__.get("_held")
         if held is None or name not in self._buffers:
-            return super().used(name, value)
+            return super()._used(name, value)
         if name not in held:
-            part = super().used(name, value)
+            part = super()._used(name, value)
             if part._is_view() or part is value:
                 return part
             held[name] = part
@@ -303,7 +303,7 @@ def settle(module: Elastic, memo: dict[int, object]) -> None:
         whole = buffer if own is None else own
         if whole is None or id(whole) in memo:
             continue  # of shared weights the part is shared too
-        part = module.used(name, whole).detach().clone()
+        part = module._used(name, whole).detach().clone()
         memo[id(whole)] = (
             nn.Parameter(part, whole.requires_grad) if isinstance(whole, nn.Parameter) else part
         )
@@ -314,9 +314,9 @@ def close(module: nn.Module) -> nn.Module:
     for part in module.modules():
         if isinstance(part, Elastic):
             numbers = part.__dict__.pop("_opened")
-            for name in ("leads", "_conversion", *part.extra):
+            for name in ("leads", "_conversion", *part._extra):
                 part.__dict__.pop(name, None)
                 part._modules.pop(name, None)
             part.__dict__.update(numbers)
-            part.__class__ = part.kind  # type: ignore[assignment]
+            part.__class__ = part._ordinary  # type: ignore[assignment]
     return module

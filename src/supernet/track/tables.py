@@ -124,8 +124,12 @@ def alone(row: Mapping[str, Any]) -> Mapping[str, Any]:
 def latency_text(content: Mapping[str, Any]) -> str:
     """Say what a measured table of latencies holds and how far it is from the truth."""
     where, held_out = content["provenance"], content["held_out"]
+    if "fit" in content:
+        what = f"{content['fit']['networks']} whole networks, and a table fitted to them,"
+    else:
+        what = f"{len(content['entries'])} options"
     lines = [
-        f"{len(content['entries'])} options measured on {where['device']}, {where['precision']}, "
+        f"{what} measured on {where['device']}, {where['precision']}, "
         f"{where['batch_size']} example(s), {where['threads']} thread(s)"
     ]
     if held_out:
