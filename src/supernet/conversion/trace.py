@@ -16,6 +16,7 @@ import torch
 from torch import fx, nn
 from torch.export import ExportedProgram
 
+from supernet.conversion import layers, views  # noqa: F401  they hold the rules of operators
 from supernet.conversion.axes import Axis, Shape, extent, fix, fixed_dim, same
 from supernet.conversion.operators import Call, Passed, follow
 from supernet.conversion.sources import Source, attributes_passed, spelled

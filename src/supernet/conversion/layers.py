@@ -1,0 +1,184 @@
+"""Operators of layers: products of tensors, norms, activations with weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from supernet.conversion.axes import (
+    Axis,
+    Dim,
+    Shape,
+    extent,
+    fix,
+    same,
+)
+from supernet.conversion.operators import (
+    Call,
+    Passed,
+    broadcast,
+    rule,
+    unknown,
+)
+
+__all__: list[str] = []  # importing it registers the rules
+
+
+_KERNEL = "kernel (rules for kernels open it)"
+
+
+@rule("conv1d", "conv2d", "conv3d", "convolution")
+def _convolution(call: Call) -> Shape:
+    x, weight, bias = call.shape(0), call.shape(1), call.shape(2, "bias")
+    groups = call.argument(8 if call.name == "convolution" else 6, "groups", 1)
+    leaving, inner = weight[0], weight[1]
+    batch = len(x) - len(weight) + 1  # 0 without a batch
+    entering = x[batch]
+    if groups == 1:
+        same(entering, inner, call.reason)
+    else:
+        # A group keeps its size, so a narrower convolution has fewer of them.
+        count, inside = (Axis(groups),), (Axis(extent(inner)),)
+        same(entering, (*count, *inside), call.reason)
+        same(inner, inside, call.reason)
+        rows = (Axis(extent(leaving) // groups),)
+        same(leaving, (*count, *rows), call.reason)
+        fix([inside, rows], "it is the size of a group, which all widths share")
+        call.numbers.append(Passed(groups, count))
+    if bias is not None:
+        same(bias[0], leaving, call.reason)
+    fix(weight[2:], _KERNEL)
+    around = call.new(call.sizes()[batch + 1 :])
+    call.produced.append(leaving)
+    call.products.append((*x[:batch], leaving, inner, *weight[2:], *around))
+    return (*x[:batch], leaving, *around)
+
+
+@rule("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+def _transposed(call: Call) -> Shape:
+    x, weight, bias = call.shape(0), call.shape(1), call.shape(2, "bias")
+    if call.argument(6, "groups", 1) != 1:
+        return unknown(call)  # type: ignore[no-any-return]
+    batch = len(x) - len(weight) + 1
+    same(x[batch], weight[0], call.reason)
+    if bias is not None:
+        same(bias[0], weight[1], call.reason)
+    fix(weight[2:], _KERNEL)
+    call.produced.append(weight[1])
+    call.products.append((*x, weight[1], *weight[2:]))
+    return (*x[:batch], weight[1], *call.new(call.sizes()[batch + 1 :]))
+
+
+@rule("linear")
+def _linear(call: Call) -> Shape:
+    x, weight, bias = call.shape(0), call.shape(1), call.shape(2, "bias")
+    same(x[-1], weight[-1], call.reason)
+    if bias is not None:
+        same(bias[0], weight[0], call.reason)
+    call.produced.append(weight[0])
+    call.products.append((*x, weight[0]))
+    return (*x[:-1], weight[0])
+
+
+@rule("matmul", "mm", "bmm")
+def _matmul(call: Call) -> Shape:
+    return _contract(call, 0, 1)
+
+
+@rule("addmm", "baddbmm")
+def _added_matmul(call: Call) -> Shape:
+    product = _contract(call, 1, 2)
+    return broadcast(call, [call.shape(0), product])
+
+
+def _contract(call: Call, first: int, second: int) -> Shape:
+    """Return the axes of a matrix product, whose outer axes are broadcast."""
+    a, b = call.shape(first), call.shape(second)
+    if len(a) < 2 or len(b) < 2:
+        return unknown(call)  # type: ignore[no-any-return]
+    same(a[-1], b[-2], call.reason)
+    outer = broadcast(call, [a[:-2], b[:-2]])
+    if call.argument(second).op == "placeholder":
+        call.produced.append(b[-1])
+    call.products.append((*outer, a[-2], a[-1], b[-1]))
+    return (*outer, a[-2], b[-1])
+
+
+@rule("scaled_dot_product_attention")
+def _attention(call: Call) -> Shape:
+    query, key, value = (call.shape(place) for place in range(3))
+    same(query[-1], key[-1], call.reason)
+    same(key[-2], value[-2], call.reason)
+    outer = broadcast(call, [query[:-2], key[:-2], value[:-2]])
+    mask = call.argument(3, "attn_mask")
+    if mask is not None:
+        broadcast(call, [call.shapes[mask], (*outer, query[-2], key[-2])])
+    call.products.append((*outer, query[-2], key[-1], key[-2]))
+    call.products.append((*outer, query[-2], value[-1], value[-2]))
+    return (*outer, query[-2], value[-1])
+
+
+@rule("batch_norm", "instance_norm")
+def _batch_norm(call: Call) -> Shape:
+    x = call.shape(0)
+    for place, name in enumerate(("weight", "bias", "running_mean", "running_var"), 1):
+        if (other := call.shape(place, name)) is not None:
+            same(x[1], other[0], call.reason)
+    return x
+
+
+@rule("layer_norm", "rms_norm")
+def _layer_norm(call: Call) -> Shape:
+    x, sizes = call.shape(0), call.argument(1)
+    axes = x[len(x) - len(sizes) :]
+    others = (2, 3) if call.name == "layer_norm" else (2,)
+    for place in others:
+        if (other := call.shape(place, ("weight", "bias")[place - 2])) is not None:
+            for dim, mine in zip(other, axes, strict=True):
+                same(mine, dim, call.reason)
+    call.numbers += map(Passed, sizes, axes)
+    return x
+
+
+@rule("group_norm")
+def _group_norm(call: Call) -> Shape:
+    x, groups = call.shape(0), call.argument(1)
+    for place, name in ((2, "weight"), (3, "bias")):
+        if (other := call.shape(place, name)) is not None:
+            same(x[1], other[0], call.reason)
+    if groups > 1:
+        count, inside = (Axis(groups),), (Axis(extent(x[1]) // groups),)
+        same(x[1], (*count, *inside), call.reason)
+        fix([inside], "it is the size of a group, which all widths share")
+        call.numbers.append(Passed(groups, count))
+    return x
+
+
+@rule("embedding")
+def _embedding(call: Call) -> Shape:
+    weight, words = call.shape(0), call.shape(1)
+    fix(weight[:1], "it is the number of words")
+    call.produced += weight[1:]
+    return (*words, *weight[1:])
+
+
+@rule("prelu")
+def _prelu(call: Call) -> Shape:
+    x, weight = call.shape(0), call.shape(1)
+    if extent(weight[0]) > 1:
+        same(x[1], weight[0], call.reason)
+    return x
+
+
+@rule("einsum")
+def _einsum(call: Call) -> Any:
+    equation = str(call.argument(0)).replace(" ", "")
+    if "." in equation or "->" not in equation:
+        return unknown(call)
+    names, result = equation.split("->")
+    dims: dict[str, Dim] = {}
+    for letters, node in zip(names.split(","), call.argument(1), strict=True):
+        for letter, dim in zip(letters, call.shapes[node], strict=True):
+            same(dims.setdefault(letter, dim), dim, call.reason)
+    if "," in names:
+        call.products.append(tuple(dims.values()))
+    return tuple(dims[letter] for letter in result)

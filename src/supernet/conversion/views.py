@@ -1,0 +1,295 @@
+"""Operators that arrange positions: views, cuts, concatenations, reductions, pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import fx
+
+from supernet.conversion.axes import (
+    Shape,
+    cut,
+    extent,
+    fix,
+    fixed_dim,
+    joined,
+    same,
+    viewed,
+)
+from supernet.conversion.operators import (
+    Call,
+    Passed,
+    broadcast,
+    place_of,
+    pointwise,
+    rule,
+    unknown,
+)
+
+__all__: list[str] = []  # importing it registers the rules
+
+
+@rule("view", "reshape", "_unsafe_view", "flatten", "unflatten", "reshape_as", "view_as")
+def _view(call: Call) -> Shape:
+    return _numbered(call, viewed(call.shape(0), call.sizes(), f"the view in {call.where}"))
+
+
+def _numbered(call: Call, shape: Shape) -> Shape:
+    """Note the sizes that the code passes."""
+    given: Any = next((a for a in call.node.args[1:] if isinstance(a, list | tuple)), None)
+    if given is not None and call.name != "unflatten" and len(given) == len(shape):
+        call.numbers += [
+            Passed(number, dim, place)
+            for place, (number, dim) in enumerate(zip(given, shape, strict=True))
+            if isinstance(number, int) and number != -1
+        ]
+    elif given is not None and call.name == "unflatten":
+        start = place_of(call.argument(1), len(call.shape(0)))
+        call.numbers += map(Passed, given, shape[start:], range(1, len(given) + 1))
+    return shape
+
+
+@rule("expand", "expand_as")
+def _expand(call: Call) -> Shape:
+    x, sizes = call.shape(0), call.sizes()
+    if call.name == "expand_as":
+        other = call.shape(1)
+        return broadcast(call, [x, other])
+    missing = len(sizes) - len(x)
+    found = [
+        dim if extent(dim) == size else fixed_dim(size, f"{call.where} repeats it")
+        for dim, size in zip((((),) * missing + x), sizes, strict=True)
+    ]
+    return _numbered(call, tuple(found))
+
+
+@rule("permute")
+def _permute(call: Call) -> Shape:
+    x = call.shape(0)
+    return tuple(x[place] for place in call.argument(1))
+
+
+@rule("transpose", "swapaxes", "swapdims")
+def _transpose(call: Call) -> Shape:
+    x = list(call.shape(0))
+    a, b = (place_of(call.argument(place), len(x)) for place in (1, 2))
+    x[a], x[b] = x[b], x[a]
+    return tuple(x)
+
+
+@rule("t", "numpy_T", "mT")
+def _matrix_transpose(call: Call) -> Shape:
+    x = call.shape(0)
+    return (*x[:-2], x[-1], x[-2]) if len(x) > 1 else x
+
+
+@rule("unsqueeze")
+def _unsqueeze(call: Call) -> Shape:
+    x = list(call.shape(0))
+    x.insert(place_of(call.argument(1), len(x) + 1), ())
+    return tuple(x)
+
+
+@rule("squeeze")
+def _squeeze(call: Call) -> Shape:
+    x, places = call.shape(0), call.argument(1)
+    chosen = range(len(x)) if places is None else [places] if isinstance(places, int) else places
+    gone = {place_of(place, len(x)) for place in chosen}
+    return tuple(dim for place, dim in enumerate(x) if place not in gone or extent(dim) != 1)
+
+
+@rule("cat", "concatenate", "concat")
+def _cat(call: Call) -> Shape:
+    shapes = [call.shapes[node] for node in call.argument(0)]
+    axis = place_of(call.argument(1, "dim", 0), len(shapes[0]))
+    first = list(shapes[0])
+    for other in shapes[1:]:
+        for place, (dim, mine) in enumerate(zip(other, first, strict=True)):
+            if place != axis:
+                same(mine, dim, call.reason)
+    first[axis] = joined([shape[axis] for shape in shapes])
+    return tuple(first)
+
+
+@rule("stack")
+def _stack(call: Call) -> Shape:
+    shapes = [call.shapes[node] for node in call.argument(0)]
+    found = list(broadcast(call, shapes))
+    axis = place_of(call.argument(1, "dim", 0), len(found) + 1)
+    found.insert(axis, fixed_dim(len(shapes), f"{call.where} stacks as many"))
+    return tuple(found)
+
+
+@rule("split", "split_with_sizes", "chunk", "unsafe_split", "unsafe_chunk", "tensor_split")
+def _split(call: Call) -> list[Shape]:
+    x = call.shape(0)
+    axis = place_of(call.argument(2, "dim", 0), len(x))
+    sizes = [int(one.shape[axis]) for one in call.node.meta["val"]]
+    parts = cut(x[axis], sizes, call.reason)
+    given = call.argument(1)
+    if isinstance(given, list | tuple) and call.name != "tensor_split":
+        call.numbers += map(Passed, given, parts, range(len(given)))
+    elif len(set(sizes)) == 1:
+        for part in parts[1:]:
+            same(parts[0], part, call.reason)  # the code cuts what there is into equal parts
+        if call.name.endswith("split"):
+            call.numbers.append(Passed(sizes[0], parts[0]))
+    else:
+        fix([x[axis]], f"{call.where} cuts it into unequal parts")
+    return [(*x[:axis], part, *x[axis + 1 :]) for part in parts]
+
+
+@rule("unbind")
+def _unbind(call: Call) -> list[Shape]:
+    x = call.shape(0)
+    axis = place_of(call.argument(1, "dim", 0), len(x))
+    fix([x[axis]], f"{call.where} takes its positions apart")
+    return [(*x[:axis], *x[axis + 1 :]) for _ in range(extent(x[axis]))]
+
+
+@rule("<built-in function getitem>", "getitem")
+def _getitem(call: Call) -> Shape:
+    return call.shapes[call.argument(0)][call.argument(1)]  # type: ignore[no-any-return]
+
+
+@rule("select")
+def _select(call: Call) -> Shape:
+    x = call.shape(0)
+    axis = place_of(call.argument(1), len(x))
+    fix([x[axis]], f"{call.where} selects a position of it")
+    return (*x[:axis], *x[axis + 1 :])
+
+
+@rule("slice", "narrow")
+def _slice(call: Call) -> Shape:
+    x = call.shape(0)
+    axis = place_of(call.argument(1, "dim", 0), len(x))
+    length, taken = extent(x[axis]), call.sizes()[axis]
+    start, end = call.argument(2, "start", 0) or 0, call.argument(3, "end")
+    if call.name == "narrow":
+        end = start + end
+    if call.argument(4, "step", 1) != 1:
+        fix([x[axis]], f"{call.where} takes every other position of it")
+        return (*x[:axis], *call.new([taken]), *x[axis + 1 :])
+    if taken == length:
+        if end is not None and end == length:
+            call.numbers.append(Passed(end, x[axis]))
+        return x
+    start = start + length if start < 0 else start
+    sizes = [size for size in (start, taken, length - start - taken) if size]
+    parts = cut(x[axis], sizes, call.reason)
+    place = 1 if start else 0
+    for number, until in ((start, 0), (start + taken, place)):
+        if number and number != length:
+            dim = joined(parts[: until + 1]) if until else parts[0]
+            call.numbers.append(Passed(number, dim))
+    return (*x[:axis], parts[place], *x[axis + 1 :])
+
+
+@rule("index")
+def _index(call: Call) -> Shape:
+    x, indices = call.shape(0), call.argument(1)
+    used = [place for place, index in enumerate(indices) if index is not None]
+    if used != list(range(used[0], used[-1] + 1)):
+        return unknown(call)  # type: ignore[no-any-return]
+    fix([x[place] for place in used], f"{call.where} looks positions of it up")
+    among = broadcast(call, [call.shapes[indices[place]] for place in used])
+    return (*x[: used[0]], *among, *x[used[-1] + 1 :])
+
+
+@rule(
+    "mean", "sum", "amax", "amin", "var", "std", "linalg_vector_norm", "norm", "logsumexp", "prod"
+)
+def _reduce(call: Call) -> Shape:
+    return _reduced(call, call.sizes())
+
+
+@rule("max", "min", "median", "argmax", "argmin")
+def _extreme(call: Call) -> Any:
+    value = call.node.meta["val"]
+    if isinstance(value, list | tuple):
+        return [_reduced(call, tuple(one.shape)) for one in value]
+    return pointwise(call) if len(call.tensors) > 1 else _reduced(call, call.sizes())
+
+
+def _reduced(call: Call, sizes: Sequence[int]) -> Shape:
+    """Return the axes of which none, one or some have been reduced to a single position."""
+    x = call.shape(0)
+    place = {"linalg_vector_norm": 2, "norm": 2}.get(call.name, 1)
+    chosen = call.argument(place, "dim")
+    if chosen is None or chosen == []:
+        return call.new(sizes)  # a number
+    gone = {place_of(p, len(x)) for p in ([chosen] if isinstance(chosen, int) else chosen)}
+    if len(sizes) == len(x):
+        return tuple(() if p in gone else dim for p, dim in enumerate(x))
+    return tuple(dim for p, dim in enumerate(x) if p not in gone)
+
+
+@rule(
+    *(f"{kind}_pool{rank}d" for kind in ("max", "avg", "lp") for rank in (1, 2, 3)),
+    *(f"adaptive_{kind}_pool{rank}d" for kind in ("max", "avg") for rank in (1, 2, 3)),
+    *(f"upsample_{kind}" for kind in ("nearest1d", "nearest2d", "nearest3d", "linear1d")),
+    *(f"upsample_{kind}" for kind in ("bilinear2d", "bicubic2d", "trilinear3d")),
+    *(f"_upsample_{kind}_aa" for kind in ("bilinear2d", "bicubic2d")),
+    *(f"_adaptive_avg_pool{rank}d" for rank in (2, 3)),
+    "im2col",
+)
+def _pool(call: Call) -> Any:
+    if call.name == "im2col" or isinstance(call.node.meta["val"], list | tuple):
+        return unknown(call)
+    x, sizes = call.shape(0), call.sizes()
+    rank = next(int(letter) for letter in reversed(call.name) if letter.isdigit())
+    kept = len(x) - rank
+    return (*x[:kept], *call.new(sizes[kept:]))
+
+
+@rule("pad", "constant_pad_nd", "reflection_pad2d", "replication_pad2d")
+def _pad(call: Call) -> Shape:
+    x, sizes = call.shape(0), call.sizes()
+    changed = [dim for dim, size in zip(x, sizes, strict=True) if extent(dim) != size]
+    fix(changed, f"{call.where} pads it")
+    return tuple(
+        dim if extent(dim) == size else fixed_dim(size, f"{call.where} pads it")
+        for dim, size in zip(x, sizes, strict=True)
+    )
+
+
+@rule("repeat", "tile")
+def _repeat(call: Call) -> Shape:
+    x, times = call.shape(0), call.argument(1)
+    dims = ((),) * (len(times) - len(x)) + x
+    return tuple(
+        dim
+        if times[place] == 1
+        else fixed_dim(extent(dim) * times[place], f"{call.where} repeats it")
+        for place, dim in enumerate(dims)
+    )
+
+
+@rule("repeat_interleave")
+def _repeat_interleave(call: Call) -> Any:
+    axis = call.argument(2, "dim")
+    if axis is None or isinstance(call.argument(1), fx.Node):
+        return unknown(call)
+    x, sizes = call.shape(0), call.sizes()
+    axis = place_of(axis, len(x))
+    fix([x[axis]], f"{call.where} repeats it")
+    return (*x[:axis], *call.new([sizes[axis]]), *x[axis + 1 :])
+
+
+@rule("glu")
+def _glu(call: Call) -> Shape:
+    x = call.shape(0)
+    axis = place_of(call.argument(1, "dim", -1), len(x))
+    half = extent(x[axis]) // 2
+    first, second = cut(x[axis], [half, half], call.reason)
+    same(first, second, call.reason)
+    return (*x[:axis], first, *x[axis + 1 :])
+
+
+@rule("roll")
+def _roll(call: Call) -> Shape:
+    x, axes = call.shape(0), call.argument(2, "dims", ())
+    fix([x[axis] for axis in axes] or x, f"{call.where} rolls it")
+    return x
