@@ -191,6 +191,37 @@ def test_curvature_means_nothing_where_what_runs_is_drawn(kind):
         kind(alpha=Alpha(early_stop=1.3))
 
 
+@pytest.mark.parametrize("clip", [None, 1e-3, 1e3])
+def test_the_gradient_of_alpha_is_scaled_down_to_a_norm(clip):
+    """SGD in place of Adam shows the gradient that α is moved by."""
+    strategy, _ = make(alpha=Alpha(clip=clip))
+    strategy._optimizer = torch.optim.SGD(strategy.alphas.values(), lr=1.0)
+    torch.manual_seed(5)
+    given = {label: torch.randn(len(alpha)) for label, alpha in strategy.alphas.items()}
+    given["node"] = None
+    before = {label: alpha.detach().clone() for label, alpha in strategy.alphas.items()}
+    expected = {label: g.clone() for label, g in given.items() if g is not None}
+    norm = math.sqrt(sum(float((g * g).sum()) for g in expected.values()))
+    strategy.step(tuple(given.values()))
+    factor = 1.0 if clip is None else min(1.0, clip / norm)
+    for label, alpha in strategy.alphas.items():
+        moved = before[label] - alpha.detach()
+        should = factor * expected.get(label, torch.zeros(3))
+        torch.testing.assert_close(moved, should, rtol=1e-3, atol=1e-6)
+
+
+def test_alpha_starts_around_the_mean():
+    strategy, _ = make(alpha=Alpha(mean=1.0, spread=0.01))
+    every = torch.cat([alpha.detach() for alpha in strategy.alphas.values()])
+    assert ((every - 1).abs() < 0.05).all()
+    assert 0.002 < float(every.std()) < 0.03
+
+
+def test_a_clip_must_be_positive():
+    with pytest.raises(ConfigError, match=r"alpha\.clip is the largest norm"):
+        Alpha(clip=0.0)
+
+
 def test_options_that_are_out_of_the_race_have_no_share_and_do_not_run():
     strategy, supernet = make()
     strategy.kept["some"] = (0, 2)
@@ -264,5 +295,5 @@ def test_what_was_learned_follows_the_rule():
         "node": ("from0", "from2"),
         "node.from0": "linear",
         "node.from2": "skip",
-        "some": ("b", "c"),
+        "some": ("b",),  # c has less than the uniform share
     }

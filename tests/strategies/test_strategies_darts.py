@@ -214,6 +214,55 @@ def test_a_loss_without_a_slope_leaves_a_finite_gradient():
     assert all(torch.equal(g, torch.zeros_like(g)) for g in found)
 
 
+class Masked(nn.Module):
+    """Drops each number with a probability of one half, and notes the masks of training passes."""
+
+    def __init__(self):
+        super().__init__()
+        self.masks, self.given = [], None
+
+    def forward(self, x):
+        if self.given is not None:
+            return x * self.given[len(x)]
+        self.masks.append(2.0 * (torch.rand_like(x) < 0.5))
+        return x * self.masks[-1]
+
+
+def test_passes_over_the_training_batch_draw_the_same_masks():
+    """So the second-order part is the derivative of the unrolled loss with these masks."""
+    strategy, supernet, optimizer = make(OPTIMIZERS["as in the paper"], order=2)
+    masked = supernet.model.stem[1] = Masked()
+    optimizer.param_groups[0]["params"] = list(supernet.parameters())
+    train, search = whole(TRAIN), (SEARCH.inputs[:40], SEARCH.targets[:40])
+    state = torch.get_rng_state()
+    with strategy.unrecorded():
+        found = strategy.unrolled(supernet, Classification(), train, search, MOMENT)
+        assert torch.equal(torch.get_rng_state(), state)
+        later = strategy.unrolled(
+            supernet, Classification(), train, search, Moment(1, 10, MOMENT.seed)
+        )
+    ahead, validation, *around = masked.masks
+    assert len(around) == 6
+    assert all(torch.equal(mask, ahead) for mask in around[:2])
+    assert not torch.equal(around[2], ahead)  # of the next step
+    assert relative(later, found) > 0.01
+
+    masked.given = {48: ahead, 40: validation}
+    parameters = dict(supernet.model.named_parameters())
+    weights = {name: p.detach().clone().requires_grad_() for name, p in parameters.items()}
+    loss = loss_at(supernet, weights, strategy.alphas, train)
+    gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
+    stepped_weights = stepped(weights, gradients, optimizer, parameters)
+    fixed = {name: w.detach() for name, w in stepped_weights.items()}
+    exactly, direct = (
+        torch.autograd.grad(
+            loss_at(supernet, w, strategy.alphas, search), list(strategy.alphas.values())
+        )
+        for w in (stepped_weights, fixed)
+    )
+    assert relative(minus(found, direct), minus(exactly, direct)) < 2e-3
+
+
 @pytest.fixture
 def steps(monkeypatch):
     """Record the gradients that α is moved by."""

@@ -181,5 +181,5 @@ def test_the_defaults_are_the_paper_s():
     strategy = PDARTS()
     assert [stage.keep for stage in strategy.stages] == [5, 3]
     assert strategy.skips == 2
-    assert strategy.alpha == Alpha(6e-4, (0.5, 0.999), 1e-3, 10 / 25)
+    assert strategy.alpha == Alpha(6e-4, (0.5, 0.999), 1e-3, 10 / 25, clip=5.0)
     assert ready(PDARTS()).space

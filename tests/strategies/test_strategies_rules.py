@@ -1,6 +1,10 @@
 """Derivation rules on cells made by hand."""
 
+import math
+from random import Random
+
 import pytest
+import torch
 
 from supernet.space import Architecture, OneOf, SearchSpace, SomeOf
 from supernet.strategies.rules import RULES, edges, holds_decisions, strongest, threshold
@@ -61,9 +65,59 @@ def test_where_there_is_nothing_but_none_it_is_taken(rule, name):
 
 
 @pytest.mark.parametrize("rule", [strongest, edges])
-def test_of_several_as_many_as_may_be_are_taken(rule):
-    for high in (1, 2, 3):
-        assert len(rule(node(3, 1, high), STRENGTHS)["node"]) == high
+@pytest.mark.parametrize(
+    ("low", "high", "kept"),
+    [
+        (1, 1, ("from1",)),  # the edges by strength are 1, 2, 0; `none` leads on 2 and 0
+        (2, 2, ("from1", "from2")),
+        (3, 3, ("from0", "from1", "from2")),
+        (1, 2, ("from1",)),
+        (0, 3, ("from1",)),
+        (2, 3, ("from1", "from2")),
+    ],
+)
+def test_where_there_may_be_fewer_edges_those_are_left_out_on_which_none_leads(
+    rule, low, high, kept
+):
+    assert rule(node(3, low, high), STRENGTHS)["node"] == kept
+
+
+@pytest.mark.parametrize("rule", [strongest, edges])
+def test_a_node_may_be_left_without_edges(rule):
+    off = {"node": [0.5, 0.5], "op0": [0.6, 0.2, 0.2], "op1": [0.4, 0.3, 0.3]}
+    assert rule(node(2, 0, 2), off) == Architecture({"node": ()})
+    assert rule(node(2, 1, 2), off)["node"] == ("from1",)
+
+
+@pytest.mark.parametrize("rule", [strongest, edges])
+def test_how_many_options_are_taken_follows_from_their_strengths(rule):
+    """Against the definition: no stronger option is left, all taken but the least reach the mean."""
+    random = Random(0)
+    for _ in range(200):
+        n = random.randint(2, 6)
+        low = random.randint(0, n)
+        high = random.randint(max(low, 1), n)
+        values = [random.expovariate(1) for _ in range(n)]
+        chosen = rule(SearchSpace([SomeOf("a", "abcdef"[:n], low, high)]), {"a": values})["a"]
+        taken = sorted((values["abcdef".index(option)] for option in chosen), reverse=True)
+        ranked = sorted(values, reverse=True)
+        mean = math.fsum(values) / n
+        above = [value for value in ranked if value >= mean]
+        assert taken == (above[:high] if len(above) >= low else ranked[:low])
+        assert low <= len(taken) <= high
+
+
+@pytest.mark.parametrize("rule", [strongest, edges])
+@pytest.mark.parametrize("n", [3, 7, 10])
+def test_one_option_that_has_won_is_taken_alone_and_equal_ones_together(rule, n):
+    space = SearchSpace([SomeOf("a", range(n), 1, n)])
+    won = torch.softmax(torch.tensor([-6.0, 6.0, *[-6.0] * (n - 2)]), 0).tolist()
+    assert rule(space, {"a": won})["a"] == (1,)
+    equal = torch.softmax(torch.zeros(n), 0).tolist()
+    assert rule(space, {"a": equal})["a"] == tuple(range(n))
+    # what is out of the race does not lower the mean
+    out = [0.6, 0.4, *[0.0] * (n - 2)]
+    assert rule(space, {"a": out})["a"] == (0,)
 
 
 def test_options_without_decisions_in_them_have_their_own_strength():
@@ -124,6 +178,8 @@ def sigmoids(*best):
 )
 def test_threshold_keeps_what_is_confident(best, kept):
     assert threshold(node(3, 1, 2), sigmoids(*best))["node"] == kept
+    sure = any(value >= 0.85 for value in best)
+    assert threshold(node(3, 0, 2), sigmoids(*best))["node"] == (kept if sure else ())
 
 
 def test_threshold_keeps_as_many_as_are_needed():

@@ -114,3 +114,9 @@ def test_it_needs_no_search_split():
     supernet = ready(strategy)
     strategy.prepare(supernet, Setting(1, {}))
     assert strategy.backward(supernet, Classification(), BATCH, at(0)).isfinite()
+
+
+def test_the_defaults_are_the_authors():
+    strategy = SNAS()
+    assert strategy.alpha == Alpha(3e-4, (0.5, 0.999), 1e-3, spread=0.01, mean=1.0, clip=10.0)
+    assert strategy.rule == "strongest"

@@ -56,6 +56,9 @@ class Alpha:
         weight_decay: of Adam.
         warmup: share of the steps before which α rests.
         spread: standard deviation of α at the start.
+        mean: mean of α at the start; without weight decay it makes no difference to softmax.
+        clip: largest norm of the gradient of all α together, to which a larger one is scaled down; null
+            for none.
         early_stop: by how much the dominant eigenvalue of the loss in α may grow before α goes back and
             rests, see `supernet.strategies.guards`; 1.3 in the paper, null for never.
     """
@@ -65,6 +68,8 @@ class Alpha:
     weight_decay: float = 1e-3
     warmup: float = 0.0
     spread: float = 1e-3
+    mean: float = 0.0
+    clip: float | None = None
     early_stop: float | None = None
 
     def __post_init__(self) -> None:
@@ -76,6 +81,11 @@ class Alpha:
                 f"of strategy.alpha, learning_rate {self.learning_rate} must be positive, weight_decay "
                 f"{self.weight_decay} and spread {self.spread} not negative, and warmup {self.warmup} "
                 "a share in [0, 1)"
+            )
+        if self.clip is not None and not self.clip > 0:
+            raise ConfigError(
+                f"strategy.alpha.clip is the largest norm of the gradient of α, above 0, or null for no "
+                f"bound, not {self.clip}"
             )
 
 
@@ -316,9 +326,11 @@ class Coupled(Strategy):
         )
 
     def step(self, gradients: tuple[torch.Tensor | None, ...]) -> None:
-        """Let Adam move α by these gradients."""
+        """Let Adam move α by these gradients, scaled down where their norm is too large."""
         for alpha, gradient in zip(self.alphas.values(), gradients, strict=True):
             alpha.grad = gradient
+        if self.alpha.clip is not None:
+            nn.utils.clip_grad_norm_(self.alphas.values(), self.alpha.clip)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
 
@@ -432,7 +444,8 @@ class Coupled(Strategy):
         drawn = torch.randn(
             len(decision.options), generator=generator(seed, "alpha", decision.label)
         )
-        return nn.Parameter((self.alpha.spread * drawn).to("cpu" if self.alpha_on_cpu else device))
+        start = self.alpha.mean + self.alpha.spread * drawn
+        return nn.Parameter(start.to("cpu" if self.alpha_on_cpu else device))
 
 
 def _strongest(

@@ -9,11 +9,15 @@ Second order looks one step of the weights ahead:
     w± = w ± R v,  v = ∇_w' L_val(w', α),  R = 0.01 / ‖v‖,
 
 where the weight decay is part of ∇_w L_train, and the mixed second derivative a central difference. Of
-SGD with dampening or after Nesterov, the step and its derivative are those of that optimizer.
+SGD with dampening or after Nesterov, the step and its derivative are those of that optimizer. Where the
+network draws at random (dropped paths, dropout behind skips, noise), the three passes over the training
+batch draw the same, as a derivative is one of a fixed function.
 
 Differences from the authors' code: the search batches of an epoch are a permutation of the search split,
 where the code takes the first batch of a freshly shuffled loader in every step; batch norm does not
-record statistics in architecture steps. As there, the step ahead is not clipped.
+record statistics in architecture steps; the authors' search network draws nothing at random, and their
+code would draw anew in each pass. As there, the step ahead is not clipped, and neither is α's gradient
+(`alpha.clip` bounds it).
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from torch import nn
 
 from supernet.errors import ConfigError
 from supernet.net import Routing, SuperNet
+from supernet.random import derive_seed, seeded
 from supernet.strategies.charge import Charge
 from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import RuleName
@@ -100,7 +105,10 @@ class DARTS(Coupled):
         def gradients(
             batch: Batch, of: Sequence[torch.Tensor], charged: bool = False
         ) -> tuple[torch.Tensor | None, ...]:
-            with model.route(self.routing(model, moment)):
+            # All passes over the training batch are of one function: with other masks at the two ends,
+            # the central difference would mostly be that of the masks.
+            masks = derive_seed(moment.seed, "unrolled", moment.step, int(charged))
+            with seeded(masks), model.route(self.routing(model, moment)):
                 loss = task.loss(model, batch)
             loss = self.charged(loss) if charged else loss
             return torch.autograd.grad(loss, of, allow_unused=True)

@@ -10,7 +10,8 @@ DARTS of first order with three changes:
     a late start         α and β rest in the first 15 of 50 epochs
 
 An architecture is read off the products softmax(β)_e · softmax(α_e)_o: of each edge the largest that is
-not `none`, of each node the two strongest edges.
+not `none`, of each node the two strongest edges. Where a node may have fewer edges, one with a share
+softmax(β)_e below the uniform one is left out.
 
 Differences from the authors' code: those of DARTS from its authors' (see `DARTS`), of which this is one.
 In a space without edges (no decision chooses several) only the late start remains.
@@ -59,7 +60,7 @@ class PCDARTS(Coupled):
             label: [share * self._edge_share(supernet, label, shares) for share in values]
             for label, values in shares.items()
         }
-        return [edges(supernet.space, strengths)]
+        return [edges(supernet.space, strengths, weighed=True)]
 
     @staticmethod
     def _edge_share(supernet: SuperNet, label: str, shares: dict[str, list[float]]) -> float:

@@ -54,7 +54,7 @@ class PDARTS(Coupled):
         stages: tuple[Stage, ...] = (Stage(keep=5), Stage(keep=3)),
         skips: int | None = 2,
         within: str = "normal",
-        alpha: Alpha = Alpha(6e-4, warmup=0.4),
+        alpha: Alpha = Alpha(6e-4, warmup=0.4, clip=5.0),
         rule: RuleName = "edges",
         cost: Charge | None = None,
     ) -> None:

@@ -1,4 +1,17 @@
-"""Derivation rules: from the strengths of all options to one architecture."""
+"""Derivation rules: from the strengths of all options to one architecture.
+
+A decision with one answer takes its strongest option. How many a decision takes that chooses several,
+between its bounds, follows from the strengths too:
+
+* where operations lie in its options (edges into a node), the strongest edges, as many as may be; of
+  these an edge is left out on which `none` is the strongest operation, and, by methods that weigh edges
+  (PC-DARTS), one whose own weight is below the mean;
+* elsewhere the strongest options, those that are at least as strong as the mean: with softmax weights,
+  those that have not fallen below the uniform share that all begin with.
+
+FairDARTS's rule `threshold` takes what its sigmoids are sure of instead. The authors of the relaxations
+kept a fixed number of edges, where `edges` and `strongest` give the same; the rest is ours.
+"""
 
 from __future__ import annotations
 
@@ -36,26 +49,36 @@ RuleName = Literal["strongest", "edges", "threshold"]
 
 
 def strongest(space: SearchSpace, strengths: Strengths) -> Architecture:
-    """Take the strongest option of every decision, and of one that chooses several as many as it may.
+    """Take the strongest option of every decision, `none` too; see above for those that choose several.
 
     An edge is as strong as the strongest option in it that is not `none`.
     """
     return space.build(lambda decision: best(space, decision, strengths, forbid_none=False))
 
 
-def edges(space: SearchSpace, strengths: Strengths) -> Architecture:
+def edges(space: SearchSpace, strengths: Strengths, *, weighed: bool = False) -> Architecture:
     """Liu et al., "DARTS" (ICLR 2019): like `strongest`, but `none` is never taken.
 
     Of the edges into a node (a decision that chooses several, whose options hold a decision each) the
-    strongest are kept, two in the paper, each as strong as its strongest option other than `none`.
+    strongest are kept, two in the paper, each as strong as its strongest option other than `none`. So
+    `none` matters only where a node may have fewer edges than that.
+
+    Args:
+        space: of the architecture.
+        strengths: of all options.
+        weighed: whether the strengths of edges mean something by themselves, and not only those of the
+            operations on them.
     """
-    return space.build(lambda decision: best(space, decision, strengths, forbid_none=True))
+    return space.build(
+        lambda decision: best(space, decision, strengths, forbid_none=True, weighed=weighed)
+    )
 
 
 def threshold(space: SearchSpace, strengths: Strengths) -> Architecture:
-    """Chu et al., "Fair DARTS" (ECCV 2020): of several, only those above 0.85 are kept.
+    """Chu et al., "Fair DARTS" (ECCV 2020): of several, only those of 0.85 and more are kept.
 
-    At most as many, and at least as few, as the decision allows; the strongest first.
+    At most as many, and at least as few, as the decision allows, none of them if it allows that; the
+    strongest first. The authors call it "threshold_sparse".
     """
 
     def answer(decision: Decision) -> Value:
@@ -63,7 +86,7 @@ def threshold(space: SearchSpace, strengths: Strengths) -> Architecture:
             return best(space, decision, strengths, forbid_none=True)
         order = _order(space, decision, strengths)
         confident = [i for i in order if _strength(space, decision, i, strengths) >= CONFIDENT]
-        count = min(max(len(confident), decision.low, 1), decision.high)
+        count = min(max(len(confident), decision.low), decision.high)
         return decision.value(sorted(order[:count]))
 
     return space.build(answer)
@@ -122,7 +145,12 @@ RULES: dict[RuleName, Callable[[SearchSpace, Strengths], Architecture]] = {
 
 
 def best(
-    space: SearchSpace, decision: Decision, strengths: Strengths, *, forbid_none: bool
+    space: SearchSpace,
+    decision: Decision,
+    strengths: Strengths,
+    *,
+    forbid_none: bool,
+    weighed: bool = False,
 ) -> Value:
     """Return the strongest answer to a decision; `none`, if forbidden, only for want of another."""
     if isinstance(decision, OneOf):
@@ -130,8 +158,27 @@ def best(
         possible = named if forbid_none and named else range(len(decision.options))
         values = strengths[decision.label]
         return decision.value([max(possible, key=lambda i: values[i])])
-    order = _order(space, decision, strengths)
-    return decision.value(sorted(order[: decision.high]))
+    strongest_first = _order(space, decision, strengths)
+    chosen = strongest_first[: decision.high]
+    holds = holds_decisions(space, decision)
+    if holds:
+        chosen = [i for i in chosen if not _is_off(space, decision, i, strengths)]
+    if weighed or not holds:
+        values = strengths[decision.label]
+        # a little less than the mean, since the mean of equals is rounded
+        mean = (1 - 1e-6) * sum(values) / max(sum(value > 0 for value in values), 1)
+        chosen = [i for i in chosen if values[i] >= mean]
+    others = [i for i in strongest_first if i not in chosen]
+    missing = max(decision.low - len(chosen), 0)
+    return decision.value(sorted(chosen + others[:missing]))
+
+
+def _is_off(space: SearchSpace, decision: Decision, index: int, strengths: Strengths) -> bool:
+    """Return whether `none` is the strongest option of every decision that lies in an edge."""
+    inner = _inner(space, decision, decision.options[index])
+    best = [max(range(len(d.options)), key=strengths[d.label].__getitem__) for d in inner]
+    names = [d.options[i] for d, i in zip(inner, best, strict=True)]
+    return bool(names) and all(name in NONE for name in names)
 
 
 def _order(space: SearchSpace, decision: Decision, strengths: Strengths) -> list[int]:

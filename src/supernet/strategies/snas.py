@@ -47,10 +47,10 @@ class SNAS(Coupled):
 
     def __init__(
         self,
-        alpha: Alpha = Alpha(),
+        alpha: Alpha = Alpha(spread=0.01, mean=1.0, clip=10.0),
         temperature: float = 1.0,
         last_temperature: float = 0.03,
-        rule: RuleName = "edges",
+        rule: RuleName = "strongest",
         cost: Charge | None = None,
     ) -> None:
         super().__init__(alpha, rule, cost)
