@@ -1,3 +1,5 @@
+from itertools import count
+
 import pytest
 import torch
 from coupled_models import BATCH, Factors, at, ready
@@ -7,6 +9,7 @@ from supernet.errors import ConfigError
 from supernet.net import Choice
 from supernet.strategies import Alpha, FairDARTS
 from supernet.task import Classification
+from supernet.zoo import DARTS
 
 
 class Some(nn.Module):
@@ -95,3 +98,59 @@ def test_several_are_weighed_too():
 def test_a_negative_weight_is_refused():
     with pytest.raises(ConfigError, match="zero_one weighs a loss"):
         FairDARTS(zero_one=-1.0)
+
+
+def published_selection(sigmoids):
+    """Return the edges (state, operation) of a node as the paper says it.
+
+    The two strongest edges; of these, those whose strongest operation reaches 0.85.
+    """
+    best = {state: max(zip(p, count(), strict=False)) for state, p in enumerate(sigmoids)}
+    two = sorted(best, key=lambda state: best[state][0], reverse=True)[:2]
+    return {(state, best[state][1]) for state in two if best[state][0] >= 0.85}
+
+
+def test_cells_are_derived_as_published():
+    """None to eight edges a cell, against the rule as the paper states it, for random α."""
+    names = ("max3", "avg3", "skip", "sep3", "sep5", "dil3", "dil5")
+    model = DARTS((1, 8, 8), cells=3, channels=2, operations=names, edges=(0, 2))
+    strategy, counts = FairDARTS(), []
+    supernet = ready(strategy, model, inputs=torch.randn(16, 1, 8, 8))
+    torch.manual_seed(0)
+    for _ in range(40):
+        with torch.no_grad():
+            for alpha in strategy.alphas.values():
+                alpha.normal_(std=1.2)
+        (found,) = strategy.learned(supernet)
+        assert found in supernet.space
+        for kind in ("normal", "reduce"):
+            edges = 0
+            for node in range(4):
+                label = f"{kind}.node{node}"
+                expected = published_selection(
+                    [
+                        torch.sigmoid(strategy.alphas[f"{label}.from{s}"]).tolist()
+                        for s in range(node + 2)
+                    ]
+                )
+                states = [int(state) for state in found[f"{label}.edges"]]
+                operations = [names.index(found[f"{label}.from{state}"]) for state in states]
+                assert set(zip(states, operations, strict=True)) == expected
+                edges += len(expected)
+            counts.append(edges)
+    assert min(counts) <= 3
+    assert max(counts) >= 7
+    model = DARTS((1, 8, 8), cells=3, channels=2, operations=names)
+    supernet = ready(strategy, model, inputs=torch.randn(16, 1, 8, 8))
+    assert (
+        sum(len(v) for k, v in strategy.learned(supernet)[0].items() if k.endswith("edges")) == 16
+    )
+
+
+def test_without_a_sure_option_a_node_is_left_without_edges():
+    names = ("skip", "sep3")
+    model = DARTS((1, 8, 8), cells=3, channels=2, nodes=2, operations=names, edges=(0, 2))
+    strategy = FairDARTS()
+    supernet = ready(strategy, model, inputs=torch.randn(16, 1, 8, 8))
+    (found,) = strategy.learned(supernet)  # all sigmoids are a half
+    assert set(found.values()) == {()}

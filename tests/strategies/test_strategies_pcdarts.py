@@ -102,6 +102,22 @@ def test_edges_are_ranked_by_products():
     assert found["reduce.node1.from0"] == "sep3"
 
 
+def test_where_a_node_may_have_fewer_edges_those_below_the_uniform_share_are_left_out():
+    model = DARTS((1, 8, 8), cells=3, channels=4, nodes=2, operations="S2", edges=(1, 3))
+    strategy, supernet, _ = made(model)
+    set_alphas(
+        strategy,
+        normal__node0__edges=[3.0, -3.0],
+        normal__node1__edges=[1.0, -2.0, 1.0],
+        reduce__node1__edges=[0.0, 0.0, 0.0],
+        normal__node1__from1=[9.0, -9.0],  # a sure operation does not make an edge
+    )
+    (found,) = strategy.learned(supernet)
+    assert found["normal.node0.edges"] == ("0",)
+    assert found["normal.node1.edges"] == ("0", "2")
+    assert found["reduce.node1.edges"] == ("0", "1", "2")
+
+
 def test_chains_have_no_edges_to_normalise():
     strategy, supernet, batch = made(
         NASBenchMacro((1, 8, 8), channels=4, stages=(1, 1), features=8), alpha=Alpha(6e-4)

@@ -8,6 +8,7 @@ from supernet.random import generator
 from supernet.strategies import SNAS, Alpha, Charge, Setting
 from supernet.strategies.snas import concrete
 from supernet.task import Classification
+from supernet.zoo import DARTS
 
 ALPHA = torch.tensor([1.0, 0.0, -1.0])
 
@@ -120,3 +121,20 @@ def test_the_defaults_are_the_authors():
     strategy = SNAS()
     assert strategy.alpha == Alpha(3e-4, (0.5, 0.999), 1e-3, spread=0.01, mean=1.0, clip=10.0)
     assert strategy.rule == "strongest"
+
+
+def test_all_edges_are_kept_with_their_strongest_operation_none_included():
+    """The authors' `genotype_edge_all`: an argmax for each of the edges."""
+    strategy = SNAS()
+    model = DARTS((1, 8, 8), cells=3, channels=2, nodes=3, edges="all")
+    supernet = ready(strategy, model, inputs=torch.randn(16, 1, 8, 8))
+    with torch.no_grad():
+        for alpha in strategy.alphas.values():
+            alpha.normal_()
+    (found,) = strategy.learned(supernet)
+    operations = {label: value for label, value in found.items() if ".from" in label}
+    assert len(operations) == 2 * (2 + 3 + 4)
+    for label, value in operations.items():
+        best = int(strategy.alphas[label].argmax())
+        assert value == supernet.space.decision(label).options[best]
+    assert "none" in operations.values()

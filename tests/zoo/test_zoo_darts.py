@@ -354,19 +354,168 @@ def test_a_derived_network_keeps_the_auxiliary_classifier_and_exports_without():
     assert model.auxiliary is not None
 
 
-def test_paths_are_dropped_but_for_identities():
+def zero_images(y):
+    """Return the share of images that are zero."""
+    return float((y.abs().amax((1, 2, 3)) == 0).float().mean())
+
+
+@pytest.mark.parametrize("partial", [1, 2])
+def test_a_search_network_drops_whole_edges(partial):
+    """The mixture of an image as a whole, the skip in it too, as the others' scale says."""
+    probability = 0.4
+    supernet = small(drop_path=probability, partial=partial).train()
+    edge = supernet.model.cells[0].nodes[0].options[0]
+    edge.set_progress(0.5)
+    with torch.no_grad(), supernet.route(Routing.masked(supernet.space, {})):
+        for images in (torch.randn(4000, 4, 2, 2), torch.ones(4000, 4, 2, 2)):
+            assert zero_images(edge(images)) == pytest.approx(0.2, abs=0.03)
+    only_skip = {label: (3,) for label in supernet.space.labels if ".from" in label}
+    assert {d.options[3] for d in supernet.space.decisions if d.label in only_skip} == {"skip"}
+    with torch.no_grad(), supernet.route(Routing.masked(supernet.space, only_skip)):
+        images = torch.randn(4000, 4, 2, 2)
+        kept, whole = edge(images), edge.eval()(images)
+    assert zero_images(kept) == pytest.approx(0.2, abs=0.03)
+    on = kept.abs().amax((1, 2, 3)) > 0
+    torch.testing.assert_close(kept[on], whole[on] / 0.8)
+    operations = [choice for choice in supernet.choices if "none" in choice.names]
+    assert not any(isinstance(o, DropPath) for choice in operations for o in choice.options)
+
+
+def test_derived_networks_drop_operations_but_identities():
     supernet = small(drop_path=0.4, affine=True)
-    found = {
-        (label.startswith("reduce"), name): isinstance(option, DropPath)
-        for choice, label in supernet.choices.items()
-        if label.endswith("node0.from0")
-        for name, option in zip(choice.names, choice.options, strict=True)
-    }
-    assert [key for key, dropped in found.items() if not dropped] == [
-        (False, "none"),
-        (False, "skip"),
-        (True, "none"),
-    ]
+    for name in PRESETS["DARTS"]:
+        one = supernet.space.build(
+            lambda d, name=name: name if isinstance(d, OneOf) else d.options[:2]
+        )
+        model = derive(supernet, one).train()
+        for kind, identity in ((0, name == "skip"), (1, False)):
+            edge = model.cells[kind].nodes[0].terms[0]
+            with torch.no_grad():
+                y = edge(torch.rand(2000, 4 if kind == 0 else 8, 4, 4) + 0.1)
+            expected = 1.0 if name == "none" else 0.0 if identity else 0.4
+            assert zero_images(y) == pytest.approx(expected, abs=0.05)
+
+
+FAIR = {
+    "a": "sep3 2 0, sep5 2 1, max3 4 0, sep3 5 0; "
+    "max3 2 0, avg3 2 1, avg3 3 0, dil5 3 1, avg3 4 0, sep5 4 1, skip 5 0, skip 5 1",
+    "b": "sep3 2 0, sep3 2 1, sep3 3 1, dil3 4 0, sep5 4 1, dil5 5 1; "
+    "skip 2 0, dil3 2 1, skip 3 0, dil3 3 1, max3 4 0, sep3 4 1, skip 5 2, max3 5 0",
+    "c": "max3 2 0, sep5 2 1, dil3 4 0, dil5 4 2, skip 5 3, sep3 5 0; "
+    "dil3 2 1, dil5 2 0, dil3 3 0, sep3 3 1, sep5 4 0, sep5 4 3, sep5 5 0, skip 5 1",
+    "d": "sep3 2 0, sep5 2 1, dil3 3 1, max3 3 0, dil3 4 0, dil3 4 1, sep3 5 0, dil5 5 1; "
+    "max3 2 0, sep5 2 1, avg3 3 0, dil5 3 2, dil3 4 3, avg3 4 0, avg3 5 0, skip 5 3",
+    "e": "sep3 2 0, sep3 2 1, dil3 4 1, dil3 4 2, dil3 5 0, dil5 5 1; "
+    "max3 2 1, max3 2 0, max3 3 1, max3 3 0, sep5 4 1, max3 4 0, avg3 5 0, dil5 5 1",
+    "f": "max3 2 0, sep3 2 1, dil3 3 1, sep5 4 1, sep3 5 0, sep3 5 1; "
+    "max3 2 0, max3 2 1, max3 3 0, dil3 3 1, dil3 4 2, max3 4 0, max3 5 0, sep3 5 1",
+    "g": "sep3 2 0, sep3 2 1, skip 4 3, sep5 4 1, dil3 5 0, sep3 5 1; "
+    "avg3 2 1, skip 2 0, skip 3 2, max3 3 1, sep5 4 3, max3 4 0, dil3 5 1, dil3 5 4",
+}
+"""The seven published pairs of cells of FairDARTS: operation, node (the first is 2) and state."""
+
+WITHOUT_NONE = PRESETS["DARTS"][1:]
+
+
+def fair_genotype(name):
+    normal, reduce = (
+        [(PUBLISHED[op], int(node), int(state)) for op, node, state in map(str.split, cell)]
+        for cell in (half.split(",") for half in FAIR[name].split(";"))
+    )
+    concat = "range(2, 6)"
+    return f"Genotype(normal={normal}, normal_concat={concat}, reduce={reduce}, reduce_concat={concat})"
+
+
+@pytest.mark.parametrize("name", FAIR)
+def test_the_published_cells_of_fair_darts_lie_in_the_space(name):
+    supernet = SuperNet(
+        DARTS((1, 8, 8), cells=3, channels=4, operations=WITHOUT_NONE, edges=(0, 2))
+    )
+    architecture = DARTS.from_genotype(fair_genotype(name))
+    assert architecture in supernet.space
+    counts = [len(architecture[f"normal.node{i}.edges"]) for i in range(4)]
+    assert sum(counts) == FAIR[name].split(";")[0].count(",") + 1
+    assert architecture["normal.node0.edges"] == ("0", "1")
+    assert (min(counts) == 0) == (name in "aceg")
+    assert DARTS.from_genotype(DARTS.to_genotype(architecture)) == architecture
+    assert supernet.space.canonical(architecture) in supernet.space
+    model, images = derive(supernet, architecture).eval(), torch.randn(2, 1, 8, 8)
+    torch.testing.assert_close(model(images), supernet.eval()(images, architecture))
+    labels = [node.label for node in supernet.model.diagram(architecture).nodes]
+    assert sum("zeros" in label for label in labels) == counts.count(0)
+
+
+def test_there_is_one_fair_cell_with_all_edges():
+    """As the authors published: six of seven normal cells have fewer than eight."""
+    full = [name for name in FAIR if FAIR[name].split(";")[0].count(",") == 7]
+    assert full == ["d"]
+
+
+@pytest.mark.parametrize("edges", [1, 3, (0, 1), (0, 2), (1, 3), (2, 2), "all"])
+@pytest.mark.parametrize("operations", [("none", "skip", "sep3"), ("skip", "sep3")])
+def test_the_size_follows_from_the_number_of_edges(edges, operations):
+    supernet = small(edges=edges, operations=operations, nodes=3)
+    low, high = (9, 9) if edges == "all" else (edges, edges) if isinstance(edges, int) else edges
+    expected = math.prod(
+        sum(
+            math.comb(states, count) * len(operations) ** count
+            for count in range(min(low, states), min(high, states) + 1)
+        )
+        for states in (2, 3, 4)
+    )
+    assert supernet.space.size == expected**2
+    for one in samples(supernet.space, 10):
+        assert one in supernet.space
+        canonical = supernet.space.canonical(one)
+        assert canonical in supernet.space
+        assert supernet.space.canonical(canonical) == canonical
+        for kind in ("normal", "reduce"):
+            assert same_up_to_order(cell(one, kind, 3), cell(canonical, kind, 3))
+        assert DARTS.from_genotype(DARTS.to_genotype(one)) == one
+
+
+def test_no_edge_and_none_are_the_same_where_an_edge_may_be_missing():
+    space = small(edges=(0, 2), operations=("none", "skip")).space
+    forms = {space.canonical(one) for one in space}
+    assert space.size == (9 * 19) ** 2
+    assert not any("none" in one.values() for one in forms)
+    # node 0 reads a subset of two states, node 1 at most two of three; these two may change places
+    # where neither reads the other, so that of the pairs of subsets of two states half are left
+    pairs = 4 * 7 - 4 * 3 // 2
+    assert len(forms) == pairs**2
+
+
+@pytest.mark.parametrize("partial", [1, 2])
+def test_a_node_without_edges_is_zero_and_of_the_right_shape(partial):
+    supernet = small(edges=(0, 2), partial=partial, image=(1, 9, 7)).eval()
+    architecture = supernet.space.build(
+        lambda d: "max3" if isinstance(d, OneOf) else () if "node0" in d.label else d.options[:2]
+    )
+    assert architecture["reduce.node0.edges"] == ()
+    model, seen = derive(supernet, architecture).eval(), {}
+    images = torch.randn(3, 1, 9, 7)
+    for number, part in enumerate(supernet.model.cells):
+        part.register_forward_hook(lambda _, __, y, n=number: seen.update({n: y}))
+    torch.testing.assert_close(model(images), supernet(images, architecture))
+    for number, shape in enumerate([(4, 9, 7), (8, 5, 4), (16, 3, 2)]):
+        first, second = seen[number].split(shape[0], dim=1)
+        assert first.shape[1:] == shape
+        assert not first.any()
+        assert second.any()
+    costs = measure_costs(supernet, images[:1])["params"]
+    assert costs.cost(architecture) == count_params(model)
+    program = torch.export.load(io.BytesIO(export_program(model, images)))
+    torch.testing.assert_close(program.module()(images), model(images))
+
+
+def test_all_edges_are_written_as_by_snas():
+    supernet = small(edges="all", nodes=4)
+    assert {d.size for d in supernet.space.decisions if isinstance(d, SomeOf)} == {1}
+    (one,) = samples(supernet.space, 1)
+    text = DARTS.to_genotype(one)
+    assert ", 2, 0)" not in text
+    assert DARTS.from_genotype(text) == one
+    assert f"('{PUBLISHED[one['normal.node3.from4']]}', 4)], normal_concat=range(2, 6)" in text
 
 
 def test_the_drawing_has_both_cells_without_none():
@@ -394,6 +543,9 @@ def test_the_drawing_has_both_cells_without_none():
         ({"operations": ()}, "must be some of"),
         ({"operations": ("conv3",)}, "must be some of none, max3"),
         ({"nodes": 0}, "nodes 0"),
+        ({"edges": 0}, "from 0 to 0 edges cannot enter a node"),
+        ({"edges": (2, 1)}, "from 2 to 1 edges"),
+        ({"edges": (1, 2, 3)}, "edges is a number"),
         ({"image": (1, 3, 3)}, "cannot be halved"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import nn
@@ -31,15 +31,25 @@ class ChoiceModule(nn.Module, ABC):
         pick: how many options are chosen: 1, another number, or (least, most).
         label: choices with equal labels share one decision; without a label the decision is named
             after the module's place in the model.
+        empty: where none may be picked, a module without parameters that returns the output then, for
+            instance `supernet.ops.Zero()`; it is given what the options are (of several inputs the
+            first).
 
     Raises:
-        SpaceError: there are no options, or `pick` does not fit their number.
+        SpaceError: there are no options, `pick` does not fit their number, or none may be picked and
+            nothing says what the output is then.
     """
 
     silent = False
     """Whether the decision is read by other modules instead of being called."""
 
-    def __init__(self, options: Options, pick: Pick = 1, label: str | None = None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        pick: Pick = 1,
+        label: str | None = None,
+        empty: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         if isinstance(options, Mapping | nn.ModuleDict):
             named: dict[Option, nn.Module] = dict(options.items())
@@ -55,12 +65,15 @@ class ChoiceModule(nn.Module, ABC):
         self.options = nn.ModuleList(named.values())
         self.pick = _pick(pick)
         self.label = label
+        self.empty = empty
         self.gate: Gate | None = None
         self.memo: Memo | None = None
         """What is computed once for several choices, see `supernet.net.mixture.shared`."""
-        if self.decision(label or "unnamed").low < 1:
+        if self.decision(label or "unnamed").low < 1 and empty is None:
             raise SpaceError(
-                "a choice picks at least one option; to allow none, offer a module that returns zeros"
+                f"the choice {label or list(self.names)} may pick no option; give it as `empty` a "
+                "module that returns the output then, for instance supernet.ops.Zero() for zeros of "
+                "the input's shape, or let it pick at least one"
             )
 
     def decision(self, label: str) -> Decision:
@@ -73,6 +86,11 @@ class ChoiceModule(nn.Module, ABC):
     def set_gate(self, gate: Gate | None) -> None:
         """Set which options run until the gate is set again (past `nn.Module`'s slow setter)."""
         self.__dict__["gate"] = gate
+
+    @property
+    def stand_in(self) -> nn.Module | None:
+        """What is computed in place of the options, where the gate lists none; None if they are."""
+        return None if self.gate is None or self.gate.options else self.empty
 
     def mix(self, run: Callable[[int], torch.Tensor], inputs: Sequence[Any] = ()) -> torch.Tensor:
         """Return `Σ_i g_i · run(i)` over the options that the gate lists.
@@ -166,10 +184,14 @@ class Choice(ChoiceModule):
 
     def forward(self, *inputs: Any) -> torch.Tensor:
         """Return the gated sum of the options' outputs."""
+        if self.stand_in is not None:
+            return cast(torch.Tensor, self.stand_in(*inputs))
         return self.mix(lambda i: self.options[i](*inputs), inputs)
 
     def derive(self, chosen: Sequence[int], modules: Sequence[nn.Module]) -> nn.Module:
-        """Return the chosen option itself, or the sum of several."""
+        """Return the chosen option itself, the sum of several, or what stands for none."""
+        if not modules:
+            return copy.deepcopy(cast(nn.Module, self.empty))
         return modules[0] if len(modules) == 1 else Sum(modules)
 
 
@@ -183,6 +205,7 @@ class InputChoice(ChoiceModule):
         options: one module per input (by input name), or the input names alone for `nn.Identity`.
         pick: how many inputs are chosen: 1, another number, or (least, most).
         label: see `ChoiceModule`.
+        empty: see `ChoiceModule`.
     """
 
     def __init__(
@@ -190,11 +213,12 @@ class InputChoice(ChoiceModule):
         options: Options | Sequence[str],
         pick: Pick = 1,
         label: str | None = None,
+        empty: nn.Module | None = None,
     ) -> None:
         named = isinstance(options, Mapping | nn.ModuleDict)
         if not named and all(isinstance(name, str) for name in options):
             options = {str(name): nn.Identity() for name in options}
-        super().__init__(options, pick, label)  # type: ignore[arg-type]  # names were mapped above
+        super().__init__(options, pick, label, empty)  # type: ignore[arg-type]  # names were mapped
         self.inputs = len(self.options)
         self.positions = tuple(range(self.inputs))
         """Which input each option reads."""
@@ -210,6 +234,8 @@ class InputChoice(ChoiceModule):
                 f"the input choice {self.label or list(self.names)} is between {self.inputs} inputs "
                 f"but was given {len(inputs)}"
             )
+        if self.stand_in is not None:
+            return cast(torch.Tensor, self.stand_in(inputs[0]))
         # Options that read one tensor must not change it under each other.
         several = self.gate is not None and len(self.gate.options) > 1
         twice = several and len(set(map(id, inputs))) < len(inputs)
@@ -225,6 +251,8 @@ class InputChoice(ChoiceModule):
 
     def derive(self, chosen: Sequence[int], modules: Sequence[nn.Module]) -> nn.Module:
         """Return a module that takes all inputs and uses the chosen ones."""
+        if not chosen:
+            return SelectInputs([0], [copy.deepcopy(cast(nn.Module, self.empty))])
         return SelectInputs([self.positions[i] for i in chosen], modules)
 
 

@@ -9,12 +9,13 @@ from supernet.ops.blocks import (
     separable,
 )
 from supernet.ops.narrow import Narrow
-from supernet.ops.partial import DropPath, FadingDropout, PartialChannels
+from supernet.ops.partial import DropEdge, DropPath, FadingDropout, PartialChannels
 from supernet.ops.shuffle import ShuffleUnit, narrow_units, shuffle_unit, shuffle_xception
 from supernet.ops.strided import FactorizedReduce, Noise, Zero, depthwise, strided_pool
 from supernet.ops.superkernel import Slice, SuperBlock
 
 __all__ = [
+    "DropEdge",
     "DropPath",
     "FactorizedReduce",
     "FadingDropout",

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import nn
 
-__all__ = ["DropPath", "FadingDropout", "PartialChannels"]
+__all__ = ["DropEdge", "DropPath", "FadingDropout", "PartialChannels"]
 
 
 class PartialChannels(nn.Module):
@@ -67,6 +67,20 @@ class DropPath(nn.Module):
         keep = 1 - self.probability
         kept = torch.rand(y.shape[0], *[1] * (y.ndim - 1), device=y.device) < keep
         return y * (kept / keep)
+
+
+class DropEdge(DropPath):
+    """An edge of a cell: dropped whole in a search network; in a derived one, if it computes something.
+
+    In a search network the module holds a choice, and the mixture of an image is zero as a whole, as in
+    the code of SNAS and RobustDARTS: dropped one by one, the operations would learn from noise that the
+    skip has not. A derived network has one operation in its place, which is dropped unless it is an
+    identity, as in the code of DARTS.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map `[b, ...]` as the module does."""
+        return x if isinstance(self.module, nn.Identity) else super().forward(x)
 
 
 class FadingDropout(nn.Module):

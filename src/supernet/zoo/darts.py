@@ -7,6 +7,9 @@ Reduction cells stand at one and two thirds of the depth, halve the image and do
 
 The question "which two edges" is asked at each node, and the question "which operation" on each edge;
 an operation exists where its edge is chosen. In the mixture of the search network all edges are on.
+Methods differ in how many edges they keep (`edges`): FairDARTS from none to two, SNAS all. A node
+without edges is zero, where FairDARTS's code leaves it, and the edges that read it, out of a network
+that is trained alone.
 
 `none` is an option of every edge, since the mixture gives it weight and a searcher may want it. The
 derivation rule `edges` never takes it, and no published architecture has it. With it the space has
@@ -26,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import nn
@@ -35,7 +38,7 @@ from torch.nn import functional
 from supernet.errors import SpaceError
 from supernet.net import Choice, InputChoice
 from supernet.ops import (
-    DropPath,
+    DropEdge,
     FactorizedReduce,
     FadingDropout,
     Noise,
@@ -44,10 +47,19 @@ from supernet.ops import (
     depthwise,
     strided_pool,
 )
-from supernet.space import Architecture, Diagram, Edge, Node
+from supernet.space import Architecture, Diagram
 from supernet.zoo.arguments import check_halvings, check_positive
 from supernet.zoo.darts_presets import BY_EDGE, PRESETS
-from supernet.zoo.genotype import KINDS, NONE, Cells, read_genotype, sorted_cells, write_genotype
+from supernet.zoo.genotype import (
+    KINDS,
+    NONE,
+    architecture_of,
+    cells_of,
+    drawing,
+    read_genotype,
+    sorted_cells,
+    write_genotype,
+)
 
 __all__ = ["DARTS"]
 
@@ -70,15 +82,16 @@ class Style:
         """Return an edge's choice of operations: `[b, channels, h, w]` to `[b, channels, ...]`."""
         width = channels // self.partial
         options = {name: self._option(name, width, stride) for name in self.operations[label]}
-        choice = Choice(options, label=label)
-        return PartialChannels(choice, self.partial, stride) if self.partial > 1 else choice
+        edge: nn.Module = Choice(options, label=label)
+        if self.partial > 1:
+            edge = PartialChannels(edge, self.partial, stride)
+        return DropEdge(edge, self.drop_path) if self.drop_path else edge
 
     def _option(self, name: str, channels: int, stride: int) -> nn.Module:
         module = OPERATIONS[name](channels, stride, self.affine)
-        dropped = self.drop_path and not isinstance(module, nn.Identity | Zero)
         if name == "skip" and stride == 1 and self.skip_dropout:
             module = nn.Sequential(module, FadingDropout(self.skip_dropout))
-        return DropPath(module, self.drop_path) if dropped else module
+        return module
 
 
 class Cell(nn.Module):
@@ -88,9 +101,9 @@ class Cell(nn.Module):
         kind: "normal" or "reduce".
         widths: channels of the two cells before.
         channels: of each node.
-        nodes: their number.
         halved: whether the cell before is a reduction, so that the one before it has larger images.
         style: of the edges.
+        picks: for each node, the least and the most edges that may enter it.
     """
 
     def __init__(
@@ -98,16 +111,16 @@ class Cell(nn.Module):
         kind: str,
         widths: tuple[int, int],
         channels: int,
-        nodes: int,
         halved: bool,
         style: Style,
+        picks: Sequence[tuple[int, int]],
     ) -> None:
         super().__init__()
         fit = FactorizedReduce if halved else _relu_pointwise
         self.before = fit(widths[0], channels, affine=style.affine)
         self.previous = _relu_pointwise(widths[1], channels, affine=style.affine)
         self.nodes = nn.ModuleList()
-        for node in range(nodes):
+        for node, pick in enumerate(picks):
             edges = {
                 str(state): style.edge(
                     f"{kind}.node{node}.from{state}",
@@ -116,7 +129,8 @@ class Cell(nn.Module):
                 )
                 for state in range(node + 2)
             }
-            self.nodes.append(InputChoice(edges, pick=2, label=f"{kind}.node{node}.edges"))
+            zeros = None if pick[0] else Zero(2 if kind == "reduce" else 1)
+            self.nodes.append(InputChoice(edges, pick, f"{kind}.node{node}.edges", zeros))
 
     def forward(self, before: torch.Tensor, previous: torch.Tensor) -> torch.Tensor:
         """Map the outputs of the two cells before to this cell's output."""
@@ -172,11 +186,15 @@ class DARTS(nn.Module):
         affine: whether batch norms of the cells learn a scale and an offset, and pooling has none
             (published: for training alone).
         partial: k of PC-DARTS: edges compute with 1/k of the channels (published: 4, and 1 alone).
-        drop_path: probability that an operation other than an identity is dropped for an image, at
-            the end of training; it rises from 0 (published: 0.2 for training alone).
+        drop_path: probability that an edge is dropped for an image, at the end of training; it rises
+            from 0. In the mixture the whole edge is, in a derived network operations other than
+            identities are (published: 0.2 for training alone).
         skip_dropout: rate of P-DARTS's dropout behind skips, which fades (published: for the search).
         auxiliary: whether a classifier reads the output of the second reduction cell while training
             (published: for training alone).
+        edges: how many enter a node: a number, (least, most), or "all". A node has no more than there
+            are states before it; one without edges is zero (published: 2; of FairDARTS (0, 2), of SNAS
+            all).
 
     Raises:
         SpaceError: a number is out of range, an operation is unknown, `partial` does not divide
@@ -197,12 +215,14 @@ class DARTS(nn.Module):
         drop_path: float = 0.0,
         skip_dropout: float = 0.0,
         auxiliary: bool = False,
+        edges: int | tuple[int, int] | Literal["all"] = 2,
     ) -> None:
         super().__init__()
         check_positive(image=image, classes=classes, channels=channels, nodes=nodes, stem=stem)
         check_halvings(image, (2, 2))
         style = Style(_by_edge(operations, nodes), affine, partial, drop_path, skip_dropout)
         _check(cells, channels, style)
+        self.picks = _picks(edges, nodes)
         width = stem * channels
         self.stem = nn.Sequential(
             nn.Conv2d(image[0], width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
@@ -214,12 +234,11 @@ class DARTS(nn.Module):
             halved = kind == "reduce"
             kind = "reduce" if index in (cells // 3, 2 * cells // 3) else "normal"
             channels *= 2 if kind == "reduce" else 1
-            self.cells.append(Cell(kind, widths, channels, nodes, halved, style))
+            self.cells.append(Cell(kind, widths, channels, halved, style, self.picks))
             widths = (widths[1], nodes * channels)
             if auxiliary and index == 2 * cells // 3:
                 self.auxiliary = AuxiliaryHead(widths[1], classes)
         self.classifier = nn.Linear(widths[1], classes)
-        self.nodes = nodes
         self.alike = len(set(style.operations.values())) == 1
 
     def forward(self, images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
@@ -237,7 +256,7 @@ class DARTS(nn.Module):
         return logits if further is None else (logits, further)
 
     def canonical(self, architecture: Architecture) -> Architecture:
-        """Renumber the nodes, and let each `none` come from the first state that is free.
+        """Renumber the nodes, and let each `none` that is needed come from the first state that is free.
 
         Architectures that differ in these only are the same network. Of all orders in which nodes
         read earlier nodes only, the one is taken whose sequence of (states, operations) comes first.
@@ -245,36 +264,24 @@ class DARTS(nn.Module):
         """
         if not self.alike:
             return architecture
-        return _architecture(sorted_cells(_cells(architecture, self.nodes)))
+        least = [low for low, _ in self.picks]
+        return architecture_of(sorted_cells(cells_of(architecture), least))
 
     def diagram(self, architecture: Architecture) -> Diagram:
         """Return the drawing of both cells, without their `none`."""
-        nodes: list[Node] = []
-        edges: list[Edge] = []
-        for kind, cell in _cells(architecture, self.nodes).items():
-            nodes += [Node(f"{kind}.0", f"{kind}: cell k-2", "input")]
-            nodes += [Node(f"{kind}.1", f"{kind}: cell k-1", "input")]
-            for number, node in enumerate(cell):
-                target = f"{kind}.{number + 2}"
-                nodes.append(Node(target, f"node {number}", "sum"))
-                for state, name in node:
-                    if name != NONE:
-                        operation = f"{target}<-{state}"
-                        nodes.append(Node(operation, name, "operation"))
-                        edges += [Edge(f"{kind}.{state}", operation), Edge(operation, target)]
-                edges.append(Edge(target, f"{kind}.output"))
-            nodes.append(Node(f"{kind}.output", "concatenate", "output"))
-        return Diagram("The normal and the reduction cell", tuple(nodes), tuple(edges))
+        return drawing(cells_of(architecture))
 
     @staticmethod
     def to_genotype(architecture: Architecture) -> str:
         """Return the published form, `Genotype(normal=[('sep_conv_3x3', 0), ...], ...)`.
 
+        Where nodes have other numbers of edges than two, it is that of SNAS or FairDARTS, see
+        `supernet.zoo.genotype`.
+
         Raises:
             SpaceError: an operation has no published name.
         """
-        nodes = sum(label.startswith("normal.") for label in architecture) // 3
-        return write_genotype(_cells(architecture, nodes))
+        return write_genotype(cells_of(architecture))
 
     @staticmethod
     def from_genotype(text: str) -> Architecture:
@@ -284,31 +291,7 @@ class DARTS(nn.Module):
             SpaceError: it has another form, an unknown operation, or does not lie in the space: a
                 node has two edges from one state, or a cell does not concatenate all its nodes.
         """
-        return _architecture(read_genotype(text))
-
-
-def _cells(architecture: Architecture, nodes: int) -> Cells:
-    """Return the edges (state, operation) of all nodes, by kind of cell."""
-    return {
-        kind: [
-            [
-                (int(state), str(architecture[f"{kind}.node{node}.from{state}"]))
-                for state in cast(tuple[str, ...], architecture[f"{kind}.node{node}.edges"])
-            ]
-            for node in range(nodes)
-        ]
-        for kind in KINDS
-    }
-
-
-def _architecture(cells: Cells) -> Architecture:
-    answers: dict[str, str | tuple[str, ...]] = {}
-    for kind, cell in cells.items():
-        for number, node in enumerate(cell):
-            answers[f"{kind}.node{number}.edges"] = tuple(str(state) for state, _ in sorted(node))
-            for state, name in node:
-                answers[f"{kind}.node{number}.from{state}"] = name
-    return Architecture(answers)
+        return architecture_of(read_genotype(text))
 
 
 def _relu_pointwise(channels_in: int, channels_out: int, *, affine: bool = False) -> nn.Module:
@@ -384,6 +367,26 @@ def _named(operations: str | Sequence[str]) -> tuple[str, ...]:
             f"operations must be some of {', '.join(OPERATIONS)}, not {list(operations)}"
         )
     return tuple(operations)
+
+
+def _picks(edges: int | tuple[int, int] | str, nodes: int) -> list[tuple[int, int]]:
+    """Return the least and the most edges that may enter each node.
+
+    Raises:
+        SpaceError: there is no such number of edges.
+    """
+    if edges == "all":
+        return [(node + 2, node + 2) for node in range(nodes)]
+    bounds = (edges, edges) if isinstance(edges, int) else tuple(edges)
+    if len(bounds) != 2 or not all(isinstance(bound, int) for bound in bounds):
+        raise SpaceError(f"edges is a number, (least, most) or all, not {edges!r}")
+    low, high = cast(tuple[int, int], bounds)
+    if not 0 <= low <= high or high < 1:
+        raise SpaceError(
+            f"from {low} to {high} edges cannot enter a node; edges must satisfy 0 <= least <= most and "
+            "most >= 1"
+        )
+    return [(min(low, node + 2), min(high, node + 2)) for node in range(nodes)]
 
 
 def _check(cells: int, channels: int, style: Style) -> None:
