@@ -10,8 +10,8 @@ from torch import nn
 
 from supernet import elastic as el
 from supernet.cost import count_macs, count_params, measure_costs
-from supernet.errors import RoutingError, SpaceError
-from supernet.net import Choice, Gate, Routing, SuperNet, derive
+from supernet.errors import SpaceError
+from supernet.net import Choice, SuperNet, derive
 from supernet.net.batchnorm import recalibrated
 from supernet.space import Architecture, Ordered
 
@@ -229,13 +229,6 @@ def test_smaller_kernels_pass_through_their_matrices():
     torch.testing.assert_close(supernet(x, one), 3 * x * centre)
     supernet(x, one).sum().backward()
     assert conv.transforms["1"].grad.abs().sum() > 0
-
-
-def test_numbers_cannot_be_mixed(net):
-    gates = Routing.masked(net.space, {})
-    gates["width"] = Gate((0, 1), torch.tensor([0.5, 0.5]))
-    with pytest.raises(RoutingError, match="'width' cannot be a mixture"):
-        net(torch.randn(1, 1, 8, 8), gates)
 
 
 def test_what_makes_no_layer_is_refused():

@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from torch import nn
 
-from supernet.errors import RoutingError, SpaceError
+from supernet.errors import SpaceError
 from supernet.net.choice import Choice, ChoiceModule
 from supernet.net.plain import Skip
 from supernet.net.routing import Gate
@@ -54,19 +54,15 @@ class Dimension(ChoiceModule, Size):
         return Ordered(label, self.names)
 
     @property
-    def value(self) -> int | float:
-        """The number that the gate has chosen; of several that run, and without a gate, the largest.
+    def weighed(self) -> bool:
+        """Whether the gate weighs numbers, so that masks stand for them, see `supernet.net.masks`."""
+        return self.gate is not None and self.gate.weights is not None
 
-        Raises:
-            RoutingError: the gate weighs several numbers.
-        """
+    @property
+    def value(self) -> int | float:
+        """The number that the gate has chosen; of several that run, and without a gate, the largest."""
         if self.gate is None or not self.gate.options:
             return self.values[-1]
-        if self.gate.weights is not None and len(self.gate.options) > 1:
-            raise RoutingError(
-                f"the dimension {self.label!r} cannot be a mixture of several numbers; use a strategy "
-                "that trains one architecture at a time, such as spos or sandwich"
-            )
         return self.values[max(self.gate.options)]
 
     @property

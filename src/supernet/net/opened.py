@@ -21,6 +21,7 @@ from torch import nn
 
 from supernet.errors import SpaceError
 from supernet.net.dimension import Dimension, OpenLayer
+from supernet.net.masks import weighed
 from supernet.net.size import Size
 
 __all__ = [
@@ -151,7 +152,7 @@ class Elastic(nn.Module):
             return found.numbers[name].now
         value = super().__getattr__(name)
         if name in found.shapes and isinstance(value, torch.Tensor):
-            return self._used(name, value)
+            return weighed(self, name, self._used(name, value), found.shapes[name])
         return value
 
     def extra_repr(self) -> str:

@@ -15,6 +15,7 @@ from supernet.net.choice import ChoiceModule
 from supernet.net.opened import dimensions_of
 from supernet.net.plain import Part
 from supernet.net.routing import Gate, Routing
+from supernet.net.unweighed import unweighed
 from supernet.space import Architecture, Decision, Option, Path, SearchSpace
 
 __all__ = ["Place", "Route", "SuperNet", "walk"]
@@ -62,6 +63,8 @@ class SuperNet(nn.Module):
             if (path := self._path(place)) not in paths:
                 paths.append(path)
         self.space = SearchSpace(decisions.values(), conditions, getattr(model, "canonical", None))
+        self.unweighed = unweighed(model, self._labels)
+        """Decisions between numbers that no gate can weigh, and why, in words."""
         self._ghosts: list[Routing] | None = None
         self._observer: Callable[[Routing], None] | None = None
 
@@ -173,6 +176,13 @@ class SuperNet(nn.Module):
                 f"the routing has gates for {sorted(gates.keys() - self.space.labels)}, but the space "
                 f"has {sorted(self.space.labels)}"
             )
+        for label in self.unweighed.keys() & gates.keys():
+            if gates[label].weights is not None:
+                raise RoutingError(
+                    f"the dimension {label!r} cannot be a mixture of several numbers, since "
+                    f"{self.unweighed[label]}; use a strategy that trains one architecture at a time, "
+                    "such as spos or sandwich"
+                )
         if self._observer is not None and torch.is_grad_enabled():
             self._observer(gates)
         before: list[Gate | None] = [choice.gate for choice in self._labels]

@@ -16,7 +16,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -33,6 +33,7 @@ from supernet.space import Architecture, Decision, OneOf
 from supernet.strategies.base import BatchNorm, Setting, Stage, Strategy
 from supernet.strategies.charge import Charge
 from supernet.strategies.guards import EarlyStop
+from supernet.strategies.paths import check_paths
 from supernet.strategies.rules import NONE, RULES, RuleName, holds_decisions
 from supernet.task import Batch, Task
 from supernet.train import Moment, backward
@@ -106,12 +107,18 @@ class Coupled(Strategy):
     batch_norm: BatchNorm = "batch"
     several = True
     """Whether decisions that choose several options can be relaxed."""
+    all_edges = False
+    """Whether, where several options cannot be relaxed, those that decisions lie in all run: edges."""
     learns_edges = False
     """Whether α also weighs options that decisions lie in, of decisions that choose several."""
     two_level = True
     """Whether α learns on batches of the search split."""
     smooth = True
     """Whether the loss is a smooth function of α, so that its curvature says something."""
+    weighs = True
+    """Whether α learns by a gradient through the gates, and not from how paths score."""
+    weights_first = False
+    """Whether a step moves the weights before α, in the order of some authors' code."""
     alpha_on_cpu = False
     """Whether α lies on the CPU whatever the weights lie on, for methods that draw paths from it."""
 
@@ -155,7 +162,9 @@ class Coupled(Strategy):
         """
         name, device = type(self).__name__, next(supernet.parameters()).device
         for decision in supernet.space.decisions:
-            if not self.several and not isinstance(decision, OneOf):
+            if self.several or isinstance(decision, OneOf):
+                continue
+            if not self.all_edges or not holds_decisions(supernet.space, decision):
                 raise ConfigError(
                     f"{name} cannot relax decision {decision.label!r}, which chooses "
                     f"{decision.describe()}; it needs decisions with one answer, or another strategy"
@@ -164,6 +173,8 @@ class Coupled(Strategy):
             raise ConfigError(
                 f"{name} learns the architecture on a search split, but there is none"
             )
+        if self.weighs:
+            check_paths(name, supernet, setting.search)
         self._search = setting.search
         self.alphas = {
             decision.label: self._initial(decision, setting.seed, device)
@@ -181,7 +192,10 @@ class Coupled(Strategy):
         }
         self._norms = [module for module in supernet.modules() if isinstance(module, _NormBase)]
         self._free = {
-            label: [not any(True for _ in option.parameters()) for option in choice.options]
+            label: [
+                not choice.silent and not any(True for _ in option.parameters())
+                for option in choice.options
+            ]
             for choice, label in supernet.choices.items()
         }
         self._decisions = {decision.label: decision for decision in supernet.space.decisions}
@@ -223,11 +237,15 @@ class Coupled(Strategy):
                 alpha.copy_(drawn[label])
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
-        """Move α, then add the gradients of the weights."""
-        if not self.rests(moment):
+        """Move α, then add the gradients of the weights.
+
+        Where the weights come first, α's move of a step follows at the start of the next one.
+        """
+        due = replace(moment, step=moment.step - 1) if self.weights_first else moment
+        if due.step >= 0 and not self.rests(due):
             with model.observed(None):  # these passes train no weights
-                self.learn(model, task, batch, moment)
-                self._look(model, task, moment)
+                self.learn(model, task, batch, due)
+                self._look(model, task, due)
         with model.route(self.weight_routing(model, moment)):
             loss = task.loss(model, batch)
         return backward(loss)

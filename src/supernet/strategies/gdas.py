@@ -10,13 +10,24 @@ The value of w_i is exactly 1. Its gradient is that of p_i, which depends on eve
 all of them learn although only o_i is computed: a step costs one path's time and memory. τ falls
 linearly.
 
-The weights learn on a path drawn anew, and decisions that do not exist in a drawn path are left alone.
-α lies on the CPU, where the option to run is known without waiting for the device.
+A number (a width or a kernel) has all of w as the weights of its masks, which are one-hot (see
+`supernet.net.masks`): with w_i alone a norm behind it would take the gradient away. So its α learns
+from all numbers, and the architecture step computes with the largest.
 
-Differences from the authors' code: it also adds the weights of the options that did not run to the
-output, as scalars of value 0, whereby α gets a gradient as if these options had returned ones. The paper
-passes only the gradient of the option that ran, and so it is here. Logits are never drawn twice: the
-noise is finite.
+Where edges with an operation on each enter a node, as in the cells of DARTS, all of them run with an
+operation drawn for each, and the strongest are derived: the authors' second space
+(`search_model_gdas_nasnet.py`).
+
+As in the authors' code the weights move before α: the architecture step of a step is taken at the start
+of the next one, on its own batch and draw, and that of the last is left out. The weights learn on a path
+drawn anew, and decisions that do not exist in a drawn path are left alone. α lies on the CPU, where the
+option to run is known without waiting for the device.
+
+Differences from the authors' code: for NAS-Bench-201 it also adds the weights of the options that did
+not run to the output, as scalars of value 0, whereby α gets a gradient as if these options had returned
+ones. The paper, and the code for cells, pass only the gradient of the option that ran, and so it is
+here. Logits are never drawn twice: the noise is finite. Into a node the code keeps the two strongest
+operations, which may lie on one edge; here they are those of the two strongest edges.
 """
 
 from __future__ import annotations
@@ -25,9 +36,10 @@ import torch
 
 from supernet.net import Gate, Routing, SuperNet
 from supernet.random import generator
-from supernet.space import Architecture
+from supernet.strategies.base import Setting
 from supernet.strategies.charge import Charge
 from supernet.strategies.coupled import Alpha, Coupled
+from supernet.strategies.paths import reached
 from supernet.strategies.rules import RuleName
 from supernet.strategies.snas import check_temperatures, concrete
 from supernet.train import Moment
@@ -42,7 +54,7 @@ class GDAS(Coupled):
         alpha: see `Coupled`.
         temperature: τ at the first step.
         last_temperature: τ at the last step.
-        rule: see `Coupled`.
+        rule: see `Coupled`; if not given, "edges" where edges enter nodes, else "strongest".
         cost: see `Coupled`.
 
     Raises:
@@ -50,7 +62,9 @@ class GDAS(Coupled):
     """
 
     several = False
+    all_edges = True
     smooth = False
+    weights_first = True
     alpha_on_cpu = True
 
     def __init__(
@@ -58,12 +72,21 @@ class GDAS(Coupled):
         alpha: Alpha = Alpha(),
         temperature: float = 10.0,
         last_temperature: float = 0.1,
-        rule: RuleName = "strongest",
+        rule: RuleName | None = None,
         cost: Charge | None = None,
     ) -> None:
-        super().__init__(alpha, rule, cost)
+        super().__init__(alpha, "strongest" if rule is None else rule, cost)
         check_temperatures(temperature, last_temperature)
         self.temperatures = temperature, last_temperature
+        self.rule_given = rule
+        self._numbers: set[str] = set()
+
+    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+        """See `Coupled`; look which decisions are numbers, and whether edges enter nodes."""
+        super().prepare(supernet, setting)
+        self._numbers = {label for choice, label in supernet.choices.items() if choice.silent}
+        if self.rule_given is None:
+            self.rule = "edges" if self._edges else "strongest"
 
     def temperature(self, moment: Moment) -> float:
         """Return τ of this step."""
@@ -71,31 +94,49 @@ class GDAS(Coupled):
         return first + (last - first) * moment.progress
 
     def routing(self, model: SuperNet, moment: Moment) -> Routing:
-        """Return gates of one option each, whose weights are 1 and pass the gradient on to α."""
-        path, relaxed = self.draw(model, moment, "alpha")
-        chosen = {label: model.space.decision(label).indices(path[label])[0] for label in path}
-        p = torch.stack([relaxed[label][i] for label, i in chosen.items()])
-        weights = (1 + (p - p.detach())).to(next(model.parameters()).device)
+        """Return gates whose weights are one-hot, and pass the gradient on to α."""
+        chosen, relaxed = self.draw(model, moment, "alpha")
+        gates, weights = {}, []
+        for label, options in chosen.items():
+            p = relaxed.get(label)
+            if p is not None:
+                hard = torch.zeros_like(p).index_fill(0, torch.tensor(options), 1.0)
+                options = tuple(range(len(p))) if label in self._numbers else options
+                weights.append((hard + (p - p.detach()))[list(options)])
+            gates[label] = options
+        together = torch.cat(weights).to(next(model.parameters()).device)
+        parts = iter(torch.split(together, [len(weight) for weight in weights]))
         return Routing(
             {
-                label: Gate((i,), weight)
-                for (label, i), weight in zip(chosen.items(), weights[:, None], strict=True)
+                label: Gate(options, next(parts) if label in relaxed else None)
+                for label, options in gates.items()
             }
         )
 
     def weight_routing(self, model: SuperNet, moment: Moment) -> Routing:
         """Return the gates of another path."""
         with torch.no_grad():
-            return Routing.hard(model.space, self.draw(model, moment, "weights")[0])
+            chosen, _ = self.draw(model, moment, "weights")
+        return Routing({label: Gate(options) for label, options in chosen.items()})
 
     def draw(
         self, model: SuperNet, moment: Moment, purpose: str
-    ) -> tuple[Architecture, dict[str, torch.Tensor]]:
-        """Draw p for every decision, and return the path of their largest entries too."""
+    ) -> tuple[dict[str, tuple[int, ...]], dict[str, torch.Tensor]]:
+        """Draw p for every decision with one answer.
+
+        Returns:
+            The indices of the options that run, of every decision that exists then: where p is largest,
+            and all edges. And p, `[options]`.
+        """
         random = generator(moment.seed, "gumbel", purpose, moment.step)
         temperature = self.temperature(moment)
         relaxed = {
-            label: concrete(alpha, temperature, random) for label, alpha in self.alphas.items()
+            label: concrete(alpha, temperature, random)
+            for label, alpha in self.alphas.items()
+            if label not in self._edges
         }
-        path = model.space.build(lambda d: d.options[int(relaxed[d.label].argmax())])
-        return path, relaxed
+        chosen = {
+            label: (int(relaxed[label].argmax()),) if label in relaxed else self.kept[label]
+            for label in self.alphas
+        }
+        return {label: chosen[label] for label in reached(model.space, chosen)}, relaxed

@@ -180,6 +180,8 @@ class ProxylessRL(OnePath):
         ConfigError: a number is out of range, or see `Coupled`.
     """
 
+    weighs = False
+
     def __init__(
         self,
         every: int = 5,
