@@ -77,6 +77,7 @@ class TrainConfig:
         optimizer: any torch optimizer; its learning rate is the peak of the schedule.
         schedule: how the learning rate falls after the warm-up.
         warmup: share of the steps over which the learning rate rises.
+        lowest: what the learning rate falls to, as a share of its peak.
         clip: largest norm of the gradient; null for no limit.
         log_every: steps between records of the log, which are also the moments of checkpoints.
         checkpoint_seconds: least time between two checkpoints.
@@ -87,6 +88,7 @@ class TrainConfig:
     optimizer: OptimizerFactory = default_optimizer
     schedule: ScheduleName = "cosine"
     warmup: float = 0.05
+    lowest: float = 0.0
     clip: float | None = 5.0
     log_every: int = 20
     checkpoint_seconds: float = 20.0
@@ -99,6 +101,10 @@ class TrainConfig:
                 raise ConfigError(f"{name} must be at least {least}, not {getattr(self, name)}")
         if not 0 <= self.warmup < 1:
             raise ConfigError(f"warmup is a share of the steps in [0, 1), not {self.warmup}")
+        if not 0 <= self.lowest <= 1:
+            raise ConfigError(
+                f"lowest is a share of the peak of the learning rate in 0–1, not {self.lowest}"
+            )
         if self.clip is not None and not self.clip > 0:
             raise ConfigError(f"clip is a norm above 0, or null for no limit, not {self.clip}")
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supernet.train import Moment, learning_rate_factor
+from supernet.train import Moment, Schedule
 
 KINDS = ["cosine", "linear", "constant"]
 UNIT = st.floats(0, 1)
@@ -20,9 +20,9 @@ UNIT = st.floats(0, 1)
     ],
 )
 def test_the_decay_is_the_formula(kind, expected):
-    factors = [learning_rate_factor(kind, 0.0, i / 4) for i in range(5)]
+    factors = [Schedule(kind, 0.0).factor(i / 4) for i in range(5)]
     assert factors == pytest.approx(expected)
-    after_warmup = [learning_rate_factor(kind, 0.2, 0.2 + 0.8 * i / 4) for i in range(5)]
+    after_warmup = [Schedule(kind, 0.2).factor(0.2 + 0.8 * i / 4) for i in range(5)]
     assert after_warmup == pytest.approx(expected)
 
 
@@ -32,24 +32,44 @@ def test_cosine_is_that_of_pytorch():
     optimizer = torch.optim.SGD([weight], lr=1.0)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps - 1)
     for step in range(steps):
-        ours = learning_rate_factor("cosine", 0.0, Moment(step, steps, 0).progress)
+        ours = Schedule("cosine", 0.0).factor(Moment(step, steps, 0).progress)
         assert ours == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12)
         optimizer.step()
         schedule.step()
 
 
+def test_the_lowest_rate_is_that_of_pytorch():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.025)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50, eta_min=0.001)
+    ours = Schedule("cosine", 0.0, 0.04)
+    for epoch in range(50):
+        rate = optimizer.param_groups[0]["lr"]
+        assert 0.025 * ours.factor(epoch / 50) == pytest.approx(rate)
+        optimizer.step()
+        theirs.step()
+    assert ours.factor(1.0) == pytest.approx(0.04)
+    assert Schedule("linear", 0.0, 0.2).factor(0.5) == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_decay_from_a_peak_of_its_own(kind):
+    schedule = Schedule(kind, 0.5, 0.1)
+    assert schedule.fall(0.0, 0.3) == pytest.approx(0.3)
+    assert schedule.fall(1.0, 0.3) == pytest.approx(0.3 if kind == "constant" else 0.1)
+
+
 @given(kind=st.sampled_from(KINDS), warmup=UNIT, progress=UNIT)
 def test_every_factor_lies_between_zero_and_one(kind, warmup, progress):
-    assert 0 <= learning_rate_factor(kind, warmup, progress) <= 1 + 1e-12
+    assert 0 <= Schedule(kind, warmup).factor(progress) <= 1 + 1e-12
 
 
 @given(kind=st.sampled_from(KINDS), warmup=st.floats(0.01, 1), share=st.floats(0, 0.99))
 def test_the_warmup_rises_linearly_from_above_zero_to_one(kind, warmup, share):
-    start = learning_rate_factor(kind, warmup, 0.0)
-    here = learning_rate_factor(kind, warmup, share * warmup)
+    start = Schedule(kind, warmup).factor(0.0)
+    here = Schedule(kind, warmup).factor(share * warmup)
     assert 0 < start < 1
     assert here == pytest.approx(start + share * (1 - start))
-    assert learning_rate_factor(kind, warmup, warmup) == pytest.approx(1)
+    assert Schedule(kind, warmup).factor(warmup) == pytest.approx(1)
 
 
 def test_progress_runs_from_zero_to_one():

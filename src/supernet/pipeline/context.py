@@ -342,6 +342,7 @@ class Run:
             optimizer=options.optimizer,
             schedule=options.schedule,
             warmup=options.warmup,
+            lowest=options.lowest,
             clip=options.clip,
             log_every=options.log_every,
             checkpoint_seconds=options.checkpoint_seconds,

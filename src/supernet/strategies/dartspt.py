@@ -6,19 +6,28 @@ option with the largest α, but the one without which the supernet is worst:
 
     o*_d = argmin_o accuracy of the supernet without option o of decision d.
 
-The first part of the steps is DARTS. In the rest α stays, and decision after decision, in random order,
-is settled so on the search split; between two settlements the weights adapt to what was settled. First
-come decisions with one answer (operations on edges), then those with several: of the edges into a node
-those are kept without which it is worst.
+The first part of the steps is DARTS. In the rest decision after decision, in random order, is settled so
+on the search split; between two settlements the weights adapt to what was settled, and the α that are
+left go on learning. First come decisions with one answer (operations on edges), then those with several:
+of the edges into a node those are kept without which it is worst. Cells of two kinds are settled side by
+side: in each round a decision of the normal cell, then one of the reduction cell.
 
-Differences: the paper searches for 50 epochs and adapts for 5 after each settlement, here the
-settlements share what is left of the steps; where the task has no accuracy, and between equal ones, the
-loss decides; the batches of the search split are those of training, with its augmentation.
+For the settlements the optimizer of the weights begins anew, with a tenth of the learning rate, which
+falls to the same lowest as that of the search (0.025 to 0.001, then 0.0025 to 0.001 in the authors' code:
+`train.lowest` 0.04). `fixed` is the paper's "DARTS-PT (fix α)": α stays as it was drawn.
+
+Differences from the authors' code: there 50 epochs of search and 5 after each settlement (1 after the
+last), here the settlements share what is left of the steps in these proportions; their space has no
+`none`, here it takes part in the mixture where a space has it, and is never kept; where the task has no
+accuracy, and between equal ones, the loss decides (there the first option, and of edges the last goes);
+the search batches are a permutation of the search split, see `DARTS`. As there the perturbed supernet
+is scored with batch statistics, on images that are augmented as in training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any, Literal
 
 import torch
@@ -34,9 +43,12 @@ from supernet.strategies.coupled import Alpha
 from supernet.strategies.darts import DARTS
 from supernet.strategies.rules import NONE, best
 from supernet.task import Batch, Task
-from supernet.train import Moment
+from supernet.train import Moment, Schedule
 
 __all__ = ["DARTSPT"]
+
+AFTER = 0.1
+"""How long weights adapt after the last settlement, in intervals between two."""
 
 
 class DARTSPT(DARTS):
@@ -45,6 +57,9 @@ class DARTSPT(DARTS):
     Args:
         search: share of the steps that α is learned in.
         batches: of the search split that a perturbed supernet is scored on, null for all.
+        rate: peak of the learning rate of the settlements, as a share of that of the search.
+        fixed: whether α never learns.
+        together: how labels begin of decisions that are settled side by side, one of each in a round.
         order: see `DARTS`.
         alpha: see `Coupled`.
         cost: see `Coupled`.
@@ -57,6 +72,9 @@ class DARTSPT(DARTS):
         self,
         search: float = 0.6,
         batches: int | None = None,
+        rate: float = 0.1,
+        fixed: bool = False,
+        together: tuple[str, ...] = ("normal.", "reduce."),
         order: Literal[1, 2] = 1,
         alpha: Alpha = Alpha(),
         cost: Charge | None = None,
@@ -67,41 +85,72 @@ class DARTSPT(DARTS):
                 f"search is a share in (0, 1), not {search}, and batches at least 1 or null, not "
                 f"{batches}"
             )
-        if alpha.warmup >= search:
+        if not 0 < rate <= 1:
+            raise ConfigError(f"rate is a share in (0, 1] of the peak learning rate, not {rate}")
+        if alpha.warmup >= search and not fixed:
             raise ConfigError(
-                f"α rests for a share of {alpha.warmup} of the steps and is settled after {search} of "
-                "them, so never learned; lower strategy.alpha.warmup below strategy.search"
+                f"α rests for a share of {alpha.warmup} of the steps and decisions are settled after "
+                f"{search} of them, so it is never learned in the whole mixture; lower "
+                "strategy.alpha.warmup below strategy.search, or say strategy.fixed true"
             )
         self.search = search
         self.batches = batches
+        self.peak = rate
+        self.fixed = fixed
+        self.together = together
         self.settled = 0
+        """How many rounds of settlements are over."""
 
     def prepare(self, supernet: SuperNet, setting: Setting) -> None:
         """See `Coupled`; draw the order in which decisions are settled."""
         super().prepare(supernet, setting)
-        decisions = list(supernet.space.decisions)
+        decisions = [decision for decision in supernet.space.decisions if decision.size > 1]
         stream(setting.seed, "settle").shuffle(decisions)
-        self._order = sorted(decisions, key=lambda d: not isinstance(d, OneOf))
+        decisions.sort(key=lambda decision: not isinstance(decision, OneOf))
+        kinds: dict[str, list[Decision]] = {}
+        for kind in (*self.together, ""):
+            kinds[kind] = [d for d in decisions if self._kind(d) == kind]
+        self._rounds = [
+            tuple(decision for decision in one if decision is not None)
+            for one in zip_longest(*kinds.values())
+        ]
         self.settled = 0
 
+    def _kind(self, decision: Decision) -> str:
+        begins = (start for start in self.together if decision.label.startswith(start))
+        return next(begins, "")
+
     def rests(self, moment: Moment) -> bool:
-        """Return whether α stays as it is, as it does while decisions are settled."""
-        return super().rests(moment) or moment.progress >= self.search
+        """Return whether α stays as it is."""
+        return self.fixed or super().rests(moment)
+
+    def rate(self, schedule: Schedule, moment: Moment) -> float:
+        """Return the factor of the search's schedule, or of the settlements'."""
+        if moment.progress < self.search:
+            return schedule.factor(moment.progress / self.search)
+        return schedule.fall(self._passed(moment), self.peak)
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Settle the decisions whose turn it is, then train as DARTS does."""
-        while self.settled < self.due(moment):
-            decision = self._order[self.settled]
-            self.kept[decision.label] = self.settle(model, task, decision, moment)
+        due = self.due(moment)
+        if due and not self.settled and self._weights is not None:
+            self._weights.state.clear()  # an optimizer without a past
+        while self.settled < due:
+            for decision in self._rounds[self.settled]:
+                self.kept[decision.label] = self.settle(model, task, decision, moment)
             self.settled += 1
         return super().backward(model, task, batch, moment)
 
     def due(self, moment: Moment) -> int:
-        """Return how many decisions are settled before this step's weights are trained."""
+        """Return how many rounds of settlements come before this step's weights are trained."""
         if moment.progress < self.search:
             return 0
-        passed = (moment.progress - self.search) / (1 - self.search)
-        return min(1 + int(passed * len(self._order)), len(self._order))
+        count = len(self._rounds)
+        return min(1 + int(self._passed(moment) * (count - 1 + AFTER)), count)
+
+    def _passed(self, moment: Moment) -> float:
+        """Return the share of the steps of the settlements that has passed, 0–1."""
+        return (moment.progress - self.search) / (1 - self.search)
 
     def settle(
         self, model: SuperNet, task: Task, decision: Decision, moment: Moment
@@ -141,7 +190,7 @@ class DARTSPT(DARTS):
 
     def learned(self, supernet: SuperNet) -> list[Architecture]:
         """Return the architecture of what was settled; what was not yet is derived as in DARTS."""
-        settled = {decision.label for decision in self._order[: self.settled]}
+        settled = {d.label for decisions in self._rounds[: self.settled] for d in decisions}
         with torch.no_grad():
             strengths = {label: p.tolist() for label, p in self.probabilities().items()}
 
@@ -153,7 +202,7 @@ class DARTSPT(DARTS):
         return [supernet.space.build(answer)]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of DARTS, and how many decisions are settled."""
+        """Return the state of DARTS, and how many rounds of settlements are over."""
         return {**super().state_dict(), "settled": self.settled}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from supernet.net import Routing, SuperNet
 from supernet.space import Architecture
 from supernet.strategies.base import Setting, Strategy
 from supernet.task import Batch, Task
-from supernet.train import Moment
+from supernet.train import Moment, Schedule
 
 __all__ = ["Counted"]
 
@@ -49,6 +49,10 @@ class Counted(Strategy):
     def start(self, optimizer: torch.optim.Optimizer) -> None:
         """Tell the strategy."""
         self._strategy.start(optimizer)
+
+    def rate(self, schedule: Schedule, moment: Moment) -> float:
+        """Return the strategy's rate."""
+        return self._strategy.rate(schedule, moment)
 
     def learned(self, supernet: SuperNet) -> list[Architecture]:
         """Return what the strategy learned."""

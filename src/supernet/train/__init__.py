@@ -3,7 +3,7 @@
 from supernet.train.checkpoint import Checkpoint, digest
 from supernet.train.learner import Learner, Moment, Plain, backward
 from supernet.train.loop import Fit, OptimizerFactory, Scheduled
-from supernet.train.schedule import ScheduleName, learning_rate_factor
+from supernet.train.schedule import Schedule, ScheduleName
 
 __all__ = [
     "Checkpoint",
@@ -12,9 +12,9 @@ __all__ = [
     "Moment",
     "OptimizerFactory",
     "Plain",
+    "Schedule",
     "ScheduleName",
     "Scheduled",
     "backward",
     "digest",
-    "learning_rate_factor",
 ]

@@ -13,6 +13,7 @@ from torch import nn
 
 from supernet.random import derive_seed, stream
 from supernet.task import Batch, Task
+from supernet.train.schedule import Schedule
 
 __all__ = ["Learner", "M", "Moment", "Plain", "backward"]
 
@@ -61,6 +62,14 @@ class Learner(ABC, Generic[M]):
 
     def start(self, optimizer: torch.optim.Optimizer) -> None:
         """Learn which optimizer will move the parameters; called once before the first step."""
+
+    def rate(self, schedule: Schedule, moment: Moment) -> float:
+        """Return what the learning rate is multiplied by in this step.
+
+        One schedule spans the run, unless a method's rates begin anew within it or its run is one of
+        several that share a schedule.
+        """
+        return schedule.factor(moment.progress)
 
     def metrics(self) -> dict[str, float]:
         """Return what the log shall record besides the loss; asked for at records only."""

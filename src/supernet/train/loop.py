@@ -17,7 +17,7 @@ from supernet.random import seeded
 from supernet.task import Task
 from supernet.train.checkpoint import Checkpoint
 from supernet.train.learner import Learner, M, Moment
-from supernet.train.schedule import ScheduleName, learning_rate_factor
+from supernet.train.schedule import Schedule, ScheduleName
 
 __all__ = ["Fit", "OptimizerFactory", "Scheduled"]
 
@@ -41,6 +41,7 @@ class Fit:
         optimizer: builds the optimizer; its learning rate is the peak of the schedule.
         schedule: decay of the learning rate.
         warmup: share of the steps over which the learning rate rises.
+        lowest: what the learning rate falls to, as a share of its peak.
         clip: largest gradient norm, or None.
         log_every: steps between log records (and NaN checks); each costs one host synchronisation.
         checkpoint_seconds: least time between checkpoints, which are written at log records only.
@@ -64,6 +65,7 @@ class Fit:
     rewind: Callable[[int], None] = lambda step: None
     advance: Callable[[], None] = lambda: None
     identity: str = ""
+    lowest: float = 0.0
 
     def run(
         self,
@@ -88,10 +90,11 @@ class Fit:
         scheduled = [module for module in model.modules() if isinstance(module, Scheduled)]
         saved, logged, since = time.monotonic(), time.monotonic(), start
         losses: list[torch.Tensor] = []
+        schedule = Schedule(self.schedule, self.warmup, self.lowest)
         with seeded(self.seed):
             for step in range(start, self.steps):
                 moment = Moment(step, self.steps, self.seed)
-                factor = learning_rate_factor(self.schedule, self.warmup, moment.progress)
+                factor = learner.rate(schedule, moment)
                 for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                     group["lr"] = peak * factor
                 for module in scheduled:

@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ScheduleName", "learning_rate_factor"]
+__all__ = ["Schedule", "ScheduleName"]
 
 ScheduleName = Literal["cosine", "linear", "constant"]
 
 
-def learning_rate_factor(kind: ScheduleName, warmup: float, progress: float) -> float:
-    """Return what the optimizer's learning rate is multiplied by.
+@dataclass(frozen=True)
+class Schedule:
+    """What the optimizer's learning rate is multiplied by.
 
-    Args:
-        kind: the decay after the warm-up, to 0 at progress 1 ("constant": none).
-        warmup: share of the run, in 0..1, over which the factor rises linearly.
-        progress: 0 at the first step, 1 at the last.
+    Attributes:
+        kind: the decay ("constant": none).
+        warmup: share of the run, in 0–1, over which the factor rises linearly.
+        lowest: the factor that the decay ends at, in 0–1.
     """
-    if progress < warmup:
-        return (progress + 0.01) / (warmup + 0.01)
-    rest = (progress - warmup) / max(1 - warmup, 1e-9)
-    if kind == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * rest))
-    return 1 - rest if kind == "linear" else 1.0
+
+    kind: ScheduleName = "cosine"
+    warmup: float = 0.0
+    lowest: float = 0.0
+
+    def factor(self, progress: float) -> float:
+        """Return the factor of a run: first it rises to 1, then it falls.
+
+        Args:
+            progress: 0 at the first step, 1 at the last.
+        """
+        if progress < self.warmup:
+            return (progress + 0.01) / (self.warmup + 0.01)
+        return self.fall((progress - self.warmup) / max(1 - self.warmup, 1e-9))
+
+    def fall(self, passed: float, peak: float = 1.0) -> float:
+        """Return the factor of the decay alone, from a peak to the lowest.
+
+        Args:
+            passed: 0 where the decay begins, 1 where it ends.
+            peak: the factor where it begins.
+        """
+        if self.kind == "constant":
+            return peak
+        left = 0.5 * (1 + math.cos(math.pi * passed)) if self.kind == "cosine" else 1 - passed
+        return self.lowest + (peak - self.lowest) * left
