@@ -1,12 +1,17 @@
+import math
+
 import pytest
 import torch
-from coupled_models import BATCH, Factors, at, ready, values
+from coupled_models import BATCH, Factors, Mean, at, ready, values
 from torch.distributions import Dirichlet, kl_divergence
 
+from torch import nn
+
 from supernet.errors import ConfigError, DivergedError
-from supernet.net import SuperNet
-from supernet.strategies import Alpha, DrNAS, Setting
+from supernet.net import Choice, InputChoice, SuperNet
+from supernet.strategies import Alpha, DrNAS, Setting, Stage
 from supernet.task import Classification
+from supernet.train import Schedule
 
 START = {"pick": [1.0, -0.5, 0.0]}
 CONCENTRATION = torch.tensor([2.0, float(torch.exp(torch.tensor(-0.5))), 1.0])  # elu + 1
@@ -129,3 +134,75 @@ def test_it_learns():
 def test_a_negative_divergence_is_refused():
     with pytest.raises(ConfigError, match="divergence is a weight, at least 0, not -1"):
         DrNAS(divergence=-1.0)
+
+
+class Node(nn.Module):
+    """Two of three edges enter a node, each with a choice of three operations."""
+
+    def __init__(self):
+        super().__init__()
+        edges = {
+            name: Choice({op: nn.Linear(4, 3) for op in "abc"}, label=f"from{name}")
+            for name in "012"
+        }
+        self.node = InputChoice(edges, pick=2, label="edges")
+
+    def forward(self, x):
+        return self.node([x, x, x])
+
+
+def test_edges_are_ranked_by_softmax_or_by_the_mean():
+    alphas = {"from0": [3.0, 2.3, 1.3], "from1": [0.0, -1.0, -1.0], "from2": [-0.5, -1.0, -1.4]}
+    expected = {}
+    for rank in ("softmax", "mean"):
+        strengths = []
+        for values in alphas.values():
+            c = [a + 1 if a > 0 else math.exp(a) for a in values]
+            weights = [math.exp(a) for a in values] if rank == "softmax" else c
+            strengths.append(max(weights) / sum(weights))
+        order = sorted(range(3), key=lambda i: -strengths[i])  # noqa: B023
+        expected[rank] = tuple(sorted(str(i) for i in order[:2]))
+    assert expected == {"softmax": ("0", "1"), "mean": ("1", "2")}
+    for rank, edges in expected.items():
+        strategy = DrNAS(rank=rank)
+        supernet = ready(strategy, Node(), start=alphas)
+        (found,) = strategy.learned(supernet)
+        assert found["edges"] == edges
+        assert all(found[f"from{edge}"] == "a" for edge in edges)
+
+
+def test_one_cosine_spans_both_stages():
+    schedule = Schedule("cosine")
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)
+    for stage in range(2):
+        strategy = DrNAS(stages=(Stage(keep=2),))
+        strategy._stage = stage
+        for epoch in range(25):
+            rate = 0.1 * strategy.rate(schedule, at(epoch, 26))
+            assert rate == pytest.approx(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            theirs.step()
+        assert strategy.rate(schedule, at(25, 26)) == pytest.approx((0.5, 0.0)[stage])
+    assert DrNAS().rate(schedule, at(5)) == pytest.approx(0.5)
+
+
+def test_alpha_and_its_optimizer_go_on_into_the_next_stage():
+    stages = (Stage(keep=2),)
+    first, second = DrNAS(Alpha(0.1), stages=stages), DrNAS(Alpha(0.1), stages=stages)
+    supernet = ready(first, Factors(1, 2, 3), start=START)
+    first.learn(supernet, Mean(), BATCH, at(0))
+    state = first.state_dict()
+    other = SuperNet(Factors(1, 2, 3))
+    second.prepare(other, Setting(4, {}, search=first._search, before=state, stage=1))
+    assert torch.equal(second.alphas["pick"], first.alphas["pick"])
+    assert second.kept["pick"] == (0, 2)
+    (moments,) = second._optimizer.state_dict()["state"].values()
+    (before,) = state["optimizer"]["state"].values()
+    assert torch.equal(moments["exp_avg"], before["exp_avg"])
+    assert second.rate(Schedule(), at(0)) == pytest.approx(0.5)
+
+
+def test_an_unknown_rank_is_refused():
+    with pytest.raises(ConfigError, match="ranks edges by softmax or mean, not 'median'"):
+        DrNAS(rank="median")

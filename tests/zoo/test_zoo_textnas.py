@@ -149,9 +149,10 @@ def test_padding_changes_no_logits(five, training):
 
 def test_the_space_has_the_size_of_the_formula(five):
     assert small(1).space.size == 8
-    assert five.space.size == 8**5 * (1 * 2) * (2 * 4) ** 3
+    assert five.space.size == 8**5 * (1 * 2**1) * (2 * 2**2) * (2 * 2**3) * (2 * 2**4)
     published = small(24, width=4, embedding=2, vocabulary=2, window=5).space
-    assert published.size == 24 * 5**19 * 2**177
+    # 8 operations 24 times, 1 to 5 inputs, 0 + 1 + … + 23 = 276 skips
+    assert published.size == 8**24 * (1 * 2 * 3 * 4 * 5**19) * 2**276
     assert len({*small(3).space}) == 8**3 * (1 * 2) * (2 * 4)
     decisions = {d.label: d.options for d in five.space.decisions}
     assert decisions["layer4.input"] == ("2", "3")
@@ -170,13 +171,72 @@ ANSWERS = {
     "layer2.skip1": "skip",
     "layer3.operation": "max3",
     "layer3.input": "2",
-    "layer3.skip1": "skip",
+    "layer3.skip0": "skip",
+    "layer3.skip1": "none",
     "layer3.skip2": "skip",
     "layer4.operation": "conv1",
     "layer4.input": "2",
+    "layer4.skip0": "none",
+    "layer4.skip1": "skip",
     "layer4.skip2": "none",
     "layer4.skip3": "none",
 }
+
+PUBLISHED = """
+max3
+attention 1 0
+conv7 10 00
+gru 001 011
+conv3 0010 0100
+conv3 00001 00101
+conv1 00001 001111
+gru 10000 0110000
+max3 01000 01011011
+max3 00100 000001011
+attention 10000 1100100110
+avg3 10000 10011110000
+conv3 00010 110101001000
+conv5 00010 1100001001101
+conv1 00010 00100011101100
+conv7 00001 100000100011001
+conv5 00010 0000000001101010
+avg3 00001 01111001010000100
+conv7 00100 000001000000011101
+conv7 00100 0001000000100010000
+max3 01000 11000000001100111100
+attention 10000 011100010111101000000
+attention 00001 0011110101100001000001
+conv7 00010 10010001000010001000000
+"""
+"""The network of microsoft/nni (final_arc.json): by layer its operation, which of the last five layers it
+reads, oldest first, and which of all layers before are added."""
+
+
+def published():
+    """Return the published network as answers."""
+    answers = {}
+    for layer, line in enumerate(PUBLISHED.split("\n")[1:-1]):
+        operation, *rest = line.split()
+        answers[f"layer{layer}.operation"] = operation
+        if not rest:
+            continue
+        inputs, skips = rest
+        if len(inputs) > 1:
+            answers[f"layer{layer}.input"] = str(layer - len(inputs) + inputs.index("1"))
+        assert len(skips) == layer
+        for source, bit in enumerate(skips):
+            answers[f"layer{layer}.skip{source}"] = "skip" if bit == "1" else "none"
+    return answers
+
+
+def test_the_published_network_can_be_written_down_and_computed():
+    supernet = small(24, width=4, embedding=2, window=5)
+    architecture = sn.Architecture(published())
+    supernet.space.validate(architecture)
+    assert architecture["layer23.skip0"] == "skip"  # much further back than the window
+    assert architecture["layer7.input"] == "2"  # the oldest of the five that it may read
+    network = sn.derive(supernet, architecture)
+    assert torch.allclose(network(texts()), supernet(texts(), architecture), atol=1e-6)
 
 
 def test_a_derived_network_reads_skips_and_adds_as_described(five):
@@ -195,8 +255,8 @@ def test_a_derived_network_reads_skips_and_adds_as_described(five):
     h0 = layers[0].norm(layers[0].operation(x, mask))
     h1 = layers[1].norm(layers[1].operation(h0, mask) + h0)
     h2 = layers[2].norm(layers[2].operation(h0, mask) + h1)
-    h3 = layers[3].norm(layers[3].operation(h2, mask) + h1 + h2)
-    h4 = layers[4].norm(layers[4].operation(h2, mask))
+    h3 = layers[3].norm(layers[3].operation(h2, mask) + h0 + h2)
+    h4 = layers[4].norm(layers[4].operation(h2, mask) + h1)
     weights = network.combine.weights.softmax(0)
     total = sum(w * h for w, h in zip(weights, (h0, h1, h2, h3, h4), strict=True))
     mean = torch.stack(
@@ -313,7 +373,7 @@ def test_the_diagram_shows_inputs_and_skips(five):
     assert read == {"0"}
     assert {edge.source for edge in diagram.edges if edge.target == "3"} == {
         "3.operation",
-        "1",
+        "0",
         "2",
     }
     assert {Edge(str(i), "output") for i in range(5)} <= set(diagram.edges)

@@ -119,6 +119,8 @@ class Coupled(Strategy):
     """Whether α learns by a gradient through the gates, and not from how paths score."""
     weights_first = False
     """Whether a step moves the weights before α, in the order of some authors' code."""
+    alpha_goes_on = False
+    """Whether a stage continues α and its optimizer from the stage before, or draws α anew."""
     alpha_on_cpu = False
     """Whether α lies on the CPU whatever the weights lie on, for methods that draw paths from it."""
 
@@ -233,6 +235,9 @@ class Coupled(Strategy):
                 if self._one(label):
                     self.kept[label] = _strongest(self._decisions[label], earlier[label], p, keep)
             self._idle = earlier == self.kept
+            if self.alpha_goes_on:
+                self._optimizer.load_state_dict(before["optimizer"])
+                return
             for label, alpha in self.alphas.items():
                 alpha.copy_(drawn[label])
 

@@ -2,18 +2,19 @@
 
 Wang et al., "TextNAS: A Neural Architecture Search Space Tailored for Text Representation" (AAAI 2020).
 A chain of layers of one width, on embedded tokens. Each layer applies one of eight operations to the
-output of one of the `window` layers before it, and adds the outputs of any of these. A learned weighted
-sum of the outputs of all layers is averaged over the tokens and classified. With m(i) = min(i, window),
-the layers that layer i may read, the space has 8 · Π_{i≥1} 8 · m(i) · 2^m(i) architectures.
+output of one of the `window` layers before it, and adds the outputs of any of all layers before it. A
+learned weighted sum of the outputs of all layers is averaged over the tokens and classified. The space
+has 8 · Π_{i≥1} 8 · min(i, window) · 2^i architectures.
 
 Tokens are numbers of words; 0 is padding, which stands at the end. It changes nothing: every operation
 is given the mask (`supernet.ops.sequence`).
 
 What the abstract leaves open follows the authors' example in microsoft/nni: 24 layers of width 256, a
-window of 5, 4 heads, poolings over three positions, softmax weights in the final sum. Different from it:
+window of 5, 4 heads, poolings over three positions, softmax weights in the final sum, which is of the
+layers alone. The network that it publishes is in this space (the test of this file holds it). Different:
 layer norm instead of batch norm over positions, since the statistics of a batch depend on its padding;
 small sines and cosines of a token's position are added to its embedding; embeddings are learned instead
-of read from GloVe; the embedding is not part of the final sum. Not compared with the text of the paper.
+of read from GloVe. Not compared with the text of the paper.
 """
 
 from __future__ import annotations
@@ -81,34 +82,37 @@ class Embedding(nn.Module):
 
 
 class Layer(nn.Module):
-    """An operation on one of the states in sight, plus any of these.
+    """An operation on one of the last states, plus any of all states.
 
     Args:
-        index: of the layer.
-        sources: numbers of the layers in sight; none for the first, which reads the embedding.
+        index: of the layer, which is the number of layers before it; the first reads the embedding.
+        window: how many layers before it it may apply the operation to.
         width: of all states.
         heads: of the attention.
         dropout: probability with which a feature of the operation's output is dropped.
     """
 
-    def __init__(self, index: int, sources: range, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, index: int, window: int, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         label = f"layer{index}"
-        names = [str(source) for source in sources]
+        names = [str(source) for source in in_sight(index, window)]
+        self.window = window
         self.input = InputChoice(names, label=f"{label}.input") if len(names) > 1 else None
         self.operation = Choice(operations(width, heads), label=f"{label}.operation")
         self.dropout = nn.Dropout(dropout)
         self.skips = nn.ModuleList(
-            Choice({NONE: Zero(), SKIP: nn.Identity()}, label=f"{label}.skip{name}")
-            for name in names
+            Choice({NONE: Zero(), SKIP: nn.Identity()}, label=f"{label}.skip{source}")
+            for source in range(index)
         )
         self.norm = nn.LayerNorm(width)
 
     def forward(self, states: list[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
-        """Map the states in sight, `[b, length, width]` each, to a further one."""
-        x = states[0] if self.input is None else self.input(states)
+        """Map all states, `[b, length, width]` each, to a further one; the first is the embedding's."""
+        first, *before = states
+        seen = before[-self.window :] or [first]
+        x = seen[0] if self.input is None else self.input(seen)
         total = self.dropout(self.operation(x, mask))
-        for skip, state in zip(self.skips, states, strict=False):  # the embedding is not skipped
+        for skip, state in zip(self.skips, before, strict=True):
             total = total + skip(state)
         return cast(torch.Tensor, self.norm(total))
 
@@ -140,7 +144,7 @@ class TextNAS(nn.Module):
         classes: number of classes.
         layers: their number (published: 24).
         width: of the layers (published: 256).
-        window: how many layers before it a layer may read (published: 5).
+        window: how many layers before it a layer may apply its operation to (published: 5).
         embedding: size of the embedding of a word, an even number (published: 300, of GloVe).
         heads: of the attention (published: 4).
         dropout: after the embedding and each operation (published: 0.5).
@@ -172,8 +176,7 @@ class TextNAS(nn.Module):
         self.window = window
         self.embedding = Embedding(vocabulary, embedding, width, dropout)
         self.layers = nn.ModuleList(
-            Layer(index, range(max(0, index - window), index), width, heads, dropout)
-            for index in range(layers)
+            Layer(index, window, width, heads, dropout) for index in range(layers)
         )
         self.combine = WeightedSum(layers)
         self.classifier = nn.Linear(width, classes)
@@ -181,31 +184,35 @@ class TextNAS(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Map tokens `[batch, length]` to logits `[batch, classes]`; 0 is padding, at the end only."""
         mask = tokens != 0
-        x = self.embedding(tokens, mask)
-        states: list[torch.Tensor] = []
+        states = [self.embedding(tokens, mask)]
         for layer in self.layers:
-            states.append(layer(states[-self.window :] or [x], mask))
-        return cast(torch.Tensor, self.classifier(masked_mean(self.combine(states), mask)))
+            states.append(layer(states, mask))
+        return cast(torch.Tensor, self.classifier(masked_mean(self.combine(states[1:]), mask)))
 
     def diagram(self, architecture: Architecture) -> Diagram:
         """Return the drawing of the layers, what they read, and their skip connections."""
         nodes, edges = [Node("input", "tokens", "input")], list[Edge]()
         for index in range(len(self.layers)):
             label, operation, output = f"layer{index}", f"{index}.operation", str(index)
-            sources = range(max(0, index - self.window), index)
+            sources = in_sight(index, self.window)
             read = architecture.get(f"{label}.input", str(sources[0]) if sources else "input")
             nodes.append(Node(operation, str(architecture[f"{label}.operation"]), "operation"))
             nodes.append(Node(output, f"layer {index}", "sum"))
             edges += [Edge(str(read), operation), Edge(operation, output), Edge(output, "output")]
             edges += [
                 Edge(str(source), output)
-                for source in sources
+                for source in range(index)
                 if architecture[f"{label}.skip{source}"] == SKIP
             ]
         nodes.append(Node("output", "classes", "output"))
         return Diagram(
             "The layers; the classes follow from all of them", tuple(nodes), tuple(edges)
         )
+
+
+def in_sight(index: int, window: int) -> range:
+    """Return the numbers of the layers that a layer may apply its operation to."""
+    return range(max(0, index - window), index)
 
 
 def operations(width: int, heads: int) -> dict[str, nn.Module]:
