@@ -69,7 +69,7 @@ def test_density_is_the_divergence_from_the_target():
     controller = Controller(SPACE, 1, target=0.4)
     density = controller.judge(SPACE[0]).density.item()
     share = 0.5  # of the six subsets with one or two of three, an option is in three
-    one = 0.4 * math.log(0.4 / share) + 0.6 * math.log(0.6 / (1 - share))
+    one = share * math.log(share / 0.4) + (1 - share) * math.log((1 - share) / 0.6)
     assert density == pytest.approx(3 * one, rel=1e-5)
     assert Controller(SPACE, 1).judge(SPACE[0]).density.item() == 0
 
@@ -89,9 +89,27 @@ def test_density_is_also_over_connections_that_may_be_left_out():
             controller.heads[place].bias[0] = bias
     chosen = [1 / (1 + math.exp(1.0)), 1 / (1 + math.exp(-0.4))]
     expected = sum(
-        0.2 * math.log(0.2 / share) + 0.8 * math.log(0.8 / (1 - share)) for share in chosen
+        share * math.log(share / 0.2) + (1 - share) * math.log((1 - share) / 0.8)
+        for share in chosen
     )
+    expected /= 2  # each is a layer of its own
     assert controller.judge(space[0]).density.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_density_is_a_mean_over_layers_of_the_sum_over_their_skips():
+    """Of a policy that is uniform, and of one that skips with a probability of its own everywhere."""
+    skips = [
+        OneOf(f"layer{n}.skip{i}", ["none", "skip"]) for n in range(12) for i in range(n)
+    ]  # the 66 of ENAS's macro space, in 11 layers
+    space = SearchSpace([OneOf("layer0.operation", ["a", "b"]), *skips])
+    controller = Controller(space, 1, 4, tanh=None, target=0.4)
+    for share in (0.5, 0.9):
+        with torch.no_grad():
+            for head in controller.heads[1:]:
+                head.bias[1] = math.log(share / (1 - share))
+        one = share * math.log(share / 0.4) + (1 - share) * math.log((1 - share) / 0.6)
+        density = controller.judge(space[0]).density.item()
+        assert density == pytest.approx(66 * one / 11, rel=1e-4)
 
 
 def exact_gradient(controller):
@@ -141,11 +159,36 @@ def test_the_baseline_lowers_the_variance():
 
 
 def test_the_baseline_is_updated_and_then_subtracted():
-    policy = Policy(Controller(SPACE, 1, 4), decay=0.9)
+    """With every architecture, and not with the mean of those of an update."""
+    policy = Policy(Controller(SPACE, 1, 4), decay=0.9, entropy=0.0)
+    advantages = []
+    loss = policy.loss
+    policy.loss = lambda logs, before, found: advantages.append(found) or loss(logs, before, found)
     policy.update([SPACE[0], SPACE[1]], [0.2, 0.4])
-    assert policy.baseline == pytest.approx(0.3)
+    assert policy.baseline == pytest.approx(0.9 * 0.2 + 0.1 * 0.4)
     policy.update([SPACE[0]], [0.8])
-    assert policy.baseline == pytest.approx(0.9 * 0.3 + 0.1 * 0.8)
+    assert policy.baseline == pytest.approx(0.9 * 0.22 + 0.1 * 0.8)
+    assert advantages[0].tolist() == pytest.approx([0.0, 0.4 - 0.22])
+    assert advantages[1].tolist() == pytest.approx([0.8 - 0.278])
+
+
+def test_entropy_is_part_of_the_reward_and_its_gradient_of_ppos_loss():
+    """Of a decision whose answers have the probabilities 0.8 and 0.2, by hand."""
+    space = SearchSpace([OneOf("pick", ["a", "b"])])
+    for kind in ("reinforce", "ppo"):
+        controller = Controller(space, 1, 4, tanh=None)
+        bias = controller.heads[0].bias
+        with torch.no_grad():
+            bias[0] = math.log(4.0)
+        policy = Policy(controller, kind, 1.0, entropy=0.5, decay=0.0, epochs=1)
+        policy._optimizer = torch.optim.SGD([bias], 1.0)
+        policy.update([space[0]], [0.3])
+        entropy = -0.8 * math.log(0.8) - 0.2 * math.log(0.2)
+        reward = 0.3 + (0.5 * entropy if kind == "reinforce" else 0.0)
+        assert policy.baseline == pytest.approx(reward)  # without memory: the advantage is 0
+        # d entropy / d bias of a is -p (ln p + entropy), of which a half is ascended by PPO alone
+        slope = 0.0 if kind == "reinforce" else -0.5 * 0.8 * (math.log(0.8) + entropy)
+        assert bias[0].item() == pytest.approx(math.log(4.0) + slope, abs=1e-6)
 
 
 def test_ppo_clips_the_ratio():

@@ -3,9 +3,8 @@ import math
 import pytest
 import torch
 from coupled_models import BATCH, Factors, Mean, at, ready, values
-from torch.distributions import Dirichlet, kl_divergence
-
 from torch import nn
+from torch.distributions import Dirichlet, kl_divergence
 
 from supernet.errors import ConfigError, DivergedError
 from supernet.net import Choice, InputChoice, SuperNet
@@ -156,11 +155,11 @@ def test_edges_are_ranked_by_softmax_or_by_the_mean():
     expected = {}
     for rank in ("softmax", "mean"):
         strengths = []
-        for values in alphas.values():
-            c = [a + 1 if a > 0 else math.exp(a) for a in values]
-            weights = [math.exp(a) for a in values] if rank == "softmax" else c
+        for given in alphas.values():
+            c = [a + 1 if a > 0 else math.exp(a) for a in given]
+            weights = [math.exp(a) for a in given] if rank == "softmax" else c
             strengths.append(max(weights) / sum(weights))
-        order = sorted(range(3), key=lambda i: -strengths[i])  # noqa: B023
+        order = sorted(range(3), key=lambda i: -strengths[i])
         expected[rank] = tuple(sorted(str(i) for i in order[:2]))
     assert expected == {"softmax": ("0", "1"), "mean": ("1", "2")}
     for rank, edges in expected.items():

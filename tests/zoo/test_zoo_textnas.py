@@ -208,8 +208,8 @@ attention 10000 011100010111101000000
 attention 00001 0011110101100001000001
 conv7 00010 10010001000010001000000
 """
-"""The network of microsoft/nni (final_arc.json): by layer its operation, which of the last five layers it
-reads, oldest first, and which of all layers before are added."""
+"""The network of microsoft/nni (final_arc.json): by layer its operation, which of the last five layers
+it reads, oldest first, and which of all layers before are added."""
 
 
 def published():

@@ -46,8 +46,10 @@ class Drawn:
         architecture: its answers.
         log_probability: ln of the probability that it is drawn.
         entropy: the sum over its decisions of the entropy of their answers.
-        density: the sum over options of KL(ρ ‖ P(option is chosen)), of decisions that choose several
-            and, of those between `none` and one other option, of the other; 0 without a target ρ.
+        density: the mean over layers of Σ KL(P(connection is chosen) ‖ ρ) over the connections that the
+            layer may choose: the options of decisions that choose several, and of decisions between
+            `none` and one other option the other; 0 without a target ρ. A layer is what labels have in
+            common up to their last dot: "layer3" of "layer3.skip0".
     """
 
     architecture: Architecture
@@ -131,7 +133,8 @@ class Controller(nn.Module):
     def _walk(self, choose: Callable[[str, torch.Tensor], int]) -> Drawn:
         state: tuple[torch.Tensor, torch.Tensor] | None = None
         given, zero = self.start[None], torch.zeros(())
-        chances, entropies, densities = [zero], [zero], [zero]
+        chances, entropies = [zero], [zero]
+        layers: dict[str, list[torch.Tensor]] = {}
 
         def answer(decision: Decision) -> Value:
             nonlocal state, given
@@ -147,18 +150,20 @@ class Controller(nn.Module):
             entropies.append(-(logs.exp() * logs).sum())
             if self.target is not None and (connections := _connections(decision)):
                 chosen_shares = (logs.exp() @ members)[connections]
-                densities.append(_density(chosen_shares, self.target))
+                divergence = _divergence(chosen_shares, self.target)
+                layers.setdefault(label.rpartition(".")[0] or label, []).append(divergence)
             chosen = members[index]
             embedding = cast(nn.Embedding, self.embeddings[place])
             given = (chosen @ embedding.weight / chosen.sum().clamp(min=1))[None]
             return self._answers[label][index]
 
         architecture = self.space.build(answer)
+        densities = [torch.stack(found).sum() for found in layers.values()]
         return Drawn(
             architecture,
             torch.stack(chances).sum(),
             torch.stack(entropies).sum(),
-            torch.stack(densities).sum(),
+            torch.stack(densities).mean() if densities else zero,
         )
 
     def _list_answers(self, decision: Decision) -> None:
@@ -182,27 +187,28 @@ def _connections(decision: Decision) -> list[int]:
     return others if len(others) == 1 and len(decision.options) == 2 else []
 
 
-def _density(chosen: torch.Tensor, target: float) -> torch.Tensor:
-    """Return Σ KL(Bernoulli(target) ‖ Bernoulli(chosen_i))."""
+def _divergence(chosen: torch.Tensor, target: float) -> torch.Tensor:
+    """Return Σ KL(Bernoulli(chosen_i) ‖ Bernoulli(target))."""
     p = chosen.clamp(1e-6, 1 - 1e-6)
-    return (
-        target * (math.log(target) - p.log())
-        + (1 - target) * (math.log(1 - target) - torch.log1p(-p))
-    ).sum()
+    on = p * (p.log() - math.log(target))
+    off = (1 - p) * (torch.log1p(-p) - math.log(1 - target))
+    return (on + off).sum()
 
 
 class Policy:
     """A controller and what teaches it from rewards.
 
-    REINFORCE (Williams, 1992) follows `E[(R - b) ∇ ln p(a)]`; the moving average b is first updated,
-    then subtracted. PPO (Schulman et al., 2017) takes several steps on the same architectures with the
-    probability ratio clipped.
+    REINFORCE (Williams, 1992) follows `E[(R - b) ∇ ln p(a)]`. R is the reward and the weighted entropy of
+    the policy along the way; the moving average b is updated with every architecture, then subtracted
+    from its reward. All of this is as in ENAS's code, where b begins at 0, and not at the first reward.
+    PPO (Schulman et al., 2017) takes several steps on the same architectures with the probability ratio
+    clipped, and ascends the gradient of the entropy.
 
     Args:
         controller: what is taught.
         kind: "reinforce" or "ppo".
         learning_rate: of Adam.
-        entropy: weight of the entropy bonus.
+        entropy: weight of the entropy.
         density: weight of the controller's density term.
         decay: of the baseline, b ← decay · b + (1 - decay) · R; the first reward starts it.
         clip: ε, PPO's ratio stays in 1 ± ε.
@@ -242,24 +248,32 @@ class Policy:
 
     def update(self, architectures: Sequence[Architecture], rewards: Sequence[float]) -> None:
         """Learn from architectures that were drawn from the policy, and their rewards."""
-        mean = sum(rewards) / len(rewards)
-        if self.baseline is None:
-            self.baseline = mean
-        else:
-            self.baseline = self.decay * self.baseline + (1 - self.decay) * mean
-        advantages = torch.tensor(rewards) - self.baseline
-        before: torch.Tensor | None = None
-        for _ in range(self.epochs if self.kind == "ppo" else 1):
+        ppo = self.kind == "ppo"
+        before, advantages = torch.zeros(0), torch.zeros(0)
+        for epoch in range(self.epochs if ppo else 1):
             judged = [self.controller.judge(architecture) for architecture in architectures]
             logs = torch.stack([one.log_probability for one in judged])
-            if before is None:
+            entropies = self.entropy * torch.stack([one.entropy for one in judged])
+            if epoch == 0:
                 before = logs.detach()
+                added = torch.zeros_like(entropies) if ppo else entropies.detach()
+                advantages = self._advantages((torch.tensor(rewards) + added).tolist())
             loss = self.loss(logs, before, advantages)
-            loss = loss - self.entropy * torch.stack([one.entropy for one in judged]).mean()
+            if ppo:
+                loss = loss - entropies.mean()
             loss = loss + self.density * torch.stack([one.density for one in judged]).mean()
             self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
+
+    def _advantages(self, rewards: Sequence[float]) -> torch.Tensor:
+        """Return what rewards exceed the baseline by, which is moved by each of them before."""
+        found = []
+        for reward in rewards:
+            last = reward if self.baseline is None else self.baseline
+            self.baseline = self.decay * last + (1 - self.decay) * reward
+            found.append(reward - self.baseline)
+        return torch.tensor(found)
 
     def loss(
         self, logs: torch.Tensor, before: torch.Tensor, advantages: torch.Tensor

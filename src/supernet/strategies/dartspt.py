@@ -13,7 +13,7 @@ of the edges into a node those are kept without which it is worst. Cells of two 
 side: in each round a decision of the normal cell, then one of the reduction cell.
 
 For the settlements the optimizer of the weights begins anew, with a tenth of the learning rate, which
-falls to the same lowest as that of the search (0.025 to 0.001, then 0.0025 to 0.001 in the authors' code:
+falls to the same lowest as that of the search (in the authors' code 0.025 to 0.001, 0.0025 to 0.001:
 `train.lowest` 0.04). `fixed` is the paper's "DARTS-PT (fix α)": α stays as it was drawn.
 
 Differences from the authors' code: there 50 epochs of search and 5 after each settlement (1 after the

@@ -5,11 +5,19 @@ after `interval` such steps, `updates` times: draw `architectures`, reward each 
 batch of the search split (minus the loss where there is no accuracy), and follow the policy gradient.
 At the end `candidates` are drawn, scored on the whole split, and the best are retrained.
 
-Differences from the authors' code: the baseline is updated and then subtracted (theirs leaves the order
-open); operations have no bias unless the space gives one, so the first policy is uniform; the index of
-an input is an option like any other instead of an attention over earlier blocks; the reward is
-measured in evaluation mode with batch statistics, and on `reward_batches` batches (theirs: one, in
-training mode).
+As in the authors' code the entropy of the policy is part of the reward, the baseline moves with every
+architecture, and the density of skips is charged as a mean over layers.
+
+Differences from it: the baseline is updated and then subtracted (theirs leaves the order open), and
+begins at the first reward (theirs at 0); the layers that give the logits begin at zero and operations
+have no bias, so the first policy is uniform (theirs favours separable convolutions in the micro space);
+all decisions share a tanh constant (theirs has 1 / 2.5 of it for operations); the index of an input is
+an option like any other, and skips are answered one by one, instead of by attention over earlier blocks;
+the reward is measured in evaluation mode with batch statistics, and on `reward_batches` batches (theirs:
+one, in training mode); the entropy is that of every decision's whole distribution (in theirs so in the
+micro space, in the macro space only -ln p · p of what was drawn); the density is that of the policy, in
+theirs of a sigmoid of half of what the policy's is of, so that a target of 0.4 is met where 0.31 of the
+skips are drawn.
 """
 
 from __future__ import annotations
@@ -48,7 +56,7 @@ class ENAS(Strategy):
         hidden: size of its LSTM.
         temperature: see `Controller`.
         tanh: see `Controller`.
-        entropy: weight of the entropy bonus.
+        entropy: weight of the policy's entropy in the reward (REINFORCE) or the loss (PPO).
         decay: of the baseline.
         density_target: ρ, see `Controller`.
         density: weight of the density term.
