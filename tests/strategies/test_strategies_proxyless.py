@@ -1,5 +1,6 @@
 import io
 import itertools
+import math
 from collections import Counter
 from random import Random
 
@@ -12,8 +13,9 @@ from supernet.cost import ExpectedCost, measure_costs
 from supernet.errors import ConfigError
 from supernet.net import Choice
 from supernet.strategies import Alpha, Charge, ProxylessNAS, ProxylessRL
-from supernet.strategies.proxyless import draw_pair
+from supernet.strategies.proxyless import draw_active, draw_pair
 from supernet.task import Classification
+from supernet.train import Schedule
 
 START = {"first": [0.6, -0.2, 0.1], "inner": [0.3, -0.4], "outer": [0.2, -0.1]}
 
@@ -47,11 +49,11 @@ def test_pairs_are_drawn_without_replacement_and_the_active_one_by_its_share():
 
 
 def test_an_architecture_step_runs_two_options_and_gives_what_the_active_one_gives():
-    strategy = ProxylessNAS()
+    strategy = ProxylessNAS(mode="two")
     supernet = ready(strategy, start=START)
     seen = set()
     for step in range(12):
-        pairs = strategy.pairs(at(step))
+        pairs = strategy.drawn(at(step))
         routing = strategy.routing(supernet, at(step))
         active = {label: supernet.space.decision(label).options[pairs[label][0]] for label in pairs}
         path = supernet.space.build(lambda d, active=active: active[d.label])
@@ -75,14 +77,14 @@ def test_pairs_that_nothing_runs_have_no_gate():
         def forward(self, x):
             return self.outer(x)
 
-    strategy = ProxylessNAS(every=1, alpha=Alpha(0.1, (0.0, 0.999), weight_decay=0.0))
+    strategy = ProxylessNAS(every=1, mode="two", alpha=Alpha(0.1, (0.0, 0.999), weight_decay=0.0))
     supernet = ready(strategy, Three())
     seen = set()
     for step in range(12):
-        there = 0 in strategy.pairs(at(step))["outer"]
+        there = 0 in strategy.drawn(at(step))["outer"]
         assert ("inner" in strategy.routing(supernet, at(step))) == there
         before = values(strategy)
-        active = strategy.pairs(at(step))["outer"][0] == 0
+        active = strategy.drawn(at(step))["outer"][0] == 0
         strategy.learn(supernet, Classification(), BATCH, at(step))
         assert ("inner" in moved(strategy, before)) == active
         seen.add((there, active))
@@ -90,14 +92,14 @@ def test_pairs_that_nothing_runs_have_no_gate():
 
 
 def test_the_pair_keeps_its_mass_and_no_other_option_moves():
-    strategy = ProxylessNAS(every=1, alpha=Alpha(0.3, (0.0, 0.999), weight_decay=0.0))
+    strategy = ProxylessNAS(every=1, mode="two", alpha=Alpha(0.3, (0.0, 0.999), weight_decay=0.0))
     factors = [1.0, -2.0, 3.0, 0.5]
     supernet = ready(strategy, Factors(*factors), start={"pick": [0.5, -0.3, 0.1, 0.0]})
     inputs = strategy._search.batch(0)[0].mean()
     assert inputs.abs() > 1e-3
     for step in range(12):
         moment, before = at(step), values(strategy)["pick"]
-        pair = list(strategy.pairs(moment)["pick"])
+        pair = list(strategy.drawn(moment)["pick"])
         others = [i for i in range(4) if i not in pair]
         strategy.learn(supernet, Mean(), BATCH, moment)
         after = strategy.alphas["pick"].detach()
@@ -111,12 +113,12 @@ def test_the_pair_keeps_its_mass_and_no_other_option_moves():
 
 def estimates(alpha, factors):
     """Return the gradient of every pair, active option first, and the probability of the pair."""
-    strategy = ProxylessNAS()
+    strategy = ProxylessNAS(mode="two")
     supernet = ready(strategy, Factors(*factors), start={"pick": alpha})
     p = torch.softmax(torch.tensor(alpha), 0).tolist()
     found = []
     for a, b in itertools.permutations(range(len(alpha)), 2):
-        strategy.pairs = lambda moment, pair=(a, b): {"pick": pair}
+        strategy.drawn = lambda moment, pair=(a, b): {"pick": pair}
         with supernet.route(strategy.routing(supernet, at(0))):
             loss = Mean().loss(supernet, (torch.ones(2, 4),))
         (gradient,) = torch.autograd.grad(loss, strategy.alphas["pick"])
@@ -148,11 +150,14 @@ def test_with_more_options_every_difference_has_its_sign_and_the_pairs_weight():
     torch.testing.assert_close(mean, expected)
 
 
+@pytest.mark.parametrize("mode", ["full", "two"])
 @pytest.mark.parametrize("kind", ["linear", "log"])
-def test_the_expected_cost_is_that_of_the_pairs(kind, monkeypatch):
-    strategy = ProxylessNAS(every=1, cost=Charge("macs", weight=0.3, target=30, form=kind))
+def test_the_expected_cost_is_that_of_the_options_with_a_gate(kind, mode, monkeypatch):
+    strategy = ProxylessNAS(
+        every=1, mode=mode, zeros=(), cost=Charge("macs", weight=0.3, target=30, form=kind)
+    )
     supernet = ready(strategy, start=START)
-    pairs = strategy.pairs(at(2))
+    pairs = strategy.drawn(at(2))
     chances = {}
     for label, alpha in strategy.alphas.items():
         dense = torch.exp(alpha) * torch.tensor(
@@ -194,6 +199,88 @@ def test_a_weight_step_trains_one_path_and_alpha_moves_now_and_then(kind):
         paths.add(path)
     assert steps == [5, 8]  # of 2, 5 and 8 the first lies in the warm-up
     assert len(paths) > 3
+
+
+def test_by_default_every_option_has_a_gate_and_the_gradient_of_a_linear_loss_is_exact():
+    start, factors = [0.7, -0.2, 0.3, 0.0], torch.tensor([2.0, 5.0, 1.0, -3.0])
+    alpha = torch.tensor(start, requires_grad=True)
+    (exact,) = torch.autograd.grad((torch.softmax(alpha, 0) * factors).sum(), alpha)
+    strategy = ProxylessNAS()
+    supernet = ready(strategy, Factors(*factors), start={"pick": start})
+    seen = set()
+    for step in range(20):
+        routing = strategy.routing(supernet, at(step, 20))
+        gate = routing["pick"]
+        (active,) = (i for i, g in zip(gate.options, gate.weights, strict=True) if g == 1)
+        assert sorted(gate.options) == [0, 1, 2, 3]
+        with supernet.route(routing):
+            loss = Mean().loss(supernet, (torch.ones(2, 4),))
+        assert loss == factors[active]
+        (gradient,) = torch.autograd.grad(loss, strategy.alphas["pick"])
+        torch.testing.assert_close(gradient, exact)
+        seen.add(active)
+    assert len(seen) == 4
+
+
+def test_the_active_option_is_drawn_by_softmax():
+    p, random, draws = [0.5, 0.3, 0.2], Random(1), 6000
+    counts = Counter(draw_active(p, random) for _ in range(draws))
+    assert counts.keys() == {(0, 1, 2), (1, 0, 2), (2, 0, 1)}
+    expected = {(0, 1, 2): 3000, (1, 0, 2): 1800, (2, 0, 1): 1200}
+    assert sum((counts[o] - n) ** 2 / n for o, n in expected.items()) < 18.4  # 1 in 10,000
+
+
+@pytest.mark.parametrize("mode", ["full", "two"])
+def test_alpha_rests_where_the_active_option_is_a_zero(mode):
+    """In `Chain` the first decision may skip; its α moves in all steps but those that draw it."""
+    strategy = ProxylessNAS(every=1, mode=mode, alpha=Alpha(0.1, (0.0, 0.999), 0.0))
+    supernet = ready(strategy)
+    rested = 0
+    for step in range(20):
+        before = values(strategy)
+        zero = strategy.drawn(at(step, 20))["first"][0] == 2
+        strategy.learn(supernet, Classification(), BATCH, at(step, 20))
+        assert ("first" not in moved(strategy, before)) == zero
+        rested += zero
+    assert 0 < rested < 20
+
+
+def test_alpha_learns_from_the_loss_without_smoothing(monkeypatch):
+    strategy = ProxylessNAS(every=1, zeros=())
+    supernet, steps = ready(strategy, start=START), []
+    with supernet.route(strategy.routing(supernet, at(0))):
+        inputs, targets = strategy.search_batch(at(0))
+        loss = nn.functional.cross_entropy(supernet(inputs), targets)
+    expected = torch.autograd.grad(loss, list(strategy.alphas.values()))
+    monkeypatch.setattr(strategy, "step", steps.append)
+    strategy.learn(supernet, Classification(label_smoothing=0.3), BATCH, at(0))
+    for found, gradient in zip(steps[0], expected, strict=True):
+        torch.testing.assert_close(found, gradient)
+
+
+def test_a_measure_without_a_gradient_is_refused():
+    class Blind(Mean):
+        def measure(self, model, batch):
+            return {"loss": super().measure(model, batch)["loss"].detach()}
+
+    strategy = ProxylessNAS(every=1)
+    supernet = ready(strategy, Factors(1, 2))
+    with pytest.raises(ConfigError, match="that of Blind has none"):
+        strategy.learn(supernet, Blind(), BATCH, at(0))
+
+
+@pytest.mark.parametrize("kind", [ProxylessNAS, ProxylessRL])
+def test_both_schedules_are_those_of_the_authors_code(kind):
+    """40 epochs from 0.05 to 0, then 120 from 0.025 to 0; α rests for the 40, and one more."""
+    strategy, schedule = kind(), Schedule("cosine")
+    found = [0.025 * strategy.rate(schedule, at(epoch, 161)) for epoch in range(161)]
+    for epoch in range(160):
+        first, epochs, peak = (0, 40, 0.05) if epoch < 40 else (40, 120, 0.025)
+        expected = 0.5 * peak * (1 + math.cos(math.pi * (epoch - first) / epochs))
+        assert found[epoch] == pytest.approx(expected, abs=1e-9)
+    assert [strategy.rests(at(epoch, 161)) for epoch in range(161)] == [True] * 41 + [False] * 120
+    plain = kind(start=0.0)
+    assert [plain.rate(schedule, at(epoch, 161)) for epoch in (0, 80)] == [1.0, pytest.approx(0.5)]
 
 
 def test_paths_follow_softmax():
@@ -261,7 +348,7 @@ def test_the_surrogate_is_a_mean_over_paths():
     torch.testing.assert_close(both, sum(apart) / 2)
 
 
-def test_the_baseline_smooths(monkeypatch):
+def test_the_baseline_moves_and_is_then_subtracted(monkeypatch):
     strategy = ProxylessRL(every=1, paths=2, decay=0.9)
     supernet = ready(strategy)
     given, advantages = [], []
@@ -274,7 +361,7 @@ def test_the_baseline_smooths(monkeypatch):
 
     monkeypatch.setattr(strategy, "surrogate", watched)
     for step, (reward, baseline, advantage) in enumerate(
-        [(0.5, 0.5, 0.0), (1.0, 0.55, 0.5), (0.0, 0.495, -0.55)]
+        [(0.5, 0.5, 0.0), (1.0, 0.55, 0.45), (0.0, 0.495, -0.495)]
     ):
         given.append(reward)
         strategy.learn(supernet, Classification(), BATCH, at(step))
@@ -334,6 +421,8 @@ def test_the_baseline_is_kept_in_checkpoints_and_forgotten_by_preparing():
     ("kind", "arguments"),
     [
         (ProxylessNAS, {"every": 0}),
+        (ProxylessNAS, {"start": 1.0}),
+        (ProxylessNAS, {"mode": "half"}),
         (ProxylessRL, {"every": 0}),
         (ProxylessRL, {"paths": 0}),
         (ProxylessRL, {"decay": 1.0}),

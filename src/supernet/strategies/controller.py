@@ -198,8 +198,8 @@ def _divergence(chosen: torch.Tensor, target: float) -> torch.Tensor:
 class Policy:
     """A controller and what teaches it from rewards.
 
-    REINFORCE (Williams, 1992) follows `E[(R - b) ∇ ln p(a)]`. R is the reward and the weighted entropy of
-    the policy along the way; the moving average b is updated with every architecture, then subtracted
+    REINFORCE (Williams, 1992) follows `E[(R - b) ∇ ln p(a)]`. R is the reward and the weighted entropy
+    of the policy along the way; the moving average b is updated with every architecture, then subtracted
     from its reward. All of this is as in ENAS's code, where b begins at 0, and not at the first reward.
     PPO (Schulman et al., 2017) takes several steps on the same architectures with the probability ratio
     clipped, and ascends the gradient of the entropy.

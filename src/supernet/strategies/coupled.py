@@ -364,7 +364,7 @@ class Coupled(Strategy):
         alphas = list(self.alphas.values())
         with self.unrecorded(), model.route(self.routing(model, moment)):
             loss = task.loss(model, self.search_batch(moment))
-        back = self.guard.look(loss, self.alphas, moment.progress)
+        back = self.guard.look(loss, self.alphas)
         if back is not None:
             with torch.no_grad():
                 for alpha, earlier in zip(alphas, back, strict=True):

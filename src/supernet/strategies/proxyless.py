@@ -5,31 +5,38 @@ Cai, Zhu and Han, "ProxylessNAS: Direct Neural Architecture Search on Target Tas
 
 A weight step trains one path, each option drawn from p = softmax(α). Every n-th step also moves α:
 
-* `ProxylessNAS`: of each decision two options are drawn from Multinomial(p) without replacement, with
-  shares s = softmax of their two α. One is active, chosen by s: the binary gates are g = (1, 0), both
-  options run, and ∂L/∂α_i = Σ_j ∂L/∂g_j · s_j (δ_ij - s_i) over the two. After Adam's step both α are
-  shifted by -ln(Σ exp α_new / Σ exp α_old), so that the two keep the mass they had together. Expected
-  costs are taken over the two as well, as in the authors' code: otherwise Adam, which knows no scale,
-  would move the options that were not drawn by their cost alone.
+* `ProxylessNAS`: binary gates. One option of each decision is active, its gate is 1 and those of the
+  others 0, but all run, and ∂L/∂α_i = Σ_j ∂L/∂g_j · s_j (δ_ij - s_i), with s the shares that the active
+  one was drawn by. By `mode` "full", the default of the authors' code ("full_v2" there), s = p and all
+  options have a gate. By "two", as in the paper, two options are drawn from Multinomial(p) without
+  replacement, and s = softmax of their two α; after Adam's step both α are shifted by
+  -ln(Σ exp α_new / Σ exp α_old), so that the two keep the mass they had together. Expected costs are
+  over s too: otherwise Adam, which knows no scale, would move options without a gate by cost alone.
 * `ProxylessRL`: REINFORCE. A batch of paths is scored, `R = accuracy · (target / cost)^w`, and
-  ∇α = -mean((R - b) ∇ ln p(path)). The baseline b is the running mean
-  `decay · b + (1 - decay) · mean R`, as it was before the paths of this step (in the first step, their
-  mean). The authors' code has `b += 0.99 (mean R - b)`, which follows the newest rewards and smooths
-  almost nothing.
+  ∇α = -mean((R - b) ∇ ln p(path)). The baseline b moves to `decay · b + (1 - decay) · mean R`, and is
+  then subtracted. With the code's decay of 0.01 it is almost the mean of the newest rewards.
 
-The straight-through gradient is the exact one where the loss is linear in the gates and a decision has
-two options; with more, every pair's difference keeps its sign, but not its weight.
+The loss of α is the measured one, so cross-entropy without the label smoothing that weights are trained
+with. α rests while the weights warm up on nearly uniform paths, for 40 epochs of 160 at twice the
+learning rate with a schedule of its own, and for one more epoch. It also rests, in a step of
+`ProxylessNAS`, where the active option of a decision is its zero operation, since the code leaves such a
+layer out of the network; in the space "proxyless" the zero beside a shortcut is the option "skip".
 
-Other differences: Adam's first β is 0 as in the code, so that an α without gradient stays; the code
-skips the α of a decision whose active option is its zero layer, here it learns like others; a decision
-inside an option is left alone where it is not drawn. α lies on the CPU, where paths are drawn.
+The gradient by pairs is the exact one where the loss is linear in the gates and a decision has two
+options; with more, every pair's difference keeps its sign, but not its weight. That of "full" is exact
+for a linear loss with any number of options.
+
+Other differences from the authors' code: it computes the options that are not active again in the
+backward pass, without their graph, which saves memory; the constant factor of its "mul#log" loss is
+left out; a decision inside an option does not move where that is not active. As there Adam's first β is
+0, so that an α without gradient stays. α lies on the CPU, where paths are drawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -40,14 +47,19 @@ from supernet.space import Architecture, SearchSpace
 from supernet.strategies.base import Setting
 from supernet.strategies.charge import Charge
 from supernet.strategies.coupled import Alpha, Coupled
-from supernet.strategies.rules import RuleName
+from supernet.strategies.rules import NONE, RuleName
 from supernet.task import Batch, Task
-from supernet.train import Moment
+from supernet.train import Moment, Schedule
 
 __all__ = ["OnePath", "ProxylessNAS", "ProxylessRL", "draw_pair"]
 
-PUBLISHED = Alpha(1e-3, (0.0, 0.999), weight_decay=0.0, warmup=0.25)
-"""How the paper's code learns α."""
+Mode = Literal["full", "two"]
+
+PUBLISHED = Alpha(1e-3, (0.0, 0.999), weight_decay=0.0, warmup=41 / 160)
+"""How the paper's code learns α: after 40 epochs of warm-up and one more."""
+
+START_RATE = 2.0
+"""Peak of the learning rate in the warm-up of the weights, in peaks of that after it (0.05, 0.025)."""
 
 
 class OnePath(Coupled):
@@ -55,23 +67,39 @@ class OnePath(Coupled):
 
     Args:
         every: steps from one architecture step to the next.
+        start: share of the steps at the beginning in which the learning rate has a schedule of its own,
+            from twice the peak; 0 for none.
         alpha: see `Coupled`.
         rule: see `Coupled`.
         cost: see `Coupled`.
 
     Raises:
-        ConfigError: `every` is not positive, or see `Coupled`.
+        ConfigError: `every` is not positive, `start` no share, or see `Coupled`.
     """
 
     several = False
     smooth = False
     alpha_on_cpu = True
 
-    def __init__(self, every: int, alpha: Alpha, rule: RuleName, cost: Charge | None) -> None:
+    def __init__(
+        self, every: int, start: float, alpha: Alpha, rule: RuleName, cost: Charge | None
+    ) -> None:
         super().__init__(alpha, rule, cost)
         if every < 1:
             raise ConfigError(f"every is a number of steps, at least 1, not {every}")
+        if not 0 <= start < 1:
+            raise ConfigError(f"start is a share of the steps in [0, 1), not {start}")
         self.every = every
+        self.start_share = start
+
+    def rate(self, schedule: Schedule, moment: Moment) -> float:
+        """Return the factor of the warm-up's schedule, or of the one after it."""
+        begun = self.start_share
+        if moment.progress < begun:
+            return START_RATE * schedule.factor(moment.progress / begun)
+        if begun:
+            return schedule.fall((moment.progress - begun) / (1 - begun))
+        return schedule.factor(moment.progress)
 
     def due(self, moment: Moment) -> bool:
         """Return whether this step moves α."""
@@ -87,88 +115,113 @@ class OnePath(Coupled):
 
 
 class ProxylessNAS(OnePath):
-    """Binary gates on two paths.
+    """Binary gates.
 
     Args:
         every: steps from one architecture step to the next.
+        start: see `OnePath`.
+        mode: which options have a gate in an architecture step, "full" for all, "two" for a drawn pair.
+        zeros: names of options that leave a layer out, of whose decision α rests where one is active.
         alpha: see `Coupled`.
         rule: see `Coupled`.
         cost: see `Coupled`; the weight of "linear" is 0.1 in the paper, the exponent of "log" 0.3 in
             its code.
 
     Raises:
-        ConfigError: `every` is not positive, or see `Coupled`.
+        ConfigError: `every` is not positive, there is no such mode, or see `OnePath`.
     """
 
     def __init__(
         self,
         every: int = 5,
+        start: float = 0.25,
+        mode: Mode = "full",
+        zeros: tuple[str, ...] = (*NONE, "skip"),
         alpha: Alpha = PUBLISHED,
         rule: RuleName = "strongest",
         cost: Charge | None = None,
     ) -> None:
-        super().__init__(every, alpha, rule, cost)
+        super().__init__(every, start, alpha, rule, cost)
+        if mode not in get_args(Mode):
+            raise ConfigError(f"mode is {' or '.join(get_args(Mode))}, not {mode!r}")
+        self.mode = mode
+        self.zeros = zeros
 
     def learn(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
-        """Move the α of the drawn pairs, and put their masses right."""
+        """Move the α of the drawn options; put the masses of pairs right.
+
+        Raises:
+            ConfigError: the task's measure has no gradient.
+        """
         if not self.due(moment):
             return
-        pairs = self.pairs(moment)
-        masses = self._masses(pairs)
+        drawn = self.drawn(moment)
         with self.unrecorded(), model.route(self.routing(model, moment)):
-            loss = task.loss(model, self.search_batch(moment))
-        loss = self.charged(loss, self._of_pairs(pairs))
-        self.step(torch.autograd.grad(loss, list(self.alphas.values()), allow_unused=True))
-        with torch.no_grad():
-            for label, mass in self._masses(pairs).items():
-                self.alphas[label][list(pairs[label])] -= mass - masses[label]
+            loss = task.measure(model, self.search_batch(moment))["loss"].mean()
+        if not loss.requires_grad:
+            raise ConfigError(
+                f"ProxylessNAS follows the gradient of the measured loss, but that of "
+                f"{type(task).__name__} has none; let its method measure compute a loss that has one"
+            )
+        loss = self.charged(loss, self._chances(drawn))
+        found = torch.autograd.grad(loss, list(self.alphas.values()), allow_unused=True)
+        learns = [
+            self._decisions[label].options[i[0]] not in self.zeros for label, i in drawn.items()
+        ]
+        masses = self._masses(drawn)
+        self.step(tuple(g if one else None for g, one in zip(found, learns, strict=True)))
+        if self.mode == "two":
+            with torch.no_grad():
+                for label, mass in self._masses(drawn).items():
+                    self.alphas[label][list(drawn[label])] -= mass - masses[label]
 
     def routing(self, model: SuperNet, moment: Moment) -> Routing:
-        """Return gates of the two drawn options, the active one's weight 1 and the other's 0."""
-        pairs = self.pairs(moment)
-        reached = {label: pair for label, pair in pairs.items() if _reached(model, label, pairs)}
+        """Return gates of the drawn options, the active one's weight 1 and the others' 0."""
+        drawn = self.drawn(moment)
+        reached = {label: found for label, found in drawn.items() if _reached(model, label, drawn)}
         gates = []
-        for label, pair in reached.items():
-            shares = torch.softmax(self.alphas[label][list(pair)], 0)
-            active = torch.arange(len(pair)) == 0
+        for label, options in reached.items():
+            shares = torch.softmax(self.alphas[label][list(options)], 0)
+            active = torch.arange(len(options)) == 0
             gates.append(active + (shares - shares.detach()))
         together = torch.cat(gates).to(next(model.parameters()).device)
         weights = torch.split(together, [len(gate) for gate in gates])
         return Routing(
             {
-                label: Gate(pair, weight)
-                for (label, pair), weight in zip(reached.items(), weights, strict=True)
+                label: Gate(options, weight)
+                for (label, options), weight in zip(reached.items(), weights, strict=True)
             }
         )
 
-    def pairs(self, moment: Moment) -> dict[str, tuple[int, ...]]:
-        """Draw two options for every decision, the active one first."""
-        random = moment.stream("pairs")
-        return {label: draw_pair(_shares(alpha), random) for label, alpha in self.alphas.items()}
+    def drawn(self, moment: Moment) -> dict[str, tuple[int, ...]]:
+        """Draw for every decision which options have a gate, the active one first."""
+        random, draw = moment.stream("gates"), draw_pair if self.mode == "two" else draw_active
+        return {label: draw(_shares(alpha), random) for label, alpha in self.alphas.items()}
 
-    def _masses(self, pairs: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    def _masses(self, drawn: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
         return {
-            label: torch.logsumexp(self.alphas[label].detach()[list(pair)], 0)
-            for label, pair in pairs.items()
+            label: torch.logsumexp(self.alphas[label].detach()[list(options)], 0)
+            for label, options in drawn.items()
         }
 
-    def _of_pairs(self, pairs: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
-        """Return how likely each option is between those of its pair, 0 for the others."""
+    def _chances(self, drawn: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+        """Return how likely each option is among those with a gate, 0 for the others."""
         return {
             label: torch.zeros_like(alpha).scatter(
-                0, (i := torch.tensor(pairs[label])), torch.softmax(alpha[i], 0)
+                0, (i := torch.tensor(drawn[label])), torch.softmax(alpha[i], 0)
             )
             for label, alpha in self.alphas.items()
         }
 
 
 class ProxylessRL(OnePath):
-    """REINFORCE with a running baseline.
+    """REINFORCE with a baseline.
 
     Where the task has no accuracy, exp(-loss) stands in for it.
 
     Args:
-        every: steps from one architecture step to the next.
+        every: steps from one architecture step to the next (300 in an epoch of ImageNet).
+        start: see `OnePath`.
         paths: that are scored in an architecture step.
         decay: of the baseline: the share that it keeps in a step.
         alpha: see `Coupled`.
@@ -184,14 +237,15 @@ class ProxylessRL(OnePath):
 
     def __init__(
         self,
-        every: int = 5,
+        every: int = 16,
+        start: float = 0.25,
         paths: int = 10,
-        decay: float = 0.99,
+        decay: float = 0.01,
         alpha: Alpha = PUBLISHED,
         rule: RuleName = "strongest",
         cost: Charge | None = None,
     ) -> None:
-        super().__init__(every, alpha, rule, cost)
+        super().__init__(every, start, alpha, rule, cost)
         if paths < 1 or not 0 <= decay < 1:
             raise ConfigError(f"paths {paths} must be at least 1 and decay {decay} in [0, 1)")
         self.paths = paths
@@ -221,9 +275,9 @@ class ProxylessRL(OnePath):
         values = rewards.tolist()
         mean = sum(values) / len(values)
         before = mean if self.baseline is None else self.baseline
-        loss = self.surrogate(model.space, drawn, [value - before for value in values])
-        self.step(torch.autograd.grad(loss, list(self.alphas.values()), allow_unused=True))
         self.baseline = self.decay * before + (1 - self.decay) * mean
+        loss = self.surrogate(model.space, drawn, [value - self.baseline for value in values])
+        self.step(torch.autograd.grad(loss, list(self.alphas.values()), allow_unused=True))
 
     def reward(self, model: SuperNet, task: Task, batch: Batch, path: Architecture) -> torch.Tensor:
         """Return the accuracy of a path on a batch, times the price of its cost."""
@@ -262,6 +316,12 @@ class ProxylessRL(OnePath):
         """Continue from the state and the baseline."""
         super().load_state_dict(state)
         self.baseline = state["baseline"]
+
+
+def draw_active(p: Sequence[float], random: Random) -> tuple[int, ...]:
+    """Draw one option, and return it before all others."""
+    (active,) = random.choices(range(len(p)), p)
+    return (active, *(i for i in range(len(p)) if i != active))
 
 
 def draw_pair(p: Sequence[float], random: Random) -> tuple[int, ...]:
