@@ -23,6 +23,7 @@ from supernet.data import SOURCES, Augment, DataSource
 from supernet.errors import ConfigError
 from supernet.net.source import DATA_ARGUMENTS
 from supernet.search import SEARCHERS, Searcher
+from supernet.space import Sampling
 from supernet.strategies import STRATEGIES, Strategy
 from supernet.task import Task
 from supernet.train import OptimizerFactory, ScheduleName
@@ -174,12 +175,16 @@ class SearchConfig:
         constraints: bounds such as "macs <= 40e6" or "params <= 60%" of the largest.
         costs: files of cost tables besides "params" and "macs", as `supernet latency` writes them.
         other_device: use tables of latencies that were measured on another device than this.
+        sampling: what the searcher's random draws, the random baseline and the probes of batch norm
+            are uniform over: the answers of each decision by itself ("decisions"), as in the published
+            codes, or all "architectures". They differ where decisions lie in options.
     """
 
     searcher: Searcher
     constraints: list[str] | str = field(default_factory=list)
     costs: list[str] | str = field(default_factory=list)
     other_device: bool = False
+    sampling: Sampling = "decisions"
 
     @property
     def constraint_list(self) -> list[str]:

@@ -37,9 +37,9 @@ EARLY = Alpha(1e-3, (0.0, 0.999), weight_decay=0.0)
 
 CASES = {
     "alphanet": ("alphanet", {}),
-    "alphanet that is attentive": ("alphanet", {"paths": 3, "sampling": Attentive(2)}),
+    "alphanet that is attentive": ("alphanet", {"paths": 3, "attention": Attentive(2)}),
     "attentivenas": ("attentivenas", {}),
-    "attentivenas of the worst": ("attentivenas", {"sampling": Attentive(2, "worst")}),
+    "attentivenas of the worst": ("attentivenas", {"attention": Attentive(2, "worst")}),
     "bender": ("bender", {"vanish": 0.4, "ghost_size": 16}),
     "cdarts": ("cdarts", {"cycles": 3}),
     "darts": ("darts", {}),

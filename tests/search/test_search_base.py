@@ -1,5 +1,6 @@
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -42,6 +43,62 @@ def test_samples_are_different_networks(chain, make_problem):
     found = problem.sample(100, random.Random(0))
     assert len(found) == len({one.key for one in found}) == 15
     assert all(in_order(one) == one for one in found)
+
+
+def first_in_order(architecture):
+    """The first two decisions are interchangeable: 6 networks of 9 pairs."""
+    first = sorted([architecture["op0"], architecture["op1"]])
+    return Architecture({**architecture, "op0": first[0], "op1": first[1]})
+
+
+@pytest.mark.parametrize("sampling", ["decisions", "architectures"])
+@pytest.mark.parametrize("length", [2, 40])
+def test_networks_are_as_likely_however_many_ways_they_are_written(
+    chain, make_problem, length, sampling
+):
+    problem = make_problem(chain(length, canonical=first_in_order))
+    problem, counts = replace(problem, sampling=sampling), Counter()
+    for seed in range(1_200):
+        (found,) = problem.sample(1, random.Random(seed))
+        counts[found["op0"] + found["op1"]] += 1
+    assert counts.keys() == {"aa", "ab", "ac", "bb", "bc", "cc"}
+    chi_square = sum((count - 200) ** 2 / 200 for count in counts.values())
+    assert chi_square < 26  # 5 degrees of freedom: exceeded by chance once in 10,000
+
+
+@pytest.mark.parametrize("length", [2, 40])
+def test_forms_that_are_never_drawn_are_found_all_the_same(chain, make_problem, length):
+    """A canonical form that is no architecture of the space, as its label says."""
+
+    def named(architecture):
+        return Architecture({"name": "".join(map(str, architecture.values()))})
+
+    problem = make_problem(chain(length, canonical=named))
+    assert len(problem.sample(5, random.Random(0))) == 5
+
+
+def nested(length):
+    """A last option below which there are `length` decisions more, each of three options."""
+    inner = [OneOf(f"op{i}", "abc") for i in range(length)]
+    conditions = {decision.label: [(("depth", 3),)] for decision in inner}
+    return SearchSpace([OneOf("depth", (1, 2, 3)), *inner], conditions)
+
+
+@pytest.mark.parametrize("length", [3, 30])
+def test_what_draws_are_uniform_over(make_problem, length):
+    """In a space that could be shuffled, and in a large one."""
+    problem, counts = make_problem(nested(length)), Counter()
+    for seed in range(900):
+        (found,) = problem.sample(1, random.Random(seed))
+        counts[found["depth"]] += 1
+    assert sum((counts[depth] - 300) ** 2 / 300 for depth in (1, 2, 3)) < 18.5
+    deep = replace(problem, sampling="architectures").sample(20, random.Random(0))
+    assert sum(one["depth"] == 3 for one in deep) >= 18
+
+
+def test_all_of_a_small_space_are_found_however_unlikely(make_problem):
+    problem = make_problem(nested(7))
+    assert len(problem.sample(5_000, random.Random(0))) == 3**7 + 2
 
 
 def test_no_more_than_asked_for(chain, make_problem):

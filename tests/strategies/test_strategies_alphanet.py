@@ -113,9 +113,9 @@ def test_distributions_that_are_sure_give_finite_numbers(scale):
     assert student.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("sampling", [Attentive(1), Attentive(2)])
-def test_gradients_are_those_of_labels_for_the_largest_and_of_the_divergence_for_others(sampling):
-    strategy, supernet = made(AlphaNet, sampling=sampling)
+@pytest.mark.parametrize("attention", [Attentive(1), Attentive(2)])
+def test_gradients_are_those_of_labels_for_the_largest_and_of_the_divergence_for_others(attention):
+    strategy, supernet = made(AlphaNet, attention=attention)
     middle = strategy.middle(supernet, Classification(), BATCH, MOMENT)
     strategy.backward(supernet, Classification(), BATCH, MOMENT)
     gradients = [p.grad.clone() for p in supernet.parameters()]

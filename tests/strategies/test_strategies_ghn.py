@@ -110,7 +110,8 @@ def test_every_architecture_has_weights_and_gradients(model):
     images, classes = torch.randn(8, 1, 8, 8), torch.arange(8)
     for step in range(8):
         strategy.backward(supernet, Classification(), (images, classes), Moment(step, 8, 1))
-        generated = supernet.generated(supernet.space.sample(Moment(step, 8, 1).stream("path")))
+        drawn = supernet.space.sample(Moment(step, 8, 1).stream("path"), "decisions")
+        generated = supernet.generated(drawn)
         for parameter, weight in generated.items():
             assert weight.shape == parameter.shape
             assert weight.isfinite().all()

@@ -52,9 +52,7 @@ def test_phases_that_open_nothing_are_left_out():
 def test_what_is_not_open_is_held_at_its_largest():
     strategy, supernet = made(ProgressiveShrinking)
     random = Random(0)
-    seen = {
-        phase: [strategy.draw(supernet, phase, random) for _ in range(200)] for phase in range(1, 6)
-    }
+    seen = {phase: [strategy.draw(phase, random) for _ in range(200)] for phase in range(1, 6)}
     assert all(one in supernet.space for drawn in seen.values() for one in drawn)
 
     def values(phase, label):
@@ -71,12 +69,34 @@ def test_what_is_not_open_is_held_at_its_largest():
 def test_every_open_answer_is_as_likely():
     strategy, supernet = made(ProgressiveShrinking)
     random = Random(0)
-    drawn = [strategy.draw(supernet, 5, random) for _ in range(3000)]
+    drawn = [strategy.draw(5, random) for _ in range(3000)]
     for label in ("op", "kernel", "depth", "width"):
         options = supernet.space.decision(label).options
         for option in options:
             share = sum(one[label] == option for one in drawn) / len(drawn)
             assert share == pytest.approx(1 / len(options), abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "shares"),
+    # depth 3 has an inner width of four sizes with one of two operations; kernels and widths are apart
+    [
+        ("decisions", {"op": 1 / 2, "depth": 1 / 3}),
+        ("architectures", {"op": 4 / 5, "depth": 1 / 3}),
+    ],
+)
+def test_what_sub_networks_are_uniform_over(sampling, shares):
+    strategy, _ = made(ProgressiveShrinking, sampling=sampling)
+    random, draws = Random(0), 4000
+    drawn = [strategy.draw(5, random) for _ in range(draws)]
+    assert {"op": "deep", "depth": 3}.items() <= LARGEST.items()
+    for label, share in shares.items():
+        found = sum(one[label] == LARGEST[label] for one in drawn)
+        assert abs(found - draws * share) < 4 * (draws * share * (1 - share)) ** 0.5
+    half = [strategy.draw(4, random) for _ in range(draws)]  # two of four inner widths are open
+    found = sum(one["op"] == "deep" for one in half)
+    share = 1 / 2 if sampling == "decisions" else 2 / 3
+    assert abs(found - draws * share) < 4 * (draws * share * (1 - share)) ** 0.5
 
 
 @pytest.mark.parametrize(("step", "count"), [(0, 1), (2, 1), (4, 2), (6, 2), (8, 4), (10, 4)])
@@ -109,7 +129,7 @@ def test_gradients_are_those_of_labels_and_of_the_teacher(distil):
     soft, random = teacher(x).detach().softmax(1), moment(6).stream("shrinking")
     total, labels = 0, []
     for _ in range(2):
-        logits = supernet(x, strategy.draw(supernet, 3, random))
+        logits = supernet(x, strategy.draw(3, random))
         labels.append(F.cross_entropy(logits, y))
         total = total + labels[-1] - distil * (soft * logits.log_softmax(1)).sum(1).mean()
     assert value == pytest.approx(torch.stack(labels).mean().item())
@@ -117,6 +137,49 @@ def test_gradients_are_those_of_labels_and_of_the_teacher(distil):
     expected = torch.autograd.grad(total / 2, list(used.values()))
     for name, right in zip(used, expected, strict=True):
         torch.testing.assert_close(found[name], right)
+
+
+def test_channels_are_put_in_order_again_and_networks_of_open_widths_stay_what_they_are():
+    """The widths are 2, 4, 6: when 2 opens, the first four change places, and the last two."""
+    strategy, supernet = made(ProgressiveShrinking, **EVEN)
+    model, x = supernet.model, BATCH[0]
+    strategy.backward(supernet, Classification(), BATCH, moment(8))
+    with torch.no_grad():  # as training does, but so that no channel is where it belongs
+        for parameter in model.parameters():
+            parameter.normal_()
+        model.head.weight[:, 3] += 100
+        model.head.weight[:, 5] += 1000
+    readers = [
+        model.op.options[0][0],
+        *(m for m in model.blocks.modules() if isinstance(m, nn.Conv2d)),
+    ]
+    assert len(readers) == 4
+    amount = sum(m.weight.detach().abs().sum((0, 2, 3)) for m in readers)
+    amount = amount + model.head.weight.detach().abs().sum(0)
+    supernet.eval()
+    wide = [Architecture({**LARGEST, "width": width}) for width in (6, 4)]
+    small = Architecture({**LARGEST, "width": 2})
+    before, weight = (
+        [supernet(x, one) for one in (*wide, small)],
+        model.head.weight.detach().clone(),
+    )
+    strategy._sort(supernet, 5)
+    after = [supernet(x, one) for one in (*wide, small)]
+    for one, other in zip(before[:2], after[:2], strict=True):
+        torch.testing.assert_close(one, other)
+    assert not torch.allclose(before[2], after[2], atol=1e-3)
+    # by hand: what multiplies the six channels, of which 3 and 5 matter most
+    expected = [3, *sorted(range(3), key=lambda i: -amount[i]), 5, 4]
+    torch.testing.assert_close(model.head.weight, weight[:, expected])
+
+
+def test_the_second_order_is_made_once_when_the_last_widths_open():
+    strategy, supernet = made(ProgressiveShrinking, **EVEN)
+    sorted_in = []
+    strategy._sort = lambda _, phase: (sorted_in.append(phase), setattr(strategy, "_sorted", phase))
+    for step in range(6, STEPS):
+        strategy.backward(supernet, Classification(), BATCH, moment(step))
+    assert sorted_in == [4, 5]
 
 
 def test_channels_are_put_in_order_once_when_widths_open():
@@ -140,7 +203,7 @@ def test_channels_are_put_in_order_once_when_widths_open():
         momentum = optimizer.state[parameter]["momentum_buffer"]
         assert torch.equal(momentum, 2 * parameter.detach())
     supernet.load_state_dict(state)  # batch norm's statistics, as before the steps
-    strategy._sort(supernet.eval())
+    strategy._sort(supernet.eval(), 4)
     after = supernet(x, full), supernet(x, Architecture({**LARGEST, "width": 2}))
     torch.testing.assert_close(after[0], before[0])
     assert not torch.allclose(after[1], before[1], atol=1e-3)

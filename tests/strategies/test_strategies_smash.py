@@ -163,7 +163,7 @@ def test_memory_does_not_depend_on_the_number_of_architectures():
 def test_noise_is_a_function_of_the_step_and_absent_from_scores(supernet, batch):
     architecture, made = supernet.space[7], []
     supernet.hypernetwork.register_forward_hook(lambda _, __, weights: made.append(weights[0]))
-    supernet.space.sample = lambda _: architecture  # the same network in every step
+    supernet.space.sample = lambda *_: architecture  # the same network in every step
     strategy = SMASH(**SMALL)
     for step in (0, 1, 0):
         strategy.backward(supernet, Classification(), batch, Moment(step, 9, 4))

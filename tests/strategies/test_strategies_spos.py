@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from supernet.cost import measure_costs
 from supernet.net import Choice, SuperNet, derive
-from supernet.strategies import SPOS
+from supernet.strategies import SPOS, Setting
 from supernet.task import Classification
 from supernet.train import Moment
 
@@ -32,15 +33,31 @@ class Path(nn.Module):
 BATCH = torch.ones(2, 4), torch.tensor([0, 1])
 
 
-def test_paths_are_drawn_uniformly_from_the_space():
+@pytest.mark.parametrize("sampling", ["decisions", "architectures"])
+def test_what_paths_are_uniform_over(sampling):
+    """Of two outer options, the second holds two inner ones; beside them 6 pairs."""
     model = Path()
     supernet, draws = SuperNet(model), 3600
     for step in range(draws):
-        SPOS().backward(supernet, Classification(), BATCH, Moment(step, draws, 1))
+        SPOS(sampling).backward(supernet, Classification(), BATCH, Moment(step, draws, 1))
     assert supernet.space.size == len(model.counts) == 3 * 6
-    expected = draws / 18
-    chi_square = sum((count - expected) ** 2 / expected for count in model.counts.values())
+    share = {"decisions": {(0,): 1 / 2, (1,): 1 / 4}, "architectures": {(0,): 1 / 3, (1,): 1 / 3}}
+    chi_square = sum(
+        (count - expected) ** 2 / expected
+        for (outer, _, _), count in model.counts.items()
+        for expected in [draws * share[sampling][outer] / 6]
+    )
     assert chi_square < 48  # 17 degrees of freedom: exceeded by chance once in 10,000
+
+
+def test_paths_within_a_cost_are_drawn_by_their_decisions():
+    """All but the pairs of two cost as much: half of what is drawn is plain, and not a third."""
+    supernet, draws = SuperNet(Path()), 2000
+    strategy = SPOS("cost", bins=1, low=1.0, high=1e9)
+    strategy.prepare(supernet, Setting(0, measure_costs(supernet, torch.ones(1, 4))))
+    random = Moment(0, 1, 5).stream("path")
+    plain = sum(strategy.draw(supernet.space, random)["outer"] == "plain" for _ in range(draws))
+    assert abs(plain - draws / 2) < 4 * (draws / 4) ** 0.5
 
 
 def test_one_path_runs_per_step_and_only_it_has_gradients():
@@ -61,7 +78,7 @@ def test_loss_and_gradients_are_those_of_the_derived_network():
     for step in range(8):
         moment = Moment(step, 8, 1)
         supernet = SuperNet(Path())
-        derived = derive(supernet, supernet.space.sample(moment.stream("path")))
+        derived = derive(supernet, supernet.space.sample(moment.stream("path"), "decisions"))
         loss = SPOS().backward(supernet, Classification(), BATCH, moment)
         expected = Classification().loss(derived, BATCH)
         expected.backward()
@@ -98,5 +115,5 @@ def test_the_loss_is_the_tasks(label_smoothing):
     supernet, task = SuperNet(Path()), Classification(label_smoothing)
     moment = Moment(3, 10, 1)
     loss = SPOS().backward(supernet, task, BATCH, moment)
-    with supernet.route(supernet.space.sample(moment.stream("path"))):
+    with supernet.route(supernet.space.sample(moment.stream("path"), "decisions")):
         assert loss == task.loss(supernet, BATCH)

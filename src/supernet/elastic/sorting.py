@@ -7,7 +7,7 @@ computes what it did.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -16,15 +16,22 @@ from torch import nn
 from supernet.net.opened import Elastic, Opened, opened
 from supernet.net.size import Order, Size
 
-__all__ = ["reorder", "sort_channels"]
+__all__ = ["reorder", "sort_channels", "widths_now"]
 
 
-def sort_channels(model: nn.Module) -> dict[nn.Parameter, tuple[tuple[int, torch.Tensor], ...]]:
+def sort_channels(
+    model: nn.Module, trained: Sequence[Mapping[Hashable, int]] = ()
+) -> dict[nn.Parameter, tuple[tuple[int, torch.Tensor], ...]]:
     """Put all channels of open widths in the order of their importance, in place, the first first.
 
     The importance of a channel is the sum of |w| over all weights that multiply it: the inputs of
     convolutions and linear layers; where there are none, over all parameters that it has a part in.
     Channels of groups stay where they are.
+
+    Args:
+        model: of elastic layers.
+        trained: narrower widths, as `widths_now` returns them, that shall keep the channels they have:
+            within each and between them alone channels change places.
 
     Returns:
         What was done to each parameter: axes, and which old position came to each new one; an
@@ -36,7 +43,11 @@ def sort_channels(model: nn.Module) -> dict[nn.Parameter, tuple[tuple[int, torch
         if importance is None:
             importance = _importance(model, key, count, consumers=False)
         if importance is not None:
-            orders[key] = importance.argsort(descending=True, stable=True).cpu()
+            order = importance.argsort(descending=True, stable=True).cpu()
+            outside = torch.zeros(count, dtype=torch.long)  # how many of the widths lack a channel
+            for widths in trained:
+                outside[widths.get(key, count) :] += 1
+            orders[key] = order[outside[order].argsort(stable=True)]
     done: dict[nn.Parameter, tuple[tuple[int, torch.Tensor], ...]] = {}
     with torch.no_grad():
         for _, tensor, shape in _open_tensors(model):
@@ -45,6 +56,18 @@ def sort_channels(model: nn.Module) -> dict[nn.Parameter, tuple[tuple[int, torch
             if isinstance(tensor, nn.Parameter) and changes:
                 done[tensor] = changes
     return done
+
+
+def widths_now(model: nn.Module) -> dict[Hashable, int]:
+    """Return how many channels each open width has under the gates that are set."""
+    return {
+        term.key: term.now
+        for _, _, shape in _open_tensors(model)
+        for size in shape
+        if size is not None
+        for term in size.terms
+        if term.dimensions
+    }
 
 
 def reorder(tensor: torch.Tensor, changes: tuple[tuple[int, torch.Tensor], ...]) -> torch.Tensor:

@@ -281,7 +281,7 @@ class Run:
         """The space with its constraints."""
         space = self.supernet.space
         constraints = Constraints(self.config.search.constraint_list, self.costs, space)
-        return Problem(space, constraints, self.seed)
+        return Problem(space, constraints, self.seed, sampling=self.config.search.sampling)
 
     def learned(self) -> list[Architecture]:
         """Return the architectures that the training led to; none from most strategies.

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, islice
+from itertools import islice
 from random import Random
 
 from supernet.cost import Constraints
@@ -20,7 +20,7 @@ from supernet.errors import ConstraintError, SupernetError
 from supernet.evaluate import Candidate
 from supernet.random import stream
 from supernet.search.construct import Bound, build, extend
-from supernet.space import Architecture, SearchSpace
+from supernet.space import Architecture, Sampling, SearchSpace
 
 __all__ = ["Generation", "Partly", "Problem", "Search", "Searcher"]
 
@@ -43,11 +43,11 @@ TRIES = 100
 """Draws per wanted architecture before a sampler gives up: a constraint may leave next to nothing."""
 
 SMALL = 20_000
-"""Spaces up to this size are shuffled instead of drawn from, so that samples always exist; in larger
-ones a sampler draws at least so often before it gives up."""
+"""Spaces up to this size are shuffled where draws do not find enough, so that samples always exist; in
+larger ones a sampler draws at least so often before it gives up."""
 
 MISSES = 2_000
-"""Infeasible draws in a row after which a sampler builds what is still missing within the bounds."""
+"""Draws of no use in a row after which a sampler goes another way."""
 
 BUILT = 10
 """Builds that may fail before a sampler gives up."""
@@ -62,12 +62,14 @@ class Problem:
         constraints: on them.
         seed: of all draws.
         learned: architectures that the training led to, best first; none from most strategies.
+        sampling: what random draws are uniform over, see `SearchSpace.sample`.
     """
 
     space: SearchSpace
     constraints: Constraints
     seed: int
     learned: Sequence[Architecture] = ()
+    sampling: Sampling = "decisions"
 
     def stream(self, *purpose: str | int) -> Random:
         """Return the random stream of the search for a purpose."""
@@ -100,10 +102,15 @@ class Problem:
     def sample(self, count: int, random: Random, seen: Container[str] = ()) -> list[Architecture]:
         """Return up to `count` different feasible architectures.
 
-        They are drawn uniformly as long as draws satisfy the constraints now and then. What is still
-        missing is built decision by decision within the bounds and mixed by a random walk among
-        feasible architectures (see `supernet.search.construct`); those are not exactly uniform. With
-        one bound that always finds some.
+        They are drawn as `sampling` says as long as draws satisfy the constraints now and then. It is
+        networks that are drawn: of architectures that are the same one, only the canonical form counts,
+        so that none is likelier for being written in many ways. Where canonical forms are hardly ever
+        drawn, others stand for them.
+
+        What is still missing is built decision by decision within the bounds and mixed by a random walk
+        among feasible architectures (see `supernet.search.construct`); those are not exactly of the
+        same distribution. With one bound that always finds some. In small spaces it is taken from all
+        architectures in random order.
 
         Fewer are returned where the space holds no more, or where neither finds more.
 
@@ -111,15 +118,33 @@ class Problem:
             ConstraintError: not one was found although none is excluded by `seen`.
         """
         size, tries = self.space.size, max(TRIES * count, SMALL)
-        draws: Iterator[Architecture]
-        if size <= SMALL:
-            draws = (self.space[i] for i in random.sample(range(size), size))
-        else:
-            draws = chain(self._uniform(tries, random), self._built(count, random))
-        found = list(islice(self.feasible(draws, seen), count))
+        small, found = size <= SMALL, dict[str, Architecture]()
+
+        def take(draws: Iterable[Architecture], forms: bool, patience: int) -> None:
+            """Add what is of use to `found`, as far as it is missing."""
+            missed = 0
+            for draw in draws if len(found) < count else ():
+                form = self.space.canonical(draw)
+                known = form.key in found or form.key in seen
+                if known or (forms and form != draw) or not self.constraints.hold(form):
+                    missed += 1
+                else:
+                    found[form.key], missed = form, 0
+                if len(found) == count or missed == patience:
+                    return
+
+        for forms in (True, False) if self.space.has_canonical else (False,):
+            if not small or self.sampling == "decisions":
+                take(
+                    (self.space.sample(random, self.sampling) for _ in range(tries)), forms, MISSES
+                )
+            if small:
+                take((self.space[i] for i in random.sample(range(size), size)), forms, size)
+        if not small:
+            take(self._built(count, random), False, tries)
         if count and not found and not seen:
-            raise self.impossible(size if size <= SMALL else min(MISSES, tries))
-        return found
+            raise self.impossible(size if small else min(MISSES, tries))
+        return list(found.values())
 
     def impossible(self, tried: int) -> ConstraintError:
         """Return the error for constraints that none of `tried` architectures satisfied."""
@@ -144,19 +169,6 @@ class Problem:
     def _bounds(self) -> list[Bound]:
         tables = self.constraints.tables
         return [Bound.of(c, tables[c.quantity], self.space) for c in self.constraints.bounds]
-
-    def _uniform(self, tries: int, random: Random) -> Iterator[Architecture]:
-        """Yield draws from a large space, until too many in a row are infeasible."""
-        missed = 0
-        for _ in range(tries):
-            drawn = self.space.sample(random)
-            if self.constraints.hold(self.space.canonical(drawn)):
-                missed = 0
-                yield drawn
-            else:
-                missed += 1
-            if missed == MISSES:
-                return
 
     def _built(self, count: int, random: Random) -> Iterator[Architecture]:
         """Yield a bounded number of architectures, built within the bounds; none without bounds."""

@@ -4,7 +4,7 @@ from supernet.space.architecture import Architecture
 from supernet.space.decision import Decision, OneOf, Option, Ordered, SomeOf, Value
 from supernet.space.diagram import Diagram, Edge, Node
 from supernet.space.levels import Atom, Path
-from supernet.space.space import SearchSpace
+from supernet.space.space import Sampling, SearchSpace
 
 __all__ = [
     "Architecture",
@@ -17,6 +17,7 @@ __all__ = [
     "Option",
     "Ordered",
     "Path",
+    "Sampling",
     "SearchSpace",
     "SomeOf",
     "Value",

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from random import Random
+from typing import Literal
 
 from supernet.errors import SpaceError
 from supernet.space.architecture import Architecture
-from supernet.space.decision import Decision, Value
+from supernet.space.decision import Decision, Option, Value
 from supernet.space.levels import MANY, Levels, Path
 
-__all__ = ["SearchSpace"]
+__all__ = ["Sampling", "SearchSpace"]
+
+Sampling = Literal["decisions", "architectures"]
+"""What random draws are uniform over: the answers of each decision by itself, or all architectures."""
 
 
 class SearchSpace:
@@ -93,13 +98,52 @@ class SearchSpace:
         """
         return Levels(self.decisions, self._conditions, watched, MANY)
 
-    def sample(self, random: Random) -> Architecture:
-        """Return an architecture drawn uniformly from all `size` of them.
+    @property
+    def has_canonical(self) -> bool:
+        """Whether it is known which architectures are the same network."""
+        return self._canonical is not None
 
-        With decisions inside options this differs from answering one decision after the other:
-        an option with more architectures below it is drawn more often.
+    def sample(self, random: Random, by: Sampling = "architectures") -> Architecture:
+        """Return an architecture drawn at random.
+
+        Args:
+            random: draws it.
+            by: "architectures", uniformly from all `size` of them, so that an option with more
+                architectures below it is drawn more often; or "decisions", each that exists answered
+                by itself, parents first, uniformly among its answers. Where no decision lies in an
+                option, both are the same distribution.
         """
+        if by == "decisions":
+            return self.build(lambda decision: decision.sample(random))
         return self[random.randrange(self.size)]
+
+    def within(self, options: Mapping[str, Sequence[Option]]) -> SearchSpace:
+        """Return the space of the architectures that choose among some of the options only.
+
+        Decisions that lie in closed options only are left out. Which architectures are the same network
+        is not known of it.
+
+        Args:
+            options: by label those that are open; a decision that is not named keeps all of its own.
+
+        Raises:
+            SpaceError: a decision is unknown, or has fewer options left than must be chosen.
+        """
+        wanted = {self.decision(label).label: tuple(kept) for label, kept in options.items()}
+        decisions, conditions = dict[str, Decision](), dict[str, list[Path]]()
+        for decision in self.decisions:
+            label, kept = decision.label, wanted.get(decision.label, decision.options)
+            paths = [
+                path
+                for path in self._conditions[label]
+                if all(one in decisions and o in decisions[one].options for one, o in path)
+            ]
+            if paths:
+                left = tuple(option for option in decision.options if option in kept)
+                high = min(decision.high, len(left))
+                decisions[label] = replace(decision, options=left, high=high)
+                conditions[label] = paths
+        return SearchSpace(decisions.values(), conditions)
 
     def build(self, answer: Callable[[Decision], Value]) -> Architecture:
         """Ask `answer` for every decision that exists, parents first, and return the architecture."""
@@ -156,15 +200,22 @@ class SearchSpace:
         return list(found)
 
     def mutate(
-        self, architecture: Architecture, probability: float, random: Random
+        self, architecture: Architecture, probability: float, random: Random, same: bool = False
     ) -> Architecture:
-        """Redraw each answer with this probability, uniformly among the other ones."""
+        """Redraw each answer with this probability, uniformly among the other ones.
+
+        Args:
+            architecture: stays as it is.
+            probability: of each answer.
+            random: draws.
+            same: whether an answer that is redrawn may be the same again.
+        """
 
         def answer(decision: Decision) -> Value:
             here = architecture.get(decision.label)
             if here is None or (decision.size > 1 and random.random() < probability):
                 value = decision.sample(random)
-                while value == here:
+                while value == here and not same:
                     value = decision.sample(random)
                 return value
             return here
@@ -186,9 +237,9 @@ class SearchSpace:
         return self.build(answer)
 
     def _exists(self, decision: Decision, values: Mapping[str, Value]) -> bool:
-        return any(
-            all(_chooses(values.get(label), option) for label, option in path)
-            for path in self._conditions[decision.label]
+        paths = self._conditions[decision.label]
+        return paths == ((),) or any(
+            all(_chooses(values.get(label), option) for label, option in path) for path in paths
         )
 
 

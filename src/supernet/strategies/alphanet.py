@@ -11,8 +11,9 @@ what the teacher does not. For each example the larger of D at α_min and at α_
 stability t^α is at most 5 in both formulas (of an α that is not 0 or 1), so ∇D is not the derivative of
 the clipped D, as in the authors' code.
 
-Architectures between the smallest and the largest are drawn uniformly; or as in `attentivenas`, where
-`sampling.candidates` is more than 1. The averaged losses, and others, are those of `sandwich`.
+Architectures between the smallest and the largest are drawn at random, each number by itself; or as in
+`attentivenas`, where `attention.candidates` is more than 1. Entries of the gradient are limited to 1, as
+there: the authors found that often necessary. The averaged losses, and others, are those of `sandwich`.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from __future__ import annotations
 import torch
 
 from supernet.errors import ConfigError
+from supernet.space import Sampling
 from supernet.strategies.attentivenas import Attentive, AttentiveNAS
 from supernet.task import Task
 
 __all__ = ["AlphaNet", "alpha_divergence"]
 
-UNIFORM = Attentive(candidates=1)
+ALONE = Attentive(candidates=1)
 
 
 class AlphaNet(AttentiveNAS):
@@ -34,10 +36,12 @@ class AlphaNet(AttentiveNAS):
     Args:
         paths: architectures of a step, the largest and the smallest included.
         quantity: the cost that says which architecture is the largest.
-        sampling: how those between are chosen; one candidate is drawn uniformly.
+        attention: how those between are chosen; one candidate is drawn without a look at others.
         alpha_min: α of the one divergence.
         alpha_max: α of the other.
         clip: the largest importance weight (p / q)^α.
+        sampling: what draws are uniform over, see `Sandwich`.
+        clip_value: the largest entry of the gradient of the losses' sum; None for no limit.
 
     Raises:
         ConfigError: there are fewer than two paths, or a number is out of range.
@@ -47,12 +51,14 @@ class AlphaNet(AttentiveNAS):
         self,
         paths: int = 4,
         quantity: str = "macs",
-        sampling: Attentive = UNIFORM,
+        attention: Attentive = ALONE,
         alpha_min: float = -1.0,
         alpha_max: float = 1.0,
         clip: float = 5.0,
+        sampling: Sampling = "decisions",
+        clip_value: float | None = 1.0,
     ) -> None:
-        super().__init__(paths, quantity, sampling)
+        super().__init__(paths, quantity, attention, sampling, clip_value)
         if not alpha_min <= alpha_max or not clip > 0:
             raise ConfigError(
                 f"of AlphaNet, alpha_min {alpha_min} must be at most alpha_max {alpha_max}, and clip "

@@ -3,7 +3,7 @@
 The sandwich rule, but the architectures between the smallest and the largest are not any: they are near
 the front of accuracy over cost, the best (BestUp) or the worst (WorstUp). For each,
 
-1. a target cost is drawn from the costs of uniformly drawn architectures, in steps;
+1. a target cost is drawn from the costs of randomly drawn architectures, in steps;
 2. k architectures of about this cost are drawn;
 3. the one with the lowest loss on the training batch is trained (WorstUp: the highest).
 
@@ -11,12 +11,15 @@ The losses of step 3 take no gradient, use the batch's statistics in batch norm,
 the supernet. All candidates of a step are compared at once: which one is trained must be known before it
 runs, so a step waits for the device once.
 
+No entry of a step's gradient is larger than `clip_value`, as in the authors' code, whose losses are
+summed; they are averaged here (see `sandwich`), and so is the bound.
+
 Differences: the authors draw a cost from a table of sampled networks, then each answer by how often it
-occurs at that cost, independently, and reject what misses the cost. Here one architecture is drawn
-uniformly, its cost is the target, and it is the first candidate; the others are drawn uniformly until
-the step of cost is met. So both distributions are exact. Where none is met in so many tries, the closest
-is taken. Steps are shares of the range of costs, not 25 million multiply-adds. Dropout rests in step 3.
-Losses are averaged, see `sandwich`.
+occurs at that cost, independently, and reject what misses the cost. Here one architecture is drawn, each
+decision by itself as in their table; its cost is the target, and it is the first candidate; the others
+are drawn alike until the step of cost is met. So both distributions are exact. Where none is met in so
+many tries, the closest is taken. Steps are shares of the range of costs, not 25 million multiply-adds.
+Dropout rests in step 3.
 """
 
 from __future__ import annotations
@@ -26,12 +29,13 @@ from random import Random
 from typing import Literal
 
 import torch
+from torch import nn
 
 from supernet.cost import CostTable
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.net.batchnorm import batch_statistics
-from supernet.space import Architecture, SearchSpace
+from supernet.space import Architecture, Sampling, SearchSpace
 from supernet.strategies.sandwich import Sandwich
 from supernet.task import Batch, Task
 from supernet.train import Moment
@@ -44,7 +48,7 @@ class Attentive:
     """How architectures are chosen among others of about the same cost.
 
     Attributes:
-        candidates: how many are compared; 1 is to draw uniformly.
+        candidates: how many are compared; 1 is to draw without a look at them.
         prefer: which of them is taken, the "best" or the "worst" on the batch.
         bins: steps that the range of costs is divided into; two costs in one are about the same.
         tries: draws until a step is given up.
@@ -68,6 +72,7 @@ class Attentive:
         table: CostTable,
         ends: tuple[Architecture, Architecture],
         random: Random,
+        sampling: Sampling = "decisions",
     ) -> list[Architecture]:
         """Return candidates of about one cost.
 
@@ -76,16 +81,17 @@ class Attentive:
             table: their costs.
             ends: the smallest and the largest architecture.
             random: draws them.
+            sampling: what draws are uniform over.
         """
         low, high = map(table.cost, ends)
         width = (high - low) / self.bins or 1.0
-        first = space.sample(random)
+        first = space.sample(random, sampling)
         left = low + width * min((table.cost(first) - low) // width, self.bins - 1)
 
         def near() -> Architecture:
             closest, distance = first, float("inf")
             for _ in range(self.tries):
-                architecture = space.sample(random)
+                architecture = space.sample(random, sampling)
                 cost = table.cost(architecture)
                 away = max(left - cost, cost - left - width, 0.0)
                 if away < distance:
@@ -119,17 +125,34 @@ class AttentiveNAS(Sandwich):
     Args:
         paths: architectures of a step, the largest and the smallest included.
         quantity: the cost of which architectures are compared that have about the same.
-        sampling: how those between the smallest and the largest are chosen.
+        attention: how those between the smallest and the largest are chosen.
+        sampling: what the draws among which they are chosen are uniform over, see `Sandwich`.
+        clip_value: the largest entry of the gradient of the losses' sum; None for no limit.
 
     Raises:
-        ConfigError: there are fewer than two paths.
+        ConfigError: there are fewer than two paths, or the limit is not positive.
     """
 
     def __init__(
-        self, paths: int = 4, quantity: str = "macs", sampling: Attentive = Attentive()
+        self,
+        paths: int = 4,
+        quantity: str = "macs",
+        attention: Attentive = Attentive(),
+        sampling: Sampling = "decisions",
+        clip_value: float | None = 1.0,
     ) -> None:
-        super().__init__(paths, distil_from=0.0, quantity=quantity)
-        self.sampling = sampling
+        super().__init__(paths, distil_from=0.0, quantity=quantity, sampling=sampling)
+        if clip_value is not None and not clip_value > 0:
+            raise ConfigError(f"clip_value is above 0, or null for no limit, not {clip_value}")
+        self.attention = attention
+        self.clip_value = clip_value
+
+    def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
+        """Add the gradients of all paths, within the limit; return the mean of their losses."""
+        loss = super().backward(model, task, batch, moment)
+        if self.clip_value is not None:
+            nn.utils.clip_grad_value_(model.parameters(), self.clip_value / self.paths)
+        return loss
 
     def middle(
         self, model: SuperNet, task: Task, batch: Batch, moment: Moment
@@ -137,7 +160,7 @@ class AttentiveNAS(Sandwich):
         """Return the architectures that are preferred among their like."""
         random = moment.stream("attentive")
         groups = [
-            self.sampling.draw(model.space, self._table, self._ends, random)
+            self.attention.draw(model.space, self._table, self._ends, random, self.sampling)
             for _ in range(self.paths - 2)
         ]
-        return self.sampling.choose(groups, model, task, batch)
+        return self.attention.choose(groups, model, task, batch)

@@ -11,6 +11,9 @@ Beyond the paper, whose decisions all choose one of m:
 * A decision inside an option takes the next of its permutation whenever it exists.
 * A decision that chooses several options draws how many as often as a uniform draw over its subsets
   would, and takes them from the same running permutations: equally often but for one again.
+
+What paths are uniform over is not an option: every decision is drawn by itself, for that is what its
+permutations are.
 """
 
 from __future__ import annotations

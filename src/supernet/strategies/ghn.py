@@ -32,7 +32,7 @@ from supernet.errors import ConfigError
 from supernet.net import InputChoice, SuperNet
 from supernet.net.choice import ChoiceModule
 from supernet.net.generated import Running, numbered
-from supernet.space import Option
+from supernet.space import Option, Sampling
 from supernet.strategies.smash import SMASH, Encoder
 
 __all__ = ["GHN"]
@@ -49,6 +49,7 @@ class GHN(SMASH):
         depth: see `SMASH`.
         hidden: numbers that are known of a node.
         rounds: how often information passes along the graph and back.
+        sampling: see `SMASH`.
 
     Raises:
         ConfigError: a number is too small.
@@ -65,8 +66,9 @@ class GHN(SMASH):
         depth: int = 8,
         hidden: int = 32,
         rounds: int = 2,
+        sampling: Sampling = "decisions",
     ) -> None:
-        super().__init__(layers, tile, embedding, growth, depth)
+        super().__init__(layers, tile, embedding, growth, depth, sampling)
         if min(hidden, rounds) < 1:
             raise ConfigError(f"hidden {hidden} and rounds {rounds} must be at least 1")
         self.hidden = hidden

@@ -13,22 +13,24 @@ or 4 (from width on) sub-networks, each answer drawn uniformly among those open,
 where z are the outputs of a copy of the largest network as it was at the end of the first phase, in
 training mode as in the authors' code, and D the task's distance, for logits the cross-entropy with
 softmax(z). Before widths open, channels are put in the order of their importance (`sort_channels`),
-which leaves the largest network what it was, and the optimizer's state with them.
+which leaves the largest network what it was, and the optimizer's state with them; and again before the
+smaller half of the widths opens, but no channel leaves the widths that were open and hold it, so that
+their networks stay what they were too.
 
 Kernels are the dimensions that are a convolution's kernel, depths the decisions of `Depth`, widths all
 other dimensions. Choices between operations, which the paper has none of, open with the kernels; until
 then the costliest are trained. A phase that opens nothing is left out, and the others share its steps.
 
-Differences: the authors sum the losses of a step, here they are averaged; each of their phases has a
-learning rate, a decay and for kernels a warm-up of its own, here one schedule spans them all; and the
-first phase trains the network that the later ones go on with, where they begin with one trained before,
-which remains the teacher.
+Differences: the authors sum the losses of a step, here they are averaged; each of their phases has an
+optimizer, a learning rate, a decay and for kernels a warm-up of its own, here one of each spans them
+all; and the first phase trains the network that the later ones go on with, where they begin with one
+trained before, which remains the teacher.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from random import Random
 from typing import Any
 
@@ -37,10 +39,10 @@ from torch import nn
 
 from supernet.elastic import Depth, Dimension
 from supernet.elastic.convolution import Convolution
-from supernet.elastic.sorting import reorder, sort_channels
+from supernet.elastic.sorting import reorder, sort_channels, widths_now
 from supernet.errors import ConfigError
-from supernet.net import SuperNet, derive
-from supernet.space import Architecture, Decision, Value
+from supernet.net import Routing, SuperNet, derive
+from supernet.space import Architecture, Decision, Option, Sampling
 from supernet.strategies.base import Setting, Strategy
 from supernet.strategies.sandwich import extremes
 from supernet.task import Batch, Task, watched
@@ -61,6 +63,8 @@ class ProgressiveShrinking(Strategy):
         lengths: of the six phases, in any unit.
         distil: λ, the weight of the distance from the largest network's outputs.
         quantity: the cost that says which architecture is the largest.
+        sampling: what sub-networks are uniform over: the open answers of each of their "decisions" by
+            itself, or all "architectures" that are open, of which most are of the largest depths.
 
     Raises:
         ConfigError: there are not six positive lengths, or the weight is negative.
@@ -71,6 +75,7 @@ class ProgressiveShrinking(Strategy):
         lengths: tuple[float, ...] = (180, 125, 25, 120, 25, 120),
         distil: float = 1.0,
         quantity: str = "macs",
+        sampling: Sampling = "decisions",
     ) -> None:
         if len(lengths) != len(PHASES) or not 0 < min(lengths) <= max(lengths) < math.inf:
             raise ConfigError(
@@ -82,6 +87,7 @@ class ProgressiveShrinking(Strategy):
         self.lengths = lengths
         self.distil = distil
         self.quantity = quantity
+        self.sampling: Sampling = sampling
         self._optimizer: torch.optim.Optimizer | None = None
 
     def prepare(self, supernet: SuperNet, setting: Setting) -> None:
@@ -94,12 +100,13 @@ class ProgressiveShrinking(Strategy):
         _, self._full = extremes(supernet.space, setting.table(self.quantity))
         self._kinds = _kinds(supernet)
         opened = [
-            tuple(self._open(decision, phase) for decision in supernet.space.decisions)
+            {d.label: self._open(d, phase) for d in supernet.space.decisions}
             for phase in range(len(PHASES))
         ]
         self._phases = [n for n in range(len(PHASES)) if n == 0 or opened[n] != opened[n - 1]]
+        self._spaces = [supernet.space.within(options) for options in opened]
         self._teacher: nn.Module | None = None
-        self._sorted = False
+        self._sorted = 0
 
     def start(self, optimizer: torch.optim.Optimizer) -> None:
         """Note the optimizer, whose state is put in order with the channels."""
@@ -111,15 +118,15 @@ class ProgressiveShrinking(Strategy):
         if phase == 0:
             with model.route(self._full):
                 return backward(task.loss(model, batch))
-        if phase >= OPENS["width"][0] and not self._sorted:
-            self._sort(model)
+        if phase in OPENS["width"] and self._sorted < phase:
+            self._sort(model, phase)
         with torch.no_grad():  # so that the teacher is not counted among what is trained
             if self._teacher is None:
                 self._teacher = self._copy()
             _, teacher = watched(task, self._teacher, batch, by="OFA")
         losses, random = [], moment.stream("shrinking")
         for _ in range(SUBNETS[phase]):
-            with model.route(self.draw(model, phase, random)):
+            with model.route(self.draw(phase, random)):
                 loss, outputs = watched(task, model, batch, by="OFA")
             losses.append(loss.detach())
             pairs = zip(outputs, teacher, strict=True)
@@ -137,16 +144,9 @@ class ProgressiveShrinking(Strategy):
                 return phase
         return self._phases[-1]
 
-    def draw(self, model: SuperNet, phase: int, random: Random) -> Architecture:
-        """Return a network of a phase after the first, each answer drawn among those open."""
-
-        def answer(decision: Decision) -> Value:
-            if self._kinds[decision.label] == "operation":
-                return decision.sample(random)
-            count = self._open(decision, phase)
-            return decision.options[-1 - random.randrange(count)]
-
-        return model.space.build(answer)
+    def draw(self, phase: int, random: Random) -> Architecture:
+        """Return a network of a phase after the first, drawn among what is open."""
+        return self._spaces[phase].sample(random, self.sampling)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the teacher's weights and whether the channels are in order."""
@@ -161,27 +161,46 @@ class ProgressiveShrinking(Strategy):
             self._teacher = self._copy()
             self._teacher.load_state_dict(state["teacher"])
 
-    def _open(self, decision: Decision, phase: int) -> int:
-        """Return how many options of a decision, the largest ones, are open in a phase."""
-        half, everything = OPENS[self._kinds[decision.label]]
-        count = len(decision.options)
+    def _open(self, decision: Decision, phase: int) -> tuple[Option, ...]:
+        """Return the options of a decision that are open in a phase, of numbers the largest ones."""
+        kind = self._kinds[decision.label]
+        half, everything = OPENS[kind]
         if phase >= everything:
-            return count
-        return math.ceil(count / 2) if phase >= half else 1
+            return decision.options
+        if kind == "operation":  # those of the costliest network
+            here = self._full.get(decision.label, next(decision.values()))
+            return here if isinstance(here, tuple) else (here,)
+        count = math.ceil(len(decision.options) / 2) if phase >= half else 1
+        return decision.options[-count:]
 
     def _copy(self) -> nn.Module:
         """Return the largest network alone, which is not trained any more."""
         return derive(self._model, self._full).train().requires_grad_(False)
 
-    def _sort(self, model: SuperNet) -> None:
+    def _sort(self, model: SuperNet, phase: int) -> None:
         """Put the channels in order, and with them what the optimizer remembers."""
-        self._sorted = True
+        self._sorted = phase
         memory = {} if self._optimizer is None else self._optimizer.state
-        for parameter, changes in sort_channels(model).items():
+        for parameter, changes in sort_channels(model, self._widths(model, phase - 1)).items():
             remembered = memory.get(parameter, {})
             for name, value in remembered.items():
                 if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
                     remembered[name] = reorder(value, changes)
+
+    def _widths(self, model: SuperNet, phase: int) -> list[dict[Hashable, int]]:
+        """Return how wide networks of the second largest widths open in a phase are, the third, ..."""
+        found = []
+        space, kinds = model.space, self._kinds
+        most = max(len(self._open(d, phase)) for d in space.decisions if kinds[d.label] == "width")
+        for place in range(1, most):
+            gates = {}
+            for decision in space.decisions:
+                count = len(self._open(decision, phase))
+                back = min(place, count - 1) if kinds[decision.label] == "width" else 0
+                gates[decision.label] = (len(decision.options) - 1 - back,)
+            with torch.no_grad(), model.route(Routing.masked(space, gates)):
+                found.append(widths_now(model))
+        return found
 
 
 def _kinds(supernet: SuperNet) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """The sandwich rule: Yu and Huang, "Universally Slimmable Networks" (ICCV 2019).
 
 And with more than widths, Yu et al., "BigNAS" (ECCV 2020). Every step trains the largest architecture,
-the smallest, and some drawn uniformly, and adds their gradients. The largest learns from the labels, all
-others from what the largest says (in-place distillation): with its outputs z, which pass no gradient,
+the smallest, and some drawn at random, each number by itself, and adds their gradients. The largest
+learns from the labels, all others from what the largest says (in-place distillation): with its outputs
+z, which pass no gradient,
 
     L = 1/n · ( L_task(largest) + Σ_others D(outputs, z) ),
 
@@ -31,7 +32,7 @@ from supernet.cost.ends import extremes
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.ops import DropPath
-from supernet.space import Architecture
+from supernet.space import Architecture, Sampling
 from supernet.strategies.base import BatchNorm, Setting, Strategy
 from supernet.task import Batch, Task, watched
 from supernet.train import Moment, backward
@@ -47,6 +48,8 @@ class Sandwich(Strategy):
         distil: whether all but the largest learn from its outputs instead of the labels.
         distil_from: share of the steps, in [0, 1], before which all learn from the labels.
         quantity: the cost that says which architecture is the largest.
+        sampling: what drawn architectures are uniform over: the answers of each of their "decisions"
+            by itself, or all "architectures", of which most are of the largest depths.
 
     Raises:
         ConfigError: there are fewer than two paths, or the share is out of range.
@@ -60,6 +63,7 @@ class Sandwich(Strategy):
         distil: bool = True,
         distil_from: float = 0.5,
         quantity: str = "macs",
+        sampling: Sampling = "decisions",
     ) -> None:
         if paths < 2:
             raise ConfigError(f"a sandwich has at least 2 paths, not {paths}")
@@ -69,6 +73,7 @@ class Sandwich(Strategy):
         self.distil = distil
         self.distil_from = distil_from
         self.quantity = quantity
+        self.sampling: Sampling = sampling
 
     def prepare(self, supernet: SuperNet, setting: Setting) -> None:
         """Find the smallest and the largest architecture.
@@ -104,7 +109,7 @@ class Sandwich(Strategy):
     ) -> list[Architecture]:
         """Return the architectures between the smallest and the largest that this step trains."""
         random = moment.stream("sandwich")
-        return [model.space.sample(random) for _ in range(self.paths - 2)]
+        return [model.space.sample(random, self.sampling) for _ in range(self.paths - 2)]
 
     def distance(self, task: Task, outputs: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
         """Return how far outputs are from those of the largest, a scalar."""

@@ -1,9 +1,9 @@
 """SMASH: Brock et al., "SMASH: One-Shot Model Architecture Search through HyperNetworks" (ICLR 2018).
 
 A hypernetwork H generates weights of an architecture from its encoding c. Every step draws an
-architecture uniformly, generates its weights `W = H(c, z)` and trains H, together with everything that
-is not generated, by the ordinary loss. Candidates are scored with generated weights. Such weights are
-far from trained ones: only the ranking of the scores means something.
+architecture, each decision by itself, generates its weights `W = H(c, z)` and trains H, together with
+everything that is not generated, by the ordinary loss. Candidates are scored with generated weights.
+Such weights are far from trained ones: only the ranking of the scores means something.
 
 A layer's weight `[out, in]` is cut into tiles, and H is a fully convolutional network on the grid of
 them, `[1, channels, out / tile, in / tile]`, that returns tile² numbers at each place: a DenseNet of
@@ -42,7 +42,7 @@ from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.net.generated import GeneratedSuperNet, Hypernetwork, Running, designated
 from supernet.random import generator
-from supernet.space import SearchSpace
+from supernet.space import Sampling, SearchSpace
 from supernet.strategies.base import Setting, Strategy
 from supernet.strategies.spos import train_path
 from supernet.task import Batch, Task
@@ -64,6 +64,8 @@ class SMASH(Strategy):
         embedding: numbers that are learned for each tile.
         growth: channels that each layer of the hypernetwork adds.
         depth: layers of the hypernetwork before its last.
+        sampling: what an architecture is uniform over: the answers of each of its "decisions" by
+            itself, or all "architectures".
 
     Raises:
         ConfigError: a number is too small.
@@ -79,6 +81,7 @@ class SMASH(Strategy):
         embedding: int = 8,
         growth: int = 10,
         depth: int = 8,
+        sampling: Sampling = "decisions",
     ) -> None:
         if min(tile, embedding, growth) < 1 or depth < 0:
             raise ConfigError(
@@ -90,6 +93,7 @@ class SMASH(Strategy):
         self.embedding = embedding
         self.growth = growth
         self.depth = depth
+        self.sampling: Sampling = sampling
 
     def build(self, model: nn.Module) -> SuperNet:
         """Return the supernet with a hypernetwork.
@@ -116,8 +120,8 @@ class SMASH(Strategy):
         _hypernetwork(supernet)
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
-        """Add the gradients of one uniformly drawn architecture."""
-        architecture = model.space.sample(moment.stream("path"))
+        """Add the gradients of one drawn architecture."""
+        architecture = model.space.sample(moment.stream("path"), self.sampling)
         with _hypernetwork(model).noisy(generator(moment.seed, "noise", moment.step)):
             return train_path(model, architecture, task, batch)
 

@@ -3,11 +3,13 @@
 Every step trains one architecture. Candidates are scored after the statistics of batch norm were
 re-estimated for each of them.
 
-The paper draws the architecture uniformly from the space, which is the default. The authors' code
-draws a bin of costs uniformly and then, by rejection, a path inside it; that is `sampling="cost"`. Its
-bins are 290 to 360 million multiply-adds in steps of 10; here the bounds are options, by default the
-5 % and the 95 % quantile of a thousand architectures. Where no path of the bin is found in so many
-tries, the one whose cost came closest is taken.
+The paper draws a path uniformly: the choice of each layer by itself, which is the default. In its own
+space that is uniform over all architectures too; where decisions lie in options, such as layers that
+only deeper networks have, it is not, and `sampling="architectures"` draws hardly anything but the
+deepest. The authors' code draws a bin of costs uniformly and then, by rejection, a path inside it; that
+is `sampling="cost"`. Its bins are 290 to 360 million multiply-adds in steps of 10; here the bounds are
+options, by default the 5 % and the 95 % quantile of a thousand paths. Where no path of the bin is found
+in so many tries, the one whose cost came closest is taken.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from supernet.cost import CostTable
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.random import stream
-from supernet.space import Architecture, SearchSpace
+from supernet.space import Architecture, Sampling, SearchSpace
 from supernet.strategies.base import Setting, Strategy
 from supernet.task import Batch, Task
 from supernet.train import Moment, backward
@@ -32,10 +34,11 @@ QUANTILE_DRAWS = 1000
 
 
 class SPOS(Strategy):
-    """Single path, drawn uniformly over the space or over its costs.
+    """Single path, drawn uniformly, decision by decision, over the space or over its costs.
 
     Args:
-        sampling: "uniform" over architectures, or uniform over bins of "cost".
+        sampling: what a path is uniform over: the answers of each of its "decisions" by itself, all
+            "architectures", or bins of "cost", within which it is drawn by its decisions.
         quantity: the cost that the bins divide: "macs", "params", ...
         low: lower end of the first bin.
         high: upper end of the last bin.
@@ -48,7 +51,7 @@ class SPOS(Strategy):
 
     def __init__(
         self,
-        sampling: Literal["uniform", "cost"] = "uniform",
+        sampling: Sampling | Literal["cost"] = "decisions",
         quantity: str = "macs",
         low: float | None = None,
         high: float | None = None,
@@ -59,7 +62,7 @@ class SPOS(Strategy):
             raise ConfigError(
                 f"bins {bins} and tries {tries} must be at least 1, and low {low} below high {high}"
             )
-        self.sampling = sampling
+        self.sampling: Sampling | Literal["cost"] = sampling
         self.quantity = quantity
         self.low = low
         self.high = high
@@ -74,11 +77,13 @@ class SPOS(Strategy):
         Raises:
             ConfigError: there is no table of the quantity, or no architecture within the bounds.
         """
-        if self.sampling == "uniform":
+        if self.sampling != "cost":
             return
         table = setting.table(self.quantity)
         random = stream(setting.seed, "cost bins")
-        draws = sorted(table.cost(supernet.space.sample(random)) for _ in range(QUANTILE_DRAWS))
+        draws = sorted(
+            table.cost(self._path(supernet.space, random)) for _ in range(QUANTILE_DRAWS)
+        )
         low = draws[QUANTILE_DRAWS // 20] if self.low is None else self.low
         high = draws[-QUANTILE_DRAWS // 20] if self.high is None else self.high
         smallest, largest = table.range(supernet.space)
@@ -101,13 +106,13 @@ class SPOS(Strategy):
     def draw(self, space: SearchSpace, random: Random) -> Architecture:
         """Draw an architecture."""
         if self._table is None:
-            return space.sample(random)
+            return self._path(space, random)
         low, high = self._bounds
         width = (high - low) / self.bins
         left = low + width * random.randrange(self.bins)
-        closest, distance = space.sample(random), float("inf")
+        closest, distance = self._path(space, random), float("inf")
         for _ in range(self.tries):
-            architecture = space.sample(random)
+            architecture = self._path(space, random)
             cost = self._table.cost(architecture)
             away = max(left - cost, cost - left - width, 0.0)
             if away < distance:
@@ -115,6 +120,9 @@ class SPOS(Strategy):
             if not away:
                 break
         return closest
+
+    def _path(self, space: SearchSpace, random: Random) -> Architecture:
+        return space.sample(random, "decisions" if self.sampling == "cost" else self.sampling)
 
 
 def train_path(
