@@ -4,66 +4,40 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import doctest
 import importlib
 import inspect
 import re
-import shlex
 import sys
 import typing
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from benchmarks import timm_models
 
 import supernet.pipeline
-from supernet.cli import main
+from doc_pages import LANGUAGES, PAGES, ROOT, blocks, run_blocks, short
 from supernet.config import help_text
 from supernet.data import SOURCES
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
 from supernet.zoo import SPACES
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-RUN = [ROOT / "README.md", ROOT / "docs/guide.md"]
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"# (\w+\.py)\n")
+BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 OPTION = re.compile(r"(?<![\w-])--([a-z][\w.]*)")
 LINK = re.compile(r"\[[^]]*\]\(([^)]+)\)")
-
-MOST = {
-    "train.steps": 4,
-    "train.batch_size": 16,
-    "few_shot.train.steps": 3,
-    "retrain.train.steps": 3,
-    "retrain.train.batch_size": 16,
-    "split.limit": 150,
-}
-"""Whatever schedule a page shows, the tests make it as short as this."""
 
 OF_COMMANDS = {"config", "help", "out", "run", "version"}
 """Options that `supernet run --help` lists without a value, or another command has."""
 
 
-def sections(page: Path) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Yield the title and the blocks (language, content) of each section that has some."""
-    for section in re.split(r"^## ", page.read_text(), flags=re.MULTILINE):
-        if blocks := BLOCK.findall(section):
-            yield section.partition("\n")[0], blocks
-
-
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
     """Work in an empty folder that modules are imported from, with short schedules."""
-    real = supernet.pipeline.run
-
-    def short(*arguments, options=None, **given):
-        options = {**(options or {}), **MOST}
-        return real(*arguments, options=options, progress=False, **given)
-
     known = set(sys.modules)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(supernet.pipeline, "run", short)
+    monkeypatch.setattr(supernet.pipeline, "run", short(supernet.pipeline.run))
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
     for name in set(sys.modules) - known:
@@ -71,34 +45,90 @@ def workplace(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
-def commands(block: str) -> Iterator[list[str]]:
-    for line in block.splitlines():
-        words = shlex.split(line, comments=True)
-        if words[:1] == ["supernet"]:
-            yield words[1:]
+def with_blocks(slow):
+    """Return the pages whose blocks the test runs; the slow test runs pages with slow blocks whole."""
+    found = {page: list(blocks(page.read_text())) for page in PAGES}
+    return [
+        pytest.param(page, id=str(page.relative_to(ROOT)))
+        for page, its in found.items()
+        if its and (not slow or any(block.remark == "slow" for block in its))
+    ]
 
 
-def shortened(command: list[str]) -> list[str]:
-    if command[0] == "latency":
-        return [*command, "--repeats", "2"]
-    return [*command, *(f"--{name}={value}" for name, value in MOST.items())]
+@pytest.mark.parametrize("page", with_blocks(slow=False))
+def test_code_runs(page, workplace):
+    found = [block for block in blocks(page.read_text()) if block.remark != "slow"]
+    run_blocks(page.name, found)
 
 
-@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
-def test_code_runs(page, workplace, capsys):
-    found = [block for _, blocks in sections(page) for block in blocks]
-    assert {language for language, _ in found} <= {"python", "sh"}
-    assert len(found) == len(re.findall(r"^```\w", page.read_text(), re.MULTILINE)) > 0
-    for title, blocks in sections(page):
-        namespace = {"__name__": title}
-        for language, content in blocks:
-            if language == "python" and (name := FILE.match(content)):
-                (workplace / name[1]).write_text(content)
-            elif language == "python":
-                exec(compile(content, f"{page.name}, {title}", "exec"), namespace)
-            elif language == "sh":
-                for command in commands(content):
-                    assert main(shortened(command)) == 0, (command, capsys.readouterr().err)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", with_blocks(slow=True))
+def test_all_code_runs(page, workplace):
+    try:
+        timm_models.create_model("resnet10t")  # imports timm, also where it lacks torchvision
+    except ImportError as error:
+        pytest.skip(f"timm cannot be imported: {error}")
+    run_blocks(page.name, list(blocks(page.read_text())))
+
+
+@pytest.mark.parametrize("page", with_blocks(slow=False))
+def test_blocks_have_a_language_and_fragments_a_reason(page):
+    for block in blocks(page.read_text()):
+        assert block.language in LANGUAGES, f"{page.name}, line {block.line}"
+        if block.remark in {"fragment", "file"}:
+            assert block.argument, f"{page.name}, line {block.line}"
+
+
+def python(code):
+    """Run a block of code as a page would."""
+    run_blocks("page", list(blocks(f"# Page\n```python\n{code}\n```\n")))
+
+
+def test_stated_results_are_compared(workplace):
+    python("print(7680)  # 7,680\n1 / 3  # 0.333\nprint(2 > 1, 'a')  # True, 'a'\n2  # a number")
+    for wrong in ("print(7680)  # 5,120", "1 / 3  # 0.334", "print(1 > 2)  # True", "1  # '1'"):
+        with pytest.raises(AssertionError, match="as stated"):
+            python(wrong)
+
+
+def test_blocks_share_names_and_fragments_do_not_run(workplace):
+    page = (
+        "```python\nx = 1\n```\n"
+        "<!-- fragment: WHY -->\n```python\nno_such_name\n```\n"
+        "```python\nx  # 1\n```\n"
+    )
+    found = list(blocks(page))
+    assert [(block.line, block.remark, block.argument) for block in found] == [
+        (2, "", ""),
+        (6, "fragment", "WHY"),
+        (9, "", ""),
+    ]
+    run_blocks("page", found)
+    with pytest.raises(NameError):
+        python("no_such_name")
+    with pytest.raises(ValueError, match="line 1 does not end"):
+        list(blocks("```python\nx\n"))
+
+
+@pytest.mark.parametrize("wrong", ["make nonsense", "rm file"])
+def test_only_known_commands_are_shown(wrong, workplace):
+    with pytest.raises(AssertionError):
+        run_blocks("page", list(blocks(f"```sh\n{wrong}\n```\n")))
+
+
+EXAMPLES = [
+    file.relative_to(ROOT / "src").with_suffix("")
+    for file in sorted((ROOT / "src").rglob("*.py"))
+    if re.search(r"^ *>>> ", file.read_text(), re.MULTILINE)
+]
+"""Modules whose docstrings show examples."""
+
+
+@pytest.mark.parametrize("module", EXAMPLES, ids=str)
+def test_examples_of_docstrings(module):
+    result = doctest.testmod(importlib.import_module(".".join(module.parts)))
+    assert result.attempted > 0
+    assert result.failed == 0
 
 
 def known_options() -> set[str]:
@@ -133,11 +163,10 @@ def arguments(made: type) -> Iterator[str]:
 
 def constructors() -> Iterator[str]:
     """Yield the names of the constructor arguments of the classes in the guide."""
-    for _, blocks in sections(ROOT / "docs/guide.md"):
-        for language, content in blocks:
-            for node in ast.walk(ast.parse(content)) if language == "python" else ():
-                if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-                    yield from (argument.arg for argument in node.args.args[1:])
+    for block in blocks((ROOT / "docs/guide.md").read_text()):
+        for node in ast.walk(ast.parse(block.content)) if block.language == "python" else ():
+            if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+                yield from (argument.arg for argument in node.args.args[1:])
 
 
 def exists(option: str, known: set[str]) -> bool:

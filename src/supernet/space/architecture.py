@@ -17,6 +17,12 @@ __all__ = ["Architecture"]
 class Architecture(Mapping[str, Value]):
     """A mapping from decision labels to answers; hashable, comparable, written as JSON.
 
+    >>> one = Architecture({"layer": "conv3", "inputs": ["a", "b"]})
+    >>> one.to_json()
+    '{"inputs":["a","b"],"layer":"conv3"}'
+    >>> Architecture.from_json(one.to_json()) == one
+    True
+
     Args:
         values: per label an option, or several as a list or tuple.
 
