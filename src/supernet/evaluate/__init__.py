@@ -2,8 +2,11 @@
 
 from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
 from supernet.evaluate.evaluator import Evaluator, Protocol, Score, measure
+from supernet.evaluate.noise import noise_ceiling
+from supernet.evaluate.paired import mean_interval, paired_difference
 from supernet.evaluate.parts import PartsEvaluator
-from supernet.evaluate.ranking import RankCorrelation, kendall
+from supernet.evaluate.ranking import RankCorrelation, kendall, kendall_difference
+from supernet.evaluate.resampling import Interval
 from supernet.evaluate.scoring import Scorer
 from supernet.net.batchnorm import batch_statistics, recalibrated
 
@@ -11,6 +14,7 @@ __all__ = [
     "Candidate",
     "CandidateTable",
     "Evaluator",
+    "Interval",
     "PartsEvaluator",
     "Protocol",
     "Provenance",
@@ -19,6 +23,10 @@ __all__ = [
     "Scorer",
     "batch_statistics",
     "kendall",
+    "kendall_difference",
+    "mean_interval",
     "measure",
+    "noise_ceiling",
+    "paired_difference",
     "recalibrated",
 ]

@@ -1,0 +1,68 @@
+"""What a perfect score could reach, where the truth that it is compared with is itself noisy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from supernet.errors import ConfigError
+from supernet.evaluate.ranking import ENOUGH, RankCorrelation
+from supernet.evaluate.resampling import Array, counts, quantiles, taus
+
+__all__ = ["noise_ceiling"]
+
+
+def noise_ceiling(
+    values: Sequence[Sequence[float]], confidence: float = 0.95, seed: int = 0
+) -> RankCorrelation:
+    """Return Kendall's τ of a perfect score with the mean of k noisy values per network.
+
+    What a network is worth is never seen, only values of k trainings that scatter around it. How much
+    they scatter is what trainings of different seeds say of each other:
+
+    1. the mean τ of every two seeds, as a correlation: r = sin(π τ / 2) (Greiner 1909; Kruskal, "Ordinal
+       Measures of Association", JASA 1958), the reliability of one training;
+    2. that of the mean of k: r_k = k r / (1 + (k - 1) r) (Spearman 1910, Brown 1910);
+    3. the correlation of the mean with what it scatters around: sqrt(r_k) (Lord and Novick, "Statistical
+       Theories of Mental Test Scores", 1968, section 3.7);
+    4. back to τ: 2/π asin sqrt(r_k).
+
+    It assumes noise that is alike for all networks, and normal up to one monotone change of the scale.
+    The interval is the percentile bootstrap over networks.
+
+    Args:
+        values: `[k, networks]`, k of at least 2.
+        confidence: of the interval.
+        seed: of the resampling.
+
+    Raises:
+        ConfigError: there is one value per network only, or not the same number for each, or the
+            confidence is not a share.
+    """
+    if not 0 < confidence < 1:
+        raise ConfigError(f"confidence is a share in (0, 1), such as 0.95, not {confidence}")
+    lengths = {len(one) for one in values}
+    if len(values) < 2 or len(lengths) != 1:
+        raise ConfigError(
+            "how much values scatter needs at least two for each network, but they are "
+            f"{' and '.join(str(len(one)) for one in values) or 'none'}; train with more seeds"
+        )
+    sides = [np.asarray(one, dtype=float) for one in values]
+    k, n = len(sides), len(sides[0])
+    once = _ceilings(sides, np.ones((1, n)), k)[0]
+    if math.isnan(once):
+        return RankCorrelation(None, None, None, confidence, n, False)
+    low, high = quantiles(_ceilings(sides, counts(n, seed), k), confidence)
+    return RankCorrelation(float(once), low, high, confidence, n, n >= ENOUGH)
+
+
+def _ceilings(sides: Sequence[Array], drawn: Array, k: int) -> Array:
+    """Return the ceiling of each resample, `[resamples]`."""
+    tau = np.mean([taus(x, y, drawn) for x, y in combinations(sides, 2)], axis=0)
+    reliability = np.sin(np.pi * np.maximum(tau, 0) / 2)
+    of_mean = k * reliability / (1 + (k - 1) * reliability)
+    ceilings: Array = 2 / np.pi * np.arcsin(np.sqrt(of_mean))
+    return ceilings

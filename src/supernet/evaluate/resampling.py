@@ -1,0 +1,69 @@
+"""Resamples of items with replacement, and Kendall's τ-b in all of them at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from supernet.random import derive_seed
+
+__all__ = ["Array", "Interval", "counts", "quantiles", "taus"]
+
+RESAMPLES = 1000
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its confidence interval.
+
+    Attributes:
+        value: the estimate.
+        low: lower end.
+        high: upper end.
+        confidence: in 0–1.
+    """
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+
+
+def counts(n: int, seed: int) -> Array:
+    """Return how often each of n items is in each resample, `[resamples, n]`."""
+    generator = np.random.default_rng(derive_seed(seed, "bootstrap"))
+    return generator.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)
+
+
+def taus(x: Array, y: Array, drawn: Array) -> Array:
+    """Return τ-b of two sides in each resample, `[resamples]`; NaN where one side is constant.
+
+    With the signs s of all pairs, τ-b = Σ s_x s_y / sqrt(Σ s_x² Σ s_y²); in a resample a pair counts as
+    often as both of its items are drawn together.
+    """
+    sx, sy = (np.sign(np.subtract.outer(*[_ranks(side)] * 2)) for side in (x, y))
+
+    def total(signs: Array) -> Array:
+        found: Array = ((drawn @ signs) * drawn).sum(1)
+        return found
+
+    both = np.sqrt(total(sx * sx) * total(sy * sy))
+    nothing = np.full(len(drawn), np.nan)
+    found: Array = np.divide(total(sx * sy), both, out=nothing, where=both > 0)
+    return found
+
+
+def _ranks(values: Array) -> Array:
+    """Return ranks, which differ as the values do, infinite ones too."""
+    return np.unique(values, return_inverse=True)[1].astype(float)
+
+
+def quantiles(values: Array, confidence: float) -> tuple[float, float]:
+    """Return the ends of the percentile interval of resampled values; NaNs are left out."""
+    tail = (1 - confidence) / 2
+    low, high = np.nanquantile(values, [tail, 1 - tail])
+    return float(low), float(high)
