@@ -591,3 +591,16 @@ def test_a_faulty_loss_is_found_before_training_and_mended_in_place(tmp_path, da
     with pytest.raises(DataError, match="must be a tensor of one number"):
         search(Net, data, tmp_path / "run", task=Faulty())
     assert search(Net, data, tmp_path / "run").metrics["search"]["candidates"] == 12
+
+
+class WholeBatch(Classification):
+    """Measures something of a batch that is no mean over its examples."""
+
+    def measure(self, model, batch):
+        return {**super().measure(model, batch), "f1": torch.tensor(0.5)}
+
+
+def test_a_measure_of_whole_batches_is_refused_before_training(tmp_path, data):
+    with pytest.raises(DataError, match=r"the measure 'f1' of WholeBatch .* shape \[\]"):
+        search(Net, data, tmp_path / "run", task=WholeBatch())
+    assert not (tmp_path / "run/supernet.pt").exists()

@@ -28,7 +28,7 @@ from supernet.net.batchnorm import (
 from supernet.net.modes import evaluating
 from supernet.space import Architecture
 from supernet.strategies import BatchNorm
-from supernet.task import Task
+from supernet.task import Task, measured
 
 __all__ = ["Evaluator", "Protocol", "Score", "measure"]
 
@@ -252,7 +252,7 @@ class Evaluator:
 
     def _plain(self, architecture: Architecture, part: range, before: Tally) -> Tally:
         model, tally = self._supernet, before.extend()
-        measures = partial(self._task.measure, model)
+        measures = partial(measured, self._task, model)
         with torch.inference_mode(), model.route(architecture), explained(self.protocol.batch_size):
             if self.protocol.batch_norm == "batch":
                 statistics = batch_statistics(model)
@@ -293,7 +293,7 @@ class Evaluator:
         def add(number: int, output: Any) -> None:
             batch = self._search[number]
             given.output, given.inputs = output, batch[:-1]
-            tally.add(self._task.measure(given, batch), len(batch[-1]))
+            tally.add(measured(self._task, given, batch), len(batch[-1]))
 
         with explained(self.protocol.batch_size):
             shared.run(architecture, add)
@@ -326,12 +326,13 @@ def measure(
     """Return the measures of an ordinary model in evaluation mode, with its own statistics.
 
     Raises:
+        DataError: the task does not measure one value per example.
         DivergedError: the loss is not a finite number.
     """
     tally = Tally()
     with torch.inference_mode(), evaluating(model):
         for batch in chunks(examples, batch_size, normalise):
-            tally.add(task.measure(model, batch), len(batch[-1]))
+            tally.add(measured(task, model, batch), len(batch[-1]))
     return tally.score()
 
 

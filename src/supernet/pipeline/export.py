@@ -40,6 +40,7 @@ from supernet.pipeline.networks import (
     supernet_of,
 )
 from supernet.pipeline.records import Selected
+from supernet.task import measured
 
 __all__ = ["Exported", "export"]
 
@@ -254,7 +255,7 @@ def _expected(run: Run, network: Network, stored: torch.Tensor) -> Any:
             return network.model(inputs)
         architecture = network.selected.architecture
         supernet = supernet_of(run, architecture)
-        measures = partial(run.task.measure, supernet)
+        measures = partial(measured, run.task, supernet)
         with supernet.route(architecture), recalibrated(supernet, calibration(run), measures):
             return supernet(inputs)
 

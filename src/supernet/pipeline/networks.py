@@ -19,6 +19,7 @@ from supernet.pipeline.changes import without_neutral
 from supernet.pipeline.context import Run
 from supernet.pipeline.records import Selected
 from supernet.space import Architecture
+from supernet.task import measured
 from supernet.train import digest
 
 __all__ = [
@@ -89,7 +90,7 @@ def inherited(run: Run, architecture: Architecture) -> nn.Module:
         RunFolderError: training or the search has not ended.
     """
     model = run.placed(derive(supernet_of(run, architecture), architecture))
-    batches, measures = calibration(run), partial(run.task.measure, model)
+    batches, measures = calibration(run), partial(measured, run.task, model)
     with explained(batches.size(0)), torch.no_grad(), recalibrated(model, batches, measures):
         state = model.state_dict()
     model.load_state_dict(state)

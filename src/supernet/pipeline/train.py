@@ -21,6 +21,7 @@ from supernet.pipeline.networks import retraining_supernet
 from supernet.random import generator
 from supernet.search import Learned, Search
 from supernet.strategies import Counted, Setting, Strategy
+from supernet.task import measured
 from supernet.train import OptimizerFactory, digest
 
 __all__ = ["check_options", "train"]
@@ -169,11 +170,10 @@ def _check_run(run: Run) -> None:
     supernet = run.supernet
     try:
         with torch.no_grad(), evaluating(supernet), supernet.route(supernet.space[0]):
-            measures, loss = run.task.measure(supernet, batch), run.task.loss(supernet, batch)
-        if not isinstance(loss, torch.Tensor) or loss.shape != () or "loss" not in measures:
-            raise TypeError(
-                f"the loss must be a tensor of one number and measures hold it, not {loss!r}"
-            )
+            measured(run.task, supernet, batch)
+            loss = run.task.loss(supernet, batch)
+        if not isinstance(loss, torch.Tensor) or loss.shape != ():
+            raise TypeError(f"the loss must be a tensor of one number, not {loss!r}")
     except SupernetError:
         raise
     except Exception as error:  # a user's model or task may raise anything

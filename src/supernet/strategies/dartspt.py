@@ -42,7 +42,7 @@ from supernet.strategies.charge import Charge
 from supernet.strategies.coupled import Alpha
 from supernet.strategies.darts import DARTS
 from supernet.strategies.rules import NONE, best
-from supernet.task import Batch, Task
+from supernet.task import Batch, Task, measured
 from supernet.train import Moment, Schedule
 
 __all__ = ["DARTSPT"]
@@ -178,11 +178,9 @@ class DARTSPT(DARTS):
         assert self._search is not None
         count = self._search.batches_per_epoch if self.batches is None else self.batches
         with model.route(Routing(routing)):
-            measured = [task.measure(model, self._search.batch(k)) for k in range(count)]
+            found = [measured(task, model, self._search.batch(k)) for k in range(count)]
         means = [
-            torch.stack([one[name].mean() for one in measured]).mean()
-            if name in measured[0]
-            else None
+            torch.stack([one[name].mean() for one in found]).mean() if name in found[0] else None
             for name in ("accuracy", "loss")
         ]
         accuracy, loss = (0.0 if mean is None else float(mean) for mean in means)

@@ -48,7 +48,7 @@ from supernet.strategies.base import Setting
 from supernet.strategies.charge import Charge
 from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import NONE, RuleName
-from supernet.task import Batch, Task
+from supernet.task import Batch, Task, measured
 from supernet.train import Moment, Schedule
 
 __all__ = ["OnePath", "ProxylessNAS", "ProxylessRL", "draw_pair"]
@@ -282,7 +282,7 @@ class ProxylessRL(OnePath):
     def reward(self, model: SuperNet, task: Task, batch: Batch, path: Architecture) -> torch.Tensor:
         """Return the accuracy of a path on a batch, times the price of its cost."""
         with model.route(path):
-            measures = task.measure(model, batch)
+            measures = measured(task, model, batch)
         if "accuracy" in measures:
             quality = measures["accuracy"].mean()
         else:

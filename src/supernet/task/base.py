@@ -46,8 +46,10 @@ class Task(ABC):
 
     @abstractmethod
     def measure(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
-        """Return measures per example, each `[batch]`; "loss" must be among them.
+        """Return measures per example, each a floating tensor `[batch]`; "loss" must be among them.
 
+        What is reported is the mean over all examples, so a number of a whole batch is no measure;
+        `measured`, which everything measures with, refuses it.
         Where there is an "accuracy" (0 or 1 per example, its mean in 0–1), candidates are ranked by
         it, else by the loss.
         """
