@@ -157,7 +157,7 @@ class ProxylessNAS(OnePath):
             return
         drawn = self.drawn(moment)
         with self.unrecorded(), model.route(self.routing(model, moment)):
-            loss = task.measure(model, self.search_batch(moment))["loss"].mean()
+            loss = measured(task, model, self.search_batch(moment))["loss"].mean()
         if not loss.requires_grad:
             raise ConfigError(
                 f"ProxylessNAS follows the gradient of the measured loss, but that of "
