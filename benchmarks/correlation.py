@@ -3,9 +3,14 @@
 60 random architectures of a small NAS-Bench-201 space are trained alone on 6,000 images of
 Fashion-MNIST, halved to 14×14, with three seeds each; the truth is their mean accuracy on the search
 split. Each method then trains a supernet with three seeds and scores all 60. Printed is Kendall's τ with
-the truth for each seed, beside that of the numbers of parameters and multiply-adds, and the noise
-ceiling: the τ of the stand-alone accuracies of one seed with the mean of the other two. Everything is
-kept in the folder, so that it can be stopped; about an hour on one core.
+this truth, of every seed and the mean over seeds, beside those of the numbers of parameters and
+multiply-adds, and how much higher that of each supernet is than that of parameters, on the same
+architectures. All have 95 % intervals over architectures. A score that
+knew what each architecture is worth would not reach 1, since the mean of three trainings is noisy:
+the noise ceiling is what it would reach, estimated from how three seeds agree (see
+`supernet.evaluate.noise_ceiling`). For comparison, the lower figure that pages named so before: the τ of
+the accuracies of one seed with the mean of the other two. Everything is kept in the folder, so that it
+can be stopped; about an hour on one core.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from pathlib import Path
 
 from benchmarks.alone import accuracy, opened
 from supernet.data import Splits
-from supernet.evaluate import kendall
+from supernet.evaluate import RankCorrelation, kendall, kendall_difference, noise_ceiling
 from supernet.files import write_json
 from supernet.pipeline.context import Run
 from supernet.pipeline.open import execute
@@ -56,22 +61,45 @@ def main(folder: Path) -> None:
         alone = [accuracies(run, folder, architectures, seed) for seed in SEEDS]
     truth = [statistics.mean(values) for values in zip(*alone, strict=True)]
     print(
-        f"{COUNT} architectures trained alone: {100 * min(truth):.1f} to {100 * max(truth):.1f} %, "
-        f"median {100 * statistics.median(truth):.1f} %"
+        f"{COUNT} architectures trained alone with {len(SEEDS)} seeds each: mean accuracies from "
+        f"{100 * min(truth):.1f} to {100 * max(truth):.1f} %, median "
+        f"{100 * statistics.median(truth):.1f} %"
     )
-    ceilings = []
-    for seed in SEEDS:
-        others = [alone[other] for other in SEEDS if other != seed]
-        ceilings.append(tau(alone[seed], [statistics.mean(v) for v in zip(*others, strict=True)]))
-    print(f"noise ceiling (one seed against the mean of two): {written(ceilings)}")
+    print(f"Kendall's τ with these means, 95 % intervals over the {COUNT} architectures:")
+    print(f"noise ceiling, what a perfect score would reach: {shown(noise_ceiling(alone))}")
     for quantity, values in costs.items():
-        print(f"{quantity}: {tau(values, truth):.2f}")
+        print(f"{quantity}: {shown(kendall(values, truth))}")
     for method in METHODS:
         found = []
         for seed in SEEDS:
             with method_run(folder, method, seed, splits) as run:
-                found.append(tau(scores(run, architectures), truth))
-        print(f"{method}: {written(found)}", flush=True)
+                found.append(scores(run, architectures))
+        print(f"{method}: {compared(found, costs['params'], truth)}", flush=True)
+    print(f"one training with the mean of the two others (no ceiling): {written(once(alone))}")
+
+
+def compared(
+    found: Sequence[Sequence[float]], params: Sequence[float], truth: Sequence[float]
+) -> str:
+    """Return the τ of each supernet, their mean, and by how much that is higher than parameters' τ."""
+    each = [kendall(values, truth) for values in found]
+    mean = statistics.mean(one.kendall_tau or 0.0 for one in each)
+    differences = [kendall_difference(values, params, truth) for values in found]
+    beside = ", ".join(
+        "—" if one is None else f"{one.value:+.2f} [{one.low:.2f}, {one.high:.2f}]"
+        for one in differences
+    )
+    return f"mean {mean:.2f}; seeds {', '.join(map(shown, each))}; less that of params {beside}"
+
+
+def once(alone: Sequence[Sequence[float]]) -> list[float]:
+    """Return the τ of the accuracies of one seed with the mean of the others, for each seed."""
+    found = []
+    for seed, values in enumerate(alone):
+        others = [other for number, other in enumerate(alone) if number != seed]
+        means = [statistics.mean(row) for row in zip(*others, strict=True)]
+        found.append(kendall(values, means).kendall_tau or 0.0)
+    return found
 
 
 @contextmanager
@@ -124,8 +152,11 @@ def scores(run: Run, architectures: Sequence[Architecture]) -> list[float]:
     return values
 
 
-def tau(scores: Sequence[float], truth: Sequence[float]) -> float:
-    return kendall(scores, truth).kendall_tau or 0.0
+def shown(found: RankCorrelation) -> str:
+    """Return τ with its interval."""
+    if found.kendall_tau is None or found.low is None or found.high is None:
+        return "undefined"
+    return f"{found.kendall_tau:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def written(values: Sequence[float]) -> str:

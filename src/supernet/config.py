@@ -200,8 +200,13 @@ class RetrainConfig:
     """How the best candidates are trained by themselves.
 
     Attributes:
-        top: how many of the best candidates; a random architecture is trained beside them.
-        probes: how many more, spread evenly over the ranking, to measure the rank correlation.
+        top: how many of the best candidates.
+        probes: how many drawn at random from all candidates, to measure the rank correlation; one that
+            is among the best is trained once.
+        baselines: how many random architectures that are none of the best; with several, the difference
+            from them also has an interval over architectures.
+        match: the cost in which they are like the chosen one, within 10 % where that finds some, else
+            20 %, else 50 %; null for any that satisfy the constraints.
         weights: what training starts from: "fresh" weights, those "inherited" from the supernet, or
             "both", one after the other, of which the better network is used.
         train: the training of each; with inherited weights 0 steps use the network as it is.
@@ -212,15 +217,17 @@ class RetrainConfig:
     train: AloneConfig
     top: int = 3
     probes: int = 0
+    baselines: int = 1
+    match: str | None = "macs"
     weights: Literal["fresh", "inherited", "both"] = "fresh"
     model: dict[str, Any] = field(default_factory=dict)
     augment: Augment | None = None
 
     def __post_init__(self) -> None:
-        if self.top < 1 or self.probes < 0:
+        if self.top < 1 or self.probes < 0 or self.baselines < 1:
             raise ConfigError(
-                f"retrain.top must be at least 1 and retrain.probes at least 0, not {self.top} and "
-                f"{self.probes}"
+                "retrain.top and retrain.baselines must be at least 1 and retrain.probes at least 0, "
+                f"not {self.top}, {self.baselines} and {self.probes}"
             )
         if self.weights != "inherited" and self.train.steps < 1:
             raise ConfigError(

@@ -39,14 +39,14 @@ def test_run_folder_holds_the_contracted_files(finished):
 def test_metrics_hold_every_stage(finished):
     metrics = json.loads((finished / "metrics.json").read_text())
     roles = [row["role"] for row in metrics["retrain"]["candidates"]]
-    assert roles == ["top", "top", "probe", "random"]
-    assert metrics["retrain"]["ranking"]["n"] == 4
+    assert roles in (["top", "top", "probe", "random"], ["top", "top", "random"])
+    assert metrics["retrain"]["ranking"]["n"] == 1  # the probe, which may be a top one
     assert metrics["retrain"]["ranking"]["meaningful"] is False
     top = [row for row in metrics["retrain"]["candidates"] if row["role"] == "top"]
     best = max(top, key=lambda r: (r["validation"]["accuracy"], -r["validation"]["loss"]))
     assert metrics["retrain"]["chosen"] == metrics["test"]["chosen"]["key"] == best["key"]
     assert metrics["test"]["images"] == metrics["data"]["test"] == 359
-    assert 0 <= metrics["test"]["random"]["accuracy"] <= 1
+    assert 0 <= metrics["test"]["random"][0]["accuracy"] <= 1
 
 
 def test_exported_program_is_the_tested_model(finished):

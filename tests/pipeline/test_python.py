@@ -569,17 +569,17 @@ def test_data_is_recognised_without_metrics(tmp_path, data):
         search(Net, other, tmp_path / "set")
 
 
-def test_the_random_baseline_is_drawn_from_the_whole_space(tmp_path, data):
-    """Also what was selected may be drawn; its rows are then of one network."""
-    small = {**OPTIONS, "retrain.top": 11}
+def test_the_random_baseline_is_what_was_not_among_the_best(tmp_path, data):
+    """A probe may be drawn; its rows are then of one network."""
+    small = {**OPTIONS, "retrain.top": 11, "retrain.probes": 12}
     result = search(Net, data, tmp_path / "run", options=small)
     rows = result.metrics["retrain"]["candidates"]
-    assert len(rows) == 12
+    assert [row["role"] for row in rows] == ["top"] * 11 + ["probe", "random"]
     by_key = {}
     for row in rows:
         assert by_key.setdefault(row["key"], row["validation"]) == row["validation"]
-    assert result.metrics["retrain"]["ranking"]["n"] == len(by_key)
-    assert result.metrics["test"]["random"]["key"] == rows[-1]["key"]
+    assert result.metrics["retrain"]["ranking"]["n"] == len(by_key) == 12
+    assert result.metrics["test"]["random"][0]["key"] == rows[-1]["key"] == rows[-2]["key"]
 
 
 class Faulty(Classification):

@@ -78,10 +78,13 @@ def _candidates(path: Path, count: int) -> None:
             store.execute(f"INSERT INTO candidates VALUES ({', '.join('?' * 18)})", row)
 
 
-def _retrained(key: str, role: str, supernet: float, validation: float) -> dict:
+def _retrained(
+    key: str, role: str, supernet: float, validation: float, probe: bool = False
+) -> dict:
     return {
         "key": key,
         "role": role,
+        "probe": probe,
         "supernet": {"accuracy": supernet, "loss": 1.5 - supernet},
         "params": 61_440,
         "macs": 2_345_678,
@@ -114,24 +117,36 @@ def full_metrics() -> dict:
             "candidates": [
                 _retrained("a0", "top", 0.8912, 0.9694),
                 _retrained("a1", "top", 0.8845, 0.9722),
-                _retrained("a2", "top", 0.8801, 0.9611),
+                _retrained("a2", "probe", 0.8801, 0.9611, probe=True),
                 _retrained("a3", "random", 0.7012, 0.9389),
             ],
             "chosen": "a1",
+            "better": [],
+            "baselines": {"networks": [], "match": "macs", "tolerance": 0.1},
             "ranking": {
+                "truth": "scratch",
+                "population": 59,
+                "why": None,
                 "kendall_tau": 0.333,
                 "low": -0.61,
                 "high": 0.94,
                 "confidence": 0.95,
                 "n": 4,
                 "meaningful": False,
+                "costs": {},
             },
         },
         "test": {
             "seconds": 0.4,
             "images": 360,
             "chosen": {"key": "a1", "accuracy": 0.9667, "loss": 0.1203},
-            "random": {"key": "a3", "accuracy": 0.9361, "loss": 0.2311},
+            "random": [{"key": "a3", "accuracy": 0.9361, "loss": 0.2311}],
+            "better": [],
+            "over_random": {
+                "measure": "accuracy",
+                "examples": {"value": 0.0306, "low": 0.0121, "high": 0.0489, "confidence": 0.95},
+                "networks": None,
+            },
         },
     }
 

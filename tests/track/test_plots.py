@@ -102,17 +102,21 @@ def test_the_chosen_candidate_is_marked():
 @pytest.mark.parametrize(
     ("tau", "title"),
     [
-        (0.333, "Kendall's τ = 0.33"),
-        (None, "Kendall's τ is undefined"),
-        (math.nan, "Kendall's τ is undefined"),
+        (0.333, "Kendall's τ of the probes = 0.33"),
+        (None, "Kendall's τ is not known"),
+        (math.nan, "Kendall's τ is not known"),
     ],
 )
 def test_the_ranking_says_its_correlation(tau, title):
-    figure = plots.ranking([0.1, 0.2], [0.3, 0.4], ["a", "b"], tau=tau, chosen="a")
+    probes = [True, True, False]
+    figure = plots.ranking(
+        [0.1, 0.2, 0.5], [0.3, 0.4, 0.6], ["a", "b", "c"], probes, tau=tau, chosen="a"
+    )
     assert figure.layout.title.text == title
     points = traces(figure)
     assert (points["chosen"].x, points["chosen"].y) == ((0.1,), (0.3,))
-    assert (points["candidate"].x, points["candidate"].y) == ((0.2,), (0.4,))
+    assert (points["probe"].x, points["probe"].y) == ((0.2,), (0.4,))
+    assert (points["other"].x, points["other"].y) == ((0.5,), (0.6,))
 
 
 def test_labels_cannot_hold_markup():
@@ -121,7 +125,7 @@ def test_labels_cannot_hold_markup():
         plots.training_curves([record("train", 1, 1.0), record(label, 1, 1.0)]),
         plots.candidate_scores([1.0], [None], [label]),
         plots.cost_and_score([1.0], [1.0], [label], chosen=label),
-        plots.ranking([1.0], [1.0], [label], chosen=label),
+        plots.ranking([1.0], [1.0], [label], [True], chosen=label),
     ]
     for figure in figures:
         shown = [str(trace.name) + str(trace.text) for trace in figure.data]

@@ -165,8 +165,14 @@ def test_retraining_has_a_line_per_candidate(run_folder):
 
 
 def test_a_chosen_one_that_is_worse_than_random_is_said_so(run_folder):
-    edit(run_folder / "metrics.json", lambda m: m["test"]["chosen"].update(accuracy=0.9))
-    assert "\N{MINUS SIGN}3.61" in page(run_folder).words
+    def worsen(metrics):
+        metrics["test"]["over_random"]["examples"].update(value=-0.0361, low=-0.05, high=-0.02)
+        metrics["test"]["better"] = ["a3"]
+
+    edit(run_folder / "metrics.json", worsen)
+    words = page(run_folder).words
+    assert "\N{MINUS SIGN}3.61" in words
+    assert any("random a3 (93.61 %) scored better than the chosen" in text for text in words)
 
 
 def test_a_torn_line_in_the_middle_does_not_hide_the_rest(run_folder):
@@ -203,8 +209,8 @@ def test_a_task_without_accuracy_shows_losses(run_folder):
     def drop(metrics):
         for row in metrics["retrain"]["candidates"]:
             row["supernet"]["accuracy"] = row["validation"]["accuracy"] = None
-        for name in ("chosen", "random"):
-            metrics["test"][name]["accuracy"] = None
+        metrics["test"]["chosen"]["accuracy"] = None
+        metrics["test"]["random"][0]["accuracy"] = None
 
     edit(run_folder / "metrics.json", drop)
     shown = page(run_folder)

@@ -12,7 +12,6 @@ from supernet.track.tables import (
     export_table,
     percent,
     print_table,
-    ranking_text,
     result_table,
     score,
 )
@@ -90,31 +89,17 @@ def test_the_table_holds_every_score_and_cost(capsys, metrics):
     assert row(text, "a3") == ["a3 (random)", "70.12 %", "61.44 k", "2.35 M", "93.89 %", "93.61 %"]
 
 
-def test_the_caption_warns_when_n_is_too_small(capsys, metrics):
-    text = " ".join(printed(capsys, metrics).split())
-    assert "τ = 0.33 (n = 4, 95 % interval [-0.61, 0.94]): too few to mean anything." in text
-    metrics["retrain"]["ranking"]["meaningful"] = True
-    assert "too few" not in " ".join(printed(capsys, metrics).split())
-
-
-def test_the_caption_compares_with_a_ranking_by_cost():
-    ranking = {"kendall_tau": 0.5, "n": 12, "meaningful": True}
-    text = ranking_text({**ranking, "kendall_tau_of_costs": {"params": 0.1, "macs": 0.25}})
-    assert text.endswith("τ = 0.50 (n = 12). Multiply-adds alone: τ = 0.25.")
-    assert "alone" not in ranking_text({**ranking, "kendall_tau_of_costs": {"macs": None}})
-
-
 def test_the_role_of_a_candidate_that_is_no_top_one_is_named(capsys, metrics):
     metrics["retrain"]["candidates"][2]["role"] = "probe"
     assert row(printed(capsys, metrics), "a2")[0] == "a2 (probe)"
 
 
-def test_the_caption_can_do_without_tau_and_interval():
-    nothing = {"kendall_tau": None, "low": None, "high": None, "n": 1, "meaningful": False}
-    assert "τ is undefined (n = 1): too few" in ranking_text(nothing)
-    alone = {"kendall_tau": 0.5, "low": None, "high": None, "n": 12, "meaningful": True}
-    assert ranking_text(alone).endswith("τ = 0.50 (n = 12).")
-    assert ranking_text(None) == ""
+def test_the_caption_says_what_results_are_worth(capsys, metrics):
+    text = " ".join(printed(capsys, metrics).split())
+    assert "Chosen over random: 3.06 points better than one random architecture" in text
+    assert "Kendall's τ = 0.33" in text
+    metrics["retrain"]["better"] = ["a2"]
+    assert "probe a2 (96.11 %) scored better" in " ".join(printed(capsys, metrics).split())
 
 
 def test_a_run_that_only_trained_gives_an_empty_table(capsys, metrics):

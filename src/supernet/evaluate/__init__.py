@@ -1,7 +1,7 @@
 """Scoring candidates with the shared weights, and what the scores are worth."""
 
 from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
-from supernet.evaluate.evaluator import Evaluator, Protocol, Score, measure
+from supernet.evaluate.evaluator import Evaluator, Protocol, Score, measure, results
 from supernet.evaluate.noise import noise_ceiling
 from supernet.evaluate.paired import mean_interval, paired_difference
 from supernet.evaluate.parts import PartsEvaluator
@@ -29,4 +29,5 @@ __all__ = [
     "noise_ceiling",
     "paired_difference",
     "recalibrated",
+    "results",
 ]

@@ -30,7 +30,7 @@ from supernet.space import Architecture
 from supernet.strategies import BatchNorm
 from supernet.task import Task, measured
 
-__all__ = ["Evaluator", "Protocol", "Score", "measure"]
+__all__ = ["Evaluator", "Protocol", "Score", "measure", "results"]
 
 CHECKED = 3
 """Candidates that an evaluator scores both ways before it trusts shared evaluation: one that computes
@@ -329,11 +329,26 @@ def measure(
         DataError: the task does not measure one value per example.
         DivergedError: the loss is not a finite number.
     """
-    tally = Tally()
+    return results(model, task, examples, normalise, batch_size)[0]
+
+
+def results(
+    model: nn.Module, task: Task, examples: Examples, normalise: Normalise, batch_size: int
+) -> tuple[Score, np.ndarray]:
+    """Return what `measure` does, and of each example what networks are ranked by, `[examples]`.
+
+    That is the accuracy, or the loss where there is none.
+
+    Raises:
+        DataError: the task does not measure one value per example.
+        DivergedError: the loss is not a finite number.
+    """
+    each = list[torch.Tensor]()
+    tally = Tally(each=each)
     with torch.inference_mode(), evaluating(model):
         for batch in chunks(examples, batch_size, normalise):
             tally.add(measured(task, model, batch), len(batch[-1]))
-    return tally.score()
+    return tally.score(), torch.cat(each).double().cpu().numpy()
 
 
 def _caught(tally: Callable[[], Tally]) -> Tally | Exception:

@@ -1,7 +1,9 @@
 """From one search to several networks: the best candidate within each bound, as files ready for use.
 
 An architecture gets the weights that are best for it on the search split: the supernet's as they are, or
-those that the run's retraining left, where it was retrained.
+those that the run's retraining left, where it was retrained. Architectures are compared by the best that
+is known of them so: the score of a network that was retrained, where that is higher than the one-shot
+score.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ from supernet.pipeline.networks import (
 )
 from supernet.pipeline.records import Selected
 from supernet.task import measured
+from supernet.track.numbers import score as score_text
 
 __all__ = ["Exported", "export"]
 
@@ -136,19 +139,41 @@ def _candidates(run: Run) -> list[Candidate]:
 
 
 def _picked(run: Run, pick: str, candidates: Sequence[Candidate]) -> Selected:
-    """Return the best candidate that satisfies a pick."""
+    """Return the candidate that satisfies a pick of which the best network is known."""
     constraints = Constraints(re.split(r"\s+and\s+", pick.strip()), run.costs, run.supernet.space)
-    for candidate in candidates:
-        if constraints.hold(candidate.architecture):
-            costs = cost_of(run.costs, candidate.architecture)
-            scores = {"accuracy": candidate.accuracy, "loss": candidate.loss}
-            return Selected(candidate.key, "pick", candidate.architecture, scores, costs)
+    held = [one for one in candidates if constraints.hold(one.architecture)]
+    if held:
+        found = max(held, key=lambda one: _known(run, one))  # of equal ones the first
+        if found is not held[0]:
+            run.progress.say(
+                f"{pick}: {found.key} is the best network known, as it was retrained; by one-shot score "
+                f"{held[0].key} is the best, which was not, or is worse"
+            )
+        costs = cost_of(run.costs, found.architecture)
+        return replace(Selected.of(found, "pick"), costs=costs)
     raise ConstraintError(
         f"none of the {len(candidates):,} candidates of the search satisfies {pick!r}: "
         f"{_missed(run, constraints, candidates)}. Search with it, with the weights there are: "
         f"supernet search --run {run.folder.path} --search.constraints "
         f"'[{', '.join(constraints.texts)}]'"
     )
+
+
+def _known(run: Run, candidate: Candidate) -> tuple[float, float]:
+    """Return the best that is known of an architecture: its one-shot score, or after retraining."""
+    shared = {"accuracy": candidate.accuracy, "loss": candidate.loss}
+    scores: list[Mapping[str, Any]] = [shared, *_trained(run, candidate.key).values()]
+    return max(map(preference, scores))
+
+
+def _trained(run: Run, key: str) -> dict[str, Score]:
+    """Return the scores of the networks that retraining left of an architecture, by their name."""
+    if run.config.retrain.model:  # other networks, of other costs
+        return {}
+    rows = run.folder.metrics.get("retrain", {}).get("candidates", [])
+    row: Mapping[str, Any] = next((row for row in rows if row["key"] == key), {})
+    alone: Mapping[str, Score] = row.get("stand_alone", {})
+    return {name: score for name, score in alone.items() if name in TRAINED_FROM}
 
 
 def _missed(run: Run, constraints: Constraints, candidates: Sequence[Candidate]) -> str:
@@ -171,11 +196,8 @@ def _best(run: Run, selected: Selected) -> Network:
     """Return the network of an architecture with the weights that are best on the search split."""
     model = inherited(run, selected.architecture)
     as_it_is = Network(selected, "inherited", model, run.validate(model))
-    rows = run.folder.metrics.get("retrain", {}).get("candidates", [])
-    row: Mapping[str, Any] = next((row for row in rows if row["key"] == selected.key), {})
-    alone: Mapping[str, Score] = row.get("stand_alone", {})
-    trained = {name: score for name, score in alone.items() if name in TRAINED_FROM}
-    if not trained or run.config.retrain.model:  # another network, of other costs
+    trained = _trained(run, selected.key)
+    if not trained:
         return as_it_is
     name = max(trained, key=lambda name: preference(trained[name]))
     if preference(trained[name]) < preference(as_it_is.validation):
@@ -223,6 +245,8 @@ def _exported(
     torch.save(plain.state_dict(), buffer)
     contents["model.pt"] = buffer.getvalue()
     selected = network.selected
+    if warning := _warning(run, network, pick):
+        run.progress.say(f"warning: {folder.name}: {warning}")
     described = {
         "key": selected.key,
         "architecture": dict(selected.architecture),
@@ -230,6 +254,7 @@ def _exported(
         "weights": network.weights,
         "supernet": dict(selected.supernet),
         "validation": network.validation,
+        "warning": warning,
         "costs": {name: _whole(cost) for name, cost in selected.costs.items()},
         "input": {
             "dtype": str(stored.dtype).removeprefix("torch."),
@@ -239,6 +264,21 @@ def _exported(
     }
     _write(folder, contents, described)
     return Exported(folder.name, folder, described)
+
+
+def _warning(run: Run, network: Network, pick: str | None) -> str | None:
+    """Return why a network should not be used as it is, or None."""
+    strategy = run.config.strategy
+    if network.weights != "inherited" or strategy.one_stage:
+        return None
+    bounds = "" if pick is None else f" --search.constraints '[{pick.replace(' and ', ', ')}]'"
+    steps = "" if run.config.retrain.train.steps else " --retrain.train.steps 500"
+    return (
+        f"its weights are the supernet's as they are, with {score_text(network.validation)} on the "
+        f"search split, but {type(strategy).__name__} trains them to rank networks, which are retrained "
+        "before use; strategies such as sandwich train networks that are not. Retrain the best within "
+        f"these bounds: supernet run --out {run.folder.path}{bounds}{steps} --retrain.weights both"
+    )
 
 
 def _expected(run: Run, network: Network, stored: torch.Tensor) -> Any:

@@ -6,10 +6,12 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from supernet.config import WeightsName
 from supernet.cost import CostTable
+from supernet.evaluate import Candidate, Score
 from supernet.space import Architecture
 
-__all__ = ["Noted", "Selected", "Trained"]
+__all__ = ["Noted", "Outcome", "Selected", "Trained"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,11 +20,12 @@ class Selected:
 
     Attributes:
         key: of the architecture.
-        role: "top" (one of the best under the shared weights), "probe" (spread over the ranking, to
-            measure what it is worth) or "random" (the baseline).
+        role: "top" (one of the best under the shared weights), "probe" (drawn at random from the
+            candidates, to measure what their ranking is worth) or "random" (a baseline).
         architecture: its answers.
         supernet: its scores under the shared weights.
         costs: by quantity.
+        probe: whether it is among the probes; one of the best may be drawn too.
     """
 
     key: str
@@ -30,12 +33,14 @@ class Selected:
     architecture: Architecture
     supernet: Mapping[str, float | None]
     costs: Mapping[str, float]
+    probe: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `metrics.json`."""
         return {
             "key": self.key,
             "role": self.role,
+            "probe": self.probe,
             "architecture": dict(self.architecture),
             "supernet": dict(self.supernet),
             **self.costs,
@@ -44,11 +49,44 @@ class Selected:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Selected:
         """Return what `to_json` wrote."""
-        known = ("key", "role", "architecture", "supernet")
+        known = ("key", "role", "probe", "architecture", "supernet")
         costs = {name: value for name, value in row.items() if name not in known}
-        return cls(
-            row["key"], row["role"], Architecture(row["architecture"]), row["supernet"], costs
-        )
+        architecture = Architecture(row["architecture"])
+        return cls(row["key"], row["role"], architecture, row["supernet"], costs, row["probe"])
+
+    @classmethod
+    def of(cls, candidate: Candidate, role: str, probe: bool = False) -> Selected:
+        """Return a candidate in a role."""
+        scores = {"accuracy": candidate.accuracy, "loss": candidate.loss}
+        architecture, costs = candidate.architecture, candidate.costs
+        return cls(candidate.key, role, architecture, scores, costs, probe)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a selected architecture.
+
+    Attributes:
+        selected: with the costs of the network that was trained.
+        alone: its scores on the search split, by what was scored: "inherited" (the supernet's weights
+            as they are), "fine_tuned" (trained from them), "scratch" (trained from fresh ones).
+        weights: what the better network was trained from.
+        validation: the score of that one.
+        seconds: of training.
+    """
+
+    selected: Selected
+    alone: Mapping[str, Score]
+    weights: WeightsName
+    validation: Score
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for `metrics.json`."""
+        row = self.selected.to_json()
+        del row["architecture"]
+        more = {"weights": self.weights, "stand_alone": dict(self.alone)}
+        return {**row, "validation": self.validation, **more}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,9 +11,10 @@ import torch
 
 from supernet.config import WeightsName
 from supernet.data import Preprocess
-from supernet.evaluate import Score, kendall
+from supernet.evaluate import Score
 from supernet.files import write_bytes, write_json
 from supernet.net.export import ExportError, export_program
+from supernet.pipeline.baseline import draw_baselines
 from supernet.pipeline.context import Run
 from supernet.pipeline.networks import (
     costs_of,
@@ -23,71 +24,71 @@ from supernet.pipeline.networks import (
     retrained,
     untrained,
 )
-from supernet.pipeline.records import Selected
+from supernet.pipeline.ranking import ranking
+from supernet.pipeline.records import Outcome, Selected
 from supernet.space import Diagram
+from supernet.track.worth import better_text
 from supernet.train import Plain
 
 __all__ = ["retrain"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What became of a selected architecture.
-
-    Attributes:
-        selected: with the costs of the network that was trained.
-        alone: its scores on the search split, by what was scored: "inherited" (the supernet's weights
-            as they are), "fine_tuned" (trained from them), "scratch" (trained from fresh ones).
-        weights: what the better network was trained from.
-        validation: the score of that one.
-        seconds: of training.
-    """
-
-    selected: Selected
-    alone: Mapping[str, Score]
-    weights: WeightsName
-    validation: Score
-    seconds: float
-
-    @property
-    def truth(self) -> Score:
-        """What a ranking is measured with: from scratch, where that is known."""
-        return self.alone.get("scratch", self.validation)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data for `metrics.json`."""
-        row = self.selected.to_json()
-        del row["architecture"]
-        more = {"weights": self.weights, "stand_alone": dict(self.alone)}
-        return {**row, "validation": self.validation, **more}
-
-
 def retrain(run: Run) -> None:
     """Retrain the selected architectures; writes `architecture.json`, `model.pt`, `model.pt2`.
 
-    The best of the top ones on the search split is chosen, with the better weights.
+    The best of the top ones on the search split is chosen, with the better weights. Then the random
+    baselines are drawn and trained.
     """
     selected, options = run.selected(), run.config.retrain
-    outcomes = []
-    for number, one in enumerate(selected, 1):
-        run.progress.say(f"retraining {one.key} ({one.role}, {number} of {len(selected)})")
-        outcomes.append(_outcome(run, one))
+    known = dict[str, Outcome]()
+    outcomes = _outcomes(run, selected, known)
     top = [outcome for outcome in outcomes if outcome.selected.role == "top"]
     best = max(top, key=lambda outcome: preference(outcome.validation))
+    baselines = draw_baselines(
+        run,
+        next(one for one in selected if one.key == best.selected.key),
+        [outcome.selected for outcome in top],
+    )
+    outcomes += _outcomes(run, baselines.selected, known)
     program = _write_chosen(run, best.selected, best.weights)
+    searched = run.section("search")
+    better = [
+        outcome.selected.key
+        for outcome in outcomes
+        if preference(outcome.validation)[0] > preference(best.validation)[0]
+    ]
     run.folder.record(
         "retrain",
         {
-            "seconds": round(sum(outcome.seconds for outcome in outcomes), 3),
+            "seconds": round(sum(outcome.seconds for outcome in known.values()), 3),
             "steps": options.train.steps,
             "weights": options.weights,
             "candidates": [outcome.to_json() for outcome in outcomes],
             "chosen": best.selected.key,
             "chosen_weights": best.weights,
+            "better": list(dict.fromkeys(better)),
+            "baselines": baselines.to_json(),
             "program": program,
-            "ranking": _ranking(outcomes, run.seed),
+            "ranking": ranking(outcomes, searched["candidates"] - searched["failed"], run.seed),
         },
     )
+    if text := better_text(run.folder.metrics):
+        run.progress.say(f"warning: {text}")
+
+
+def _outcomes(run: Run, selected: Sequence[Selected], known: dict[str, Outcome]) -> list[Outcome]:
+    """Retrain architectures; one that is among those known, to which all are added, only once."""
+    outcomes = []
+    for number, one in enumerate(selected, 1):
+        if one.key in known:
+            costs = known[one.key].selected.costs
+            again = dataclasses.replace(one, costs=costs)
+            outcomes.append(dataclasses.replace(known[one.key], selected=again))
+            continue
+        run.progress.say(f"retraining {one.key} ({one.role}, {number} of {len(selected)})")
+        known[one.key] = _outcome(run, one)
+        outcomes.append(known[one.key])
+    return outcomes
 
 
 def _outcome(run: Run, one: Selected) -> Outcome:
@@ -117,22 +118,6 @@ def _outcome(run: Run, one: Selected) -> Outcome:
     better = max(trained, key=lambda weights: preference(trained[weights]))
     priced = dataclasses.replace(one, costs=costs)
     return Outcome(priced, alone, better, trained[better], seconds)
-
-
-def _ranking(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
-    """Return how well one-shot scores, and plain costs, rank the stand-alone scores."""
-    # The random architecture may be a top one.
-    outcomes = list({outcome.selected.key: outcome for outcome in outcomes}.values())
-    truth = [preference(outcome.truth)[0] for outcome in outcomes]
-    shared = [preference(outcome.selected.supernet)[0] for outcome in outcomes]
-    correlation = kendall(shared, truth, seed=seed)
-    by_cost = {
-        quantity: kendall(
-            [outcome.selected.costs[quantity] for outcome in outcomes], truth, seed=seed
-        ).kendall_tau
-        for quantity in ("params", "macs")
-    }
-    return {**dataclasses.asdict(correlation), "kendall_tau_of_costs": by_cost}
 
 
 def _write_chosen(run: Run, chosen: Selected, weights: WeightsName) -> dict[str, Any] | None:

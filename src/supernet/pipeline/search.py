@@ -17,7 +17,7 @@ __all__ = ["search"]
 
 
 def search(run: Run) -> None:
-    """Score candidates into `candidates.db` and select the best, probes and a random baseline.
+    """Score candidates into `candidates.db` and select the best, and probes.
 
     Raises:
         RunFolderError: the supernet is not trained.
@@ -114,33 +114,29 @@ def _told(
 
 
 def _select(run: Run, scorer: Scorer, ranked: Sequence[Candidate]) -> list[Selected]:
-    """Return the best, probes spread evenly over the other ranks, and one random architecture.
+    """Return the best, and probes drawn uniformly from all candidates.
+
+    The best are not left out of the draw, so that the probes stand for all that was ranked; and more
+    probes are the same ones and others.
 
     Args:
         run: see `search`.
-        scorer: scores the baseline, and probes that a race dropped.
+        scorer: scores probes that a race dropped.
         ranked: candidates that did not fail, best first.
     """
     options = run.config.retrain
     passed = [candidate for candidate in ranked if candidate.status == "ok"]
     top = run.config.search.searcher.select(passed, options.top)
-    others = [candidate for candidate in ranked if candidate not in top]
-    count = min(options.probes, len(others))
-    spread = [others[(2 * i + 1) * len(others) // (2 * count)] for i in range(count)]
-    probes = scorer.score([candidate.architecture for candidate in spread], "probe", 0)
-    random = run.problem.sample(1, run.problem.stream("baseline"))
-    baseline = scorer.score(random, "baseline", 0)
-    roles = {"top": top, "probe": probes, "random": baseline}
-    return [
-        Selected(
-            candidate.key,
-            role,
-            candidate.architecture,
-            {"accuracy": candidate.accuracy, "loss": candidate.loss},
-            candidate.costs,
-        )
-        for role, candidates in roles.items()
-        for candidate in candidates
+    drawn = sorted(ranked, key=lambda candidate: candidate.key)
+    run.problem.stream("probes").shuffle(drawn)
+    probes = scorer.score([one.architecture for one in drawn[: options.probes]], "probe", 0)
+    keys = {candidate.key for candidate in probes}
+    selected = [Selected.of(one, "top", one.key in keys) for one in top]
+    best = {one.key for one in top}
+    return selected + [
+        Selected.of(one, "probe", True)
+        for one in probes
+        if one.key not in best and one.status == "ok"
     ]
 
 

@@ -2,47 +2,82 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
 from supernet.config import WeightsName
-from supernet.evaluate import measure
+from supernet.evaluate import mean_interval, paired_difference, results
+from supernet.evaluate.resampling import Array
+from supernet.pipeline.baseline import Baselines
 from supernet.pipeline.context import Run
-from supernet.pipeline.networks import chosen, retrained
+from supernet.pipeline.networks import chosen, preference, retrained
 from supernet.pipeline.records import Selected
+from supernet.track.worth import better_text
 
 __all__ = ["test"]
 
+Tested = tuple[Mapping[str, Any], Array]
+"""What is recorded of a network, and the result of each example that networks are ranked by."""
+
 
 def test(run: Run) -> None:
-    """Measure the chosen network and the random baseline on the test split.
+    """Measure the chosen network and the random baselines on the test split, each once.
 
     Where all were trained from both kinds of weights, also the chosen architecture with the other kind;
-    the baseline then is the better of its two.
+    a baseline then is the better of its two.
     """
     log = run.folder.stage_log("test")
     one, weights = chosen(run)
-    random = next(one for one in run.selected() if one.role == "random")
-    rows = {row["key"]: row for row in run.section("retrain")["candidates"]}
-    roles: dict[str, tuple[Selected, WeightsName]] = {
-        "chosen": (one, weights),
-        "random": (random, rows[random.key].get("weights", "fresh")),
-    }
-    for other in run.config.retrain.kinds:
-        if other != weights:
-            roles["other"] = (one, other)
-    models = {role: retrained(run, *network) for role, network in roles.items()}
+    section = run.section("retrain")
+    rows = {row["key"]: row for row in section["candidates"]}
+    randoms = Baselines.from_json(section["baselines"]).selected
+    networks: list[tuple[Selected, WeightsName]] = [(one, weights)]
+    networks += [(random, rows[random.key]["weights"]) for random in randoms]
+    others = [(one, other) for other in run.config.retrain.kinds if other != weights]
+    models = [retrained(run, *network) for network in [*networks, *others]]
     examples = run.splits.test.open(one.key).to(run.device)
-    size = run.protocol.batch_size
-    scores = {
-        role: measure(model, run.task, examples, run.normalise, size)
-        for role, model in models.items()
+    tested: list[Tested] = []
+    for (selected, kind), model in zip([*networks, *others], models, strict=True):
+        score, each = results(model, run.task, examples, run.normalise, run.protocol.batch_size)
+        tested.append(({"key": selected.key, "weights": kind, **score}, each))
+    first, random = tested[0], tested[1 : len(networks)]
+    found: dict[str, Any] = {
+        "seconds": log.seconds,
+        "images": len(examples),
+        "chosen": first[0],
+        "random": [score for score, _ in random],
+        "better": [score["key"] for score, _ in random if _better(score, first[0])],
+        "over_random": over_random(first, random) if random else None,
     }
-    run.folder.record(
-        "test",
-        {
-            "seconds": log.seconds,
-            "images": len(examples),
-            **{
-                role: {"key": roles[role][0].key, "weights": roles[role][1], **score}
-                for role, score in scores.items()
-            },
-        },
-    )
+    if others:
+        found["other"] = tested[-1][0]
+    run.folder.record("test", found)
+    if text := better_text({"test": found}):
+        run.progress.say(f"warning: {text}")
+
+
+def over_random(chosen: Tested, random: Sequence[Tested]) -> dict[str, Any]:
+    """Return by how much the chosen network is better than random ones, on the same examples.
+
+    Returns:
+        "measure", "accuracy" or "loss"; "examples", the difference from the mean of the random networks
+        (above 0 where the chosen one is better) with its interval over test examples; "networks", with
+        the interval over random networks, None for one.
+    """
+    accuracy = "accuracy" in chosen[0]
+    measure, sign = ("accuracy", 1) if accuracy else ("loss", -1)
+    means = np.mean([each for _, each in random], axis=0)
+    examples = paired_difference(sign * chosen[1], sign * means, shares=accuracy)
+    networks = mean_interval([sign * (chosen[0][measure] - score[measure]) for score, _ in random])
+    return {
+        "measure": measure,
+        "examples": dataclasses.asdict(examples),
+        "networks": networks and dataclasses.asdict(networks),
+    }
+
+
+def _better(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return preference(one)[0] > preference(other)[0]

@@ -126,6 +126,12 @@ def check_options(run: Run) -> None:
         check_split(run.supernet, few_shot.decision)
     if run.config.retrain.model:
         retraining_supernet(run, "check")
+    match = run.config.retrain.match
+    if match is not None and match not in run.costs:
+        raise ConfigError(
+            f"retrain.match is {match!r}, but costs are known for {', '.join(sorted(run.costs))}; name "
+            "one of them, or give null for random architectures of any cost"
+        )
     for augment in (run.augment, run.config.retrain.augment):
         if augment is not None:
             augment(run.example, generator(run.seed, "check", device=run.device))

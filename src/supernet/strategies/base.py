@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import nn
@@ -83,6 +83,8 @@ class Strategy(Learner[SuperNet]):
 
     batch_norm: BatchNorm = "recalibrate"
     """How the paper scores candidates; the evaluation's default."""
+    one_stage: ClassVar[bool] = False
+    """Whether sub-networks are trained to be used with the supernet's weights, without retraining."""
     stages: tuple[Stage, ...] = ()
     """What is trained before the supernet, in this order, each for as many steps as it."""
 

@@ -32,7 +32,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -69,6 +69,8 @@ class ProgressiveShrinking(Strategy):
     Raises:
         ConfigError: there are not six positive lengths, or the weight is negative.
     """
+
+    one_stage: ClassVar[bool] = True
 
     def __init__(
         self,

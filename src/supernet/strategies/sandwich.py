@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from torch.nn.modules.dropout import _DropoutNd
@@ -56,6 +57,7 @@ class Sandwich(Strategy):
     """
 
     batch_norm: BatchNorm = "recalibrate"
+    one_stage: ClassVar[bool] = True
 
     def __init__(
         self,

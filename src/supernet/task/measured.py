@@ -52,8 +52,8 @@ def _check(what: str, value: object, targets: torch.Tensor) -> None:
         )
     if value.shape != (count,):
         advice = (
-            "return the values of the examples (a loss with reduction='none'); a number of a whole batch, "
-            "such as F1, is no mean over examples and cannot be a measure"
+            "return the values of the examples (a loss with reduction='none'); a number of a whole "
+            "batch, such as F1, is no mean over examples and cannot be a measure"
             if value.ndim == 0
             else "take the mean over all other axes, such as value.flatten(1).mean(1)"
             if value.ndim > 1 and len(value) == count

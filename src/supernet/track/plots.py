@@ -142,6 +142,7 @@ def ranking(
     supernet: Sequence[float],
     standalone: Sequence[float],
     labels: Sequence[str],
+    probes: Sequence[bool],
     *,
     tau: float | None = None,
     chosen: str | None = None,
@@ -153,16 +154,22 @@ def ranking(
         supernet: one-shot score of each architecture.
         standalone: validation score of the same architectures, trained on their own.
         labels: key of each architecture.
+        probes: whether each is among those that the correlation is of.
         tau: Kendall's rank correlation of the two, for the title; None if undefined.
         chosen: the label to mark.
         metric: what the scores are.
     """
     figure = _figure(f"one-shot {metric}", f"stand-alone {metric}")
-    known = "τ is undefined" if tau is None or math.isnan(tau) else f"τ = {tau:.2f}"
+    unknown = tau is None or math.isnan(tau)
+    known = "τ is not known" if unknown else f"τ of the probes = {tau:.2f}"
     title = {"text": f"Kendall's {known}", "font_size": 14, "x": 0.01, "xanchor": "left"}
     hover = [escape(label) for label in labels]
-    for name, colour, marked in (("candidate", _BLUE, False), ("chosen", _ORANGE, True)):
-        rows = [i for i, label in enumerate(labels) if (label == chosen) is marked]
+    kinds = [
+        "chosen" if label == chosen else "probe" if probe else "other"
+        for label, probe in zip(labels, probes, strict=True)
+    ]
+    for name, colour in (("probe", _BLUE), ("other", _GREY), ("chosen", _ORANGE)):
+        rows = [i for i, kind in enumerate(kinds) if kind == name]
         x, y = [supernet[i] for i in rows], [standalone[i] for i in rows]
         if rows:
             _points(figure, x, y, [hover[i] for i in rows], name, colour, size=11)

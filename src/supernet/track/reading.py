@@ -69,10 +69,9 @@ class RunFiles:
         return key or self.metrics.get("retrain", {}).get("chosen")
 
     @property
-    def random(self) -> str | None:
-        """The key of the tested random architecture."""
-        key: str | None = (self.metrics.get("test", {}).get("random") or {}).get("key")
-        return key
+    def random(self) -> Sequence[str]:
+        """The keys of the tested random architectures."""
+        return [one["key"] for one in self.metrics.get("test", {}).get("random", [])]
 
 
 def _read_config(path: Path) -> Mapping[str, Any]:

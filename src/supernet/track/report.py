@@ -11,18 +11,16 @@ from supernet.files import write_text
 from supernet.space.diagram import Diagram
 from supernet.track import page, plots
 from supernet.track.diagram import svg
+from supernet.track.numbers import count, duration, milliseconds, score
 from supernet.track.reading import RunFiles
 from supernet.track.tables import (
     STAND_ALONE,
     alone,
-    count,
-    duration,
-    milliseconds,
     other_text,
-    ranking_text,
-    score,
+    tested_by_key,
     tested_text,
 )
+from supernet.track.worth import better_text, gain, gain_text, over_random_text, ranking_text
 
 __all__ = ["render", "write_report"]
 
@@ -95,16 +93,11 @@ def _headline(run: RunFiles) -> str:
 
 
 def _test_tiles(test: Mapping[str, Any]) -> str:
-    chosen, random = test.get("chosen"), test.get("random")
-    tiles = page.tile(score(chosen), "test, chosen architecture", main=True)
-    if random:
+    tiles = page.tile(score(test.get("chosen")), "test, chosen architecture", main=True)
+    for random in test.get("random", [])[:1]:
         tiles += page.tile(score(random), "test, random architecture")
-    both = [
-        part["accuracy"] for part in (chosen, random) if part and part.get("accuracy") is not None
-    ]
-    if len(both) == 2:
-        gain = f"{100 * (both[0] - both[1]):+.2f}".replace("-", "\N{MINUS SIGN}")
-        tiles += page.tile(gain, "points over random")
+    if over := test.get("over_random"):
+        tiles += page.tile(gain(over), gain_text(test))
     return tiles
 
 
@@ -220,7 +213,7 @@ def _retrained(run: RunFiles) -> str:
     if not rows:
         return ""
     tested = run.metrics.get("test", {})
-    by_key = {part["key"]: part for part in map(tested.get, ("random", "chosen")) if part}
+    by_key = tested_by_key(tested)
     kinds = [kind for kind in STAND_ALONE if any(kind in alone(row) for row in rows)]
     cells = [
         [
@@ -241,7 +234,13 @@ def _retrained(run: RunFiles) -> str:
         "One-shot: under the shared weights. Inherited: with these weights, alone. The best on the "
         "search split is chosen; the test split is read once, afterwards. "
     )
-    note += f"{other_text(run.metrics)} {tested_text(run.metrics)}"
+    texts = (
+        over_random_text(tested, retrain),
+        better_text(run.metrics),
+        other_text(run.metrics),
+        tested_text(run.metrics),
+    )
+    note += " ".join(text for text in texts if text)
     log = [record for record in run.log if str(record["stage"]).startswith("retrain-")]
     figures = (
         page.section("Retraining", page.figure("retraining", plots.training_curves(log)))
@@ -260,10 +259,14 @@ def _ranking(run: RunFiles) -> str:
     accuracy = all(row[part].get("accuracy") is not None for row in measured for part in parts)
     metric: plots.Metric = "accuracy" if accuracy else "loss"
     ranking = retrain.get("ranking") or {}
+    if ranking.get("why") == "same weights":
+        return page.section("Ranking", "", ranking_text(ranking))
+    truth = ranking.get("truth") or "scratch"
     figure = plots.ranking(
         [row["supernet"][metric] for row in measured],
-        [alone(row).get("scratch", row["validation"])[metric] for row in measured],
+        [alone(row).get(truth, row["validation"])[metric] for row in measured],
         [row["key"] for row in measured],
+        [bool(row.get("probe")) for row in measured],
         tau=ranking.get("kendall_tau"),
         chosen=run.chosen,
         metric=metric,
@@ -289,7 +292,7 @@ def _costs(run: RunFiles) -> str:
     measured = {row["key"]: row for row in run.metrics.get("retrain", {}).get("candidates", [])}
     stored = {row["key"]: row for row in run.candidates}
     rows = []
-    for name, key in (("chosen", run.chosen), ("random", run.random)):
+    for name, key in (("chosen", run.chosen), *(("random", key) for key in run.random)):
         if key in measured or key in stored:
             cost = {**stored.get(key, {}), **measured.get(key, {})}
             time = milliseconds(cost.get("latency_ms"))

@@ -10,6 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from supernet.track.numbers import MISSING, count, duration, milliseconds, percent, score
+from supernet.track.worth import better_text, over_random_text, ranking_text
+
 __all__ = [
     "STAND_ALONE",
     "alone",
@@ -18,81 +21,22 @@ __all__ = [
     "duration",
     "export_table",
     "latency_text",
+    "milliseconds",
     "other_text",
     "percent",
     "print_table",
     "ranking_text",
     "result_table",
     "score",
+    "tested_by_key",
     "tested_text",
 ]
 
 _WIDTH = 100
-_MISSING = "—"
 
 STAND_ALONE = {"inherited": "inherited", "fine_tuned": "fine-tuned", "scratch": "scratch"}
 """What a network alone is scored with: the supernet's weights as they are, trained from those, or
 trained from fresh ones."""
-
-
-def percent(fraction: float | None) -> str:
-    """Return an accuracy in 0–1 as percent with two decimals."""
-    return _MISSING if fraction is None else f"{100 * fraction:.2f} %"
-
-
-def count(number: float | None) -> str:
-    """Return a count of parameters or multiply-adds with three digits and a unit: 1.23 M."""
-    if number is None:
-        return _MISSING
-    for unit, size in (("", 1), ("k", 1e3), ("M", 1e6), ("G", 1e9)):
-        # Half a unit of the last digit below 1000, what is left rounds up to the next unit.
-        if abs(number) / size < 999.995:
-            return f"{number / size:.2f} {unit}" if unit else f"{number:.0f}"
-    return f"{number / 1e12:.2f} T"
-
-
-def duration(seconds: float | None) -> str:
-    """Return seconds as the two largest of hours, minutes and seconds."""
-    if seconds is None:
-        return _MISSING
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
-
-
-def milliseconds(latency: float | None) -> str:
-    """Return a latency with three digits."""
-    return _MISSING if latency is None else f"{latency:.3g} ms"
-
-
-def score(measured: Mapping[str, Any] | None) -> str:
-    """Return the accuracy, or the loss where the task has no accuracy."""
-    if not measured:
-        return _MISSING
-    if measured.get("accuracy") is not None:
-        return percent(measured["accuracy"])
-    return _MISSING if measured.get("loss") is None else f"loss {measured['loss']:.4f}"
-
-
-def ranking_text(ranking: Mapping[str, Any] | None) -> str:
-    """Say how well one-shot scores rank stand-alone ones, and how sure that is."""
-    if not ranking:
-        return ""
-    size = f"n = {ranking['n']}"
-    if ranking.get("kendall_tau") is None:
-        text = f"Rank correlation: Kendall's τ is undefined ({size})"
-    else:
-        text = f"Rank correlation: Kendall's τ = {ranking['kendall_tau']:.2f} ({size}"
-        if ranking.get("low") is not None and ranking.get("high") is not None:
-            interval = f"[{ranking['low']:.2f}, {ranking['high']:.2f}]"
-            text += f", {100 * ranking['confidence']:.0f} % interval {interval}"
-        text += ")"
-    text += "." if ranking.get("meaningful") else ": too few to mean anything."
-    if (by_cost := (ranking.get("kendall_tau_of_costs") or {}).get("macs")) is not None:
-        text += f" Multiply-adds alone: τ = {by_cost:.2f}."
-    return text
 
 
 def tested_text(metrics: Mapping[str, Any]) -> str:
@@ -113,6 +57,12 @@ def other_text(metrics: Mapping[str, Any]) -> str:
         return ""
     how = "from scratch" if other["weights"] == "fresh" else "fine-tuned"
     return f"The chosen architecture {how}: {score(other)} on the test split."
+
+
+def tested_by_key(test: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Return what the test split says of the random architectures and the chosen one, by key."""
+    parts = [*test.get("random", []), *filter(None, [test.get("chosen")])]
+    return {part["key"]: part for part in parts}
 
 
 def alone(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -137,19 +87,25 @@ def latency_text(content: Mapping[str, Any]) -> str:
         lines.append(
             f"error on {held_out['networks']} networks measured whole, not used for the table: "
             f"{100 * held_out['mape']:.1f} % on average, bias {100 * held_out['bias']:+.1f} %, "
-            f"Kendall's τ {_MISSING if tau is None else f'{tau:.2f}'}"
+            f"Kendall's τ {MISSING if tau is None else f'{tau:.2f}'}"
         )
     return "\n".join(lines)
 
 
 def result_table(metrics: Mapping[str, Any]) -> Table:
-    """Return the retrained candidates, the chosen one and the random baseline.
+    """Return the retrained candidates, the chosen one, random architectures, and what that is worth.
 
     Args:
         metrics: what `metrics.json` holds; steps that have not run leave dashes or no rows.
     """
     retrain, test = metrics.get("retrain", {}), metrics.get("test", {})
-    texts = (ranking_text(retrain.get("ranking")), other_text(metrics), tested_text(metrics))
+    texts = (
+        over_random_text(test, retrain),
+        better_text(metrics),
+        ranking_text(retrain.get("ranking")),
+        other_text(metrics),
+        tested_text(metrics),
+    )
     caption = " ".join(text for text in texts if text)
     table = Table(title="Results", caption=caption, caption_justify="left", title_justify="left")
     table.add_column("candidate", overflow="fold")
@@ -161,7 +117,7 @@ def result_table(metrics: Mapping[str, Any]) -> Table:
     macs = "multiply-adds" if len(kinds) == 1 else "multiply-\nadds"  # more columns, less room
     for heading in ("one-shot", "parameters", macs, *latency, *headings, "test"):
         table.add_column(heading, justify="right")
-    tested = {part["key"]: part for part in (test.get("random"), test.get("chosen")) if part}
+    tested = tested_by_key(test)
     for row in rows:
         chosen = row["key"] == retrain.get("chosen")
         table.add_row(

@@ -1,0 +1,51 @@
+"""Numbers as a person reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["MISSING", "count", "duration", "milliseconds", "percent", "score"]
+
+MISSING = "—"
+
+
+def percent(fraction: float | None) -> str:
+    """Return an accuracy in 0–1 as percent with two decimals."""
+    return MISSING if fraction is None else f"{100 * fraction:.2f} %"
+
+
+def count(number: float | None) -> str:
+    """Return a count of parameters or multiply-adds with three digits and a unit: 1.23 M."""
+    if number is None:
+        return MISSING
+    for unit, size in (("", 1), ("k", 1e3), ("M", 1e6), ("G", 1e9)):
+        # Half a unit of the last digit below 1000, what is left rounds up to the next unit.
+        if abs(number) / size < 999.995:
+            return f"{number / size:.2f} {unit}" if unit else f"{number:.0f}"
+    return f"{number / 1e12:.2f} T"
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as the two largest of hours, minutes and seconds."""
+    if seconds is None:
+        return MISSING
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def milliseconds(latency: float | None) -> str:
+    """Return a latency with three digits."""
+    return MISSING if latency is None else f"{latency:.3g} ms"
+
+
+def score(measured: Mapping[str, Any] | None) -> str:
+    """Return the accuracy, or the loss where the task has no accuracy."""
+    if not measured:
+        return MISSING
+    if measured.get("accuracy") is not None:
+        return percent(measured["accuracy"])
+    return MISSING if measured.get("loss") is None else f"loss {measured['loss']:.4f}"

@@ -1,0 +1,138 @@
+"""Every figure says against what it was measured, on how much, and how sure it is."""
+
+import pytest
+
+from supernet.track.worth import better_text, gain, gain_text, over_random_text, ranking_text
+
+RANKING = {
+    "truth": "scratch",
+    "population": 200,
+    "why": None,
+    "kendall_tau": 0.5,
+    "low": 0.2,
+    "high": 0.7,
+    "confidence": 0.95,
+    "n": 16,
+    "meaningful": True,
+    "costs": {},
+}
+
+
+def test_a_correlation_names_both_sides_the_sample_and_where_it_is_from():
+    assert ranking_text(RANKING) == (
+        "Rank correlation of one-shot scores with scores after training from scratch: Kendall's τ = "
+        "0.50 (95 % interval [0.20, 0.70]), n = 16 drawn at random from 200 candidates."
+    )
+    assert "after fine-tuning the supernet's weights:" in ranking_text(
+        {**RANKING, "truth": "fine_tuned"}
+    )
+    assert ranking_text({**RANKING, "meaningful": False}).endswith("too few to mean anything.")
+    assert ranking_text(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("why", "words"), [("no probes", "--retrain.probes"), ("same weights", "not trained further")]
+)
+def test_what_is_no_correlation_is_not_given(why, words):
+    text = ranking_text({**RANKING, "truth": None, "why": why, "kendall_tau": None})
+    assert words in text
+    assert "τ" not in text
+
+
+def test_an_undefined_correlation_says_so():
+    text = ranking_text({**RANKING, "kendall_tau": None, "low": None, "high": None})
+    assert "τ is undefined (n = 16 drawn" in text
+
+
+def test_costs_have_intervals_and_a_paired_difference():
+    one = {"kendall_tau": 0.1, "low": -0.3, "high": 0.4, "confidence": 0.95}
+    difference = {"value": 0.4, "low": 0.05, "high": 0.8, "confidence": 0.95}
+    costs = {
+        "params": {**one, "difference": difference},
+        "macs": {"kendall_tau": None, "difference": None},
+    }
+    assert ranking_text({**RANKING, "costs": costs}).endswith(
+        " Parameters alone: τ = 0.10 (95 % interval [-0.30, 0.40]), less by 0.40 "
+        "(95 % interval [0.05, 0.80])."
+    )
+
+
+def results_of(count=1, measure="accuracy", value=0.0133):
+    networks = {"value": value, "low": -0.01, "high": 0.04, "confidence": 0.95}
+    return {
+        "images": 10_000,
+        "chosen": {"key": "c", "accuracy": 0.9},
+        "random": [{"key": f"r{i}", "accuracy": 0.88} for i in range(count)],
+        "over_random": {
+            "measure": measure,
+            "examples": {"value": value, "low": 0.0061, "high": 0.0205, "confidence": 0.95},
+            "networks": networks if count > 1 else None,
+        },
+        "better": [],
+    }
+
+
+RETRAINED = {
+    "chosen": "c",
+    "candidates": [
+        {"key": "c", "role": "top", "params": 200, "macs": 1000, "validation": {"accuracy": 0.9}},
+        {"key": "p", "role": "probe", "validation": {"accuracy": 0.95}},
+        {"key": "r0", "role": "random", "params": 20, "macs": 950, "validation": {"accuracy": 0.8}},
+        {"key": "r1", "role": "random", "params": 50, "macs": 900, "validation": {"accuracy": 0.8}},
+    ],
+    "baselines": {"match": "macs", "tolerance": 0.1},
+    "better": [],
+}
+
+
+def test_a_difference_from_one_network_says_that_it_is_one():
+    assert over_random_text(results_of(), RETRAINED) == (
+        "Chosen over random: 1.33 points better than one random architecture, on 10,000 test examples "
+        "(95 % interval [+0.61, +2.05] over examples; others may differ: --retrain.baselines 5). "
+        "Random: 0.10 times its parameters, 0.95 times its multiply-adds, drawn to match its "
+        "multiply-adds within 10 %."
+    )
+    assert gain(results_of()["over_random"]) == "+1.33"
+    assert gain_text(results_of()) == (
+        "points over a random one (95 % interval [+0.61, +2.05] over 10,000 examples)"
+    )
+
+
+def test_a_difference_from_several_has_both_intervals():
+    text = over_random_text(results_of(2), {**RETRAINED, "baselines": {"match": None}})
+    assert "better than the mean of 2 random architectures" in text
+    assert (
+        "[+0.61, +2.05] over examples, 95 % interval [-1.00, +4.00] over random architectures)"
+        in text
+    )
+    assert "0.10 to 0.25 times its parameters" in text
+    assert text.endswith("drawn without regard to its costs.")
+    assert "over architectures)" in gain_text(results_of(2))
+
+
+def test_losses_and_what_is_worse():
+    worse = results_of(value=-0.02)
+    assert "2.00 points worse than" in over_random_text(worse, RETRAINED)
+    assert gain(worse["over_random"]) == "\N{MINUS SIGN}2.00"
+    loss = results_of(measure="loss")
+    assert "less loss by 0.0133 than" in over_random_text(loss, RETRAINED)
+    assert "[+0.0061, +0.0205]" in gain_text(loss)
+
+
+def test_without_a_baseline_it_says_why():
+    text = over_random_text({"random": [], "over_random": None}, RETRAINED)
+    assert text.startswith("No random baseline")
+    assert over_random_text(None, RETRAINED) == ""
+
+
+def test_what_is_better_than_the_chosen_one_is_named():
+    assert better_text({"retrain": RETRAINED, "test": results_of()}) == ""
+    text = better_text({"retrain": {**RETRAINED, "better": ["p"]}})
+    assert text.startswith(
+        "probe p (95.00 %) scored better than the chosen network (90.00 %) on the search split, among 4"
+    )
+    text = better_text({"test": {**results_of(2), "better": ["r0", "r1"]}})
+    assert text == (
+        "random r0 (88.00 %) and random r1 (88.00 %) scored better than the chosen network (90.00 %) on "
+        "the test split."
+    )
