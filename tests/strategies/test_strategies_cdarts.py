@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from supernet.errors import ConfigError
-from supernet.net import Choice, Routing
+from supernet.net import Choice, InputChoice, Routing
 from supernet.strategies import CDARTS, Alpha, Charge, Evaluation
 from supernet.task import Classification, Task
 from supernet.train import digest
@@ -384,3 +384,48 @@ def test_numbers_of_the_evaluation_network_out_of_range_are_refused(arguments):
     ((name, value),) = arguments.items()
     with pytest.raises(ConfigError, match=rf"strategy.evaluation.*{name} {value}"):
         Evaluation(**arguments)
+
+
+class Node(nn.Module):
+    """Two of three edges enter a node, each with a choice between two layers."""
+
+    def __init__(self):
+        super().__init__()
+        edges = {
+            name: Choice({"a": nn.Linear(4, 3), "b": nn.Linear(4, 3)}, label=f"from{name}")
+            for name in "012"
+        }
+        self.node = InputChoice(edges, pick=2, label="edges")
+
+    def forward(self, x):
+        return self.node([x, x, x])
+
+
+NODE = {"from0": [0.9, 0.0], "from1": [0.5, 0.0], "from2": [0.2, 0.0], "edges": [-1.0, 0.0, 2.0]}
+
+
+@pytest.mark.parametrize("edges", ["mean", "learned"])
+def test_edges_are_weighed_by_one_over_their_number_or_by_what_is_learned(edges):
+    strategy = CDARTS(**{**TOGETHER, "alpha": Alpha(1e-2, weight_decay=0.0)}, edges=edges)
+    supernet = ready(strategy, Node(), start=NODE)
+    with supernet.route(strategy.routing(supernet, at(0))):
+        found = supernet(BATCH[0])
+    beta = torch.softmax(torch.tensor(NODE["edges"]), 0) if edges == "learned" else [1 / 3] * 3
+    expected = 0
+    for b, (name, choice) in zip(beta, enumerate(supernet.model.node.options), strict=True):
+        a = torch.softmax(torch.tensor(NODE[f"from{name}"]), 0)
+        expected = expected + b * sum(
+            w * option(BATCH[0]) for w, option in zip(a, choice.options, strict=True)
+        )
+    torch.testing.assert_close(found, expected)
+    derived = strategy.learned(supernet)[0]
+    # by α the edges are strong in their order; softmax(β) favours the last more than α the first
+    assert derived["edges"] == {"mean": ("0", "1"), "learned": ("1", "2")}[edges]
+    before = values(strategy)
+    strategy.learn(supernet, Classification(), BATCH, at(0))
+    assert ("edges" in moved(strategy, before)) == (edges == "learned")
+
+
+def test_an_unknown_weighing_of_edges_is_refused():
+    with pytest.raises(ConfigError, match="weighs edges by mean or learned, not 'sum'"):
+        CDARTS(edges="sum")

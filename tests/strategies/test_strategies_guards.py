@@ -1,3 +1,5 @@
+import copy
+import io
 import math
 from itertools import pairwise
 from random import Random
@@ -10,7 +12,14 @@ from supernet.data import Examples, Loader
 from supernet.errors import ConfigError, DivergedError
 from supernet.net import Choice, SuperNet
 from supernet.strategies import DARTS, Alpha, Setting
-from supernet.strategies.guards import BACK, EVALUATIONS, EarlyStop, dominant_eigenvalue, hessian
+from supernet.strategies.guards import (
+    BACK,
+    EVALUATIONS,
+    Adaptive,
+    EarlyStop,
+    dominant_eigenvalue,
+    hessian,
+)
 from supernet.task import Classification
 from supernet.train import Moment
 
@@ -126,6 +135,26 @@ def test_a_ratio_that_would_always_stop_is_refused():
         EarlyStop(1.0)
 
 
+class Growing(Adaptive):
+    """A guard for which the eigenvalue has grown at given evaluations, counted as they are."""
+
+    def __init__(self, *evaluations):
+        super().__init__(1.3, 3.0)
+        self.evaluations, self.count = evaluations, 0
+
+    def note(self, eigenvalue):
+        super().note(eigenvalue)
+        self.count += 1
+        return self.count in self.evaluations
+
+    def state_dict(self):
+        return {**super().state_dict(), "count": self.count}
+
+    def load_state_dict(self, state):
+        super().load_state_dict(state)
+        self.count = state["count"]
+
+
 class Fixed(EarlyStop):
     """A guard that ends the search at a given evaluation."""
 
@@ -152,7 +181,7 @@ def make(search, early_stop=None, guard=None):
     strategy = DARTS(alpha=Alpha(learning_rate=0.05, early_stop=early_stop))
     strategy.guard = guard or strategy.guard
     strategy.prepare(supernet, Setting(0, {}, search=Loader(search, 16, 0, purpose="search")))
-    optimizer = torch.optim.SGD(supernet.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(supernet.parameters(), lr=0.1, momentum=0.9, weight_decay=3e-4)
     strategy.start(optimizer)
     return strategy, supernet, optimizer
 
@@ -227,3 +256,99 @@ def test_without_a_guard_nothing_of_it_is_stored(search):
     strategy = make(search)[0]
     assert "guard" not in strategy.state_dict()
     assert "eigenvalue" not in strategy.metrics()
+
+
+def whole(parts):
+    """Return the state of a search without what its guard has seen."""
+    strategy, supernet, optimizer = parts
+    state = {name: value for name, value in strategy.state_dict().items() if name != "guard"}
+    return copy.deepcopy([state, dict(supernet.state_dict()), optimizer.state_dict()["state"]])
+
+
+def same(one, other):
+    """Return whether two states are equal to the bit."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def test_adaptively_the_whole_search_goes_back_and_on_with_more_decay(search):
+    """From the ninth evaluation, in step 16, to the third, in step 4, and on as from there."""
+    parts = make(search, guard=Growing(9))
+    run(parts, search, range(16))
+    run(parts, search, [16])
+    strategy, _, optimizer = parts
+    assert strategy.guard.times == 1
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [pytest.approx(9e-4)]
+    assert len(strategy.guard.eigenvalues) == 3
+    # the same by hand: four steps, α's move of the fifth, the decay, and the weights' move of step 16
+    other = make(search, guard=Growing(99))
+    run(other, search, range(4))
+    with other[1].observed(None):
+        batch = Loader(search, 16, 0)
+        other[0].learn(other[1], Classification(), batch.batch(4), Moment(4, 50, 0))
+    other[2].param_groups[0]["weight_decay"] = 9e-4
+    with other[1].route(other[0].weight_routing(other[1], Moment(16, 50, 0))):
+        Classification().loss(other[1], batch.batch(16)).backward()
+    other[2].step()
+    other[2].zero_grad(set_to_none=True)
+    assert same(whole(parts), whole(other))
+    assert not strategy.rests(Moment(17, 50, 0))
+    assert "1 times, and on with 3 times the weight decay" in strategy.warnings()[0]
+
+
+def test_it_can_go_back_again_to_where_it_was(search):
+    parts = make(search, guard=Growing(9, 15))
+    run(parts, search, range(50))
+    assert parts[0].guard.times == 2
+    assert parts[2].param_groups[0]["weight_decay"] == pytest.approx(27e-4)
+
+
+def test_a_growth_soon_after_going_back_is_waited_out(search):
+    parts = make(search, guard=Growing(9, 12))
+    run(parts, search, range(50))
+    assert parts[0].guard.times == 1
+
+
+def test_the_weight_decay_has_a_limit(search):
+    guard = Adaptive(1.3, 3.0)
+    parts = make(search, guard=guard)
+    found = []
+    for decay in (3e-4, 81e-4, 243e-4):
+        parts[2].param_groups[0]["weight_decay"] = decay
+        guard.reset()
+        grown = [guard.note(1.5**n) for n in range(25)]
+        found.append(any(grown))
+    assert found == [True, True, False]
+
+
+@pytest.mark.parametrize("kill", [13, 16, 17, 30])
+def test_adaptively_it_continues_from_its_state_to_the_same_bits(search, kill):
+    runs = [make(search, guard=Growing(9, 16)) for _ in range(3)]
+    expected = run(runs[0], search, range(50))
+    run(runs[1], search, range(kill))
+    file = io.BytesIO()
+    torch.save([part.state_dict() for part in runs[1]], file)
+    file.seek(0)
+    for state, new in zip(torch.load(file), runs[2], strict=True):
+        new.load_state_dict(state)
+    found = run(runs[2], search, range(kill, 50))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected[kill:], strict=True))
+    assert same(whole(runs[0]), whole(runs[2]))
+    assert runs[0][0].warnings() == runs[2][0].warnings() != []
+
+
+def test_what_cannot_be_adapted_is_refused(search):
+    with pytest.raises(ConfigError, match="give that a ratio too"):
+        Alpha(adapt=3.0)
+    with pytest.raises(ConfigError, match="a factor of the weight decay above 1"):
+        DARTS(alpha=Alpha(early_stop=1.3, adapt=1.0))
+    strategy, supernet, _ = make(search)
+    strategy.guard = Adaptive()
+    with pytest.raises(ConfigError, match=r"weight decay of train\.optimizer, which has none"):
+        strategy.start(torch.optim.SGD(supernet.parameters(), lr=0.1))
+    assert isinstance(DARTS(alpha=Alpha(early_stop=1.3, adapt=3.0)).guard, Adaptive)

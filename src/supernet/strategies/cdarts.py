@@ -11,6 +11,10 @@ softmax(outputs of the search network / T), or smooth L1 of the outputs. It pull
 sum is over skips and options without parameters but `none`, and ρ falls linearly to 0. Then the weights
 w of the search network learn on a batch of the training split.
 
+The edges into a node are weighed alike in the mixture, by one over their number; what is derived has its
+edges without weights. With `edges` "learned" (the code's `--use_beta`) there is a vector β for each
+node, as in PC-DARTS, and what is derived is read off softmax(β) · softmax(α).
+
 First w learns alone. Cycles follow: in each the evaluation network takes over the architecture of α, v
 learns alone for a while, on the search split, and then together with α. v is kept for all options, also
 while they are out of the architecture.
@@ -24,7 +28,10 @@ common; here a copy of the model, which begins with the same weights and then sh
 also of auxiliary heads, with learned weights, and the divergence divided by the number of classes; here
 of what the model returns, each output alike. While v learns alone, w rests there and is trained here.
 Gradients are clipped there together, here v's alone. With each cycle α's and w's optimizers begin anew
-there, here only that of v. ρ counts three times there where all cells of a kind share α.
+there, here only that of v. ρ counts three times there where all cells of a kind share α. A network that
+is trained alone has a weight decay of 3e-4 there if it has less than 3.5 million parameters, else 5e-4,
+and drops paths with 0.2 below 3 million, else 0.3: here they are what the options say, whatever is
+found.
 """
 
 from __future__ import annotations
@@ -41,16 +48,19 @@ from torch.nn import functional as F
 
 from supernet.errors import ConfigError
 from supernet.net import Gate, Routing, SuperNet
+from supernet.space import Architecture
 from supernet.strategies.base import Setting
 from supernet.strategies.charge import Charge
 from supernet.strategies.coupled import Alpha, Coupled
-from supernet.strategies.rules import NONE, SKIPS, RuleName
+from supernet.strategies.pcdarts import products
+from supernet.strategies.rules import NONE, RULES, SKIPS, RuleName
 from supernet.task import Batch, Task, watched
 from supernet.train import Moment, Scheduled
 
 __all__ = ["CDARTS", "Evaluation"]
 
 Distance = Literal["kl", "smooth_l1"]
+Edges = Literal["mean", "learned"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,8 @@ class CDARTS(Coupled):
         weight: λ.
         temperature: T.
         distance: D, "smooth_l1" for any outputs, "kl" for logits `[batch, classes, ...]`.
+        edges: how the edges into a node are weighed in the mixture, by one over their number ("mean")
+            or by a vector that is "learned".
         regular: ρ at the start of the cycles.
         regular_share: share of the cycles' steps after which ρ is 0.
         evaluation: how the evaluation network is trained.
@@ -102,7 +114,7 @@ class CDARTS(Coupled):
         cost: see `Coupled`.
 
     Raises:
-        ConfigError: a number is out of range, there is no such distance, or see `Coupled`.
+        ConfigError: a number is out of range, there is no such distance or weighing, or see `Coupled`.
     """
 
     def __init__(
@@ -111,6 +123,7 @@ class CDARTS(Coupled):
         weight: float = 1.0,
         temperature: float = 2.0,
         distance: Distance = "smooth_l1",
+        edges: Edges = "mean",
         regular: float = 5.0,
         regular_share: float = 0.667,
         evaluation: Evaluation = Evaluation(),
@@ -132,6 +145,11 @@ class CDARTS(Coupled):
             raise ConfigError(
                 f"CDARTS compares outputs by {' or '.join(get_args(Distance))}, not {distance!r}"
             )
+        if edges not in get_args(Edges):
+            raise ConfigError(
+                f"CDARTS weighs edges by {' or '.join(get_args(Edges))}, not {edges!r}"
+            )
+        self.learns_edges = edges == "learned"
         self.cycles = cycles
         self.weight = weight
         self.temperature = temperature
@@ -166,8 +184,24 @@ class CDARTS(Coupled):
         self._renew()
 
     def routing(self, model: SuperNet, moment: Moment) -> Routing:
-        """Return gates with softmax weights."""
-        return self.soft(self.probabilities())
+        """Return gates with softmax weights, those of edges among them."""
+        probabilities = self.probabilities()
+        if self.learns_edges:
+            return Routing.soft(model.space, probabilities)
+        routing = self.soft(probabilities)
+        for label in self._edges:
+            options = routing[label].options
+            alike = torch.full_like(probabilities[label], 1 / len(options)).detach()
+            routing[label] = Gate(options, alike[: len(options)])
+        return routing
+
+    def learned(self, supernet: SuperNet) -> list[Architecture]:
+        """Return the architecture that the derivation rule reads off α, and β if edges are learned."""
+        if not self.learns_edges:
+            return super().learned(supernet)
+        with torch.no_grad():
+            shares = {label: p.tolist() for label, p in self.probabilities().items()}
+        return [RULES[self.rule](supernet.space, products(supernet.space, shares))]
 
     def learn(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
         """Move the evaluation network, and α too where the cycle's warm-up is over."""

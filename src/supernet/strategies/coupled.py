@@ -32,7 +32,7 @@ from supernet.random import generator
 from supernet.space import Architecture, Decision, OneOf
 from supernet.strategies.base import BatchNorm, Setting, Stage, Strategy
 from supernet.strategies.charge import Charge
-from supernet.strategies.guards import EarlyStop
+from supernet.strategies.guards import Adaptive, EarlyStop
 from supernet.strategies.paths import check_paths
 from supernet.strategies.rules import NONE, RULES, RuleName, holds_decisions
 from supernet.task import Batch, Task
@@ -62,6 +62,8 @@ class Alpha:
             for none.
         early_stop: by how much the dominant eigenvalue of the loss in α may grow before α goes back and
             rests, see `supernet.strategies.guards`; 1.3 in the paper, null for never.
+        adapt: instead of that, the whole search goes back, and on with the weight decay of the weights
+            multiplied by this; 3 in the paper, null for an end.
     """
 
     learning_rate: float = 3e-4
@@ -72,6 +74,7 @@ class Alpha:
     mean: float = 0.0
     clip: float | None = None
     early_stop: float | None = None
+    adapt: float | None = None
 
     def __post_init__(self) -> None:
         if not all(0 <= beta < 1 for beta in self.betas):
@@ -87,6 +90,11 @@ class Alpha:
             raise ConfigError(
                 f"strategy.alpha.clip is the largest norm of the gradient of α, above 0, or null for no "
                 f"bound, not {self.clip}"
+            )
+        if self.adapt is not None and self.early_stop is None:
+            raise ConfigError(
+                "strategy.alpha.adapt says what is done where strategy.alpha.early_stop would end the "
+                "search; give that a ratio too, such as 1.3"
             )
 
 
@@ -141,7 +149,10 @@ class Coupled(Strategy):
         self.stages = tuple(stages)
         self.rule = rule
         self.cost = cost
-        self.guard = None if alpha.early_stop is None else EarlyStop(alpha.early_stop)
+        self.guard: EarlyStop | None = None
+        if alpha.early_stop is not None:
+            ratio, factor = alpha.early_stop, alpha.adapt
+            self.guard = EarlyStop(ratio) if factor is None else Adaptive(ratio, factor)
         if self.guard is not None and not self.smooth:
             raise ConfigError(
                 f"strategy.alpha.early_stop looks at the curvature of the loss in α, but "
@@ -240,6 +251,15 @@ class Coupled(Strategy):
                 return
             for label, alpha in self.alphas.items():
                 alpha.copy_(drawn[label])
+
+    def start(self, optimizer: torch.optim.Optimizer) -> None:
+        """Tell the guard which optimizer moves the weights.
+
+        Raises:
+            ConfigError: the guard cannot use it.
+        """
+        if self.guard is not None:
+            self.guard.start(optimizer)
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Move α, then add the gradients of the weights.
@@ -364,11 +384,9 @@ class Coupled(Strategy):
         alphas = list(self.alphas.values())
         with self.unrecorded(), model.route(self.routing(model, moment)):
             loss = task.loss(model, self.search_batch(moment))
-        back = self.guard.look(loss, self.alphas)
+        back = self.guard.look(loss, alphas, self.guard.remember(model, self.state_dict()))
         if back is not None:
-            with torch.no_grad():
-                for alpha, earlier in zip(alphas, back, strict=True):
-                    alpha.copy_(earlier)
+            self.load_state_dict({**self.state_dict(), **self.guard.restore(model, back)})
 
     @contextmanager
     def unrecorded(self) -> Iterator[None]:

@@ -80,6 +80,7 @@ class DARTS(Coupled):
                 f"DARTS of second order looks a step of SGD ahead, not of {type(optimizer).__name__}; "
                 "use train.optimizer torch.optim.SGD, or strategy.order 1"
             )
+        super().start(optimizer)
         self._weights = optimizer
 
     def routing(self, model: SuperNet, moment: Moment) -> Routing:

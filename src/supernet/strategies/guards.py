@@ -2,33 +2,41 @@
 
 Zela, Elsken, Saikia, Marrakchi, Brox and Hutter, "Understanding and Robustifying Differentiable
 Architecture Search" (ICLR 2020), "RobustDARTS": where the dominant eigenvalue of ∇²_α L_val grows, α
-lies in a sharp minimum, and the step from the mixture to one architecture costs accuracy. So a run
-looks at it 25 times, after epochs 0, 2, … 48 of 50. A mean over 5 evaluations counts for the middle one.
-When it exceeds 1.3 times the mean of 4 evaluations ago, the search ends with the α of the evaluation that
+lies in a sharp minimum, and the step from the mixture to one architecture costs accuracy. So a run looks
+at it 25 times, after epochs 0, 2, … 48 of 50. A mean over 5 evaluations counts for the middle one. When
+it exceeds 1.3 times the mean of 4 evaluations ago, the search ends with the α of the evaluation that
 this one counts for, 6 before the last. That lies after the first fifth of the run, so that means are
 compared from epoch 22 on.
 
-The paper's other remedies make the problem of the weights harder: a larger weight decay (`weight_decay` of
-the optimizer; 81e-4 in most of its spaces, where DARTS has 3e-4), and paths that are dropped from the
-mixture with a probability that rises to 0.2 (argument `drop_path` of the space "darts"), with cutout.
+The paper's other remedies regularise the weights. "ADA", the adaptive one: instead of an end, the whole
+search goes back to that evaluation, and goes on with three times the weight decay, at most 81 times the
+usual 3e-4 (`Adaptive`). "L2": a larger weight decay from the beginning (`weight_decay` of the optimizer;
+3e-4 times a power of 3). And paths of edges that are dropped with a rising probability (argument
+`drop_path` of the space "darts"), with cutout.
 
-Differences from the authors' code: it ends the training too, which goes on here, with α at rest, so that
-the schedule of the weights ends as it should; its second derivatives contain the weight decay of α, which
-shifts all eigenvalues by 0.001; means that are not positive are not compared here. Its script searches by
-second order, which is `strategy.order` 2; the curvature is that of the first order there and here.
+Differences from the authors' code: an early stop ends the training too, which goes on here, with α at
+rest, so that the schedule of the weights ends as it should; after a rollback it repeats the epochs, with
+their learning rates, while here the steps are spent, and the schedule goes on; what was seen before the
+rollback counts on there, here what came after the evaluation is forgotten; its second derivatives
+contain the weight decay of α, which shifts all eigenvalues by 0.001; means that are not positive are not
+compared here. Its script searches by second order, which is `strategy.order` 2; the curvature is that of
+the first order there and here.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import nn
+from torch.optim import Optimizer
 
 from supernet.errors import ConfigError, DivergedError
 from supernet.train import Moment
 
-__all__ = ["EarlyStop", "dominant_eigenvalue", "hessian"]
+__all__ = ["Adaptive", "EarlyStop", "dominant_eigenvalue", "hessian"]
 
 EVALUATIONS = 25
 """How often a run is looked at."""
@@ -44,6 +52,9 @@ LAG = 4
 
 BACK = LAG + WINDOW // 2
 """Evaluations from the middle of the earlier mean to the last one."""
+
+MOST_DECAY = 243e-4
+"""Weight decay that is not exceeded."""
 
 
 def hessian(loss: torch.Tensor, parameters: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -108,8 +119,11 @@ class EarlyStop:
     def reset(self) -> None:
         """Forget what was seen."""
         self.eigenvalues: list[float] = []
-        self._earlier: list[list[torch.Tensor]] = []
+        self._earlier: list[Any] = []
         self.stopped = False
+
+    def start(self, optimizer: Optimizer) -> None:
+        """Learn which optimizer moves the weights; called before the first step."""
 
     def due(self, moment: Moment) -> bool:
         """Return whether to look after this step, as after one epoch of 50, three, and so on."""
@@ -119,20 +133,38 @@ class EarlyStop:
         )
         return not self.stopped and before < after
 
-    def look(
-        self, loss: torch.Tensor, alphas: Mapping[str, torch.Tensor]
-    ) -> list[torch.Tensor] | None:
-        """Note the eigenvalue; return the α to go back to if the search ends here, else None.
+    def remember(self, model: nn.Module, state: Mapping[str, Any]) -> Any:
+        """Return a copy of what this rule may go back to.
+
+        Args:
+            model: the supernet.
+            state: of the strategy.
+        """
+        return copy.deepcopy(state["alphas"])
+
+    def restore(self, model: nn.Module, back: Any) -> dict[str, Any]:
+        """Return what was remembered of the strategy's state."""
+        return {"alphas": back}
+
+    def look(self, loss: torch.Tensor, alphas: Sequence[torch.Tensor], now: Any) -> Any:
+        """Note the eigenvalue; return what to go back to if it has grown too much, else None.
 
         Args:
             loss: a function of α.
-            alphas: the values of α now, by decision.
+            alphas: α.
+            now: what `remember` returns now, and this perhaps after `BACK` evaluations more.
         """
-        parameters = list(alphas.values())
-        eigenvalue = dominant_eigenvalue(loss, parameters)
-        self._earlier = [*self._earlier[-BACK:], [alpha.detach().clone() for alpha in parameters]]
-        self.stopped = self.note(eigenvalue)
-        return self._earlier[0] if self.stopped else None
+        self._earlier = [*self._earlier[-BACK:], now]
+        grown = self.note(dominant_eigenvalue(loss, alphas))
+        if not grown or len(self._earlier) <= BACK:
+            return None
+        back = self._earlier[0]
+        self.react()
+        return back
+
+    def react(self) -> None:
+        """End the search."""
+        self.stopped = True
 
     def note(self, eigenvalue: float) -> bool:
         """Add an eigenvalue; return whether the smoothed one has grown too much."""
@@ -158,12 +190,113 @@ class EarlyStop:
         """Return all that was seen."""
         return {
             "eigenvalues": list(self.eigenvalues),
-            "earlier": [list(alphas) for alphas in self._earlier],
+            "earlier": list(self._earlier),
             "stopped": self.stopped,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
         self.eigenvalues = list(state["eigenvalues"])
-        self._earlier = [list(alphas) for alphas in state["earlier"]]
+        self._earlier = list(state["earlier"])
         self.stopped = bool(state["stopped"])
+
+
+class Adaptive(EarlyStop):
+    """RobustDARTS's adaptive rule: back, and on with more weight decay, up to `MOST_DECAY`.
+
+    The weights and the state of all optimizers are remembered for as many evaluations as it goes back,
+    so that checkpoints are some `2 · (BACK + 1)` times as large.
+
+    Args:
+        ratio: by what factor the smoothed eigenvalue may grow.
+        factor: what the weight decay is multiplied by.
+
+    Raises:
+        ConfigError: a number is not above 1.
+    """
+
+    def __init__(self, ratio: float = 1.3, factor: float = 3.0) -> None:
+        super().__init__(ratio)
+        if not factor > 1:
+            raise ConfigError(
+                f"strategy.alpha.adapt is a factor of the weight decay above 1, such as 3, not {factor}"
+            )
+        self.factor = factor
+        self._optimizer: Optimizer | None = None
+
+    def reset(self) -> None:
+        """Forget what was seen."""
+        super().reset()
+        self.times = 0
+        """How often the search went back."""
+
+    def start(self, optimizer: Optimizer) -> None:
+        """Learn the optimizer whose weight decay is multiplied.
+
+        Raises:
+            ConfigError: it has none.
+        """
+        self._optimizer = optimizer
+        if not self._decay():
+            raise ConfigError(
+                "strategy.alpha.adapt multiplies the weight decay of train.optimizer, which has none; "
+                "give it one, such as 3e-4"
+            )
+
+    def remember(self, model: nn.Module, state: Mapping[str, Any]) -> Any:
+        """Return a copy of the strategy, the weights and their optimizer."""
+        assert self._optimizer is not None
+        whole = {
+            "strategy": {name: value for name, value in state.items() if name != "guard"},
+            "model": model.state_dict(),
+            "weights": self._optimizer.state_dict(),
+        }
+        return copy.deepcopy(whole)
+
+    def restore(self, model: nn.Module, back: Any) -> dict[str, Any]:
+        """Put back weights and optimizer, with more decay; return the strategy's state of then."""
+        assert self._optimizer is not None
+        groups = self._optimizer.param_groups
+        now = [(group["lr"], self.factor * group["weight_decay"]) for group in groups]
+        back = copy.deepcopy(back)  # it may be gone back to again
+        model.load_state_dict(back["model"])
+        self._optimizer.load_state_dict(back["weights"])
+        for group, (rate, decay) in zip(self._optimizer.param_groups, now, strict=True):
+            group["lr"], group["weight_decay"] = rate, decay
+        strategy: dict[str, Any] = back["strategy"]
+        return strategy
+
+    def note(self, eigenvalue: float) -> bool:
+        """Add an eigenvalue; return whether the smoothed one has grown, and more decay is possible."""
+        return super().note(eigenvalue) and self._decay() * self.factor < 1.001 * MOST_DECAY
+
+    def _decay(self) -> float:
+        """Return the largest weight decay of a group."""
+        groups = [] if self._optimizer is None else self._optimizer.param_groups
+        return max((float(group.get("weight_decay", 0.0)) for group in groups), default=0.0)
+
+    def react(self) -> None:
+        """Forget what came after the evaluation that the search goes back to."""
+        self.eigenvalues = self.eigenvalues[:-BACK]
+        self._earlier = self._earlier[:1]
+        self.times += 1
+
+    def warnings(self) -> list[str]:
+        """Say how often the search went back."""
+        if not self.times:
+            return []
+        return [
+            f"the search went back {BACK} evaluations of {EVALUATIONS}, {self.times} times, and on "
+            f"with {self.factor**self.times:g} times the weight decay: the dominant eigenvalue of the "
+            f"loss in the architecture parameters had grown to more than {self.ratio:g} times what it "
+            "was, which precedes collapse"
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that was seen."""
+        return {**super().state_dict(), "times": self.times}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        super().load_state_dict(state)
+        self.times = int(state["times"])

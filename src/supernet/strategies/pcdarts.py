@@ -19,16 +19,18 @@ In a space without edges (no decision chooses several) only the late start remai
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 
 from supernet.net import Routing, SuperNet
-from supernet.space import Architecture, OneOf
+from supernet.space import Architecture, OneOf, SearchSpace
 from supernet.strategies.charge import Charge
 from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import edges
 from supernet.train import Moment
 
-__all__ = ["PCDARTS"]
+__all__ = ["PCDARTS", "products"]
 
 
 class PCDARTS(Coupled):
@@ -56,21 +58,22 @@ class PCDARTS(Coupled):
         """Return the architecture that the rule `edges` reads off the products."""
         with torch.no_grad():
             shares = {label: p.tolist() for label, p in self.probabilities().items()}
-        strengths = {
-            label: [share * self._edge_share(supernet, label, shares) for share in values]
-            for label, values in shares.items()
-        }
-        return [edges(supernet.space, strengths, weighed=True)]
+        return [edges(supernet.space, products(supernet.space, shares), weighed=True)]
 
-    @staticmethod
-    def _edge_share(supernet: SuperNet, label: str, shares: dict[str, list[float]]) -> float:
-        """Return the share of the edge that a decision lies in; 1 if it lies in none.
 
-        Of several, the largest.
-        """
-        space, found = supernet.space, []
-        for path in space.conditions(label):
-            if path and not isinstance(space.decision(path[-1][0]), OneOf):
-                parent, option = path[-1]
-                found.append(shares[parent][space.decision(parent).options.index(option)])
-        return max(found, default=1.0)
+def products(space: SearchSpace, shares: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    """Return the shares of all options, times that of the edge which their decision lies in."""
+    return {
+        label: [share * _edge_share(space, label, shares) for share in values]
+        for label, values in shares.items()
+    }
+
+
+def _edge_share(space: SearchSpace, label: str, shares: Mapping[str, Sequence[float]]) -> float:
+    """Return the share of the edge that a decision lies in, of several the largest; 1 if in none."""
+    found = []
+    for path in space.conditions(label):
+        if path and not isinstance(space.decision(path[-1][0]), OneOf):
+            parent, option = path[-1]
+            found.append(shares[parent][space.decision(parent).options.index(option)])
+    return max(found, default=1.0)
