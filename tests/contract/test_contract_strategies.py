@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from supernet.cost import measure_costs
 from supernet.data import Digits, Examples, Loader, Normalise
 from supernet.errors import ConfigError, DivergedError, RoutingError
-from supernet.net import Choice, InputChoice, Routing, SuperKernel, SuperNet
+from supernet.net import Choice, InputChoice, Routing, SuperKernel
 from supernet.strategies import (
     STRATEGIES,
     Alpha,
@@ -300,7 +300,7 @@ def test_it_is_a_strategy(case):
 
 @pytest.mark.parametrize(("case", "model"), REFUSED)
 def test_spaces_that_do_not_fit_are_refused(case, model, digits):
-    supernet = SuperNet(MODELS[model]())
+    supernet = built(case, MODELS[model]())
     with pytest.raises(ConfigError, match=r"cannot relax decision '|no decision has an option"):
         strategy_class(case)(**CASES[case][1]).prepare(supernet, setting(supernet, digits))
 
@@ -578,7 +578,7 @@ def test_what_it_learned_is_in_the_space_and_its_metrics_are_numbers(
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize(("case", "model"), [pair for pair in PAIRS if coupled(pair[0])])
 def test_architecture_parameters_that_are_not_finite_are_reported(value, case, model, digits):
-    supernet = SuperNet(MODELS[model]())
+    supernet = built(case, MODELS[model]())
     strategy = strategy_class(case)(**CASES[case][1])
     strategy.prepare(supernet, setting(supernet, digits))
     label = list(strategy.alphas)[-1]

@@ -5,7 +5,7 @@ from torch import nn
 
 from supernet.cost import measure_costs
 from supernet.data import Examples, Loader
-from supernet.net import Choice, SuperNet
+from supernet.net import Choice
 from supernet.strategies import Setting
 from supernet.task import Task
 from supernet.train import Moment
@@ -78,7 +78,7 @@ class Mean(Task):
 def ready(strategy, model=None, seed=4, inputs=None, start=None):
     """Return a supernet that the strategy is prepared for; `start` are its α by decision."""
     torch.manual_seed(1)
-    supernet = SuperNet(Chain() if model is None else model)
+    supernet = strategy.build(Chain() if model is None else model)
     torch.manual_seed(2)
     inputs = torch.randn(64, 4) if inputs is None else inputs
     examples = Examples(inputs, torch.arange(len(inputs)) % 3)

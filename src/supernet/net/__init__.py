@@ -1,5 +1,6 @@
 """Choices, routing, the supernet, and what is derived from it."""
 
+from supernet.net.auxiliary import AuxiliarySuperNet, Skippable
 from supernet.net.choice import Choice, ChoiceModule, InputChoice
 from supernet.net.derive import derive, reinitialise
 from supernet.net.generated import GeneratedSuperNet
@@ -9,6 +10,7 @@ from supernet.net.superkernel import Indicated, SuperKernel
 from supernet.net.supernet import Route, SuperNet
 
 __all__ = [
+    "AuxiliarySuperNet",
     "Choice",
     "ChoiceModule",
     "Gate",
@@ -17,6 +19,7 @@ __all__ = [
     "InputChoice",
     "Route",
     "Routing",
+    "Skippable",
     "SuperKernel",
     "SuperNet",
     "check_split",

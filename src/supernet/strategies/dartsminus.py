@@ -2,26 +2,33 @@
 
 Skips win in DARTS partly because they stabilise training, whatever they compute. An auxiliary skip takes
 over that part: `y = β · skip(x) + Σ_o softmax(α)_o · o(x)`, with β falling linearly from 1 to 0, so that
-the final supernet is that of DARTS. The auxiliary skip has no α. As it is the skip option's own output
-that is added, its weight is `softmax(α)_skip + β`, and it runs once.
+the final supernet is that of DARTS. The auxiliary skip has no α. As in the authors' code it lies beside
+every mixed edge, whether the operations of that edge include a skip or not, has weights of its own where
+it needs any (with a stride it is a pair of convolutions), and is dropped with the edge.
 
-The skip of a decision with one answer is its option named `skip`, `skip_connect` or `identity`; other
-decisions are as in DARTS. Differences: where a skip has weights (with a stride it is a convolution), the
-auxiliary one shares them; α is trained by first order only, and batch norm records no statistics in its
-steps.
+The edges of the space "darts" say what a skip of theirs is. In other spaces the auxiliary skip is a copy
+of the option named `skip`, `skip_connect` or `identity`, and decisions without one are as in DARTS.
+
+Differences from the authors' code: β falls by the step and not by the epoch, to 0 instead of 0.02.
+Options of the code are left out: β that falls along a cosine, a 1×1 convolution for the skip, and
+second order. There too the search batches of an epoch are a permutation; batch norm is as in `DARTS`.
 """
 
 from __future__ import annotations
 
+import copy
+
 import torch
+from torch import nn
 
 from supernet.errors import ConfigError
-from supernet.net import Routing, SuperNet
-from supernet.space import OneOf
+from supernet.net import AuxiliarySuperNet, Routing, Skippable, SuperNet
+from supernet.net.choice import ChoiceModule
 from supernet.strategies.base import Setting
 from supernet.strategies.charge import Charge
 from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import SKIPS, RuleName
+from supernet.task import Batch, Task
 from supernet.train import Moment
 
 __all__ = ["DARTSMinus"]
@@ -34,7 +41,7 @@ class DARTSMinus(Coupled):
         alpha: see `Coupled`.
         auxiliary: β at the first step; it is 0 at the last.
         rule: see `Coupled`.
-        cost: see `Coupled`.
+        cost: see `Coupled`; the auxiliary skip is free.
 
     Raises:
         ConfigError: β is negative, or see `Coupled`.
@@ -51,33 +58,49 @@ class DARTSMinus(Coupled):
         if auxiliary < 0:
             raise ConfigError(f"auxiliary is the weight of a skip, at least 0, not {auxiliary}")
         self.auxiliary = auxiliary
-        self._skips: dict[str, torch.Tensor] = {}
+
+    def build(self, model: nn.Module) -> SuperNet:
+        """Return the supernet with auxiliary skips."""
+        return AuxiliarySuperNet.of(model, _skip)
 
     def prepare(self, supernet: SuperNet, setting: Setting) -> None:
-        """See `Coupled`; find the skips.
+        """See `Coupled`.
 
         Raises:
-            ConfigError: no decision has a skip (a part of a supernet may have none), or see `Coupled`.
+            ConfigError: there are no auxiliary skips (a part of a supernet may have none), or see
+                `Coupled`.
         """
         super().prepare(supernet, setting)
-        self._skips = {
-            d.label: torch.tensor([option in SKIPS for option in d.options]).to(alpha)
-            for d, alpha in zip(supernet.space.decisions, self.alphas.values(), strict=True)
-            if isinstance(d, OneOf) and set(SKIPS) & set(d.options)
-        }
-        if not self._skips and not setting.part:
+        skips = isinstance(supernet, AuxiliarySuperNet) and supernet.with_beside
+        if not skips and not setting.part:
             raise ConfigError(
                 f"DARTSMinus adds to skips, but no decision has an option named {' or '.join(SKIPS)}; "
                 "name the option that passes its input on so, or use another strategy"
+                if isinstance(supernet, AuxiliarySuperNet)
+                else "DARTSMinus trains a supernet with auxiliary skips; make it by its method "
+                "build(model) instead of SuperNet(model)"
             )
+
+    def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
+        """Move α, then add the gradients of the weights, both beside the auxiliary skips."""
+        assert isinstance(model, AuxiliarySuperNet)
+        with model.beside(self.beta(moment)):
+            return super().backward(model, task, batch, moment)
 
     def beta(self, moment: Moment) -> float:
         """Return β of this step."""
         return self.auxiliary * (1 - moment.progress)
 
     def routing(self, model: SuperNet, moment: Moment) -> Routing:
-        """Return gates with softmax weights, and β more for the skips."""
-        weights = self.probabilities()
-        for label, skip in self._skips.items():
-            weights[label] = weights[label] + self.beta(moment) * skip
-        return self.soft(weights)
+        """Return gates with softmax weights."""
+        return self.soft(self.probabilities())
+
+
+def _skip(choice: ChoiceModule) -> nn.Module | None:
+    """Return an auxiliary skip for a choice, if it is known what that is."""
+    if isinstance(choice, Skippable):
+        return choice.skip()
+    if choice.pick != 1:
+        return None
+    named = [o for name, o in zip(choice.names, choice.options, strict=True) if name in SKIPS]
+    return copy.deepcopy(named[0]) if named else None

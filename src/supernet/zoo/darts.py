@@ -27,7 +27,7 @@ odd and other sizes than 32×32, and what the auxiliary classifier pools then is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -36,23 +36,14 @@ from torch import nn
 from torch.nn import functional
 
 from supernet.errors import SpaceError
-from supernet.net import Choice, InputChoice
-from supernet.ops import (
-    DropEdge,
-    FactorizedReduce,
-    FadingDropout,
-    Noise,
-    PartialChannels,
-    Zero,
-    depthwise,
-    strided_pool,
-)
+from supernet.net import InputChoice
+from supernet.ops import DropEdge, FactorizedReduce, FadingDropout, PartialChannels, Zero
 from supernet.space import Architecture, Diagram
 from supernet.zoo.arguments import check_halvings, check_positive
+from supernet.zoo.darts_operations import OPERATIONS, MixedOperation
 from supernet.zoo.darts_presets import BY_EDGE, PRESETS
 from supernet.zoo.genotype import (
     KINDS,
-    NONE,
     architecture_of,
     cells_of,
     drawing,
@@ -82,7 +73,7 @@ class Style:
         """Return an edge's choice of operations: `[b, channels, h, w]` to `[b, channels, ...]`."""
         width = channels // self.partial
         options = {name: self._option(name, width, stride) for name in self.operations[label]}
-        edge: nn.Module = Choice(options, label=label)
+        edge: nn.Module = MixedOperation(options, label, (width, stride, self.affine))
         if self.partial > 1:
             edge = PartialChannels(edge, self.partial, stride)
         return DropEdge(edge, self.drop_path) if self.drop_path else edge
@@ -300,45 +291,6 @@ def _relu_pointwise(channels_in: int, channels_out: int, *, affine: bool = False
         nn.Conv2d(channels_in, channels_out, 1, bias=False),
         nn.BatchNorm2d(channels_out, affine=affine),
     )
-
-
-def _separable(kernel: int) -> Callable[[int, int, bool], nn.Module]:
-    return lambda channels, stride, affine: nn.Sequential(
-        depthwise(channels, kernel, stride=stride, affine=affine),
-        depthwise(channels, kernel, affine=affine),
-    )
-
-
-def _dilated(kernel: int) -> Callable[[int, int, bool], nn.Module]:
-    return lambda channels, stride, affine: depthwise(
-        channels, kernel, stride=stride, dilation=2, affine=affine
-    )
-
-
-def _pool(kind: str) -> Callable[[int, int, bool], nn.Module]:
-    return lambda channels, stride, affine: (
-        strided_pool(kind, stride)
-        if affine
-        else nn.Sequential(strided_pool(kind, stride), nn.BatchNorm2d(channels, affine=False))
-    )
-
-
-def _skip(channels: int, stride: int, affine: bool) -> nn.Module:
-    return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, affine=affine)
-
-
-OPERATIONS: dict[str, Callable[[int, int, bool], nn.Module]] = {
-    NONE: lambda channels, stride, affine: Zero(stride),
-    "max3": _pool("max"),
-    "avg3": _pool("avg"),
-    "skip": _skip,
-    "sep3": _separable(3),
-    "sep5": _separable(5),
-    "dil3": _dilated(3),
-    "dil5": _dilated(5),
-    "noise": lambda channels, stride, affine: Noise(stride),
-}
-"""By name, what builds an operation for channels, stride and `affine`."""
 
 
 def _by_edge(operations: str | Sequence[str], nodes: int) -> dict[str, tuple[str, ...]]:
