@@ -1,13 +1,14 @@
 """DARTS-: Chu et al., "Robustly Stepping out of Performance Collapse Without Indicators" (ICLR 2021).
 
-Skips win in DARTS partly because they stabilise training, whatever they compute. An auxiliary skip takes
-over that part: `y = β · skip(x) + Σ_o softmax(α)_o · o(x)`, with β falling linearly from 1 to 0, so that
-the final supernet is that of DARTS. The auxiliary skip has no α. As in the authors' code it lies beside
-every mixed edge, whether the operations of that edge include a skip or not, has weights of its own where
-it needs any (with a stride it is a pair of convolutions), and is dropped with the edge.
+Skips win in DARTS partly because they stabilise training, whatever they compute. An auxiliary skip
+takes over that part: `y = β · skip(x) + Σ_o softmax(α)_o · o(x)`, with β falling linearly from 1 to 0,
+so that the final supernet is that of DARTS. The auxiliary skip has no α. As in the authors' code it
+lies beside every mixed edge, whether the operations of that edge include a skip or not, has weights of
+its own where it needs any (with a stride it is a pair of convolutions), and is dropped with the edge.
 
-The edges of the space "darts" say what a skip of theirs is. In other spaces the auxiliary skip is a copy
-of the option named `skip`, `skip_connect` or `identity`, and decisions without one are as in DARTS.
+The edges of the space "darts" say what a skip of theirs is. In other spaces the auxiliary skip is a
+copy of the option named `skip`, `skip_connect` or `identity`, and decisions without one are as in
+DARTS.
 
 Differences from the authors' code: β falls by the step and not by the epoch, to 0 instead of 0.02.
 Options of the code are left out: β that falls along a cosine, a 1×1 convolution for the skip, and

@@ -1,16 +1,24 @@
 """FairDARTS: Chu, Zhou, Zhang and Li, "Fair DARTS: Eliminating Unfair Advantages in DARTS" (ECCV 2020).
 
-Options do not compete: each has a weight of its own, `y = Σ_o σ(α_o) · o(x)`. A zero-one loss drives the
-sigmoids away from a half, so that cutting them off changes little:
+Options do not compete: each has a weight of its own, `y = Σ_o σ(α_o) · o(x)`. A zero-one loss drives
+the sigmoids away from a half, so that cutting them off changes little:
 
     L = L_val + w · L_01,   L_01 = -mean((σ(α) - 0.5)²) over all options,   w = 10.
 
 α starts at zero, where all sigmoids are a half. Of a decision with one answer the option with the
-largest sigmoid is derived; of one that chooses several, those of 0.85 and more, as many as it may.
+largest sigmoid is derived; of one that chooses several, those of 0.85 and more, at most as many as it
+may and none if it may. The authors' nodes have from none to two edges: argument `edges` of the space
+"darts".
 
-A decision that chooses several is weighed by sigmoids too, unless its options hold decisions: then these
-say how strong they are. Differences: α is trained by first order only, and the space is the user's (the
-paper's has no `none`; here `none` is never derived where there is something else).
+A decision that chooses several is weighed by sigmoids too, unless its options hold decisions: then
+these say how strong they are.
+
+Differences from the authors' code: the space is the user's (the paper's has no `none`; here `none` is
+never derived where there is something else), and two edges a node, DARTS's, are its default; an edge
+keeps one operation at most ("threshold_sparse", not "threshold_edge"); the zero-one loss is the
+quadratic one; weights and α never learn from the same batch ("single_level"). In networks that are
+trained alone nodes without edges stay, as zeros, and dropped paths are those of DARTS, where the code
+drops the sum of a node. Search batches and batch norm are as in `DARTS`.
 """
 
 from __future__ import annotations

@@ -13,8 +13,9 @@ An architecture is read off the products softmax(β)_e · softmax(α_e)_o: of ea
 not `none`, of each node the two strongest edges. Where a node may have fewer edges, one with a share
 softmax(β)_e below the uniform one is left out.
 
-Differences from the authors' code: those of DARTS from its authors' (see `DARTS`), of which this is one.
-In a space without edges (no decision chooses several) only the late start remains.
+Differences from the authors' code: those of DARTS from its authors' (see `DARTS`), of which this is one,
+and that there is no second order. In a space without edges (no decision chooses several) only the late
+start remains.
 """
 
 from __future__ import annotations

@@ -1,21 +1,25 @@
 """P-DARTS: Chen, Xie, Wu and Tian, "Progressive Differentiable Architecture Search" (ICCV 2019).
 
 Cells that are searched in a shallow network are trained in a deep one. So the search goes through
-stages, each with a deeper network and, to pay for it, fewer options: after a stage the strongest options
-of every decision go on, and weights and α begin anew. In the paper 5, 11 and 17 cells with 8, 5 and 3
-options:
+stages, each with a deeper network and, to pay for it, fewer options: after a stage the strongest
+options of every decision go on, and weights and α begin anew. In the paper 5, 11 and 17 cells with 8,
+5 and 3 options:
 
     stages: [{model: {cells: 5}, keep: 5}, {model: {cells: 11}, keep: 3}],  and the model has 17 cells.
 
-Within a stage it is DARTS of first order, with α at rest in the first 10 of 25 epochs. Two regularisers
-hold the skips down: a dropout behind them, which fades within a stage (argument `skip_dropout` of the
-space "darts"; the paper's rates are 0.1, 0.4 and 0.7 for the stages), and a bound on the number of skips
-in the normal cell: while there are more, the weakest is taken out and the cell derived again.
+Within a stage it is DARTS of first order, with α at rest in the first 10 of 25 epochs. Two
+regularisers hold the skips down: a dropout behind them, which fades within a stage (argument
+`skip_dropout` of the space "darts"; the paper's rates are 0.1, 0.4 and 0.7 for the stages), and a
+bound on the number of skips in the normal cell: while there are more, the weakest is taken out and the
+cell derived again.
+
+As in the code, the norm of α's gradient is bounded by 5, and a stage's options are kept by softmax(α).
 
 Differences from the authors' code: the bound counts all decisions whose label begins with `within`; in
-a space with no such labels it bounds nothing. A stage's options are kept by softmax(α), as there;
-decisions with several answers keep all their options. `none` goes on where it is strong, and is never
-derived.
+a space with no such labels it bounds nothing, and the code prints a cell for each number of skips.
+Decisions with several answers keep all their options. `none` goes on where it is strong, but not
+alone, and is never derived. The dropout fades by the step and not by the epoch; neither has one unless
+told to. Batch norm is as in `DARTS`.
 """
 
 from __future__ import annotations

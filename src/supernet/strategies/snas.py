@@ -6,10 +6,16 @@ The weights of a mixed operation are a draw from the concrete distribution,
 
 which the gradient passes through. One level: the weights and α learn from the same training batch, by
 one backward pass; the search split only scores what was found. λ falls linearly, and with it z comes
-closer to one-hot. The resource term is E[cost], linear in p.
+closer to one-hot. The resource term is E[cost], linear in p. As in the authors' code α begins around 1
+(which matters to its weight decay alone), the norm of its gradient is bounded by 10, and every
+decision takes its strongest option, `none` included; cells keep all their edges (argument `edges` of
+the space "darts", whose default are DARTS's two).
 
-Differences: the paper also estimates costs that are not linear in z by a policy gradient, which is left
-out. The published code keeps λ = 1 unless told to let it fall, to 0.03 at least; here it falls to that.
+Differences from the authors' code: it keeps λ = 1 unless told to let it fall, to 0.03, as its README
+does and as is done here. For one GPU it moves α by SGD without decay, for several by Adam as here. It
+charges resources by adding w · ln R, or estimates them by a policy gradient, where the cost here is
+`Charge`. Whole edges are dropped in both (argument `drop_path`), with a probability that rises here
+and does not there. It searches on all training images and draws for each cell anew if told to.
 """
 
 from __future__ import annotations
