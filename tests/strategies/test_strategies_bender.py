@@ -7,10 +7,15 @@ from torch.nn import functional as F
 
 from supernet.errors import ConfigError
 from supernet.net import Choice, SuperNet
+from supernet.ops import Zero
 from supernet.space import OneOf, SearchSpace, SomeOf
 from supernet.strategies import BenderOneShot
+from supernet.strategies.signal import Signal
 from supernet.task import Classification
 from supernet.train import Moment
+from supernet.zoo.bender import Bender
+from supernet.zoo.nasbench201 import NASBench201
+from supernet.zoo.nasbench_macro import NASBenchMacro
 
 LAST = Moment(9, 10, 3)
 
@@ -26,18 +31,53 @@ def assert_frequency(hits, draws, probability):
     assert abs(hits - draws * probability) <= 4.5 * spread
 
 
-def masks(strategy, space, progress, draws):
+class Elsewhere:
+    """Other paths carry the signal, whatever is dropped."""
+
+    def passing(self, decision):
+        return tuple(range(len(decision.options)))
+
+    def reaches(self, kept):
+        return True
+
+
+ELSEWHERE = Elsewhere()
+
+
+def masks(strategy, space, progress, draws, signal=ELSEWHERE):
     random = Moment(0, 1, 11).stream("test")
-    return [strategy.mask(space, progress, random) for _ in range(draws)]
+    return [strategy.mask(space, progress, random, signal) for _ in range(draws)]
 
 
 @pytest.mark.parametrize("vanish", [0.05, 0.1, 0.5])
 def test_all_paths_vanish_with_probability_r_at_the_end_whatever_their_number(vanish):
-    counts, draws = (1, 2, 3, 5, 7), 4000
+    counts, draws = (2, 3, 5, 7), 4000
     drawn = masks(BenderOneShot(vanish), space_of(*counts), LAST.progress, draws)
     for k in counts:
         empty = sum(not mask[f"k{k}"].options for mask in drawn)
         assert_frequency(empty, draws, vanish)
+
+
+def test_a_single_option_is_never_dropped():
+    """As in a part of a supernet that was split: there is nothing left to choose."""
+    drawn = masks(BenderOneShot(0.5), space_of(1, 3), 1.0, 200)
+    assert all(mask["k1"].options == (0,) for mask in drawn)
+    assert not all(mask["k3"].options == (0, 1, 2) for mask in drawn)
+
+
+@pytest.mark.parametrize("vanish", [0.1, 0.6])
+def test_where_nothing_passes_otherwise_every_decision_keeps_an_option_drawn_uniformly(vanish):
+    """Of those that keep one, each option is as likely; the others are what they were."""
+    k, draws = 3, 6000
+    drawn = masks(BenderOneShot(vanish), space_of(k, 2), 1.0, draws, signal=None)
+    kept = [mask["k3"].options for mask in drawn]
+    assert all(kept)
+    assert all(mask["k2"].options for mask in drawn)
+    dropped = vanish ** (1 / k)
+    alone = dropped**2 * (1 - dropped) + vanish / k
+    for option in range(k):
+        assert_frequency(kept.count((option,)), draws, alone)
+    assert_frequency(kept.count((0, 1, 2)), draws, (1 - dropped) ** 3)
 
 
 @pytest.mark.parametrize("progress", [0.25, 0.5, 1.0])
@@ -79,11 +119,13 @@ class Mixed(nn.Module):
         self.seen = []
 
     def forward(self, images):
-        self.seen.append((self.choice.gate.options, len(images)))
-        return self.head(F.relu(self.norm(self.choice(images))).mean((2, 3)))
+        if torch.is_grad_enabled():
+            self.seen.append((self.choice.gate.options, len(images)))
+        # beside the choice, so that it may vanish
+        return self.head(F.relu(self.norm(self.choice(images) + images)).mean((2, 3)))
 
     def by_hand(self, images, kept):
-        total = torch.zeros(len(images), 6, 8, 8)
+        total = images.expand(-1, 6, -1, -1)
         for index in kept:
             total = total + self.convs[index](images)
         mean, var = total.mean((0, 2, 3)), total.var((0, 2, 3), unbiased=False)
@@ -159,6 +201,155 @@ def test_options_that_no_ghost_batch_keeps_have_no_gradient():
         for index, conv in enumerate(model.convs):
             assert (conv.weight.grad is not None) == (index in used)
     assert missing
+
+
+def dead(outputs):
+    """Whether a ghost batch is told the same for all its images."""
+    return [torch.allclose(part, part[:1].expand_as(part), atol=1e-6) for part in outputs]
+
+
+def ghosts_of(model, strategy, steps=12, images=None):
+    """Return the outputs of all ghost batches of some steps, and the masks."""
+    supernet, found, masks_of = SuperNet(model).train(), [], []
+    images = a_batch(64)[0] if images is None else images
+    targets = torch.arange(len(images)) % 10
+
+    class Watched(Classification):
+        def loss(self, net, batch):
+            logits = net(*batch[:-1])
+            if torch.is_grad_enabled():
+                found.extend(logits.detach().tensor_split(max(1, round(len(logits) / 8))))
+            return F.cross_entropy(logits, batch[-1])
+
+    with supernet.observed(masks_of.append):
+        for step in range(steps):
+            strategy.backward(supernet, Watched(), (images, targets), Moment(99, 100, step))
+    return found, masks_of
+
+
+def test_a_chain_is_never_cut_and_most_of_it_would_be():
+    torch.manual_seed(0)
+    chain = NASBenchMacro(image=(1, 8, 8), channels=2, features=8)
+    strategy = BenderOneShot(0.1, ghost_size=8)
+    outputs, drawn = ghosts_of(chain, strategy)
+    assert len(outputs) == len(drawn) == 12 * 8
+    assert all(gate.options for mask in drawn for gate in mask.values())
+    assert not any(dead(outputs))
+    assert_frequency(strategy.metrics()["revived"] * len(drawn), len(drawn), 1 - 0.9**8)
+    assert strategy.metrics() == {"revived": 0.0}  # it counts from record to record
+    whole = BenderOneShot(0.1, ghost_size=8)
+    whole.mask = lambda space, progress, random, _: strategy.mask(
+        space, progress, random, ELSEWHERE
+    )
+    assert sum(dead(ghosts_of(chain, whole)[0])) > 12 * 8 * 0.3
+
+
+def test_the_paper_s_space_is_left_as_it_is():
+    """Its blocks lie beside each other, so few ghost batches are cut off."""
+    torch.manual_seed(0)
+    space = SuperNet(net := Bender((1, 8, 8), channels=2, groups=(1, 1))).space
+    strategy = BenderOneShot(0.1, ghost_size=8)
+    outputs, drawn = ghosts_of(net, strategy)
+    assert not any(dead(outputs))
+    revived = strategy.metrics()["revived"]
+    assert 0 < revived < 0.06
+    empty = sum(not gate.options for mask in drawn for gate in mask.values())
+    assert_frequency(empty, len(drawn) * len(space.decisions), 0.1)
+
+
+def test_edges_of_which_only_none_is_left_do_not_cut_a_cell():
+    torch.manual_seed(0)
+    net, strategy = NASBench201((1, 8, 8), channels=2, cells=1, stages=1), BenderOneShot(0.7, 8)
+    outputs, drawn = ghosts_of(net, strategy, steps=20)
+    assert strategy.metrics()["revived"] > 0.1
+    assert not any(dead(outputs))
+    assert any(gate.options in {(), (0,)} for mask in drawn for gate in mask.values())
+
+
+def test_what_a_signal_passes_is_read_off_the_wiring():
+    """Two layers in a row, the second beside a way around it; and one that is inside an option."""
+
+    class Wired(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one = Choice([nn.Linear(4, 4), Zero()], label="one")
+            inner = Choice([nn.Linear(4, 4), nn.Linear(4, 4)], label="inner")
+            self.two = Choice([nn.Linear(4, 4), inner], label="two")
+            self.three = Choice([nn.Linear(4, 3), nn.Linear(4, 3)], label="three")
+
+        def forward(self, x):
+            x = self.one(x)
+            return self.three(x + self.three.options[0].weight.mean() * x) + self.two(x)[:, :3]
+
+    supernet = SuperNet(Wired())
+    with torch.no_grad():
+        for parameter in supernet.parameters():
+            parameter.zero_()  # the wiring is the same
+    signal = Signal(supernet, Classification(), (torch.ones(5, 4), torch.zeros(5).long()))
+    every = {d.label: (0, 1) for d in supernet.space.decisions}
+    assert signal.passing(supernet.space.decision("one")) == (0,)
+    cases = [
+        ({}, True),
+        ({"one": ()}, False),
+        ({"one": (1,)}, False),
+        ({"two": ()}, True),
+        ({"three": ()}, True),
+        ({"two": (), "three": ()}, False),
+        ({"two": (1,), "three": ()}, True),
+        ({"inner": (), "three": ()}, True),
+        ({"two": (1,), "inner": (), "three": ()}, False),
+        ({"two": (0,), "inner": (), "three": ()}, True),
+    ]
+    for off, reaches in cases + cases[::-1]:
+        assert signal.reaches({**every, **off}) == reaches, off
+
+
+def test_tokens_are_followed_from_the_layer_that_reads_them():
+    class Words(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(5, 4)
+            self.one = Choice([nn.Linear(4, 4), nn.Linear(4, 4)], label="one")
+            self.two = Choice([nn.Linear(4, 3), nn.Linear(4, 3)], label="two")
+
+        def forward(self, words):
+            x = self.embedding(words).mean(1)
+            return self.two(x + self.one(x))
+
+    supernet = SuperNet(Words())
+    batch = torch.randint(5, (4, 6)), torch.zeros(4).long()
+    signal = Signal(supernet, Classification(), batch)
+    assert signal.reaches({"one": (), "two": (0,)})
+    assert not signal.reaches({"one": (0,), "two": ()})
+
+
+def test_a_model_that_takes_marks_out_counts_as_a_chain():
+    class Safe(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pair = Choice([nn.Linear(4, 3), nn.Linear(4, 3)], label="pair")
+            self.other = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.pair(x.nan_to_num()) + self.other(x.nan_to_num())
+
+    signal = Signal(SuperNet(Safe()), Classification(), (torch.ones(4, 4), torch.zeros(4).long()))
+    assert signal.reaches({"pair": (1,)})
+    assert not signal.reaches({"pair": ()})
+
+
+def test_looking_for_the_signal_leaves_no_trace():
+    model = NASBenchMacro(image=(1, 8, 8), channels=2, features=8)
+    supernet, batch = SuperNet(model).train(), a_batch(8)
+    before = {name: value.clone() for name, value in supernet.state_dict().items()}
+    random = torch.get_rng_state()
+    signal = Signal(supernet, Classification(), batch)
+    assert not signal.reaches({"layer0": ()} | {f"layer{i}": (0,) for i in range(1, 8)})
+    assert all(torch.equal(before[name], value) for name, value in supernet.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(module.training for module in supernet.modules())
+    assert not any(module._forward_hooks for module in supernet.modules())
+    assert batch[0].isfinite().all()
 
 
 def test_batch_norm_is_that_of_the_paper():

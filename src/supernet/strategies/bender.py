@@ -5,7 +5,14 @@ Bender et al., "Understanding and Simplifying One-Shot Architecture Search" (ICM
 All options of all decisions are on, and each is dropped independently. For a decision with k options
 (an operation with k incoming paths) an option is dropped with probability `progress · r^(1/k)`, rising
 linearly from 0 at the first step to r^(1/k) at the last, where the probability that *all* k paths
-vanish is (r^(1/k))^k = r whatever k. A decision whose options all vanish contributes zero.
+vanish is (r^(1/k))^k = r whatever k. A decision whose options all vanish contributes zero. One that has
+a single option, as in the parts of a supernet that was split, leaves nothing to choose and keeps it.
+
+In the paper's space other blocks carry the signal past one that vanished. In a chain of layers nothing
+does: the outputs would be the same for all examples, in most ghost batches of a deep one. So where all
+that is dropped cuts the outputs off from the inputs (see `supernet.strategies.signal`), decisions
+without options, in random order, get one of them back, drawn uniformly, until the signal passes. The
+log says in which share of the ghost batches that was so ("revived").
 
 Masks are drawn per label, so all cells that share an architecture share the mask, as they do when
 candidates are scored. Each ghost batch has its own masks and, since it passes through the network on
@@ -13,7 +20,8 @@ its own, its own batch norm statistics. Parameters without a live path get no gr
 optimizer's weight decay) and momentum act on active ones only. Candidates are scored with the
 statistics of the evaluation batch.
 
-Differences from the paper: its ramp's exact form and the value of r are not published; r = 0.1 here.
+Differences from the paper: its ramp's exact form and the value of r are not published; r = 0.1 here. It
+says nothing of networks that are cut off, of which its own space has few.
 """
 
 from __future__ import annotations
@@ -26,6 +34,7 @@ from supernet.errors import ConfigError
 from supernet.net import Routing, SuperNet
 from supernet.space import SearchSpace
 from supernet.strategies.base import BatchNorm, Strategy
+from supernet.strategies.signal import Signal
 from supernet.task import Batch, Task
 from supernet.train import Moment, backward
 
@@ -53,21 +62,55 @@ class BenderOneShot(Strategy):
             raise ConfigError(f"ghost_size is a number of images, at least 1, not {ghost_size}")
         self.vanish = vanish
         self.ghost_size = ghost_size
+        self._signal: Signal | None = None
+        self._drawn = self._revived = 0
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Add the gradients of the whole batch, each ghost batch under its own masks."""
         random = moment.stream("masks")
         ghosts = max(1, round(len(batch[0]) / self.ghost_size))
-        masks = [self.mask(model.space, moment.progress, random) for _ in range(ghosts)]
+        if self._signal is None or self._signal.model is not model:
+            self._signal = Signal(model, task, batch)
+        masks = [
+            self.mask(model.space, moment.progress, random, self._signal) for _ in range(ghosts)
+        ]
         with model.route(masks):
             loss = task.loss(model, batch)
         return backward(loss)
 
-    def mask(self, space: SearchSpace, progress: float, random: Random) -> Routing:
-        """Draw which options of every decision stay on."""
+    def mask(
+        self, space: SearchSpace, progress: float, random: Random, signal: Signal | None = None
+    ) -> Routing:
+        """Draw which options of every decision stay on.
+
+        Args:
+            space: the decisions.
+            progress: of training, 0 to 1.
+            random: draws.
+            signal: tells whether anything passes; without it every decision counts as one that must.
+        """
         keep = {}
         for decision in space.decisions:
             paths = len(decision.options)
-            dropped = progress * self.vanish ** (1 / paths)
+            dropped = progress * self.vanish ** (1 / paths) if paths > 1 else 0.0
             keep[decision.label] = tuple(i for i in range(paths) if random.random() >= dropped)
+        self._drawn += 1
+        passing = {
+            d: signal.passing(d) if signal else tuple(range(len(d.options)))
+            for d in space.decisions
+        }
+        empty = [d for d, some in passing.items() if some and not {*keep[d.label]} & {*some}]
+        random.shuffle(empty)
+        if empty and not (signal and signal.reaches(keep)):
+            self._revived += 1
+            while empty and not (signal and signal.reaches(keep)):
+                decision = empty.pop()
+                back = random.choice(passing[decision])
+                keep[decision.label] = tuple(sorted({*keep[decision.label], back}))
         return Routing.masked(space, keep)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the share of ghost batches, since the last record, that were cut off and revived."""
+        share = self._revived / max(self._drawn, 1)
+        self._drawn = self._revived = 0
+        return {"revived": round(share, 4)}
