@@ -136,7 +136,8 @@ class EvaluateConfig:
 
     Attributes:
         batch_norm: statistics of the evaluation batch, or re-estimated per candidate; "auto" is what
-            the strategy's paper does.
+            the strategy's paper does. "running" are those that training left, which have seen all paths
+            and fit none; the published code of RandomNAS scores with them.
         batch_size: images per evaluation and calibration batch.
         calibration_batches: batches of training images that re-estimation averages over; "converge"
             finds the smallest number after which more change next to nothing, on `probes` candidates.
@@ -147,7 +148,7 @@ class EvaluateConfig:
             the report; 0 for none.
     """
 
-    batch_norm: Literal["auto", "batch", "recalibrate"] = "auto"
+    batch_norm: Literal["auto", "batch", "recalibrate", "running"] = "auto"
     batch_size: int = 256
     calibration_batches: int | Literal["converge"] = 8
     memory: int = 512

@@ -81,7 +81,7 @@ def build(kind):
     return Bender(IMAGE, 3, 2, (1, 1), blocks=3) if kind is Bender else kind()
 
 
-@pytest.mark.parametrize("batch_norm", ["batch", "recalibrate"])
+@pytest.mark.parametrize("batch_norm", ["batch", "recalibrate", "running"])
 @pytest.mark.parametrize("kind", [Chain, Bender])
 def test_scores_equal_plain_scores(kind, batch_norm, examples):
     supernet, made = evaluator(build(kind), examples, batch_norm)

@@ -30,6 +30,7 @@ def test_the_parameters_are_those_of_the_paper():
         "mutants": None,
         "crossovers": None,
         "mutation": 0.1,
+        "same": True,
     }
     assert (Evolution().mutants, Evolution().crossovers) == (25, 25)
 
@@ -96,7 +97,7 @@ def distance(first, second):
 
 def test_mutants_are_near_the_best(chain, make_problem, run, matches):
     """Each of 40 answers is redrawn with probability 1/10: four differ on average."""
-    searcher = Evolution(30, 5, parents=2, mutants=30, crossovers=0)
+    searcher = Evolution(30, 5, parents=2, mutants=30, crossovers=0, same=False)
     generations = run(searcher, make_problem(chain(40)), matches)
     nearest = []
     for index in range(1, len(generations)):
@@ -111,14 +112,18 @@ def test_mutants_are_near_the_best(chain, make_problem, run, matches):
 
 
 def test_the_mutation_rate_counts(chain, make_problem, run, matches):
-    def step(mutation):
-        searcher = Evolution(30, 2, 1, 30, 0, mutation)
+    """Of 40 answers; where a redrawn one may be the same, a third of them are."""
+
+    def step(mutation, same=False):
+        searcher = Evolution(30, 2, 1, 30, 0, mutation, same)
         first, second = run(searcher, make_problem(chain(40)), matches)
         parent = ranked([first])[0]
         return mean(distance(child.architecture, parent) for child in second)
 
     assert step(0.5) == pytest.approx(20, abs=2)
     assert step(1.0) == 40
+    assert step(0.5, same=True) == pytest.approx(40 / 3, abs=2)
+    assert step(1.0, same=True) == pytest.approx(80 / 3, abs=2)
 
 
 def test_parents_are_the_best_of_all_so_far(chain, make_problem, run):

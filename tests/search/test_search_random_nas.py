@@ -18,12 +18,13 @@ def quick(architecture):
     return sum(architecture.values()) / 18
 
 
-def test_the_best_on_one_batch_are_scored_on_all():
-    search = Search(RandomNASSearch(count=60, best=5, rounds=2), PROBLEM)
+@pytest.mark.parametrize(("options", "batches"), [({}, 10), ({"batches": 3}, 3)])
+def test_the_best_on_some_batches_are_scored_on_all(options, batches):
+    search = Search(RandomNASSearch(count=60, best=5, rounds=2, **options), PROBLEM)
     rounds = []
     for _ in range(2):
         drawn = search.ask()
-        assert search.batches == 1
+        assert search.batches == batches
         assert len(drawn) == 60
         search.tell(told(drawn, quick, "partial"))
         best = search.ask()
@@ -42,7 +43,7 @@ def test_failed_ones_are_not_scored_again():
     assert {a.key for a in search.ask()} == {a.key for a in drawn[:2]}
 
 
-@pytest.mark.parametrize("numbers", [(3, 4, 1), (3, 0, 1), (3, 1, 0), (0, 0, 1)])
+@pytest.mark.parametrize("numbers", [(3, 4, 1), (3, 0, 1), (3, 1, 0), (0, 0, 1), (3, 1, 1, 0)])
 def test_contradicting_numbers_are_refused(numbers):
     with pytest.raises(ConfigError, match="best must be 1 to count"):
         RandomNASSearch(*numbers)

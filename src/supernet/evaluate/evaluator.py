@@ -42,7 +42,8 @@ class Protocol:
     """How candidates are scored; together with weights and data it determines every score.
 
     Attributes:
-        batch_norm: "batch" (statistics of the evaluation batch) or "recalibrate".
+        batch_norm: "batch" (statistics of the evaluation batch), "recalibrate", or "running" (those
+            that training left).
         batch_size: images per evaluation and calibration batch; scores under batch statistics
             depend on it.
         calibration_batches: how many batches of the training split recalibration averages over.
@@ -121,7 +122,7 @@ class Evaluator:
 
     @property
     def batch_norm(self) -> str:
-        """How statistics are chosen: "batch", "recalibrate", or "none needed" without such norms."""
+        """How statistics are chosen, see `Protocol`; "none needed" without such norms."""
         needed = norms_with_statistics(self._supernet)
         return self.protocol.batch_norm if needed else "none needed"
 
@@ -256,6 +257,8 @@ class Evaluator:
         with torch.inference_mode(), model.route(architecture), explained(self.protocol.batch_size):
             if self.protocol.batch_norm == "batch":
                 statistics = batch_statistics(model)
+            elif self.protocol.batch_norm == "running":
+                statistics = evaluating(model)
             else:
                 statistics = recalibrated(model, self._calibration, measures)
             with statistics:
@@ -270,7 +273,8 @@ class Evaluator:
         if self.plain_because:
             return None
         by_batch = self.protocol.batch_norm == "batch"
-        calibrates = not by_batch and norms_with_statistics(self._supernet)
+        estimates = self.protocol.batch_norm == "recalibrate"
+        calibrates = estimates and norms_with_statistics(self._supernet)
         try:
             if self._forward is None or not self._forward.fits():
                 self._forward = SharedForward(

@@ -2,8 +2,10 @@
 
 Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampling" (ECCV 2020): a
 population of 50 over 20 generations; the best 10 of all so far are the parents of 25 mutants (each
-answer redrawn with probability 0.1) and 25 crossovers; what is missing is drawn at random.
-Architectures that were scored before are not proposed again.
+answer redrawn with probability 0.1, of which it may come out as it was) and 25 crossovers; what is
+missing is drawn at random. Architectures that were scored before are not proposed again.
+
+Difference: the authors' code gives up after ten tries for each child wanted, this after a hundred.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ class Evolution(Searcher):
         mutants: M, children by mutation; half of the population if not given.
         crossovers: C, children by crossover; half of the population if not given.
         mutation: probability that a mutant's answer is redrawn.
+        same: whether a redrawn answer may be the same again, as in the authors' code.
 
     Raises:
         ConfigError: the numbers contradict each other.
@@ -39,6 +42,7 @@ class Evolution(Searcher):
         mutants: int | None = None,
         crossovers: int | None = None,
         mutation: float = 0.1,
+        same: bool = True,
     ) -> None:
         mutants = population // 2 if mutants is None else mutants
         crossovers = population // 2 if crossovers is None else crossovers
@@ -59,6 +63,7 @@ class Evolution(Searcher):
         self.mutants = mutants
         self.crossovers = crossovers
         self.mutation = mutation
+        self.same = same
 
     def generations(self, problem: Problem) -> Generation:
         """Yield up to `generations` populations; fewer when the space is exhausted."""
@@ -84,7 +89,7 @@ class Evolution(Searcher):
         space, random = problem.space, problem.stream("generation", generation)
 
         def mutant() -> Architecture:
-            return space.mutate(random.choice(parents), self.mutation, random)
+            return space.mutate(random.choice(parents), self.mutation, random, self.same)
 
         def crossover() -> Architecture:
             return space.crossover(random.choice(parents), random.choice(parents), random)

@@ -1,8 +1,13 @@
 """The selection of RandomNAS.
 
 Li & Talwalkar, "Random Search and Reproducibility for NAS" (UAI 2019): in each round a thousand random
-architectures are scored on one validation batch, the same for all, and the ten best of them on the
-whole validation split. The paper has a round for every 10,000 training steps, at least one.
+architectures are scored on a part of the validation split, and the ten best of them on all of it. The
+paper has a round for every 10,000 training steps, at least one. The part is ten batches of 64 images, as
+in the authors' code; how large a batch is says `evaluate.batch_size`.
+
+Differences: the authors score each architecture on the ten batches that come next; here all see the
+first ten, so that they differ in what they are and not in the images, and a score is a function of the
+architecture. For the authors' batch norm see `supernet.strategies.random_nas`.
 """
 
 from __future__ import annotations
@@ -14,12 +19,13 @@ __all__ = ["RandomNASSearch"]
 
 
 class RandomNASSearch(Searcher):
-    """Many architectures on one batch, the best of them on all.
+    """Many architectures on a few batches, the best of them on all.
 
     Args:
-        count: architectures that a round scores on one batch.
+        count: architectures that a round scores on a few batches.
         best: how many of them it scores on the whole split.
         rounds: how often.
+        batches: how many batches; with as many as the split has, or more, the first scores are final.
 
     Raises:
         ConfigError: a number is not positive, or more shall be the best than there are.
@@ -27,14 +33,18 @@ class RandomNASSearch(Searcher):
 
     looks_at = 0
 
-    def __init__(self, count: int = 1000, best: int = 10, rounds: int = 1) -> None:
-        if not 1 <= best <= count or rounds < 1:
+    def __init__(
+        self, count: int = 1000, best: int = 10, rounds: int = 1, batches: int = 10
+    ) -> None:
+        if not 1 <= best <= count or min(rounds, batches) < 1:
             raise ConfigError(
-                f"best must be 1 to count, and rounds at least 1, not {best} of {count}, {rounds} times"
+                f"best must be 1 to count, rounds and batches at least 1, not {best} of {count}, "
+                f"{rounds} times on {batches} batches"
             )
         self.count = count
         self.best = best
         self.rounds = rounds
+        self.batches = batches
 
     def generations(self, problem: Problem) -> Generation:
         """Yield two generations a round; fewer rounds when the space is exhausted."""
@@ -43,7 +53,7 @@ class RandomNASSearch(Searcher):
             drawn = problem.sample(self.count, problem.stream("round", number), seen)
             if not drawn:
                 return
-            quick = yield Partly(drawn, batches=1)
+            quick = yield Partly(drawn, self.batches)
             seen.update(candidate.key for candidate in quick)
             passed = sorted(
                 (one for one in quick if one.status != "failed"), key=lambda one: one.rank_key
@@ -52,5 +62,5 @@ class RandomNASSearch(Searcher):
                 yield [candidate.architecture for candidate in passed[: self.best]]
 
     def expected(self, problem: Problem) -> int:
-        """Return the number of architectures that are scored on one batch at least."""
+        """Return the number of architectures that are scored at least on a part."""
         return min(self.count * self.rounds, problem.space.size)

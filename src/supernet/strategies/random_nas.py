@@ -3,8 +3,9 @@
 Every step trains one architecture, of which each decision is drawn uniformly by itself, as in SPOS and
 in the authors' code. What is the method's own is how it selects, which is the searcher `randomnas`.
 
-Differences: the authors' code scores with the running statistics of batch norm, which have seen all
-paths and fit none. Here candidates are scored with those of the evaluation batch, or re-estimated ones.
+Differences: the authors' code scores in evaluation mode with the running statistics of batch norm, which
+have seen all paths and fit none. Here candidates are scored with those of the evaluation batch, unless
+`evaluate.batch_norm` says "running".
 """
 
 from __future__ import annotations
