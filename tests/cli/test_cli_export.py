@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shlex
 import shutil
@@ -15,6 +16,7 @@ from torch import nn
 
 import supernet as sn
 import supernet.pipeline
+from supernet.strategies import STRATEGIES
 
 MACRO = [
     "--model=nasbench-macro",
@@ -166,6 +168,45 @@ def test_the_better_weights_are_taken_where_an_architecture_was_retrained(folder
     assert one["weights"] == ("scratch" if better else "inherited")
     score = alone if better else inherited
     assert one["validation"]["loss"] == pytest.approx(score["loss"], rel=1e-5)
+
+
+def test_what_is_known_to_be_better_after_retraining_is_taken(folder, call):
+    """The random baseline was retrained; what if it had turned out best?"""
+    metrics = json.loads((folder / "metrics.json").read_text())
+    row = next(row for row in metrics["retrain"]["candidates"] if row["role"] == "random")
+    row["stand_alone"]["scratch"]["accuracy"] = 0.995
+    best = metrics["retrain"]["candidates"][0]["key"]
+    assert row["key"] != best
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    code, _, err = call("export", "--run", str(folder), "--pick", "macs >= 1")
+    assert code == 0, err
+    one = described(folder, "macs-ge-1")
+    assert (one["key"], one["weights"], one["warning"]) == (row["key"], "scratch", None)
+    told = " ".join(err.split())
+    assert f"{row['key']} is the best network known" in told
+    assert f"by one-shot score {best} is the best" in told
+
+
+def test_weights_that_only_rank_networks_come_with_a_warning(folder, call):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["retrain"], metrics["test"]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    code, _, err = call("export", "--run", str(folder), "--pick", "macs <= 70% and params <= 80%")
+    assert code == 0, err
+    one = described(folder, "macs-le-70pct-and-params-le-80pct")
+    assert "warning: macs-le-70pct-and-params-le-80pct: its weights are" in " ".join(err.split())
+    assert f"{100 * one['validation']['accuracy']:.2f} %" in one["warning"]
+    assert "SPOS trains them to rank networks" in one["warning"]
+    assert "--search.constraints '[macs <= 70%, params <= 80%]'" in one["warning"]
+
+
+def test_strategies_for_networks_that_need_no_retraining_say_so():
+    ready = set()
+    for name, path in STRATEGIES.items():
+        module, _, kind = path.rpartition(".")
+        if getattr(importlib.import_module(module), kind).one_stage:
+            ready.add(name)
+    assert ready == {"sandwich", "attentivenas", "alphanet", "ofa"}
 
 
 def test_without_a_pick_the_chosen_network_of_the_run(folder, tmp_path, call):

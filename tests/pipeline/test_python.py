@@ -496,6 +496,7 @@ def test_batch_norm_is_looked_into_before_the_search(tmp_path, data):
     report = result.metrics["search"]["batch_norm_report"]
     assert report["calibration_batches"] in (1, 2, 4, 8, 16)
     assert len(report["agreements"]) > 1
+    assert report["architectures"] == 4
     assert "Batch norm" in (tmp_path / "run/report.html").read_text()
     plain = search(Net, data, tmp_path / "plain", options=options)
     assert plain.metrics["search"]["batch_norm"] == "none needed"

@@ -41,6 +41,7 @@ def settled_protocol(run: Run) -> tuple[Protocol, dict[str, Any]]:
     if options.probes:
         report = compare_policies(make, _probes(run, options.probes), options.batch_size)
         found["measure"] = report.measure
+        found["architectures"] = len(next(iter(report.scores.values())))
         found["agreements"] = [dataclasses.asdict(agreement) for agreement in report.agreements]
     return protocol, found
 

@@ -94,8 +94,14 @@ def _headline(run: RunFiles) -> str:
 
 def _test_tiles(test: Mapping[str, Any]) -> str:
     tiles = page.tile(score(test.get("chosen")), "test, chosen architecture", main=True)
-    for random in test.get("random", [])[:1]:
-        tiles += page.tile(score(random), "test, random architecture")
+    random = test.get("random", [])
+    if random:
+        each = [one for one in ("accuracy", "loss") if random[0].get(one) is not None]
+        mean = {name: sum(one[name] for one in random) / len(random) for name in each}
+        many = f"mean of {len(random)} random architectures"
+        tiles += page.tile(
+            score(mean), f"test, {many if len(random) > 1 else 'random architecture'}"
+        )
     if over := test.get("over_random"):
         tiles += page.tile(gain(over), gain_text(test))
     return tiles
@@ -177,7 +183,10 @@ def _batch_norm(run: RunFiles) -> str:
         "Kendall's τ",
         f"mean difference of the {report['measure']}",
     ]
-    note = "How alike the same random candidates are ranked under two treatments of batch norm."
+    note = (
+        f"How alike the same {report['architectures']} random candidates are ranked under two "
+        "treatments of batch norm."
+    )
     return page.section("Batch norm", page.table(heads, rows, text=2), note)
 
 
