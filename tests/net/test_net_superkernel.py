@@ -188,14 +188,27 @@ def test_splitting_keeps_the_part():
     assert torch.equal(part(images(), Architecture({"k": "mb5e3"})), expected)
 
 
-@pytest.mark.parametrize(("excess", "value"), [(2.0, 1), (1e-6, 1), (0.0, 0), (-3.0, 0)])
-def test_an_indicator_is_hard_and_has_the_slope_of_the_sigmoid(excess, value):
-    x = torch.tensor(excess, requires_grad=True)
-    y = indicator(x)
+@pytest.mark.parametrize(
+    ("norm", "threshold", "value"),
+    [(2.0, 0.0, 1), (1e3, 0.0, 1), (3.0, 2.999, 1), (3.0, 3.0, 0), (3.0, 40.0, 0), (5.0, -7.0, 1)],
+)
+def test_an_indicator_is_hard_and_has_the_slope_of_a_sigmoid(norm, threshold, value):
+    x, t = (torch.tensor(number, requires_grad=True) for number in (norm, threshold))
+    y = indicator(x, t)
     assert y == value
     y.backward()
-    share = 1 / (1 + math.exp(-excess))
-    assert float(x.grad) == pytest.approx(share * (1 - share), rel=1e-5)
+    expected = derivative(norm, threshold)
+    assert expected > 0.19 / (norm + abs(threshold))
+    assert float(x.grad) == pytest.approx(expected, rel=1e-5)
+    assert float(t.grad) == pytest.approx(-expected, rel=1e-5)
+
+
+def test_weights_that_are_all_zero_are_off_and_have_finite_slopes():
+    x, t = (torch.zeros((), requires_grad=True) for _ in "xt")
+    y = indicator(x, t)
+    y.backward()
+    assert y == 0
+    assert 0 < t.grad.abs() < 1e13
 
 
 def test_norms_are_those_of_ring_and_halves():
@@ -256,7 +269,7 @@ def test_gradients_of_thresholds_equal_an_independent_computation():
         second = float((inner + k * outer)[12:].sum())
         first = float((inner + k * outer)[:12].sum())
         t = thresholds.tolist()
-        d = [derivative(ring - t[0]), derivative(second - t[1]), derivative(first - t[2])]
+        d = [derivative(ring, t[0]), derivative(second, t[1]), derivative(first, t[2])]
         # k also changes the norms that the other two compare, by 2 k · ring
         through = slopes[1] * d[1] * 2 * k * outer[12:].sum()
         through = through + slopes[2] * d[2] * 2 * k * outer[:12].sum()
@@ -269,9 +282,10 @@ def test_gradients_of_thresholds_equal_an_independent_computation():
         assert (found != 0).any()
 
 
-def derivative(excess):
-    share = 1 / (1 + math.exp(-excess))
-    return share * (1 - share)
+def derivative(norm, threshold):
+    size = norm + abs(threshold)
+    share = 1 / (1 + math.exp(-(norm - threshold) / size))
+    return share * (1 - share) / size
 
 
 def written_out(block, x, values):

@@ -11,6 +11,7 @@ from supernet.errors import ConfigError, DivergedError
 from supernet.net import Choice, SuperKernel, SuperNet, split
 from supernet.strategies import Counted, Setting, SinglePath
 from supernet.task import Classification
+from supernet.zoo import SinglePath as Space
 
 IMAGES = torch.randn(12, 2, 6, 6, generator=torch.Generator().manual_seed(0))
 IMAGE_BATCH = IMAGES, torch.arange(12) % 3
@@ -54,7 +55,8 @@ def put(strategy, supernet, **excess):
             block = strategy.kernels[label].block
             sizes = block.sizes(kernel=float(values[0] > 0))
             t = strategy.thresholds[label]
-            t.copy_((sizes - torch.tensor(values + (0.0,) * (3 - len(values))))[: len(t)])
+            limits = (sizes - torch.tensor(values + (0.0,) * (3 - len(values))))[: len(t)]
+            t.copy_(limits / strategy.norms[label])
 
 
 @pytest.mark.parametrize(
@@ -81,10 +83,11 @@ def test_everything_is_on_at_thresholds_of_zero_and_undecided_near_the_norms():
     assert all((t == 0).all() for t in strategy.thresholds.values())
     assert [len(t) for t in strategy.thresholds.values()] == [2, 3]
     assert answers(strategy, supernet) == ("mb5e6", "mb5e6")
-    assert strategy.metrics() == {"kernel5": 1.0, "expansion6": 1.0, "layers": 1.0}
+    shares = {"kernel5": 1.0, "expansion6": 1.0, "layers": 1.0}
+    assert strategy.metrics() == {**shares, "least_moved": 0.0}
     (warning,) = strategy.warnings()
     assert "decided nothing" in warning
-    assert "strategy.start" in warning
+    assert "strategy.start (0 of their norms)" in warning
 
     strategy = SinglePath(start=0.9)
     supernet = made(strategy)
@@ -98,7 +101,9 @@ def test_everything_is_on_at_thresholds_of_zero_and_undecided_near_the_norms():
             centre[half:].sum(),
             centre[:half].sum(),
         ]
-        torch.testing.assert_close(t.detach(), 0.9 * torch.stack(sizes).detach()[: len(t)])
+        norms = torch.stack(sizes).detach()[: len(t)]
+        torch.testing.assert_close(strategy.norms[label], norms)
+        assert t.tolist() == pytest.approx([0.9] * len(t))
     strategy = SinglePath(start=1.01)
     assert answers(strategy, made(strategy)) == ("mb3e3", "identity")
     assert strategy.warnings() == []
@@ -146,6 +151,45 @@ def test_weights_and_thresholds_learn_from_one_pass():
             t.detach(), before[label] - 0.1 * gradient.sign(), rtol=0, atol=1e-3
         )
         assert t.grad is None
+
+
+def test_in_the_published_space_every_threshold_has_a_gradient_at_the_start():
+    """With the defaults, in float32, at squared norms of up to some hundreds."""
+    torch.manual_seed(0)
+    model = Space((3, 32, 32), 10, strides=(1, 2, 2, 1, 2, 1), stem_stride=1)
+    supernet, images = SuperNet(model).train(), torch.randn(2, 3, 32, 32)
+    strategy = SinglePath()
+    strategy.prepare(supernet, Setting(0, measure_costs(supernet, images[:1])))
+    assert strategy.weight == pytest.approx(1e3 * 0.02)  # what the authors' example comes to
+    before, gradients = thresholds(strategy), {}
+    note = strategy.movement.note
+
+    def spy(found):
+        gradients.update(zip(strategy.thresholds, found, strict=True))
+        note([g.clone() for g in found])
+
+    strategy.movement.note = spy
+    strategy.backward(supernet, Classification(), (images, torch.arange(2)), at(10))
+    assert len(gradients) == 21
+    norms = torch.cat(list(strategy.norms.values()))
+    assert norms.max() > 100  # where the derivative of a sigmoid is 0
+    assert min(float(g.abs().min()) for g in gradients.values()) > 1e-6  # Adam's ε is 1e-8
+    for label, t in strategy.thresholds.items():
+        steps = (t.detach() - before[label]).abs()
+        torch.testing.assert_close(steps, torch.full_like(steps, 1e-2), rtol=0, atol=1e-4)
+    assert strategy.movement.still() == []
+    assert strategy.metrics()["least_moved"] == pytest.approx(1e-2, rel=1e-2)
+
+
+def test_thresholds_without_gradients_are_named():
+    strategy = SinglePath(cost=None, warmup=0.0)
+    supernet = made(strategy)
+    with torch.no_grad():
+        supernet.model.head.weight.zero_()  # the output depends on nothing
+    strategy.backward(supernet, Classification(), IMAGE_BATCH, at(0))
+    still, nothing = strategy.warnings()
+    assert "SinglePath has learned nothing about 2 of its decisions ('first', 'second')" in still
+    assert "decided nothing" in nothing
 
 
 def test_the_cost_alone_turns_everything_off():

@@ -8,12 +8,15 @@ the channels. What is used is decided by indicators, each 0 or 1, that compare n
     e6 = 1[‖w_k,second half‖² > t_e6]       e3  = 1[‖w_k,first half‖² > t_e3]
 
 where e3 = 0 leaves the layer out. Forward they are hard; backward, 1[x > t] has the derivative of
-σ(x - t).
 
-Different from the authors' code: its e6 and e3 multiply the depthwise kernel, so that batch norm makes a
-constant of a channel that is off, and takes away the scale of one that is on. Here they multiply what
-comes behind the batch norm, so that channels that are off are zero, and the block computes what the part
-computes alone. The code compares norms, here it is squared norms, as in the paper.
+    σ((x - t) / s),   s = x + |t|, held constant.
+
+Different from the authors' code, whose slope is that of σ(x - t): in float32 that is exactly 0 where x
+is 17 above t, as squared norms of whole layers are, and a threshold would never move. Here the argument
+lies between -1 and 1 whatever the size of the layer. Its e6 and e3 multiply the depthwise kernel, so
+that batch norm makes a constant of a channel that is off, and takes away the scale of one that is on.
+Here they multiply what comes behind the batch norm, so that channels that are off are zero, and the
+block computes what the part computes alone. It compares norms, here they are squared, as in the paper.
 """
 
 from __future__ import annotations
@@ -32,10 +35,16 @@ KERNELS = (3, 5)
 EXPANSIONS = (3, 6)
 
 
-def indicator(excess: torch.Tensor) -> torch.Tensor:
-    """Return 1 where `excess` is above 0, else 0; its derivative is that of the sigmoid."""
-    soft = torch.sigmoid(excess)
-    return (excess > 0).to(soft) + (soft - soft.detach())
+def indicator(norm: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+    """Return 1 where a norm is above its threshold, else 0; the derivative is a sigmoid's.
+
+    Args:
+        norm: x, at least 0.
+        threshold: t, any number.
+    """
+    size = (norm + threshold.abs()).detach().clamp_min(1e-12)
+    soft = torch.sigmoid((norm - threshold) / size)
+    return (norm > threshold).to(soft) + (soft - soft.detach())
 
 
 class SuperBlock(nn.Module):
@@ -87,10 +96,10 @@ class SuperBlock(nn.Module):
         Args:
             thresholds: t of k, of e6 and, where the layer can be left out, of e3: `[2]` or `[3]`.
         """
-        kernel = indicator(self.sizes()[0] - thresholds[0])
+        kernel = indicator(self.sizes()[0], thresholds[0])
         _, second, first = self.sizes(kernel)
-        wide = indicator(second - thresholds[1])
-        layer = indicator(first - thresholds[2]) if self.shortcut else torch.ones_like(wide)
+        wide = indicator(second, thresholds[1])
+        layer = indicator(first, thresholds[2]) if self.shortcut else torch.ones_like(wide)
         return torch.stack((kernel, wide, layer))
 
     def forward(self, x: torch.Tensor, indicators: torch.Tensor) -> torch.Tensor:

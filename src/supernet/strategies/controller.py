@@ -244,10 +244,16 @@ class Policy:
         self.clip = clip
         self.epochs = epochs
         self.baseline: float | None = None
+        self.first_reward: float | None = None
+        self.taught = False
+        """Whether a reward was ever another than the first, so that the policy could follow them."""
         self._optimizer = torch.optim.Adam(controller.parameters(), lr=learning_rate)
 
     def update(self, architectures: Sequence[Architecture], rewards: Sequence[float]) -> None:
         """Learn from architectures that were drawn from the policy, and their rewards."""
+        if self.first_reward is None:
+            self.first_reward = rewards[0]
+        self.taught |= any(reward != self.first_reward for reward in rewards)
         ppo = self.kind == "ppo"
         before, advantages = torch.zeros(0), torch.zeros(0)
         for epoch in range(self.epochs if ppo else 1):
@@ -291,6 +297,8 @@ class Policy:
             "controller": self.controller.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "baseline": self.baseline,
+            "first_reward": self.first_reward,
+            "taught": self.taught,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -298,3 +306,5 @@ class Policy:
         self.controller.load_state_dict(state["controller"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.baseline = state["baseline"]
+        self.first_reward = state["first_reward"]
+        self.taught = bool(state["taught"])

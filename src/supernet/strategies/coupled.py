@@ -33,6 +33,7 @@ from supernet.space import Architecture, Decision, OneOf
 from supernet.strategies.base import BatchNorm, Setting, Stage, Strategy
 from supernet.strategies.charge import Charge
 from supernet.strategies.guards import Adaptive, EarlyStop
+from supernet.strategies.movement import Movement
 from supernet.strategies.paths import check_paths
 from supernet.strategies.rules import NONE, RULES, RuleName, holds_decisions
 from supernet.task import Batch, Task
@@ -221,6 +222,7 @@ class Coupled(Strategy):
             self._narrow(setting.before, self.stages[setting.stage - 1].keep)
         if self.guard is not None:
             self.guard.reset()
+        self.movement = Movement(self.probabilities())
         self._expected = None
         if self.cost is not None:
             table = setting.table(self.cost.quantity)
@@ -266,6 +268,7 @@ class Coupled(Strategy):
 
         Where the weights come first, α's move of a step follows at the start of the next one.
         """
+        self.movement.begun = True
         due = replace(moment, step=moment.step - 1) if self.weights_first else moment
         if due.step >= 0 and not self.rests(due):
             with model.observed(None):  # these passes train no weights
@@ -370,6 +373,7 @@ class Coupled(Strategy):
 
     def step(self, gradients: tuple[torch.Tensor | None, ...]) -> None:
         """Let Adam move α by these gradients, scaled down where their norm is too large."""
+        self.movement.note(gradients)
         for alpha, gradient in zip(self.alphas.values(), gradients, strict=True):
             alpha.grad = gradient
         if self.alpha.clip is not None:
@@ -407,9 +411,11 @@ class Coupled(Strategy):
         return [RULES[self.rule](supernet.space, strengths)]
 
     def metrics(self) -> dict[str, float]:
-        """Return entropy and dominance.
+        """Return entropy, movement and dominance.
 
         "entropy" is the mean over decisions of the entropy over its largest value, in 0–1.
+        "least_moved" is by how much the probability of an option has changed since the start, the
+        largest change of a decision, of the decision where it is smallest, in 0–1.
         "skip_dominance" is the share of decisions whose strongest option has no parameters, of those
         that have options with and without.
 
@@ -435,6 +441,10 @@ class Coupled(Strategy):
                 if self._one(label) and any(free) and not all(free):
                     dominated.append(free[values.index(max(values))])
         found = {"entropy": round(sum(entropies) / max(len(entropies), 1), 5)}
+        with torch.no_grad():
+            moved = self.movement.distances(self.probabilities())
+        if derived := self._derived():
+            found["least_moved"] = round(min(moved[label] for label in derived), 6)
         if dominated:
             found["skip_dominance"] = round(sum(dominated) / len(dominated), 4)
         if self.guard is not None and self.guard.eigenvalues:
@@ -449,6 +459,7 @@ class Coupled(Strategy):
                 "the stage before took no option out of any decision, since none has more than it "
                 "keeps; lower the `keep` of strategy.stages"
             )
+        stops += self.movement.warnings(type(self).__name__, self._derived())
         share = self.metrics().get("skip_dominance", 0.0)
         if share < DOMINATED:
             return stops
@@ -465,6 +476,7 @@ class Coupled(Strategy):
             "alphas": {label: alpha.detach() for label, alpha in self.alphas.items()},
             "kept": {label: list(kept) for label, kept in self.kept.items()},
             "optimizer": self._optimizer.state_dict(),
+            "movement": self.movement.state_dict(),
             **({} if self.guard is None else {"guard": self.guard.state_dict()}),
         }
 
@@ -475,8 +487,14 @@ class Coupled(Strategy):
                 alpha.copy_(state["alphas"][label])
         self.kept = {label: tuple(kept) for label, kept in state["kept"].items()}
         self._optimizer.load_state_dict(state["optimizer"])
+        self.movement.load_state_dict(state["movement"])
         if self.guard is not None:
             self.guard.load_state_dict(state["guard"])
+
+    def _derived(self) -> set[str]:
+        """Return the decisions that are derived from their own α, and have options to choose from."""
+        rest = set() if self.learns_edges else self._edges
+        return {label for label, kept in self.kept.items() if len(kept) > 1} - rest
 
     def _one(self, label: str) -> bool:
         return isinstance(self._decisions[label], OneOf)

@@ -169,6 +169,16 @@ class ENAS(Strategy):
         """Return the mean reward of the last update."""
         return {"reward": round(self._reward, 5)}
 
+    def warnings(self) -> list[str]:
+        """Say whether the controller has learned nothing."""
+        if self._policy.taught:
+            return []
+        return [
+            "ENAS draws its candidates from a controller that no reward has moved: it is taught after "
+            f"every strategy.interval {self.interval} steps of training, and where architectures have "
+            "different rewards. Train for longer, or lower strategy.interval",
+        ]
+
     def state_dict(self) -> dict[str, Any]:
         """Return controller, optimizer, baseline and the last reward."""
         return {**self._policy.state_dict(), "reward": self._reward}

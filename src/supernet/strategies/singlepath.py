@@ -2,20 +2,26 @@
 
 All options of a layer are parts of one superkernel, and indicators say which part is used (see
 `supernet.ops.superkernel`): 1[x > t] of a squared norm x of weights and a threshold t that is learned,
-differentiated as σ(x - t). One pass trains weights and thresholds on a training batch, by
+differentiated as a sigmoid. One pass trains weights and thresholds on a training batch, by
 
     L = CE + λ · ln(R),   R = Σ_layers Σ_options amount · (product of their indicators),
 
 where R comes from a table of any quantity. A step computes one network, the largest.
 
 As in the authors' code: until 5/8 of the steps λ is 0 and each indicator is dropped with probability
-0.4, so that parts learn to do without the rest; from there on λ counts and nothing is dropped.
-Differences: what is not dropped is not scaled up by 1 / 0.6, and what is dropped does not change the
-norms that others compare; thresholds have an Adam of their own, where the code has one RMSProp for all.
-See `supernet.ops.superkernel` for others.
+0.4, so that parts learn to do without the rest; from there on λ counts and nothing is dropped. λ = 20 is
+its example, `--runtime_lambda_val=0.020`, which it multiplies by 1,000.
 
-Thresholds that start at 0, as in the code, have everything on, and must first come near the norms.
-Weight decay makes rings smaller whatever they are worth, so it leads to kernels of 3.
+Differences: the argument of the sigmoid is scaled by the sizes of norm and threshold, since else it has
+no derivative in float32 where norms are larger than 17, which is most of the published space.
+Thresholds are learned as shares of the squared norms that they are compared with, as these are at the
+start and without rings, so that they reach large layers as soon as small ones: t = share · norm. They
+have an Adam of their own, where the code has one RMSProp for all. What is not dropped is not scaled up
+by 1 / 0.6, and what is dropped does not change the norms that others compare. See
+`supernet.ops.superkernel` for others.
+
+Shares that start at 0, as in the code, have everything on, and must first come near 1. Weight decay
+makes rings smaller whatever they are worth, so it leads to kernels of 3.
 """
 
 from __future__ import annotations
@@ -33,6 +39,7 @@ from supernet.net import Gate, Routing, SuperKernel, SuperNet
 from supernet.random import generator
 from supernet.space import Architecture, Option, Value
 from supernet.strategies.base import Setting, Strategy
+from supernet.strategies.movement import Movement
 from supernet.task import Batch, Task
 from supernet.train import Moment, backward
 
@@ -46,7 +53,8 @@ class SinglePath(Strategy):
     """Thresholds on the norms of superkernels, trained with the weights.
 
     Args:
-        learning_rate: of the thresholds, with Adam.
+        learning_rate: of the thresholds, with Adam: about the share of their norms that they move by
+            in a step.
         start: the thresholds at first, as a share of the norms that they are compared with, those of
             channels without their rings; 0 for all on, 1 for just off.
         warmup: share of the steps in which indicators are dropped and the cost is free.
@@ -65,7 +73,7 @@ class SinglePath(Strategy):
         warmup: float = 0.625,
         dropout: float = 0.4,
         cost: str | None = "macs",
-        weight: float = 0.02,
+        weight: float = 20.0,
     ) -> None:
         if not learning_rate > 0 or not weight >= 0 or not math.isfinite(start):
             raise ConfigError(
@@ -85,6 +93,9 @@ class SinglePath(Strategy):
         self.weight = weight
         self.kernels: dict[str, SuperKernel] = {}
         self.thresholds: dict[str, nn.Parameter] = {}
+        """By decision, those of k, e6 and e3 as shares of `norms`."""
+        self.norms: dict[str, torch.Tensor] = {}
+        """By decision, the squared norms of ring and halves at the start, without rings."""
         self._settled: dict[str, Option] = {}
         """Decisions with one option, as a part of a split supernet has one."""
         self._expected: ExpectedCost | None = None
@@ -101,12 +112,12 @@ class SinglePath(Strategy):
             for decision in supernet.space.decisions
             if decision.label not in self.kernels
         }
-        self.thresholds = {}
-        with torch.no_grad():
-            for label, kernel in self.kernels.items():
-                sizes = kernel.block.sizes(kernel=0.0)
-                count = 3 if kernel.block.shortcut else 2
-                self.thresholds[label] = nn.Parameter(self.start_share * sizes[:count])
+        self.thresholds, self.norms = {}, {}
+        for label, kernel in self.kernels.items():
+            sizes = kernel.block.sizes(kernel=0.0).detach()[: 3 if kernel.block.shortcut else 2]
+            self.norms[label] = sizes
+            self.thresholds[label] = nn.Parameter(torch.full_like(sizes, self.start_share))
+        self.movement = Movement(self.thresholds)
         self._optimizer = torch.optim.Adam(self.thresholds.values(), lr=self.learning_rate)
         self._expected = None
         if self.cost is not None:
@@ -126,6 +137,7 @@ class SinglePath(Strategy):
         with model.route(self.routing(self.dropped(on, moment) if warm else on)):
             loss = task.loss(model, batch)
         backward(loss if warm else loss + self.charge(on))
+        self.movement.note([values.grad for values in self.thresholds.values()])
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         return loss.detach()
@@ -133,7 +145,7 @@ class SinglePath(Strategy):
     def indicators(self) -> Indicators:
         """Return the indicators of every decision, `[3]`, differentiable in thresholds and weights."""
         return {
-            label: kernel.block.indicators(self.thresholds[label])
+            label: kernel.block.indicators(self.thresholds[label] * self.norms[label])
             for label, kernel in self.kernels.items()
         }
 
@@ -176,6 +188,9 @@ class SinglePath(Strategy):
     def metrics(self) -> dict[str, float]:
         """Return the shares of superkernels with indicators on, "kernel5", "expansion6" and "layers".
 
+        "least_moved" is how far thresholds have moved, as a share of their norms: the largest way of a
+        superkernel's, of the superkernel where it is smallest.
+
         Raises:
             DivergedError: a threshold is not finite.
         """
@@ -188,31 +203,42 @@ class SinglePath(Strategy):
         with torch.no_grad():
             means = torch.stack(list(self.indicators().values())).mean(0).tolist()
         names = "kernel5", "expansion6", "layers"
-        return {name: round(mean, 4) for name, mean in zip(names, means, strict=True)}
+        found = {name: round(mean, 4) for name, mean in zip(names, means, strict=True)}
+        found["least_moved"] = round(min(self.movement.distances(self.thresholds).values()), 6)
+        return found
 
     def warnings(self) -> list[str]:
-        """Say whether no threshold was crossed."""
-        if min(self.metrics().values()) < 1:
-            return []
+        """Say which thresholds had no gradient, and whether none was crossed."""
+        still = self.movement.warnings("SinglePath", self.kernels.keys())
+        found = self.metrics()
+        if min(found["kernel5"], found["expansion6"], found["layers"]) < 1:
+            return still
         return [
-            "SinglePath has decided nothing: every superkernel is used whole. Give the cost a larger "
-            "strategy.weight, thresholds a start nearer to the norms (strategy.start, in 0-1) or a "
-            "larger strategy.learning_rate, or train for longer",
+            *still,
+            "SinglePath has decided nothing: every superkernel is used whole. Thresholds must come from "
+            f"strategy.start ({self.start_share:g} of their norms) to about 1, and moved by at least "
+            f"{found['least_moved']:g} in each superkernel; give them a start nearer to 1, a larger "
+            "strategy.learning_rate or more steps, or the cost a larger strategy.weight where the "
+            "cross-entropy holds everything on",
         ]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the thresholds and the state of their optimizer."""
+        """Return the thresholds, what they are shares of, and the state of their optimizer."""
         return {
             "thresholds": {label: values.detach() for label, values in self.thresholds.items()},
+            "norms": self.norms,
             "optimizer": self._optimizer.state_dict(),
+            "movement": self.movement.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from the thresholds and the state of their optimizer."""
+        """Continue from what `state_dict` returned."""
         with torch.no_grad():
             for label, values in self.thresholds.items():
                 values.copy_(state["thresholds"][label])
+                self.norms[label].copy_(state["norms"][label])
         self._optimizer.load_state_dict(state["optimizer"])
+        self.movement.load_state_dict(state["movement"])
 
 
 def _superkernels(supernet: SuperNet) -> dict[str, SuperKernel]:
