@@ -154,3 +154,13 @@ def test_without_a_sure_option_a_node_is_left_without_edges():
     supernet = ready(strategy, model, inputs=torch.randn(16, 1, 8, 8))
     (found,) = strategy.learned(supernet)  # all sigmoids are a half
     assert set(found.values()) == {()}
+
+
+@pytest.mark.parametrize(("edges", "warned"), [(2, True), ("all", True), ((0, 2), False)])
+def test_it_says_where_the_threshold_decides_nothing(edges, warned):
+    model = DARTS((1, 8, 8), cells=3, channels=2, nodes=2, operations="S2", edges=edges)
+    for rule in ("threshold", "edges"):
+        strategy = FairDARTS(rule=rule)
+        ready(strategy, model, inputs=torch.randn(16, 1, 8, 8))
+        said = any("decides nothing about 4 decisions" in text for text in strategy.warnings())
+        assert said == (warned and rule == "threshold")

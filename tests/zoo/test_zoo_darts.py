@@ -381,6 +381,17 @@ def test_a_search_network_drops_whole_edges(partial):
     assert not any(isinstance(o, DropPath) for choice in operations for o in choice.options)
 
 
+def test_the_probability_of_dropping_rises_or_not():
+    for rises, expected in ((True, [0.0, 0.1, 0.4]), (False, [0.4, 0.4, 0.4])):
+        network = small(drop_path=0.4, drop_path_rises=rises)
+        edges = [module for module in network.modules() if isinstance(module, DropPath)]
+        assert len(edges) == 3 * 5
+        for progress, probability in zip((0.0, 0.25, 1.0), expected, strict=True):
+            for edge in edges:
+                edge.set_progress(progress)
+            assert {edge.probability for edge in edges} == {probability}
+
+
 def test_derived_networks_drop_operations_but_identities():
     supernet = small(drop_path=0.4, affine=True)
     for name in PRESETS["DARTS"]:

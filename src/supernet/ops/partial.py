@@ -48,16 +48,18 @@ class DropPath(nn.Module):
     Args:
         module: the path.
         probability: of an image to be dropped at the end of training, in [0, 1).
+        rises: whether it rises to that, instead of being the same throughout.
     """
 
-    def __init__(self, module: nn.Module, probability: float) -> None:
+    def __init__(self, module: nn.Module, probability: float, rises: bool = True) -> None:
         super().__init__()
         self.module = module
+        self.rises = rises
         self.last_probability = self.probability = probability
 
     def set_progress(self, progress: float) -> None:
         """Set the probability of a moment of training, from 0 at the first step to 1 at the last."""
-        self.probability = progress * self.last_probability
+        self.probability = (progress if self.rises else 1.0) * self.last_probability
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `[b, ...]` as the module does."""

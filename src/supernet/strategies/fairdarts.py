@@ -27,6 +27,7 @@ import torch
 
 from supernet.errors import ConfigError
 from supernet.net import Routing, SuperNet
+from supernet.space import OneOf
 from supernet.strategies.charge import Charge
 from supernet.strategies.coupled import Alpha, Coupled, Weights
 from supernet.strategies.rules import RuleName
@@ -71,6 +72,20 @@ class FairDARTS(Coupled):
             label: rest[label] if label in self._edges else p
             for label, p in self.probabilities().items()
         }
+
+    def warnings(self) -> list[str]:
+        """See `Coupled`; say where the threshold decides nothing."""
+        fixed = [
+            d for d in self._decisions.values() if not isinstance(d, OneOf) and d.low == d.high
+        ]
+        if self.rule != "threshold" or not fixed:
+            return super().warnings()
+        return [
+            *super().warnings(),
+            f"the threshold of FairDARTS decides nothing about {len(fixed)} decisions, since "
+            f"{fixed[0].label!r} and the like choose {fixed[0].describe()}; its authors let from none "
+            "to two edges enter a node, in the space darts model.edges [0, 2]",
+        ]
 
     def routing(self, model: SuperNet, moment: Moment) -> Routing:
         """Return gates with sigmoid weights."""

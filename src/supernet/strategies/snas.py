@@ -14,8 +14,9 @@ the space "darts", whose default are DARTS's two).
 Differences from the authors' code: it keeps λ = 1 unless told to let it fall, to 0.03, as its README
 does and as is done here. For one GPU it moves α by SGD without decay, for several by Adam as here. It
 charges resources by adding w · ln R, or estimates them by a policy gradient, where the cost here is
-`Charge`. Whole edges are dropped in both (argument `drop_path`), with a probability that rises here
-and does not there. It searches on all training images and draws for each cell anew if told to.
+`Charge`. It drops whole edges in the search, with the same probability throughout, which are options
+of the space here (`drop_path`, `drop_path_rises`). It searches on all training images, and draws for
+each cell anew if told to.
 """
 
 from __future__ import annotations

@@ -67,6 +67,7 @@ class Style:
     affine: bool
     partial: int
     drop_path: float
+    drop_path_rises: bool
     skip_dropout: float
 
     def edge(self, label: str, channels: int, stride: int) -> nn.Module:
@@ -76,7 +77,7 @@ class Style:
         edge: nn.Module = MixedOperation(options, label, (width, stride, self.affine))
         if self.partial > 1:
             edge = PartialChannels(edge, self.partial, stride)
-        return DropEdge(edge, self.drop_path) if self.drop_path else edge
+        return DropEdge(edge, self.drop_path, self.drop_path_rises) if self.drop_path else edge
 
     def _option(self, name: str, channels: int, stride: int) -> nn.Module:
         module = OPERATIONS[name](channels, stride, self.affine)
@@ -180,6 +181,7 @@ class DARTS(nn.Module):
         drop_path: probability that an edge is dropped for an image, at the end of training; it rises
             from 0. In the mixture the whole edge is, in a derived network operations other than
             identities are (published: 0.2 for training alone).
+        drop_path_rises: whether it does; else it is the same throughout (published: of SNAS's search).
         skip_dropout: rate of P-DARTS's dropout behind skips, which fades (published: for the search).
         auxiliary: whether a classifier reads the output of the second reduction cell while training
             (published: for training alone).
@@ -204,6 +206,7 @@ class DARTS(nn.Module):
         affine: bool = False,
         partial: int = 1,
         drop_path: float = 0.0,
+        drop_path_rises: bool = True,
         skip_dropout: float = 0.0,
         auxiliary: bool = False,
         edges: int | tuple[int, int] | Literal["all"] = 2,
@@ -211,7 +214,8 @@ class DARTS(nn.Module):
         super().__init__()
         check_positive(image=image, classes=classes, channels=channels, nodes=nodes, stem=stem)
         check_halvings(image, (2, 2))
-        style = Style(_by_edge(operations, nodes), affine, partial, drop_path, skip_dropout)
+        dropout = drop_path, drop_path_rises, skip_dropout
+        style = Style(_by_edge(operations, nodes), affine, partial, *dropout)
         _check(cells, channels, style)
         self.picks = _picks(edges, nodes)
         width = stem * channels
