@@ -154,6 +154,11 @@ def test_without_a_sure_option_a_node_is_left_without_edges():
     supernet = ready(strategy, model, inputs=torch.randn(16, 1, 8, 8))
     (found,) = strategy.learned(supernet)  # all sigmoids are a half
     assert set(found.values()) == {()}
+    assert any("sure of nothing: the largest sigmoid is 0.50" in t for t in strategy.warnings())
+    with torch.no_grad():
+        strategy.alphas["normal.node0.from0"].fill_(4.0)
+    assert not any("sure of nothing" in text for text in strategy.warnings())
+    assert strategy.learned(supernet)[0]["normal.node0.edges"] == ("0",)
 
 
 @pytest.mark.parametrize(("edges", "warned"), [(2, True), ("all", True), ((0, 2), False)])

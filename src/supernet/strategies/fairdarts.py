@@ -30,7 +30,7 @@ from supernet.net import Routing, SuperNet
 from supernet.space import OneOf
 from supernet.strategies.charge import Charge
 from supernet.strategies.coupled import Alpha, Coupled, Weights
-from supernet.strategies.rules import RuleName
+from supernet.strategies.rules import CONFIDENT, RuleName
 from supernet.train import Moment
 
 __all__ = ["FairDARTS"]
@@ -74,14 +74,24 @@ class FairDARTS(Coupled):
         }
 
     def warnings(self) -> list[str]:
-        """See `Coupled`; say where the threshold decides nothing."""
-        fixed = [
-            d for d in self._decisions.values() if not isinstance(d, OneOf) and d.low == d.high
-        ]
-        if self.rule != "threshold" or not fixed:
-            return super().warnings()
+        """See `Coupled`; say where the threshold decides nothing, or leaves nothing."""
+        found = super().warnings()
+        if self.rule != "threshold":
+            return found
+        several = [d for d in self._decisions.values() if not isinstance(d, OneOf)]
+        fixed = [d for d in several if d.low == d.high]
+        with torch.no_grad():
+            surest = max(float(p.max()) for p in self.probabilities().values())
+        if any(d.low == 0 for d in several) and surest < CONFIDENT:
+            found.append(
+                f"FairDARTS is sure of nothing: the largest sigmoid is {surest:.2f}, and options are "
+                f"derived from {CONFIDENT} on, so that none is where none may be. Search longer, or "
+                "with a larger strategy.alpha.learning_rate"
+            )
+        if not fixed:
+            return found
         return [
-            *super().warnings(),
+            *found,
             f"the threshold of FairDARTS decides nothing about {len(fixed)} decisions, since "
             f"{fixed[0].label!r} and the like choose {fixed[0].describe()}; its authors let from none "
             "to two edges enter a node, in the space darts model.edges [0, 2]",

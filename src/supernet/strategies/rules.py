@@ -21,6 +21,7 @@ from typing import Literal
 from supernet.space import Architecture, Decision, OneOf, Option, SearchSpace, Value
 
 __all__ = [
+    "CONFIDENT",
     "NONE",
     "RULES",
     "SKIPS",
