@@ -64,6 +64,51 @@ def test_sizes_follow_from_the_numbers_of_parents(space, size):
     )
 
 
+def labellings(graphs_of_blocks):
+    """Return how many ways there are to give each block of each graph one of three operations."""
+    return sum(3 ** len(blocks) for blocks in graphs_of_blocks)
+
+
+@pytest.mark.parametrize(
+    ("space", "parent", "needed"), [(1, 6_240, 3_702), (2, 16_632, 12_474), (3, 363_648, 135_900)]
+)
+def test_published_numbers_count_blocks_that_are_a_parent(space, parent, needed):
+    """6,240 and 363,648 are the paper's; for space 2 it has the number of all architectures."""
+    given = list(graphs(space))
+    assert labellings({p for of in one for p in of if p} for one in given) == parent
+    different = {(tuple((i, one[i - 1]) for i in live(one)), one[-1]) for one in given}
+    assert labellings(blocks for blocks, _ in different) == needed
+
+
+def found_depth_first(edges, node, counts):
+    """Yield the edges of cells without loose ends as the authors' code comes upon them."""
+    heads, tails = {b for _, b in edges}, {a for a, _ in edges}
+    right = all(sum(b == head for _, b in edges) == counts[head - 1] for head in heads)
+    if right and len(heads) == len(tails) > 1 and 0 in tails and len(edges) <= 9:
+        yield edges
+        return
+    missing = counts[node - 1] if node else 0
+    missing -= sum(b == node for _, b in edges)
+    others = [a for a in range(node) if (a, node) not in edges]
+    for parents in itertools.combinations(others, missing) if node != 1 else [(0,)]:
+        more = edges
+        for parent in parents:
+            more = more | {(parent, node)}
+            yield from found_depth_first(more, parent, counts)
+
+
+@pytest.mark.parametrize(("space", "published"), [(1, 2_487), (2, 3_609), (3, 24_066)])
+def test_published_numbers_without_loose_ends_are_of_a_search_that_misses_some(space, published):
+    counts = PARENTS[space]
+    found = list(found_depth_first(frozenset(), len(counts), counts))
+    assert labellings({a for a, _ in edges} - {0} for edges in found) == published
+    complete = set()
+    for one in graphs(space):
+        blocks = [*live(one), len(one)]
+        complete.add(frozenset((p, i) for i in blocks for p in one[i - 1]))
+    assert set(found) < complete
+
+
 def test_blocks_without_a_choice_of_parents_ask_nothing():
     asked = {space: {d.label for d in small(space).space.decisions} for space in PARENTS}
     assert "block1.parents" not in asked[1] | asked[2] | asked[3]

@@ -12,11 +12,21 @@ fixed number of parents. The input passes through a 1×1 convolution of its own 
 | 2 | 1, 1, 2, 2 | 3 | 29,160 | 7,773 |
 | 3 | 1, 1, 1, 2, 2 | 2 | 1,312,200 | 55,854 |
 
-The numbers of parents are those of the authors' code; the others are computed from them. Papers quote
-6,240, 29,160 and 363,648 architectures; only the second is what the numbers of parents give, and how
-the others were counted could not be found. Architectures may have loose ends: blocks that the output
-does not depend on, which `canonical` takes for equal, as it does cells that differ in the numbering of
-blocks.
+The numbers of parents are those of the authors' code; the others are computed from them. Architectures
+may have loose ends: blocks that the output does not depend on, which `canonical` takes for equal, as it
+does cells that differ in the numbering of blocks. Other numbers are quoted, by other rules:
+
+| rule | space 1 | 2 | 3 |
+|---|---|---|---|
+| parents times operations of all blocks: architectures here | 14,580 | 29,160 | 1,312,200 |
+| operations of the blocks that are a parent, loose ends included | 6,240 | 16,632 | 363,648 |
+| blocks that the output depends on | 3,702 | 12,474 | 135,900 |
+| the same, as the authors' code finds them | 2,487 | 3,609 | 24,066 |
+
+The paper has 6,240, 29,160 and 363,648 for cells with loose ends, which is the second rule but for space
+2, where it is the first; and the last row without. That code goes from the output to a parent, from
+there to one of its parents and so on, and stops as soon as the numbers of parents are right, so it does
+not come to all of the third row.
 
 As in the authors' supernet, the output has a place for every block, with zeros where the block is no
 parent, to which the projected input is added. NAS-Bench-101's own networks divide the channels among
