@@ -3,6 +3,8 @@ import math
 import random
 import sqlite3
 import warnings
+from collections import Counter
+from random import Random
 from statistics import mean
 
 import pytest
@@ -19,7 +21,7 @@ from supernet.search import (
     hypervolume,
     pareto_front,
 )
-from supernet.search.optuna import _parameters
+from supernet.search.optuna import _parameters, _suggest
 from supernet.space import Architecture, OneOf, Ordered, SearchSpace, SomeOf
 
 
@@ -199,6 +201,84 @@ def test_all_kinds_of_decisions_also_inside_options(kind):
         NESTED.decision("few").values()
     )
     assert {value for label, value in seen if label == "mixed"} == {"x", 1, 2.5}
+
+
+DEEP = SearchSpace(
+    [OneOf("kind", ["flat", "deep"]), *[OneOf(f"in{i}", "abcd") for i in range(12)]],
+    {f"in{i}": [(("kind", "deep"),)] for i in range(12)},
+)
+
+
+@pytest.mark.parametrize("mutation", [0.0, 0.25])
+def test_children_of_nsga2_inherit_decisions_inside_options(mutation):
+    """All deep parents answer a or b; whatever else a child says is a mutation."""
+    from optuna import create_study
+
+    from supernet.search.inherit import InheritingNSGAII
+
+    study = create_study(
+        directions=["maximize", "minimize"], sampler=InheritingNSGAII(8, mutation, 3)
+    )
+    random = Random(0)
+    parents = [Architecture({"kind": "flat"})] * 4
+    parents += [
+        Architecture({"kind": "deep", **{f"in{i}": random.choice("ab") for i in range(12)}})
+        for _ in range(4)
+    ]
+    for number, parent in enumerate(parents):
+        study.enqueue_trial(_parameters(DEEP, parent))
+        trial = study.ask()
+        assert DEEP.build(lambda decision, t=trial: _suggest(t, decision, random)) == parent
+        study.tell(trial, [number, number])
+    answers, children = Counter(), []
+    for _ in range(200):
+        trial = study.ask()
+        child = DEEP.build(lambda decision, t=trial: _suggest(t, decision, random))
+        children.append(child)
+        answers.update(value for label, value in child.items() if label != "kind")
+    assert {child["kind"] for child in children} == {"flat", "deep"}
+    total, other = sum(answers.values()), answers["c"] + answers["d"]
+    if (
+        mutation
+    ):  # half of what is drawn anew, below flat parents that became deep all of it, is c or d
+        assert mutation / 2 * 0.8 < other / total < 0.35
+    else:
+        assert set(answers) == {"a", "b"}
+        pairs = [child for child in children if child["kind"] == "deep" and child not in parents]
+        assert len(pairs) > 20  # recombined, not copied
+
+
+def test_nsga2_beats_random_search_where_decisions_lie_in_options():
+    """The hypervolume of matches and cost; more than a random search's in every seed."""
+    entries = [
+        Entry(frozenset([((f"in{i}", o),)]), j) for i in range(12) for j, o in enumerate("abcd")
+    ]
+    table, goal = CostTable("cost", entries), "bcdabcdabcda"
+
+    def tell(one):
+        right = sum(one.get(f"in{i}") == goal[i] for i in range(12)) / 12
+        return Candidate(one.key, one, "ok", 1 - right, right, {"cost": table.cost(one)})
+
+    def volume(searcher, seed):
+        problem = Problem(DEEP, Constraints([], {"cost": table}, DEEP), seed)
+        found = [one for generation in told(searcher, problem, tell) for one in generation]
+        return hypervolume([(1 - c.accuracy, c.costs["cost"] / 37) for c in found], (1, 1))
+
+    for seed in range(3):
+        searcher = NSGA2(20, 15, objectives=["accuracy", "cost"])
+        assert volume(searcher, seed) > 1.15 * volume(RandomSearch(300), seed)
+
+
+@pytest.mark.parametrize("sampling", ["decisions", "architectures"])
+@pytest.mark.parametrize("kind", [NSGA2, TPE])
+def test_the_first_candidates_are_drawn_as_all_random_ones_are(kind, sampling):
+    table = CostTable("macs", [])
+    problem = Problem(NESTED, Constraints([], {"macs": table}, NESTED), 4, sampling=sampling)
+    searcher = kind(60, 1) if kind is NSGA2 else kind(60, 1, startup=60)
+    asked = Search(searcher, problem).ask()
+    many = sum("many" in one for one in asked)
+    # of the 6 subsets 3 hold q, below which lie 375 answers
+    assert 20 < many < 52 if sampling == "decisions" else many >= 56
 
 
 def test_parameters_of_each_kind_of_decision():

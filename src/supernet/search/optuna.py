@@ -7,8 +7,9 @@ for TPE. The algorithms are Optuna's (Akiba et al., KDD 2019), with its defaults
 Differences: an architecture that is asked again is answered from what was told, without being asked
 for again; one that violates the constraints is told as such, and not asked for. A generation draws
 a bounded number of times and is then completed by random feasible architectures, which Optuna is told
-like its own. Optuna recombines the decisions that all architectures have; those that lie in options
-it draws on their own (NSGA-II uniformly).
+like its own. What is drawn before there is anything to learn from is drawn as all random architectures
+are (`Problem.sampling`). Children of NSGA-II inherit decisions that lie in options too, where a parent
+has them (`supernet.search.inherit`); TPE draws such decisions each on its own.
 """
 
 from __future__ import annotations
@@ -76,9 +77,9 @@ class _Asked(Searcher):
     def objectives_of(self, problem: Problem) -> Sequence[str]:
         """Return the names of the objectives, after checking that they are known."""
 
+    @abstractmethod
     def first(self, problem: Problem) -> list[Architecture]:
-        """Return the architectures to begin with, feasible ones."""
-        return []
+        """Return the architectures to begin with, feasible ones, of one or more generations."""
 
     def generations(self, problem: Problem) -> Generation:
         """Yield up to `generations` populations; fewer when the space is exhausted.
@@ -100,8 +101,9 @@ class _Asked(Searcher):
         copy = (
             None if self.storage is None else _Copy(self.storage, study, self._name(problem), names)
         )
-        wanted = self.first(problem)[: self.population]
-        for _ in range(self.count):
+        first = self.first(problem)
+        for number in range(self.count):
+            wanted = first[number * self.population :][: self.population]
             with _quiet():
                 asked = talk.ask(self.population, wanted)
             if not asked:
@@ -111,7 +113,6 @@ class _Asked(Searcher):
                 told = talk.tell(candidates)
                 if copy is not None:
                     copy.write(told)
-            wanted = []
 
     def expected(self, problem: Problem) -> int:
         """Return population times generations, or the size of a smaller space."""
@@ -159,12 +160,10 @@ class NSGA2(_Asked):
         self.mutation = mutation
 
     def sampler(self, seed: int) -> BaseSampler:
-        """Return Optuna's NSGA-II."""
-        from optuna.samplers import NSGAIISampler
+        """Return Optuna's NSGA-II, with children that inherit all they can."""
+        from supernet.search.inherit import InheritingNSGAII
 
-        return NSGAIISampler(
-            population_size=self.population, mutation_prob=self.mutation, seed=seed
-        )
+        return InheritingNSGAII(self.population, self.mutation, seed)
 
     def objectives_of(self, problem: Problem) -> Sequence[str]:
         """Return the objectives.
@@ -191,10 +190,12 @@ class NSGA2(_Asked):
         return [front[i * (len(front) - 1) // max(count - 1, 1)] for i in range(count)]
 
     def first(self, problem: Problem) -> list[Architecture]:
-        """Return the feasible ones of the cheapest and the most expensive architectures."""
+        """Return the feasible ones of the cheapest and the most expensive architectures, and others."""
         tables = [problem.constraints.tables[o] for o in self.objectives if o not in MEASURES]
         ends = (extreme(table, problem.space, sign) for table in tables for sign in (1, -1))
-        return list(problem.feasible(ends))
+        found = list(problem.feasible(ends))[: self.population]
+        missing, seen = self.population - len(found), {one.key for one in found}
+        return found + problem.sample(missing, problem.stream("first"), seen)
 
 
 class TPE(_Asked):
@@ -233,6 +234,10 @@ class TPE(_Asked):
         return TPESampler(
             n_startup_trials=self.startup, multivariate=True, constant_liar=True, seed=seed
         )
+
+    def first(self, problem: Problem) -> list[Architecture]:
+        """Return the candidates that are drawn at random."""
+        return problem.sample(self.startup, problem.stream("first"))
 
     def objectives_of(self, problem: Problem) -> Sequence[str]:
         """Return the one objective."""

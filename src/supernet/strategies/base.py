@@ -21,8 +21,8 @@ from supernet.train import Learner, Moment
 __all__ = ["BatchNorm", "Setting", "Stage", "Strategy"]
 
 BatchNorm = Literal["batch", "recalibrate", "running"]
-"""Statistics of batch norm when candidates are scored: of the evaluation batch, re-estimated for each, or
-those that training left, an average over all paths that fits none."""
+"""Statistics of batch norm when candidates are scored: of the evaluation batch, re-estimated for each,
+or those that training left, an average over all paths that fits none."""
 
 
 @dataclass(frozen=True)
