@@ -39,6 +39,7 @@ KINDS = {
         "--train.steps=24",
     ],
     "settled by perturbation": ["--strategy=dartspt", "--train.steps=40"],
+    "beside auxiliary skips": ["--strategy=dartsminus", "--train.steps=40"],
     "second order": ["--train.steps=40", "--strategy.order=2"],
 }
 
