@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from supernet.errors import DivergedError
 from supernet.evaluate import Candidate, CandidateTable, Scorer
+from supernet.pipeline.baseline import Baselines
 from supernet.pipeline.batch_norm import settled_protocol
 from supernet.pipeline.context import Run
 from supernet.pipeline.records import Selected
@@ -32,6 +33,9 @@ def search(run: Run) -> None:
         ranked, asked = _ranked(run, scorer, log.write)
         passed = [candidate for candidate in ranked if candidate.status != "failed"]
         selected = _select(run, scorer, passed)
+        if kept := run.folder.metrics.get("retrain"):  # the table alone was lost: make it whole
+            random = Baselines.from_json(kept["baselines"]).selected
+            scorer.score([one.architecture for one in random], "baseline", 0)
     expected = run.config.search.searcher.expected(run.problem)
     if expected and asked < expected and run.config.search.constraint_list:
         run.progress.say(
