@@ -158,5 +158,6 @@ def test_the_interval_of_a_mean_is_students():
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     assert found.value == pytest.approx(0.875)
     assert mean_interval([0.9]) is None
+    assert mean_interval([0.9, 0.9]) is None  # not an interval of width 0
     with pytest.raises(ConfigError, match="confidence"):
         mean_interval(values, 95)

@@ -52,7 +52,7 @@ def test_costs_have_intervals_and_a_paired_difference():
         "macs": {"kendall_tau": None, "difference": None},
     }
     assert ranking_text({**RANKING, "costs": costs}).endswith(
-        " Parameters alone: τ = 0.10 (95 % interval [-0.30, 0.40]), less by 0.40 "
+        " Parameters alone: τ = 0.10 (95 % interval [-0.30, 0.40]), exceeded by +0.40 "
         "(95 % interval [0.05, 0.80])."
     )
 
@@ -108,6 +108,14 @@ def test_a_difference_from_several_has_both_intervals():
     assert "0.10 to 0.25 times its parameters" in text
     assert text.endswith("drawn without regard to its costs.")
     assert "over architectures)" in gain_text(results_of(2))
+
+
+def test_random_ones_that_score_alike_have_no_interval_of_nothing():
+    test = results_of(2)
+    test["over_random"]["networks"] = None
+    assert "over examples; these scored alike, others may differ)" in over_random_text(
+        test, RETRAINED
+    )
 
 
 def test_losses_and_what_is_worse():

@@ -56,13 +56,15 @@ def paired_difference(
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
-    """Return the mean of values drawn independently, with Student's interval; None for one value.
+    """Return the mean of values drawn independently, with Student's interval.
+
+    None where there is no spread to judge by: for one value, or for values that are all equal.
 
     Raises:
         ConfigError: the confidence is not a share.
     """
     _check(confidence)
-    if len(values) < 2:
+    if len(set(values)) < 2:
         return None
     mean = float(np.mean(values))
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values))

@@ -147,7 +147,7 @@ def _picked(run: Run, pick: str, candidates: Sequence[Candidate]) -> Selected:
         if found is not held[0]:
             run.progress.say(
                 f"{pick}: {found.key} is the best network known, as it was retrained; by one-shot score "
-                f"{held[0].key} is the best, which was not, or is worse"
+                f"{held[0].key} is the best, of which no network as good is known"
             )
         costs = cost_of(run.costs, found.architecture)
         return replace(Selected.of(found, "pick"), costs=costs)

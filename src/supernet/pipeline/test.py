@@ -65,7 +65,7 @@ def over_random(chosen: Tested, random: Sequence[Tested]) -> dict[str, Any]:
     Returns:
         "measure", "accuracy" or "loss"; "examples", the difference from the mean of the random networks
         (above 0 where the chosen one is better) with its interval over test examples; "networks", with
-        the interval over random networks, None for one.
+        the interval over random networks, None for one or where all score alike.
     """
     accuracy = "accuracy" in chosen[0]
     measure, sign = ("accuracy", 1) if accuracy else ("loss", -1)

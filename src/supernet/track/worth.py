@@ -41,7 +41,7 @@ def ranking_text(ranking: Mapping[str, Any] | None) -> str:
             continue
         text += f" {COSTS[quantity]} alone: {_tau(cost)}"
         if difference := cost["difference"]:
-            text += f", less by {difference['value']:.2f} ({_interval(difference)})"
+            text += f", exceeded by {difference['value']:+.2f} ({_interval(difference)})"
         text += "."
     return text
 
@@ -63,8 +63,10 @@ def over_random_text(test: Mapping[str, Any] | None, retrain: Mapping[str, Any])
     )
     if networks := over["networks"]:
         text += f", {_interval(networks, over['measure'])} over random architectures"
-    else:
+    elif count == 1:
         text += "; others may differ: --retrain.baselines 5"
+    else:
+        text += "; these scored alike, others may differ"
     return f"{text}). {_costs_text(test, retrain)}"
 
 
