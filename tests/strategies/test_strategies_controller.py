@@ -172,6 +172,17 @@ def test_the_baseline_is_updated_and_then_subtracted():
     assert advantages[1].tolist() == pytest.approx([0.8 - 0.278])
 
 
+def test_steps_are_those_of_adam_without_momentum_and_with_a_large_epsilon():
+    """The gradient of the bias is -0.001: an advantage of 0.002, half of which p = 0.5 leaves."""
+    space = SearchSpace([OneOf("pick", ["a", "b"])])
+    controller = Controller(space, 1, 4, tanh=None)
+    policy = Policy(controller, learning_rate=0.1, entropy=0.0, decay=0.5)
+    policy.baseline = 0.0
+    policy.update([space[0]], [0.004])
+    found = controller.heads[0].bias.tolist()
+    assert found == pytest.approx([0.1 * 0.001 / (0.001 + 1e-3), -0.05], rel=1e-3)
+
+
 def test_entropy_is_part_of_the_reward_and_its_gradient_of_ppos_loss():
     """Of a decision whose answers have the probabilities 0.8 and 0.2, by hand."""
     space = SearchSpace([OneOf("pick", ["a", "b"])])

@@ -34,6 +34,9 @@ MOST_ANSWERS = 4096
 NONE = "none"
 """The option that leaves a connection out: a skip of the paper is `none` or one other option."""
 
+ENAS_ADAM = (0.0, 0.999), 1e-3
+"""β and ε of Adam in ENAS's code: it has no momentum, and follows small gradients with small steps."""
+
 INITIAL = 0.1
 """Recurrent weights and embeddings are drawn uniformly from ± this, as in the authors' code."""
 
@@ -200,7 +203,8 @@ class Policy:
 
     REINFORCE (Williams, 1992) follows `E[(R - b) ∇ ln p(a)]`. R is the reward and the weighted entropy
     of the policy along the way; the moving average b is updated with every architecture, then subtracted
-    from its reward. All of this is as in ENAS's code, where b begins at 0, and not at the first reward.
+    from its reward. All of this, and Adam's β of 0 and ε of 1e-3, is as in ENAS's code, where b begins
+    at 0, and not at the first reward.
     PPO (Schulman et al., 2017) takes several steps on the same architectures with the probability ratio
     clipped, and ascends the gradient of the entropy.
 
@@ -247,7 +251,8 @@ class Policy:
         self.first_reward: float | None = None
         self.taught = False
         """Whether a reward was ever another than the first, so that the policy could follow them."""
-        self._optimizer = torch.optim.Adam(controller.parameters(), lr=learning_rate)
+        betas, eps = ENAS_ADAM if kind == "reinforce" else ((0.9, 0.999), 1e-8)
+        self._optimizer = torch.optim.Adam(controller.parameters(), learning_rate, betas, eps)
 
     def update(self, architectures: Sequence[Architecture], rewards: Sequence[float]) -> None:
         """Learn from architectures that were drawn from the policy, and their rewards."""
