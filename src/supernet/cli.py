@@ -165,14 +165,14 @@ def _export(arguments: Sequence[str]) -> None:
     given, rest = parser.parse_known_args(arguments)
 
     from supernet.arguments import import_from_here
-    from supernet.pipeline import export, open_run, settings
+    from supernet.pipeline import check_identity, export, open_run, settings
     from supernet.track import export_table, print_table
 
     import_from_here()
     _check_folder(given.out)
     program = "supernet export"
     with open_run(rest, given.out, program=program, look=True) as opened, settings(opened):
-        opened.check_identity()
+        check_identity(opened, look=True)
         exported = export(opened, given.pick, onnx=given.onnx, to=given.to)
     print_table(export_table([one.content for one in exported]))
     for one in exported:

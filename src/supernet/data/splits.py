@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NoReturn
 
 import torch
@@ -26,6 +28,21 @@ class Sealed:
 
     def __len__(self) -> int:
         return self._length
+
+    @cached_property
+    def identity(self) -> str:
+        """A hash of the examples, by which they are known again without being opened.
+
+        Raises:
+            DataError: they were opened before.
+        """
+        if self._examples is None:
+            raise DataError("The test split was opened; take its identity before.")
+        hasher = hashlib.blake2b(repr(self._examples.classes).encode(), digest_size=16)
+        for part in (self._examples.inputs, self._examples.targets):
+            hasher.update(f"{part.dtype} {tuple(part.shape)};".encode())
+            hasher.update(part.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return hasher.hexdigest()
 
     def __reduce__(self) -> NoReturn:
         raise DataError("The test split is read once and cannot be copied; load the data again.")

@@ -296,12 +296,17 @@ def multiplied(
     numbers: Iterable[tuple[tuple[int, tuple[Size, ...]], ...]],
 ) -> tuple[tuple[int, tuple[Size, ...]], ...]:
     """Return the product of sums as one sum; equal products of sizes are put together."""
+    numbers = list(numbers)
+    # By where a size comes first: the same in every process, unlike its place in memory.
+    rank: dict[int, int] = {}
+    for size in (size for number in numbers for _, sizes in number for size in sizes):
+        rank.setdefault(id(size), len(rank))
     total: dict[tuple[Size, ...], int] = {(): 1}
     for number in numbers:
         product: dict[tuple[Size, ...], int] = {}
         for sizes, constant in total.items():
             for factor, more in number:
-                key = tuple(sorted((*sizes, *more), key=id))
+                key = tuple(sorted((*sizes, *more), key=lambda size: rank[id(size)]))
                 product[key] = product.get(key, 0) + constant * factor
         total = product
     return tuple((constant, sizes) for sizes, constant in total.items())

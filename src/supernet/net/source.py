@@ -42,6 +42,16 @@ class ModelSource(ABC):
                 was built is no module.
         """
 
+    def initial(
+        self, seed: int, data: Mapping[str, Any] | None = None, **overrides: Any
+    ) -> nn.Module:
+        """Return the model that a supernet's training begins with; here one that is newly built.
+
+        Raises:
+            ConfigError: see `build`.
+        """
+        return self.build(seed, data, **overrides)
+
 
 @dataclass(frozen=True)
 class FromCallable(ModelSource):
@@ -93,9 +103,23 @@ class FromCallable(ModelSource):
 
 @dataclass(frozen=True)
 class FromInstance(ModelSource):
-    """A model that exists already; each build is a copy with weights drawn anew."""
+    """A model that exists already; each build is a copy with weights drawn anew.
+
+    Attributes:
+        model: its weights are those that a supernet's training begins with,
+        fresh: unless they are to be drawn anew for that too.
+    """
 
     model: nn.Module
+    fresh: bool = False
+
+    def initial(
+        self, seed: int, data: Mapping[str, Any] | None = None, **overrides: Any
+    ) -> nn.Module:
+        """Return a copy, with the weights as they are unless fresh ones are wanted."""
+        if self.fresh or overrides:
+            return self.build(seed, data, **overrides)
+        return copy.deepcopy(self.model)
 
     def build(
         self, seed: int, data: Mapping[str, Any] | None = None, **overrides: Any

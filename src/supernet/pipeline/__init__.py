@@ -3,6 +3,7 @@
 from supernet.pipeline.context import Run
 from supernet.pipeline.doctor import Diagnosis, diagnose, doctor_text, prescribe
 from supernet.pipeline.export import Exported, export
+from supernet.pipeline.identity import check_identity
 from supernet.pipeline.latency import measure_latency
 from supernet.pipeline.open import STEPS, Result, execute, open_run, run, settings
 from supernet.pipeline.records import Selected
@@ -14,6 +15,7 @@ __all__ = [
     "Result",
     "Run",
     "Selected",
+    "check_identity",
     "diagnose",
     "doctor_text",
     "execute",

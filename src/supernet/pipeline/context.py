@@ -101,7 +101,7 @@ class Run:
     @cached_property
     def supernet(self) -> SuperNet:
         """The supernet; its weights are the initial ones until a step loads or trains others."""
-        return self._supernet("supernet")
+        return self.initial_supernet()
 
     def stage(self, number: int) -> SuperNet:
         """Return the supernet that is trained in a stage before, with its initial weights.
@@ -251,19 +251,6 @@ class Run:
         data = [tensor for part in parts for tensor in (part.inputs, part.targets)]
         return digest([repr(self.supernet.space.decisions), shapes, data])
 
-    def check_identity(self) -> None:
-        """Check that the folder's results are of this model and this data.
-
-        Raises:
-            RunFolderError: they are of others, of the same name perhaps.
-        """
-        recorded = self.folder.metrics.get("data", {}).get("identity")
-        if recorded is not None and recorded != self.identity:
-            raise RunFolderError(
-                f"{self.folder.path} holds results of another model or of other data, though they are "
-                "named alike; choose another folder"
-            )
-
     @cached_property
     def costs(self) -> dict[str, CostTable]:
         """The cost tables of the space: counted, and read from the configured files.
@@ -374,8 +361,13 @@ class Run:
         """Return what the search selected for retraining."""
         return [Selected.from_json(row) for row in self.section("search")["selected"]]
 
+    def initial_supernet(self) -> SuperNet:
+        """Return a new supernet with the weights that its training begins with."""
+        return self._supernet("supernet")
+
     def _supernet(self, *purpose: str, **overrides: Any) -> SuperNet:
-        model = self.built(*purpose, **overrides)
+        seed = derive_seed(self.seed, *purpose)
+        model = self.model.initial(seed, self._given(), **overrides)
         with seeded(derive_seed(self.seed, "strategy", *purpose)):
             supernet: SuperNet = self.config.strategy.build(model)
         return self.placed(supernet)
@@ -386,15 +378,20 @@ class Run:
         Raises:
             ConfigError: it does not take these arguments.
         """
+        return self.model.build(derive_seed(self.seed, *purpose), self._given(), **overrides)
+
+    def _given(self) -> dict[str, Any]:
+        """Return the arguments that the data gives to models that take them."""
         examples = self.splits.train
-        data: dict[str, Any] = {"classes": len(examples.classes)}
+        data: dict[str, Any] = {}
+        if examples.classes:
+            data["classes"] = len(examples.classes)
         if examples.words:
             data["vocabulary"] = len(examples.words)
             data["context"] = examples.inputs.shape[1]
         else:
             data["image"] = tuple(examples.inputs.shape[1:])
-        seed = derive_seed(self.seed, *purpose)
-        return self.model.build(seed, data, **overrides)
+        return data
 
     def placed(self, model: M) -> M:
         """Return the model on the device, in the memory format that convolutions prefer."""

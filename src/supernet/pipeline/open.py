@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,11 +19,13 @@ from torch import nn
 from supernet.config import parse
 from supernet.data import Normalise, as_source
 from supernet.errors import ConfigError, RunFolderError
-from supernet.net.source import FromCallable, ModelSource, as_model_source
+from supernet.net.source import FromCallable, FromInstance, ModelSource, as_model_source
 from supernet.pipeline.changes import Changes
+from supernet.pipeline.code import described, structure
 from supernet.pipeline.context import Run
 from supernet.pipeline.export import Exported, export
 from supernet.pipeline.few_shot import few_shot
+from supernet.pipeline.identity import check_identity
 from supernet.pipeline.networks import chosen, retrained
 from supernet.pipeline.retrain import retrain
 from supernet.pipeline.search import search
@@ -90,6 +92,7 @@ class Result:
             SupernetError: the message says what is wrong and what to do.
         """
         with self.again() as opened, settings(opened):
+            check_identity(opened, look=True)
             return export(opened, picks, onnx=onnx, to=None if to is None else Path(to))
 
 
@@ -102,6 +105,7 @@ def run(
     task: str | Task | type[Task] = "supernet.task.Classification",
     constraints: Sequence[str] | str = (),
     out: str | Path = "runs/python",
+    initial: Literal["given", "fresh"] = "given",
     options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
 ) -> Result:
@@ -109,9 +113,9 @@ def run(
 
     Args:
         model: an `nn.Module` with choices; or a class or function that returns one, and then its own
-            initialisation gives fresh weights, where an instance is initialised anew module by
-            module. Arguments called `image`, `classes`, `vocabulary` and `context`, if it has them, are
-            given by the data.
+            initialisation gives fresh weights. Of an instance the supernet has the weights at first
+            (see `initial`), and fresh ones are drawn module by module. Arguments called
+            `image`, `classes`, `vocabulary` and `context`, if it has them, are given by the data.
         data: "digits", a folder, a file of texts, a `torch.utils.data.Dataset`, a pair of tensors or
             arrays, ...
         strategy: short name, import path, class or object.
@@ -120,6 +124,8 @@ def run(
         task: import path, class or object.
         constraints: bounds such as "macs <= 40e6".
         out: the run folder; an interrupted run continues there.
+        initial: of a model that is an instance, whether the supernet starts from the weights that are
+            "given", or from "fresh" ones.
         options: any other option of the command line by its dotted name, for instance
             `{"train.steps": 1000, "search.searcher.count": 50}`.
         progress: whether to draw bars; by default on terminals only.
@@ -129,6 +135,10 @@ def run(
     """
     if searcher is None and isinstance(strategy, Strategy):
         searcher = "random" if type(strategy).learned is Strategy.learned else "learned"
+    if initial not in ("given", "fresh"):
+        raise ConfigError(f'initial is "given" or "fresh", not {initial!r}')
+    if initial == "fresh" and isinstance(model, nn.Module):
+        model = FromInstance(model, fresh=True)
     bounds = [constraints] if isinstance(constraints, str) else constraints
     if not isinstance(bounds, list | tuple):
         raise ConfigError(f"constraints are a text or a list of texts, not {constraints!r}")
@@ -153,7 +163,6 @@ def run(
     ]
     opens = partial(open_run, arguments, Path(out), objects=objects, progress=progress)
     with opens() as opened:
-        opened.check_identity()
         execute(opened, list(STEPS))
         metrics = opened.folder.metrics
         one, weights = chosen(opened)
@@ -205,8 +214,8 @@ def _json(name: str, value: object) -> str:
 def execute(run: Run, steps: Sequence[str]) -> None:
     """Run steps in their order; one whose results stand in the folder is not repeated."""
     with settings(run):
-        if any(step != "report" and not run.folder.complete(step) for step in steps):
-            run.check_identity()
+        if any(step != "report" for step in steps):
+            check_identity(run)
         for step in steps:
             if step == "few_shot" and run.config.few_shot.decision is None:
                 continue
@@ -301,7 +310,9 @@ def open_run(
             if begun and not look:
                 _forget_costs(opened)
             if not begun:
-                folder.forget(("environment", "data"))  # of an attempt that trained nothing
+                folder.forget(
+                    ("environment", "data", "identity")
+                )  # of an attempt that trained nothing
             if plain != stored and not (look and begun):
                 folder.write_config(plain)
             yield opened
@@ -371,29 +382,20 @@ def _from_python(value: Any) -> bool:
 
 
 def _fingerprint(value: object) -> str:
-    """Return a text that tells objects given from Python apart."""
+    """Return a text that tells objects given from Python apart; code and weights are looked at later."""
     if isinstance(value, str | Path):
         return str(value)
+    if isinstance(value, FromInstance):
+        return _fingerprint(value.model) + " fresh" * value.fresh
     name = str(getattr(value, "__qualname__", type(value).__qualname__))
     if isinstance(value, nn.Module):
-        return f"{name} {digest(repr(value))[:12]}"
+        return f"{name} {digest(structure(value))[:12]}"
     if isinstance(value, Strategy | Searcher | Task):
-        public = {key: _plain(item) for key, item in vars(value).items() if key[0] != "_"}
-        return f"{name} {digest(public)[:12]}"
+        return f"{name} {digest(described(value))[:12]}"
     if isinstance(value, list | tuple):
         arrays = [torch.as_tensor(p) for p in value if isinstance(p, torch.Tensor | np.ndarray)]
         return f"tensors {digest(arrays)[:12]}"
     return name
-
-
-def _plain(value: object) -> object:
-    """Return a value that is equal in every process: of other objects than data, the type."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    plain = value is None or isinstance(value, str | int | float | Path | torch.Tensor)
-    return value if plain else type(value).__qualname__
 
 
 @contextlib.contextmanager

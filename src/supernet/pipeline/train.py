@@ -17,6 +17,7 @@ from supernet.errors import ConfigError, DataError, SupernetError
 from supernet.net import check_split
 from supernet.net.modes import evaluating
 from supernet.pipeline.context import Run
+from supernet.pipeline.identity import record_identity
 from supernet.pipeline.networks import retraining_supernet
 from supernet.random import generator
 from supernet.search import Learned, Search
@@ -59,6 +60,7 @@ def train(run: Run) -> None:
             "identity": run.identity,
         },
     )
+    record_identity(run)
     if words := splits.train.words:
         length = splits.train.inputs.shape[1]
         Vocabulary(words, length, splits.train.classes).write(run.folder.vocabulary)
@@ -124,7 +126,7 @@ def check_options(run: Run) -> None:
     _check_optimizer("retrain.train", run.config.retrain.train.optimizer)
     if few_shot.decision is not None:
         check_split(run.supernet, few_shot.decision)
-    if run.config.retrain.model:
+    if "fresh" in run.config.retrain.kinds:
         retraining_supernet(run, "check")
     match = run.config.retrain.match
     if match is not None and match not in run.costs:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from supernet.errors import DamagedFileError, RunFolderError
-from supernet.files import read_json, storage_errors, write_json, write_text
+from supernet.files import read_json, storage_errors, write_bytes, write_json, write_text
 from supernet.train import Checkpoint
 
 __all__ = ["RunFolder", "StageLog"]
@@ -39,6 +41,7 @@ class RunFolder:
         self.program = path / "model.pt2"
         self.vocabulary = path / "vocabulary.json"
         self.metrics_file = path / "metrics.json"
+        self.initial = path / "initial.pt"
         self.checkpoint = Checkpoint(path / "supernet.pt")
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -91,12 +94,14 @@ class RunFolder:
             "model.pt",
             "model.pt2",
             "vocabulary.json",
+            "initial.pt",
+            "latency.json",
             "report.html",
         ]
         for name in names:
             for left in self.path.glob(f".{name}.[0-9]*.tmp"):
                 left.unlink()
-        for folder in ("retrain", "few_shot"):
+        for folder in ("retrain", "few_shot", "stages"):
             for left in self.path.glob(f"{folder}/.*.pt.[0-9]*.tmp"):
                 left.unlink()
 
@@ -173,6 +178,20 @@ class RunFolder:
         if "retrain" in steps:
             for file in (self.architecture, self.weights, self.program):
                 file.unlink(missing_ok=True)
+
+    def drop_files(self, step: str) -> None:
+        """Delete what a step computed and would otherwise take up again."""
+        if step == "search":
+            self.candidates.unlink(missing_ok=True)
+        elif step in ("few_shot", "retrain"):
+            for file in (self.path / step).glob("*.pt"):
+                file.unlink()
+
+    def write_initial(self, weights: Mapping[str, Any]) -> None:
+        """Write the weights that training begins with, where they were given."""
+        buffer = io.BytesIO()
+        torch.save(dict(weights), buffer)
+        write_bytes(self.initial, buffer.getvalue())
 
     def stage_log(self, stage: str) -> StageLog:
         """Return the log of a stage."""
