@@ -99,3 +99,71 @@ def test_the_same_class_named_again_keeps_its_arguments(tmp_path):
     file.write_text("search: {searcher: {class_path: random, init_args: {count: 9}}}\n")
     again = plain("--search.searcher=evolution", "--config", str(file), base=stored)
     assert again["search"]["searcher"]["init_args"] == {"count": 9}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["--train.step=7"], "train.steps"),
+        (["--trian.steps=7"], "train.steps"),
+        (["--stratgy=spos"], "strategy"),
+        (["--retrain={tpo: 1}"], "top"),
+        (["--search.searcher=random", "--search.searcher.cout=3"], "count"),
+        (["--data=folder", "--data.foldr=x"], "folder"),
+        (["--train.optimizer=Adam", "--train.optimizer.lrr=1"], "lr"),
+    ],
+)
+def test_an_unknown_option_is_refused_with_the_nearest(arguments, meant):
+    with pytest.raises(ConfigError, match=f"did you mean '{meant}'") as caught:
+        plain(*arguments)
+    assert "few_shot" not in str(caught.value)
+
+
+def test_an_unknown_option_in_a_file_is_refused_with_the_nearest(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("train: {step: 7}\n")
+    with pytest.raises(ConfigError, match=r"'step'; did you mean 'steps'"):
+        plain("--config", str(file))
+    file.write_text("strategy: {class_path: spos, init_args: {colour: 7}}\n")
+    with pytest.raises(ConfigError, match=r"'colour' is not accepted; possible: sampling, "):
+        plain("--config", str(file))
+
+
+def trainings(*arguments: str, base=None):
+    found = plain(*arguments, base=base)
+    return found["train"], found["few_shot"]["train"], found["retrain"]["train"]
+
+
+def test_what_training_is_given_holds_for_later_trainings():
+    adam = ["--train.optimizer=torch.optim.AdamW", "--train.optimizer.lr=0.003"]
+    train, few_shot, retrain = trainings(*adam, "--train.batch_size=16", "--train.steps=9")
+    assert few_shot == retrain == {**train, "steps": 500}
+    assert train["steps"] == 9
+    assert (retrain["batch_size"], retrain["optimizer"]["init_args"]["lr"]) == (16, 0.003)
+
+
+def test_what_later_trainings_are_given_comes_first():
+    said = ["--retrain.train.optimizer.lr=0.02", "--retrain.train.batch_size=8"]
+    train, few_shot, retrain = trainings(
+        *said,
+        "--train.optimizer=AdamW",
+        "--train.optimizer.weight_decay=0.5",
+        "--train.batch_size=16",
+    )
+    assert retrain["optimizer"]["class_path"] == "torch.optim.AdamW"
+    assert retrain["optimizer"]["init_args"]["lr"] == 0.02
+    assert retrain["optimizer"]["init_args"]["weight_decay"] == 0.5
+    assert (train["batch_size"], few_shot["batch_size"], retrain["batch_size"]) == (16, 16, 8)
+    other = trainings("--retrain.train.optimizer=Adam", "--train.optimizer=AdamW")[2]["optimizer"]
+    assert other["class_path"] == "torch.optim.Adam"
+    assert other["init_args"]["weight_decay"] == 0.0
+
+
+def test_files_hand_training_on_too(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("train: {batch_size: 4, clip: null, optimizer: {class_path: Adam}, steps: 3}\n")
+    _, _, retrain = trainings("--config", str(file))
+    assert (retrain["batch_size"], retrain["clip"], retrain["steps"]) == (4, None, 500)
+    assert retrain["optimizer"]["class_path"] == "torch.optim.Adam"
+    stored = plain("--config", str(file), "--retrain.train.batch_size=2")
+    assert plain(base=stored) == stored

@@ -7,10 +7,8 @@ class before are forgotten: the parser alone would keep those that both happen t
 from __future__ import annotations
 
 import copy
-import importlib
 import inspect
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,13 +18,13 @@ from torch.utils.data import Dataset
 
 from supernet.data import SOURCES
 from supernet.errors import ConfigError
+from supernet.imports import dotted, resolve
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
 from supernet.zoo import SPACES
 
 __all__ = [
     "Layer",
-    "import_from_here",
     "named_class",
     "prepared",
     "read_config_file",
@@ -41,6 +39,12 @@ SHORT = {
 }
 """Options with short names."""
 
+LATER = ("few_shot.train", "retrain.train")
+"""Trainings that what `train` is given holds for too."""
+
+NAMED = (*SHORT, "task", *(f"{training}.optimizer" for training in ("train", *LATER)))
+"""Options that name a class."""
+
 Layer = tuple[str, Any]
 """An option and its value; "config" with a mapping of options."""
 
@@ -52,6 +56,35 @@ def read_layers(arguments: Sequence[str], base: Mapping[str, Any] | None) -> lis
         ConfigError: a configuration file cannot be read, or a short name is unknown.
     """
     return [("config", copy.deepcopy(dict(base or {}))), *map(_layer, _joined(arguments))]
+
+
+def inherited(layers: Sequence[Layer]) -> list[Layer]:
+    """Return the layers with what `train` is given, but its steps, given to later trainings first.
+
+    So it holds for them wherever nothing else is said.
+    """
+    found: list[Layer] = []
+    for name, value in layers:
+        if name == "train" and isinstance(value, str):
+            name, value = "config", {"train": yaml.safe_load(value)}
+        given = _of_training(value) if name == "config" else _of_training({name: value})
+        for training in LATER:
+            found += [(f"{training}.{option}", copy.deepcopy(one)) for option, one in given]
+    return [*found, *layers]
+
+
+def _of_training(options: Mapping[str, Any]) -> list[Layer]:
+    """Return what is given for `train`, by the rest of its name."""
+    inner = options.get("train")
+    given = {
+        f"train.{name}": value for name, value in (inner if isinstance(inner, dict) else {}).items()
+    }
+    given |= {name: value for name, value in options.items() if name.startswith("train.")}
+    return [
+        (name.removeprefix("train."), value)
+        for name, value in given.items()
+        if name != "train.steps" and not name.endswith(".help")
+    ]
 
 
 def prepared(
@@ -97,7 +130,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
         raise ConfigError(f"the configuration {path} is not YAML: {error}") from error
     if not isinstance(config, dict):
         raise ConfigError(f"the configuration {path} holds no options; write 'name: value' lines")
-    for name in SHORT:
+    for name in NAMED:
         parts = name.split(".")
         place: Any = config
         for part in parts[:-1]:
@@ -107,12 +140,6 @@ def read_config_file(path: Path) -> dict[str, Any]:
             if place[parts[-1]] is None:
                 del place[parts[-1]]
     return config
-
-
-def import_from_here() -> None:
-    """Let import paths name modules in the working directory, as `python -m` does."""
-    if "" not in sys.path:
-        sys.path.insert(0, "")
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
@@ -195,24 +222,27 @@ def _long(value: Any, option: str) -> Any:
     Raises:
         ConfigError: the value is a name but not a known one.
     """
-    if option not in SHORT:
+    if option not in NAMED:
         return value
     if isinstance(value, str) and value.lstrip().startswith("{"):
         value = yaml.safe_load(value)
     if isinstance(value, dict) and isinstance(value.get("class_path"), str):
         return {**value, "class_path": _long(value["class_path"], option)}
+    if option not in SHORT:
+        return dotted(value) if isinstance(value, str) else value
     known = SHORT[option]
     classes = {path.rpartition(".")[2] for path in known.values()}
     if not isinstance(value, str):
         return value
-    if "." not in value and value not in {*known, *classes}:
+    if not {".", ":"} & set(value) and value not in {*known, *classes}:
         raise ConfigError(
             f"{option} {value!r} is unknown; possible: {', '.join(known)}, or the import path of a "
             "class of your own, such as package.module.Class"
         )
-    if "." in value:
-        _check_importable(option, value)
-    return known.get(value, value)
+    if value in {*known, *classes}:
+        return known.get(value, value)
+    _check_importable(option, value)
+    return dotted(value)
 
 
 def _check_importable(option: str, path: str) -> None:
@@ -221,19 +251,14 @@ def _check_importable(option: str, path: str) -> None:
     Raises:
         ConfigError: it cannot be imported, or what it names cannot be used for this option.
     """
-    module, _, name = path.rpartition(".")
-    import_from_here()
     try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # importing a user's module may raise anything
-        raise ConfigError(
-            f"{option} {path!r} cannot be imported: {error}. Modules are looked for in the working "
-            "directory and in the environment that supernet is installed in"
-        ) from error
+        found = resolve(path)
+    except ConfigError as error:
+        raise ConfigError(f"{option} {error}") from error
     if inspect.isfunction(found) and inspect.signature(found).return_annotation is inspect._empty:
         raise ConfigError(
             f"{option} {path!r} is a function that does not say what it returns; write for instance "
-            f"'def {name}(...) -> nn.Module:'"
+            f"'def {found.__name__}(...) -> nn.Module:'"
         )
     if option == "data" and isinstance(found, type) and issubclass(found, Dataset):
         raise ConfigError(

@@ -103,8 +103,8 @@ def _folder(command: str, arguments: Sequence[str]) -> tuple[Path, list[str]]:
 
 
 def _steps(command: str, arguments: Sequence[str]) -> None:
-    from supernet.arguments import import_from_here
     from supernet.config import help_text, parse
+    from supernet.imports import import_from_here
     from supernet.pipeline import STEPS, execute, open_run
     from supernet.track import print_table, result_table
 
@@ -164,7 +164,7 @@ def _export(arguments: Sequence[str]) -> None:
     )
     given, rest = parser.parse_known_args(arguments)
 
-    from supernet.arguments import import_from_here
+    from supernet.imports import import_from_here
     from supernet.pipeline import check_identity, export, open_run, settings
     from supernet.track import export_table, print_table
 
@@ -221,7 +221,7 @@ def _doctor(arguments: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     given = parser.parse_args(arguments)
 
-    from supernet.arguments import import_from_here
+    from supernet.imports import import_from_here
     from supernet.pipeline import doctor_text, prescribe
     from supernet.track import doctor_table, print_table
 
@@ -266,7 +266,7 @@ def _latency(arguments: Sequence[str]) -> None:
     parser.add_argument("--repeats", type=int, default=50, help="measurements of each option")
     given, rest = parser.parse_known_args(arguments)
 
-    from supernet.arguments import import_from_here
+    from supernet.imports import import_from_here
     from supernet.pipeline import measure_latency, open_run, settings
     from supernet.track import latency_text
 

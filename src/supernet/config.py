@@ -6,7 +6,8 @@ import path, and the ready ones by a short name too.
 
 from __future__ import annotations
 
-import importlib
+import difflib
+import inspect
 import re
 from argparse import ArgumentError
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,9 +19,10 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
-from supernet.arguments import Layer, named_class, prepared, read_layers
+from supernet.arguments import Layer, inherited, named_class, prepared, read_layers
 from supernet.data import SOURCES, Augment, DataSource
 from supernet.errors import ConfigError
+from supernet.imports import resolve
 from supernet.net.source import DATA_ARGUMENTS
 from supernet.search import SEARCHERS, Searcher
 from supernet.space import Sampling
@@ -279,7 +281,9 @@ def help_text(program: str) -> str:
 
 def build_parser(program: str, defaults: Mapping[str, Any] = DEFAULTS) -> ArgumentParser:
     """Return the parser of a run's configuration."""
-    parser = ArgumentParser(prog=program, exit_on_error=False, description=_DESCRIPTION)
+    parser = ArgumentParser(
+        prog=program, exit_on_error=False, allow_abbrev=False, description=_DESCRIPTION
+    )
     parser.add_argument("--config", action="config", help="YAML file with any of the options below")
     parser.add_argument(
         "--seed", type=int, default=0, help="all random draws of a run depend on it"
@@ -331,6 +335,14 @@ def parse(
         ConfigError: an option is unknown or of the wrong type, or a file cannot be read.
     """
     layers = read_layers(arguments, base)
+    try:
+        return _parsed(program, inherited(layers))
+    except ConfigError:
+        _parsed(program, read_layers(arguments, base))  # names what is wrong as it was written
+        raise
+
+
+def _parsed(program: str, layers: Sequence[Layer]) -> tuple[Namespace, dict[str, Any]]:
     given, defaults = prepared(layers, _defaults(layers))
     parser = build_parser(program, defaults)
     try:
@@ -339,7 +351,26 @@ def parse(
         plain = yaml.safe_load(parser.dump(config, skip_unset=False))
         return parser.instantiate(config), plain
     except ArgumentError as error:
-        raise ConfigError(f"{error} (see {program} --help)") from error
+        near = _nearest(str(error), parser)
+        raise ConfigError(f"{error}{near} (see {program} --help)") from error
+
+
+def _nearest(message: str, parser: ArgumentParser) -> str:
+    """Return which option was meant by one that the parser says is unknown, or nothing."""
+    unknown = re.search(r"arguments: --([\w.]+)|[Oo]ption '([\w.]+)'", message)
+    if unknown is None:
+        return ""
+    group = re.search(r"Group '([\w.]+)'", message)
+    kind = re.search(r"class_path[ =]'([\w.]+)'", message)
+    known = [action.dest for action in parser._actions if not action.dest.endswith(".help")]
+    if kind is not None:
+        known = list(inspect.signature(resolve(kind[1])).parameters)
+    elif group is not None:
+        known = [name.removeprefix(f"{group[1]}.") for name in known]
+    meant = difflib.get_close_matches(unknown[1] or unknown[2], known, n=1)
+    if meant:
+        return f"; did you mean {meant[0]!r}?"
+    return f"; possible: {', '.join(known)}" if kind or group else ""
 
 
 def _defaults(layers: Sequence[Layer]) -> dict[str, Any]:
@@ -348,8 +379,7 @@ def _defaults(layers: Sequence[Layer]) -> dict[str, Any]:
     named = named_class("strategy", layers)
     if searcher is not None or named is None:
         return DEFAULTS
-    module, _, name = named.rpartition(".")
-    kind = getattr(importlib.import_module(module or "supernet.strategies"), name, None)
+    kind = resolve(named if "." in named else f"supernet.strategies.{named}")
     if not (isinstance(kind, type) and issubclass(kind, Strategy)):
         return DEFAULTS
     learns = kind.learned is not Strategy.learned

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 
 from supernet.data import SOURCES
+from supernet.imports import resolve
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
 from supernet.zoo import SPACES
@@ -28,6 +28,5 @@ def catalogue() -> dict[str, dict[str, dict[str, str]]]:
 
 
 def _summary(path: str) -> str:
-    module, _, name = path.rpartition(".")
-    text = inspect.getdoc(getattr(importlib.import_module(module), name)) or ""
+    text = inspect.getdoc(resolve(path)) or ""
     return text.partition("\n")[0]

@@ -94,3 +94,10 @@ def test_what_training_keeps_is_the_activations():
     # The input for the first weight, and what ReLU returns, for itself and the second weight.
     assert kept_for_backward(model, x) == 4 * (7 * 3 + 7 * 5)
     assert model.training
+
+
+def test_a_model_that_takes_other_examples_says_how_to_give_them(capsys):
+    code, _, err = doctor(capsys, NET, "--arguments", '{"image": [1, 8, 8]}')
+    assert code == 2
+    assert "cannot be run on examples of shape [3, 32, 32]" in err
+    assert "--shape 1,28,28" in err

@@ -128,7 +128,7 @@ def test_classes_of_train_and_test_must_agree(folder):
 
 def test_a_class_without_images_is_named(folder):
     (folder / "train" / "dog").mkdir()
-    refused(folder, str(folder / "train" / "dog"), "has no images (.jpg, .jpeg, .png)")
+    refused(folder, str(folder / "train" / "dog"), "has no images (.jpg, .png, .webp")
 
 
 def test_a_missing_folder_is_named_with_what_is_there(folder):
@@ -144,3 +144,28 @@ def test_a_split_without_classes_is_refused(tmp_path):
 def test_a_size_that_is_no_size_is_refused():
     with pytest.raises(ConfigError, match=re.escape("size is 0; give pixels")):
         ImageFolder("anywhere", size=0)
+
+
+def test_images_of_every_format_and_depth_are_read_and_the_rest_is_said(tmp_path):
+    (tmp_path / "train" / "a" / "inner" / "most").mkdir(parents=True)
+    (tmp_path / "train" / "b").mkdir()
+    pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    image = Image.fromarray(pixels)
+    for number, name in enumerate(["a/1.webp", "a/inner/2.bmp", "a/inner/most/3.PNG", "b/4.tiff"]):
+        lossless = {"lossless": True} if name.endswith("webp") else {}
+        Image.fromarray(pixels + number).save(tmp_path / "train" / name, **lossless)
+    image.save(tmp_path / "train" / "5.png")
+    (tmp_path / "val").mkdir()
+    image.save(tmp_path / "val" / "6.png")
+    (tmp_path / "train" / "b" / "notes.txt").write_text("no image")
+    (tmp_path / ".DS_Store").write_text("hidden")
+    raw = ImageFolder(str(tmp_path)).load()
+    assert raw.train.targets.tolist() == [0, 0, 0, 1]
+    expected = torch.from_numpy(pixels).permute(2, 0, 1)
+    assert all(torch.equal(one, expected + i) for i, one in enumerate(raw.train.inputs))
+    (note,) = raw.notes
+    assert note.startswith("3 files left out, for instance train/5.png")
+
+
+def test_nothing_is_said_where_all_is_read(folder):
+    assert ImageFolder(str(folder)).load().notes == ()

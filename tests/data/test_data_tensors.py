@@ -125,3 +125,22 @@ def test_unusable_tensors_are_refused(pair, message):
 def test_test_labels_beyond_the_classes_are_refused():
     with pytest.raises(DataError, match="from 0 to 5, but 2 classes"):
         Tensors((IMAGES, LABELS), (IMAGES[:2], torch.tensor([0, 5]))).load()
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((6, 8, 9, 3), torch.uint8), ((6, 8, 9, 3), torch.float32), ((6, 8, 8, 1), torch.float32)],
+)
+def test_images_with_channels_last_are_refused(shape, dtype):
+    inputs, targets = torch.zeros(shape, dtype=dtype), torch.arange(6) % 2
+    with pytest.raises(DataError, match=r"channels come before.*permute\(0, 3, 1, 2\)"):
+        Tensors((inputs, targets)).load()
+    pairs = TensorDataset(inputs.float(), targets)
+    with pytest.raises(DataError, match="channels come before"):
+        Datasets(pairs).load()
+    Tensors((inputs.permute(0, 3, 1, 2), targets)).load()
+
+
+@pytest.mark.parametrize("shape", [(6, 16, 3, 3), (6, 9, 128, 1), (6, 3, 8, 8), (6, 3, 5, 3)])
+def test_features_that_have_channels_first_are_taken(shape):
+    assert Tensors((torch.zeros(shape), torch.arange(6) % 2)).load().train.inputs.shape == shape

@@ -609,3 +609,46 @@ def test_a_measure_of_whole_batches_is_refused_before_training(tmp_path, data):
     with pytest.raises(DataError, match=r"the measure 'f1' of WholeBatch .* shape \[\]"):
         search(Net, data, tmp_path / "run", task=WholeBatch())
     assert not (tmp_path / "run/supernet.pt").exists()
+
+
+def test_options_that_an_object_would_ignore_are_refused(tmp_path, data):
+    for option in ("model.width", "task.label_smoothing"):
+        with pytest.raises(ConfigError, match=f"{option} has no effect"):
+            search(Net, data, tmp_path, task=Classification(), options={**OPTIONS, option: 1})
+
+
+def test_the_model_of_a_run_is_written_only_if_it_computes_the_same(tmp_path, data, capsys):
+    class Noisy(Net):
+        def forward(self, x):
+            y = super().forward(x)
+            return y + torch.rand_like(y)
+
+    result = search(Noisy, data, tmp_path)
+    assert "model.pt2 is not written: the outputs of the exported programme differ" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / "model.pt2").exists()
+    assert result.metrics["retrain"]["program"] is None
+    with pytest.raises(sn.SupernetError, match="differ"):
+        result.export()
+
+
+def test_what_is_retrained_how_is_said(tmp_path, data, capsys):
+    given = {"train.optimizer": "torch.optim.AdamW", "train.optimizer.lr": 0.01}
+    search(Net, data, tmp_path, options={**OPTIONS, **given})
+    said = capsys.readouterr().err
+    assert "trained for 4 steps of 16 examples by AdamW, learning rate 0.01" in said
+
+
+def test_a_model_of_numbers_to_be_predicted_is_given_no_classes(tmp_path, data):
+    class Squares(Classification):
+        def loss(self, model, batch):
+            return self.measure(model, batch)["loss"].mean()
+
+        def measure(self, model, batch):
+            return {"loss": (model(batch[0]).squeeze(1) - batch[1]).square()}
+
+    result = search(
+        lambda classes=1: Net(classes), (data[0], data[0].sum(1)), tmp_path, task=Squares()
+    )
+    assert result.model.head.out_features == 1

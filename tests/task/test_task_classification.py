@@ -182,3 +182,19 @@ def test_probabilities_are_those_of_the_softmax(model, batch):
     found = Classification(0.2).log_probabilities(logits)
     expected = logits.double().exp() / logits.double().exp().sum(1, keepdim=True)
     torch.testing.assert_close(found.exp().double(), expected)
+
+
+@pytest.mark.parametrize(
+    ("targets", "right", "wrong"),
+    [
+        ([[1, 1, 0], [0, 0, 0]], "binary_cross_entropy_with_logits", "argmax"),
+        ([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]], "binary_cross_entropy_with_logits", "argmax"),
+        ([[1, 0, 0], [0, 1, 0]], r"argmax\(1\)", "squeeze"),
+        ([[2], [0]], r"squeeze\(1\)", "argmax"),
+        ([0.5, 1.5], "mse_loss", "argmax"),
+    ],
+)
+def test_advice_fits_the_targets(targets, right, wrong):
+    with pytest.raises(DataError, match=right) as caught:
+        Classification().loss(nn.Linear(3, 3), (torch.zeros(2, 3), torch.tensor(targets)))
+    assert wrong not in str(caught.value)

@@ -92,3 +92,15 @@ def test_one_process_at_a_time(folder):
     folder.close()
     RunFolder(folder.path).close()
     folder._lock = RunFolder(folder.path)._lock  # for the fixture's close
+
+
+@pytest.mark.parametrize("name", ["stages/0.pt", "retrain/key.pt", "few_shot/1.pt", "metrics.json"])
+def test_what_a_killed_process_left_is_deleted(folder, name):
+    file = folder.path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("{}")
+    left = file.with_name(f".{file.name}.123.tmp")
+    left.write_text("half")
+    folder.clean()
+    assert file.exists()
+    assert not left.exists()

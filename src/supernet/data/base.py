@@ -119,6 +119,7 @@ class Raw:
         test: the official test split, or None if the set has none.
         augment: the augmentation that suits this set.
         search: examples to select with, where random ones of `train` would not do.
+        notes: what was found where the data came from and is not used, to be said.
 
     Raises:
         DataError: the test or search examples differ in kind from the training examples.
@@ -129,6 +130,7 @@ class Raw:
     test: Examples | None
     augment: Augment
     search: Examples | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for purpose, examples in (("test", self.test), ("search", self.search)):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,18 +18,21 @@ from supernet.errors import ConfigError, DataError
 
 __all__ = ["ImageFolder"]
 
-_SUFFIXES = (".jpg", ".jpeg", ".png")
 _FILES_PER_TASK = 256  # one task per image would spend its time in the queue
 _SMALL = 64 * 64  # pixels; measured: one thread is faster up to here, more threads beyond
+
+_OTHERS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+"""Formats that Pillow knows but reads with other programmes only."""
 
 Listing = dict[str, list[Path]]
 
 
 class ImageFolder(DataSource):
-    """JPEG and PNG images, one folder per class, below `train` and perhaps `test`.
+    """Images of all formats that Pillow reads, one folder per class, below `train` and perhaps `test`.
 
-    Names that begin with a dot and files of other types are ignored. The images are grey if all of
-    them are, else all are red-green-blue.
+    Images may lie in folders within that of their class. Names that begin with a dot are ignored; what
+    else is no image, or lies elsewhere, is left out, and said. Of a file of several images the first is
+    used. The images are grey if all of them are, else all are red-green-blue.
 
     Args:
         folder: the folder that contains `train`.
@@ -71,6 +75,7 @@ class ImageFolder(DataSource):
             _examples(inputs[:count], train),
             _examples(inputs[count:], test) if has_test else None,
             Augment(flip=True, crop=_crop(min(inputs.shape[2:]))),
+            notes=_left_out(self.folder, {*_files(train), *_files(test)}),
         )
 
     def _inputs(self, files: Sequence[Path]) -> Tensor:
@@ -103,12 +108,43 @@ def _listing(folder: Path, split: str) -> Listing:
 
 
 def _images(folder: Path) -> list[Path]:
-    files = [folder / name for name in _visible(folder) if name.lower().endswith(_SUFFIXES)]
+    files = [file for file in _files_in(folder) if file.suffix.lower() in _suffixes()]
     if not files:
         raise DataError(
-            f"{folder} has no images ({', '.join(_SUFFIXES)}); add some or remove this class."
+            f"{folder} has no images (.jpg, .png, .webp, or another format that Pillow reads); add "
+            "some or remove this class."
         )
     return files
+
+
+@functools.cache
+def _suffixes() -> frozenset[str]:
+    """Return the ends of names of images that Pillow reads."""
+    from PIL import Image
+
+    known = Image.registered_extensions().items()
+    return frozenset(end for end, kind in known if kind in Image.OPEN and kind not in _OTHERS)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Return all files in a folder and those within it, sorted, but for what begins with a dot."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(folder).parts)
+    )
+
+
+def _left_out(folder: Path, used: Collection[Path]) -> tuple[str, ...]:
+    """Say what lies in the folder and is not used."""
+    others = [path for path in _files_in(folder) if path not in used]
+    if not others:
+        return ()
+    count = f"{len(others):,} file{'s' * (len(others) > 1)}"
+    return (
+        f"{count} left out, for instance {others[0].relative_to(folder)}: only images in "
+        "train/<class> and test/<class> are used",
+    )
 
 
 def _visible(folder: Path) -> list[str]:
@@ -142,7 +178,7 @@ def _open(path: Path, size: int | None) -> Tensor:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path, formats=("JPEG", "PNG")) as image:
+        with Image.open(path) as image:
             return from_pil(image if size is None else ImageOps.fit(image, (size, size)))
     except Exception as error:  # a damaged file makes Pillow raise almost anything
         raise DataError(f"{path} cannot be used as an image: {error}.") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Raw
 from supernet.data.tensors import Datasets
 from supernet.errors import DataError
+from supernet.imports import resolve
 
 __all__ = ["NamedDataset"]
 
@@ -57,9 +57,8 @@ class NamedDataset(DataSource):
 
 
 def _made(path: str, arguments: Mapping[str, Any]) -> Dataset[Any]:
-    module, _, name = path.rpartition(".")
     try:
-        dataset = getattr(importlib.import_module(module), name)(**arguments)
+        dataset = resolve(path)(**arguments)
     except Exception as error:  # a user's data set may raise anything
         raise DataError(
             f"the data set {path!r} cannot be made with {dict(arguments)}: {error}"

@@ -77,6 +77,7 @@ class Splits:
         search: examples that architectures are learned from or ranked with.
         test: examples that the chosen architecture is tested with, once.
         augment: the augmentation that suits this set.
+        notes: see `Raw`.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Splits:
     search: Examples
     test: Sealed
     augment: Augment
+    notes: tuple[str, ...] = ()
 
 
 def split(
@@ -118,11 +120,11 @@ def split(
         test = _shuffle(raw.test, "test", seed)
     if raw.search is not None:
         train, search = _limited(raw.name, rest, raw.search, limit, seed)
-        return Splits(raw.name, train, search, Sealed(test), raw.augment)
+        return Splits(raw.name, train, search, Sealed(test), raw.augment, raw.notes)
     if limit is not None and limit < len(rest):
         rest, _ = _divide(raw.name, rest, "limit", limit, seed)
     search, train = _divide(raw.name, rest, "search", round(search_fraction * len(rest)), seed)
-    return Splits(raw.name, train, search, Sealed(test), raw.augment)
+    return Splits(raw.name, train, search, Sealed(test), raw.augment, raw.notes)
 
 
 def _check_options(search_fraction: float, test_fraction: float, limit: int | None) -> None:

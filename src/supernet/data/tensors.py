@@ -107,7 +107,26 @@ def _examples(pair: object, name: str, classes: tuple[str, ...] | None) -> Examp
     for part, values in (("inputs", inputs), ("targets", targets)):
         if values.is_floating_point() and not values.isfinite().all():
             raise DataError(f"{name}: some {part} are infinite or not a number; remove them.")
+    _check_channels(inputs, name)
     return make_examples(name, inputs, targets, classes)
+
+
+def _check_channels(inputs: Tensor, name: str) -> None:
+    """Refuse images whose channels are last; of floats only where nothing else is likely.
+
+    Raises:
+        DataError: they are.
+    """
+    if inputs.ndim != 4:
+        return
+    _, first, second, last = inputs.shape
+    pixels = inputs.dtype == torch.uint8 or last > 1 or first == second
+    if first > 4 and second > 4 and last in (1, 3, 4) and pixels:
+        raise DataError(
+            f"{name}: inputs {list(inputs.shape)} look like images [n, height, width, channels], but "
+            "channels come before height and width; give inputs.permute(0, 3, 1, 2). If these are "
+            f"{first} channels, return Examples from a DataSource of your own"
+        )
 
 
 def _read(dataset: Dataset[Any], name: str) -> Pair:

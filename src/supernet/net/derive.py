@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from torch import nn
 
@@ -13,21 +13,28 @@ from supernet.net.opened import Elastic, close, settle
 from supernet.net.plain import Part
 from supernet.net.supernet import SuperNet
 from supernet.random import derive_seed, seeded
-from supernet.space import Architecture
+from supernet.space import Architecture, Value
 
 __all__ = ["derive", "reinitialise"]
 
 
-def derive(supernet: SuperNet, architecture: Architecture) -> nn.Module:
+def derive(supernet: nn.Module, architecture: Architecture | Mapping[str, Value]) -> nn.Module:
     """Return an ordinary module that computes what the supernet computes for the architecture.
 
     Each choice is replaced by its chosen options; what was not chosen is not copied. The weights are
     copies of the supernet's, so training the result leaves the supernet alone; modules that share
     weights still do. For fresh weights derive from a newly built model, or see `reinitialise`.
 
+    Args:
+        supernet: or a model with choices.
+        architecture: of its space; a plain dictionary of answers will do.
+
     Raises:
-        SpaceError: the architecture is not in the space.
+        SpaceError: the architecture is not in the space, or the model has no choices.
     """
+    supernet = supernet if isinstance(supernet, SuperNet) else SuperNet(supernet)
+    if not isinstance(architecture, Architecture):
+        architecture = Architecture(architecture)
     supernet.space.validate(architecture)
     generated = supernet.generated(architecture)
     memo: dict[int, object] = {id(p): nn.Parameter(weight) for p, weight in generated.items()}

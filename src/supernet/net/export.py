@@ -9,7 +9,7 @@ import io
 import linecache
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +23,7 @@ from torch.export import ExportedProgram
 from supernet.errors import ConfigError, SupernetError
 from supernet.files import write_bytes
 from supernet.net.modes import evaluating
+from supernet.net.nested import tensors
 
 __all__ = [
     "FORMATS",
@@ -70,7 +71,7 @@ class Difference:
         Raises:
             ExportError: they differ in number or shape, or by more than `TOLERANCE`.
         """
-        ours, theirs = list(_tensors(expected)), list(_tensors(found))
+        ours, theirs = list(tensors(expected)), list(tensors(found))
         if not ours or len(ours) != len(theirs):
             raise ExportError(
                 f"the exported programme returns {len(theirs)} tensors where the module returns "
@@ -266,18 +267,6 @@ def _runner(content: bytes, suffix: str) -> Callable[[torch.Tensor], Any]:
         return [torch.as_tensor(output) for output in outputs]
 
     return run
-
-
-def _tensors(outputs: Any) -> Iterator[torch.Tensor]:
-    """Yield the tensors in outputs, in their order."""
-    if isinstance(outputs, torch.Tensor):
-        yield outputs
-    elif isinstance(outputs, Mapping):
-        for value in outputs.values():
-            yield from _tensors(value)
-    elif isinstance(outputs, list | tuple):
-        for value in outputs:
-            yield from _tensors(value)
 
 
 @contextlib.contextmanager

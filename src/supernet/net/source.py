@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from supernet.errors import ConfigError
+from supernet.imports import resolve
 from supernet.net.derive import reinitialise
 from supernet.random import derive_seed, seeded
 
@@ -67,16 +67,12 @@ class FromCallable(ModelSource):
 
     @classmethod
     def named(cls, path: str, arguments: Mapping[str, Any]) -> FromCallable:
-        """Return the source for an import path like `package.module.Class`.
+        """Return the source for an import path like `package.module.Class` or `package.module:Class`.
 
         Raises:
             ConfigError: there is no such module or name.
         """
-        module, _, name = path.rpartition(".")
-        try:
-            return cls(getattr(importlib.import_module(module), name), arguments)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ConfigError(f"the model {path!r} cannot be imported: {error}") from error
+        return cls(resolve(path), arguments)
 
     def build(
         self, seed: int, data: Mapping[str, Any] | None = None, **overrides: Any

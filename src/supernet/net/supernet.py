@@ -12,16 +12,18 @@ from torch import nn
 
 from supernet.errors import RoutingError, SpaceError
 from supernet.net.choice import ChoiceModule
+from supernet.net.nested import cut, joined
 from supernet.net.opened import dimensions_of
 from supernet.net.plain import Part
 from supernet.net.routing import Gate, Routing
 from supernet.net.unweighed import unweighed
-from supernet.space import Architecture, Decision, Option, Path, SearchSpace
+from supernet.space import Architecture, Decision, Option, Path, SearchSpace, Value
 
 __all__ = ["Place", "Route", "SuperNet", "walk"]
 
-Route = Architecture | Routing | Sequence[Routing]
-"""One architecture or routing for the whole batch, or one routing per ghost batch."""
+Route = Architecture | Routing | Mapping[str, Value] | Sequence[Routing]
+"""One architecture (perhaps as a plain dictionary) or routing for the whole batch, or one routing per
+ghost batch."""
 
 
 class SuperNet(nn.Module):
@@ -104,7 +106,7 @@ class SuperNet(nn.Module):
         Raises:
             RoutingError: there is no route, or it does not fit the space.
         """
-        if routing is None and inputs and isinstance(inputs[-1], Architecture | Routing):
+        if routing is None and inputs and self._is_route(inputs[-1]):
             *inputs, routing = inputs  # type: ignore[assignment]
         if routing is None:
             return self._run(*inputs)
@@ -119,6 +121,8 @@ class SuperNet(nn.Module):
         dimension into as many nearly equal parts, runs each part under its own routing (batch norm
         therefore normalises within it), and concatenates the outputs.
         """
+        if isinstance(route, Mapping) and not isinstance(route, Architecture | Routing):
+            route = Architecture(route)
         before = self._ghosts
         self.__dict__["_ghosts"] = None
         try:
@@ -145,21 +149,22 @@ class SuperNet(nn.Module):
         finally:
             self.__dict__["_observer"] = before
 
+    def _is_route(self, value: object) -> bool:
+        """Return whether a last input is a route; a model may take dictionaries of its own."""
+        if isinstance(value, Architecture | Routing):
+            return True
+        return isinstance(value, Mapping) and bool(value.keys() & self.space.labels)
+
     def _run(self, *inputs: Any) -> Any:
         if self._ghosts is None:
             return self._compute(*inputs)
         count = len(self._ghosts)
-        parts = [
-            value.tensor_split(count) if isinstance(value, torch.Tensor) else [value] * count
-            for value in inputs
-        ]
+        parts = [cut(value, count) for value in inputs]
         outputs = []
         for routing, *part in zip(self._ghosts, *parts, strict=True):
             with self._gated(routing):
                 outputs.append(self._compute(*part))
-        if isinstance(outputs[0], tuple):  # with outputs of auxiliary classifiers
-            return tuple(map(torch.cat, zip(*outputs, strict=True)))
-        return torch.cat(outputs)
+        return joined(outputs)
 
     def _compute(self, *inputs: Any) -> Any:
         """Run the model under the gates that are set."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -14,9 +15,10 @@ from supernet.conversion import Conversion, Row, conversion_of, convert
 from supernet.cost import Constraints, CostTable, kept_for_backward, measure_costs
 from supernet.cost.constraint import number_text
 from supernet.cost.ends import extremes
-from supernet.errors import ConstraintError
+from supernet.errors import ConstraintError, SpaceError, SupernetError
 from supernet.net import SuperNet, derive
 from supernet.net.choice import ChoiceModule
+from supernet.net.modes import evaluating
 from supernet.space import Architecture
 from supernet.zoo import SPACES
 from supernet.zoo.converted import built_from, rules_of
@@ -128,9 +130,33 @@ def prescribe(
         vocabulary=words,
         context=shape[-1],
     )
+    _check_example(built, example)
     if not any(isinstance(module, ChoiceModule) for module in built.modules()):
         built = convert(built, example, rules=rules_of(**options))
     return diagnose(built, example, constraints=constraints)
+
+
+def _check_example(model: nn.Module, example: torch.Tensor) -> None:
+    """Run the model once, under its first architecture if it has choices.
+
+    Raises:
+        SpaceError: it cannot be run on examples of this shape.
+    """
+    chooses = any(isinstance(module, ChoiceModule) for module in model.modules())
+    supernet = SuperNet(model) if chooses else None
+    whole = supernet or model
+    route = supernet.route(supernet.space[0]) if supernet else contextlib.nullcontext()
+    try:
+        with torch.no_grad(), evaluating(whole), route:
+            whole(example)
+    except SupernetError:
+        raise
+    except Exception as error:  # a user's model may raise anything
+        raise SpaceError(
+            f"{type(model).__name__} cannot be run on examples of shape {list(example.shape[1:])} "
+            f"({example.dtype}): {type(error).__name__}: {error}. Say which it takes with "
+            "--shape, such as --shape 1,28,28, or for tokens with --words and --shape"
+        ) from error
 
 
 def doctor_text(found: Diagnosis) -> str:

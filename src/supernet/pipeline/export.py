@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,11 @@ from torch import nn
 from supernet.config import WeightsName
 from supernet.cost import Constraints, cost_of
 from supernet.cost.constraint import number_text
-from supernet.data import Preprocess
 from supernet.errors import ConstraintError, RunFolderError
 from supernet.evaluate import Candidate, CandidateTable, Provenance, Score
 from supernet.files import storage_errors, write_bytes, write_json
 from supernet.net.batchnorm import recalibrated
-from supernet.net.export import TOLERANCE, check_formats, packed, traced, verified
+from supernet.net.export import check_formats
 from supernet.pipeline.context import Run
 from supernet.pipeline.networks import (
     calibration,
@@ -41,6 +40,7 @@ from supernet.pipeline.networks import (
     retrained,
     supernet_of,
 )
+from supernet.pipeline.programs import programs
 from supernet.pipeline.records import Selected
 from supernet.task import measured
 from supernet.track.numbers import score as score_text
@@ -229,21 +229,11 @@ def _exported(
     run: Run, folder: Path, network: Network, formats: Sequence[str], pick: str | None = None
 ) -> Exported:
     """Trace, verify and write a network."""
-    model, stored = network.model, run.splits.search.inputs[: run.protocol.batch_size].cpu()
-    program = traced(model, stored[:1], Preprocess(run.normalise, stored))
-    contents = {f"model{suffix}": packed(program, suffix) for suffix in formats}
-    batches = [(stored, _expected(run, network, stored))]
-    batches.append((stored[:1], _expected(run, network, stored[:1])))
-    verification: dict[str, Any] = {"tolerance": TOLERANCE}
-    for (name, content), suffix in zip(contents.items(), formats, strict=True):
-        difference = verified(content, suffix, batches)
-        verification[name] = difference and asdict(difference)
-        if difference is None:
-            run.progress.say(f"{name} is not verified, since onnxruntime is not installed")
+    made = programs(run, network.model, formats, partial(_expected, run, network))
     buffer = io.BytesIO()
-    plain = model.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    plain = network.model.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     torch.save(plain.state_dict(), buffer)
-    contents["model.pt"] = buffer.getvalue()
+    contents = {**made.contents, "model.pt": buffer.getvalue()}
     selected = network.selected
     if warning := _warning(run, network, pick):
         run.progress.say(f"warning: {folder.name}: {warning}")
@@ -256,11 +246,8 @@ def _exported(
         "validation": network.validation,
         "warning": warning,
         "costs": {name: _whole(cost) for name, cost in selected.costs.items()},
-        "input": {
-            "dtype": str(stored.dtype).removeprefix("torch."),
-            "shape": ["batch", *stored.shape[1:]],
-        },
-        "verification": verification,
+        "input": made.takes,
+        "verification": made.verification,
     }
     _write(folder, contents, described)
     return Exported(folder.name, folder, described)
@@ -287,17 +274,13 @@ def _expected(run: Run, network: Network, stored: torch.Tensor) -> Any:
     With retrained weights: what the network does.
     """
     inputs = run.normalise(stored.to(run.device))
-    exact = torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    )
-    with exact, torch.no_grad():
-        if network.weights != "inherited":
-            return network.model(inputs)
-        architecture = network.selected.architecture
-        supernet = supernet_of(run, architecture)
-        measures = partial(measured, run.task, supernet)
-        with supernet.route(architecture), recalibrated(supernet, calibration(run), measures):
-            return supernet(inputs)
+    if network.weights != "inherited":
+        return network.model(inputs)
+    architecture = network.selected.architecture
+    supernet = supernet_of(run, architecture)
+    measures = partial(measured, run.task, supernet)
+    with supernet.route(architecture), recalibrated(supernet, calibration(run), measures):
+        return supernet(inputs)
 
 
 def _check_free(folder: Path) -> None:

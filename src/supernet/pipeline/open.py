@@ -157,6 +157,7 @@ def run(
             names[name] = value
         else:
             objects[name] = value if kind is None else _made(name, value, kind)
+    _check_names(options or {}, objects)
     arguments = [
         f"--{name}={value if isinstance(value, str) else _json(name, value)}"
         for name, value in {**names, "search.constraints": list(bounds), **(options or {})}.items()
@@ -175,6 +176,22 @@ def run(
             opened.normalise,
             partial(opens, look=True),
         )
+
+
+def _check_names(options: Mapping[str, Any], objects: Mapping[str, object]) -> None:
+    """Refuse options that an object, which is as it is, would make without effect.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for option in options:
+        for name in objects:
+            if option == name or option.startswith(f"{name}."):
+                kind = getattr(objects[name], "__name__", type(objects[name]).__name__)
+                raise ConfigError(
+                    f"the option {option} has no effect on {name}, which is given as {kind}; set it "
+                    f"there, or give {name} by its import path"
+                )
 
 
 def _made(name: str, value: object, kind: type) -> object:

@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 
-from supernet.config import WeightsName
-from supernet.data import Preprocess
+from supernet.config import TrainConfig, WeightsName
 from supernet.evaluate import Score
 from supernet.files import write_bytes, write_json
-from supernet.net.export import ExportError, export_program
+from supernet.net.export import ExportError
 from supernet.pipeline.baseline import draw_baselines
 from supernet.pipeline.context import Run
 from supernet.pipeline.networks import (
@@ -24,6 +23,7 @@ from supernet.pipeline.networks import (
     retrained,
     untrained,
 )
+from supernet.pipeline.programs import programs
 from supernet.pipeline.ranking import ranking
 from supernet.pipeline.records import Outcome, Selected
 from supernet.space import Diagram
@@ -40,6 +40,8 @@ def retrain(run: Run) -> None:
     baselines are drawn and trained.
     """
     selected, options = run.selected(), run.config.retrain
+    if options.train.steps:
+        run.progress.say(f"each network is trained for {_how(options.train)}")
     known = dict[str, Outcome]()
     outcomes = _outcomes(run, selected, known)
     top = [outcome for outcome in outcomes if outcome.selected.role == "top"]
@@ -91,6 +93,16 @@ def _outcomes(run: Run, selected: Sequence[Selected], known: dict[str, Outcome])
     return outcomes
 
 
+def _how(options: TrainConfig) -> str:
+    """Say in words what of `retrain.train` may come from `train`."""
+    optimizer = options.optimizer([torch.nn.Parameter(torch.zeros(1))])
+    rate = optimizer.param_groups[0].get("lr")
+    return (
+        f"{options.steps:,} steps of {options.batch_size} examples by {type(optimizer).__name__}, "
+        f"learning rate {rate} ({options.schedule})"
+    )
+
+
 def _outcome(run: Run, one: Selected) -> Outcome:
     """Train an architecture from all configured weights, and score it before and after."""
     options, seconds = run.config.retrain, 0.0
@@ -122,23 +134,23 @@ def _outcome(run: Run, one: Selected) -> Outcome:
 
 def _write_chosen(run: Run, chosen: Selected, weights: WeightsName) -> dict[str, Any] | None:
     """Write weights, programme and architecture; return what the programme takes, if there is one."""
-    model = retrained(run, chosen, weights).cpu()
-    model = model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    buffer = io.BytesIO()
-    torch.save(model.state_dict(), buffer)
-    write_bytes(run.folder.weights, buffer.getvalue())
+    model = retrained(run, chosen, weights)
+
+    def expected(stored: torch.Tensor) -> Any:
+        return model(run.normalise(stored.to(run.device)))
+
     takes: dict[str, Any] | None = None
     try:
-        stored = run.splits.train.inputs[:1].cpu()
-        program = export_program(model, stored, Preprocess(run.normalise, stored))
+        made = programs(run, model, [".pt2"], expected)
     except ExportError as error:
         run.progress.say(f"model.pt2 is not written: {error}")
     else:
-        write_bytes(run.folder.program, program)
-        takes = {
-            "dtype": str(stored.dtype).removeprefix("torch."),
-            "shape": ["batch", *stored.shape[1:]],
-        }
+        write_bytes(run.folder.program, made.contents["model.pt2"])
+        takes = dict(made.takes)
+    buffer = io.BytesIO()
+    plain = model.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    torch.save(plain.state_dict(), buffer)
+    write_bytes(run.folder.weights, buffer.getvalue())
     write_json(
         run.folder.architecture,
         {

@@ -58,6 +58,7 @@ def train(run: Run) -> None:
             "mean": list(run.normalise.mean),
             "std": list(run.normalise.std),
             "identity": run.identity,
+            **({"notes": list(splits.notes)} if splits.notes else {}),
         },
     )
     record_identity(run)
@@ -68,6 +69,8 @@ def train(run: Run) -> None:
         f"{splits.name}: {len(splits.train):,} examples to train, {len(splits.search):,} to search, "
         f"{len(splits.test):,} to test; {space.size:,} architectures"
     )
+    for note in splits.notes:
+        run.progress.say(f"{splits.name}: {note}")
     checkpoint = run.folder.checkpoint
     if (state := checkpoint.load()) is not None:
         run.check_supernet(state)

@@ -93,6 +93,25 @@ def _outputs(returned: object, targets: torch.Tensor) -> list[torch.Tensor]:
     return outputs
 
 
+def _advice(targets: torch.Tensor) -> str:
+    """Say what to do with targets that are no class numbers."""
+    if targets.ndim == 2 and targets.shape[1] == 1:
+        return "give targets.squeeze(1).long() if this column holds class numbers"
+    if targets.ndim == 2 and bool(((targets == 0) | (targets == 1)).all()):
+        if bool((targets.sum(1) == 1).all()):
+            return (
+                "where exactly one class of each example is 1, give targets.argmax(1); where several "
+                "may be, use a task of your own with F.binary_cross_entropy_with_logits"
+            )
+        return (
+            "several labels of an example may be 1 here, or none: use a task of your own, whose loss is "
+            "F.binary_cross_entropy_with_logits(model(inputs), targets.float())"
+        )
+    if targets.is_floating_point():
+        return "for numbers to be predicted use a task of your own, with F.mse_loss for instance"
+    return "use another task, such as supernet.task.LanguageModel for text to be continued"
+
+
 def _check(logits: torch.Tensor, targets: torch.Tensor) -> None:
     """Check shapes and types (free of cost: no value is read).
 
@@ -102,9 +121,7 @@ def _check(logits: torch.Tensor, targets: torch.Tensor) -> None:
     if targets.ndim != 1 or targets.dtype != torch.int64:
         raise DataError(
             f"classification needs one class number per example, int64 [batch], but the targets are "
-            f"{targets.dtype} {list(targets.shape)}; give targets.argmax(1) for one-hot ones, "
-            "targets.squeeze(1).long() for a column, or another task, such as "
-            "supernet.task.LanguageModel for text to be continued"
+            f"{targets.dtype} {list(targets.shape)}; {_advice(targets)}"
         )
     if logits.ndim != 2 or len(logits) != len(targets):
         raise DataError(

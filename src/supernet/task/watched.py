@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from supernet.errors import ConfigError
+from supernet.net.nested import tensors
 from supernet.task.base import Batch, Task
 
 __all__ = ["watched"]
@@ -18,7 +19,7 @@ def watched(
 
     Args:
         task: calls the model.
-        model: returns a tensor or a tuple of them.
+        model: returns tensors, alone or in tuples, lists and dictionaries.
         batch: see `Task`.
         by: who compares outputs, for the message.
 
@@ -28,13 +29,13 @@ def watched(
     outputs: list[torch.Tensor] = []
 
     def keep(module: nn.Module, given: object, returned: object) -> None:
-        for output in returned if isinstance(returned, tuple) else (returned,):
-            if not isinstance(output, torch.Tensor):
-                raise ConfigError(
-                    f"{by} compares what networks return, a tensor or a tuple of them, but the model "
-                    f"returned {type(output).__name__}; use another strategy"
-                )
-            outputs.append(output)
+        found = list(tensors(returned))
+        if not found:
+            raise ConfigError(
+                f"{by} compares what networks return, tensors alone or in tuples, lists and "
+                f"dictionaries, but the model returned {type(returned).__name__}; use another strategy"
+            )
+        outputs.extend(found)
 
     hook = model.register_forward_hook(keep)
     try:

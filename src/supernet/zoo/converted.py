@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import pkgutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import nn
 
 from supernet.conversion import Depths, Kernels, Rule, Widths, convert
 from supernet.errors import SpaceError
+from supernet.imports import resolve
 from supernet.space import Architecture, Diagram
 from supernet.zoo.chain import chain
 
@@ -59,7 +59,7 @@ class Converted(nn.Module):
         super().__init__()
         given: dict[str, Any] = {"image": image, "classes": classes, "num_classes": classes}
         try:
-            build = pkgutil.resolve_name(model)
+            build = resolve(model)
             known = inspect.signature(build).parameters
             built = build(**{n: v for n, v in given.items() if n in known} | (arguments or {}))
         except Exception as error:  # a user's module or constructor may raise anything
@@ -112,7 +112,7 @@ def built_from(model: str, arguments: Mapping[str, Any], **offered: object) -> n
         SpaceError: there is no such thing, it cannot be called so, or what it returns is no module.
     """
     try:
-        build = pkgutil.resolve_name(model)
+        build = resolve(model)
         known = inspect.signature(build).parameters
         given = {name: value for name, value in offered.items() if name in known}
         built = build(**{**given, **arguments})

@@ -1,0 +1,65 @@
+"""Batches in tuples, lists and dictionaries, as models take and return them: cut, and put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from supernet.errors import RoutingError
+
+__all__ = ["cut", "joined", "tensors"]
+
+
+def tensors(value: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors in a value, in their order."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from tensors(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from tensors(item)
+
+
+def cut(value: Any, count: int) -> list[Any]:
+    """Return nearly equal parts of all tensors `[batch, ...]` in a value; the rest is in each part."""
+    if isinstance(value, torch.Tensor):
+        return list(value.tensor_split(count)) if value.ndim else [value] * count
+    if isinstance(value, Mapping):
+        parts = {key: cut(item, count) for key, item in value.items()}
+        return [{key: part[i] for key, part in parts.items()} for i in range(count)]
+    if isinstance(value, list | tuple):
+        items = [cut(item, count) for item in value]
+        return [_like(value, [item[i] for item in items]) for i in range(count)]
+    return [value] * count
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """Return the whole of parts: tensors are concatenated, each with those in its place.
+
+    Raises:
+        RoutingError: a part holds what has no batch, so that the parts cannot be one.
+    """
+    first = parts[0]
+    if isinstance(first, torch.Tensor) and first.ndim:
+        return torch.cat(list(parts))
+    if isinstance(first, Mapping):
+        return {key: joined([part[key] for part in parts]) for key in first}
+    if isinstance(first, list | tuple):
+        return _like(first, [joined(column) for column in zip(*parts, strict=True)])
+    if not isinstance(first, torch.Tensor) and all(part == first for part in parts):
+        return first
+    kind = "a tensor of one number" if isinstance(first, torch.Tensor) else type(first).__name__
+    raise RoutingError(
+        f"the model returned {kind}, which ghost batches have each their own of; return tensors "
+        "[batch, ...], alone or in tuples, lists and dictionaries, or use a strategy with one path per "
+        "batch, such as spos"
+    )
+
+
+def _like(value: list[Any] | tuple[Any, ...], items: list[Any]) -> Any:
+    """Return items in a list, tuple or named tuple like another."""
+    return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)

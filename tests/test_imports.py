@@ -1,0 +1,111 @@
+"""Import paths are written in two ways, and both are understood wherever one may be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from supernet.cli import main
+from supernet.config import parse
+from supernet.data import NamedDataset
+from supernet.errors import ConfigError
+from supernet.imports import resolve
+from supernet.net.source import FromCallable
+from supernet.task import Classification
+from supernet.zoo.converted import Converted
+
+MINE = """
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+from supernet.data import Digits
+from supernet.search import RandomSearch
+from supernet.strategies import SPOS
+from supernet.task import Classification
+import supernet as sn
+
+class Net(nn.Module):
+    def __init__(self, classes: int = 10):
+        super().__init__()
+        self.a = sn.Choice({"relu": nn.ReLU(), "tanh": nn.Tanh()})
+        self.head = nn.Linear(64, classes)
+
+    def forward(self, x):
+        return self.head(self.a(x).flatten(1))
+
+class Plain(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 8, 3), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
+
+class Task(Classification): pass
+class Strategy(SPOS): pass
+class Searcher(RandomSearch): pass
+class Data(Digits): pass
+class Optimizer(torch.optim.SGD): pass
+
+def points() -> TensorDataset:
+    return TensorDataset(torch.randn(30, 4), torch.arange(30) % 3)
+"""
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch) -> str:
+    """Return the name of a module in the working directory."""
+    name = "mine_" + "".join(filter(str.isalnum, tmp_path.name))
+    (tmp_path / f"{name}.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(__import__("sys").path))
+    return name
+
+
+@pytest.mark.parametrize("sign", [".", ":"])
+def test_both_ways_name_the_same(mine, sign, tmp_path):
+    def path(name: str) -> str:
+        return f"{mine}{sign}{name}"
+
+    options = {
+        "model": "Net",
+        "task": "Task",
+        "strategy": "Strategy",
+        "data": "Data",
+        "search.searcher": "Searcher",
+        "train.optimizer": "Optimizer",
+    }
+    given = [f"--{option}={path(name)}" for option, name in options.items()]
+    config, plain = parse("supernet run", [*given, "--train.optimizer.lr=0.1"])
+    assert plain["model"]["class_path"] == f"{mine}.Net"
+    assert type(config.task).__name__ == "Task"
+    assert plain["retrain"]["train"]["optimizer"]["class_path"] == f"{mine}.Optimizer"
+    file = tmp_path / "c.yaml"
+    lines = [f"{name}: {path(options[name])}" for name in ("model", "task", "strategy", "data")]
+    file.write_text("\n".join(lines) + f"\nsearch: {{searcher: '{path('Searcher')}'}}\n")
+    written = parse("supernet run", [f"--config={file}"])[1]
+    same = ("model", "task", "strategy", "data", "search")
+    assert all(written[name] == plain[name] for name in same)
+    assert resolve(path("Net")) is FromCallable.named(path("Net"), {}).make
+    assert len(NamedDataset(path("points")).load().train) == 30
+    assert Converted(image=(1, 8, 8), model=path("Plain")) is not None
+
+
+def test_doctor_and_run_know_the_same_names(mine, capsys):
+    for sign in (".", ":"):
+        assert main(["doctor", f"{mine}{sign}Net", "--shape", "1,8,8"]) == 0
+        options = [
+            "--train.steps=2",
+            "--retrain.train.steps=1",
+            "--retrain.top=1",
+            "--split.limit=99",
+        ]
+        out = Path("runs") / str(ord(sign))
+        assert main(["run", "--model", f"{mine}{sign}Net", "--out", str(out), *options]) == 0
+        assert "chosen" in json.loads((out / "metrics.json").read_text())["test"]
+
+
+@pytest.mark.parametrize("path", ["Net", "no.such.Net", "no:Net", "supernet.task:Nothing", ""])
+def test_what_cannot_be_imported_is_named(path):
+    with pytest.raises(ConfigError, match="cannot be imported"):
+        resolve(path)
+    assert resolve("supernet.task:Classification") is Classification
