@@ -81,7 +81,7 @@ def test_shipped_configurations_fit_their_data(file, tmp_path):
 
 METHODS = (
     "cdarts darts darts2 dartsminus dartspt drnas fairdarts fbnet gdas "
-    "pcdarts pdarts proxyless singlepath snas"
+    "gdas-cells pcdarts pdarts proxyless singlepath snas"
 )
 
 PAPERS = [Path(f"configs/cifar10/{name}.yaml") for name in METHODS.split()]
