@@ -167,3 +167,25 @@ def test_files_hand_training_on_too(tmp_path):
     assert retrain["optimizer"]["class_path"] == "torch.optim.Adam"
     stored = plain("--config", str(file), "--retrain.train.batch_size=2")
     assert plain(base=stored) == stored
+
+
+@pytest.mark.parametrize("sampling", ["decisions", "architectures"])
+def test_what_random_draws_are_uniform_over_is_an_option_of_strategies_and_of_the_search(sampling):
+    for name in (
+        "spos",
+        "randomnas",
+        "sandwich",
+        "attentivenas",
+        "alphanet",
+        "ofa",
+        "smash",
+        "ghn",
+    ):
+        default, _ = parse("supernet", [f"--strategy={name}"])
+        assert default.strategy.sampling == default.search.sampling == "decisions"
+        options = [f"--strategy.sampling={sampling}", f"--search.sampling={sampling}"]
+        config, plain = parse("supernet", [f"--strategy={name}", *options])
+        assert config.strategy.sampling == config.search.sampling == sampling
+        assert plain["search"]["sampling"] == sampling
+    with pytest.raises(ConfigError, match="sampling"):
+        parse("supernet", ["--search.sampling=networks"])

@@ -33,7 +33,7 @@ from supernet.cost.whole import Clock, measure_whole
 from supernet.errors import ConfigError
 from supernet.net import ChoiceModule, SuperNet, derive
 from supernet.random import stream
-from supernet.space import Architecture, Path, SearchSpace
+from supernet.space import Architecture, Path, Sampling, SearchSpace
 
 __all__ = ["PRECISIONS", "build_latency_table"]
 
@@ -197,11 +197,18 @@ def _prepared(
 
 
 def _draw(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
-    """Return different architectures drawn uniformly, fewer where the space has fewer."""
+    """Return different architectures, fewer where the space has fewer.
+
+    Every second one is drawn by its decisions and the others from all architectures, of which most are
+    of the largest depths.
+    """
     random = stream(seed, "latency networks")
     found: dict[Architecture, None] = {}
-    while len(found) < min(count, space.size):
-        found[space.sample(random)] = None
+    samplings: tuple[Sampling, ...] = ("architectures", "decisions")
+    for sampling in itertools.cycle(samplings):
+        if len(found) >= min(count, space.size):
+            break
+        found[space.sample(random, sampling)] = None
     return list(found)
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -39,7 +39,7 @@ from supernet.cost.timing import Timer, times
 from supernet.errors import ConfigError
 from supernet.net import SuperNet, derive
 from supernet.random import stream
-from supernet.space import Architecture, Atom, Path, SearchSpace
+from supernet.space import Architecture, Atom, Path, Sampling, SearchSpace
 
 __all__ = ["Clock", "measure_whole"]
 
@@ -148,14 +148,11 @@ def _draw(space: SearchSpace, macs: CostTable, count: int, seed: int) -> list[Ar
     """
     random = stream(seed, "latency networks")
     found = dict.fromkeys(extremes(space, macs))
-    draws: list[Callable[[], Architecture]] = [
-        lambda: space.sample(random),
-        lambda: space.build(lambda decision: decision.sample(random)),
-    ]
-    for draw in itertools.cycle(draws):
+    samplings: tuple[Sampling, ...] = ("architectures", "decisions")
+    for sampling in itertools.cycle(samplings):
         if len(found) >= min(count, space.size):
             break
-        found[draw()] = None
+        found[space.sample(random, sampling)] = None
     return list(found)[:count]
 
 
