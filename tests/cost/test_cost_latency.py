@@ -140,7 +140,7 @@ def test_a_negative_difference_counts_as_nothing_and_is_recorded():
     table = build(sn.Choice({"a": conv(1), "b": conv(3)}, (1, 2), "op"), fit=0, held_out=0)
 
     assert table.content["fixed"]["amount"] == 0
-    assert table.content["clamped"] == [{"path": {}, "amount": pytest.approx(-7)}]
+    assert table.content["clamped"] == [{"paths": [{}], "amount": pytest.approx(-7)}]
     assert table.cost({"op": ("a",)}) == pytest.approx(160 + 7)
 
 

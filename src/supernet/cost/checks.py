@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path as File
 from typing import Any
 
-from supernet.cost.table import Entry
+from supernet.cost.entry import Entry, path_from_json
 from supernet.errors import ConfigError, SpaceError
 from supernet.space import Option, SearchSpace
 from supernet.space.decision import is_option
@@ -140,14 +140,17 @@ def _wrong_entries(entries: Sequence[Any]) -> Iterator[str]:
         if not paths or not all(map(_is_path, paths)):
             yield f"{name}.paths must list one or more objects {{label: option, ...}}, not {paths!r}"
             continue
-        key = frozenset(frozenset(path.items()) for path in paths)
+        key = frozenset(frozenset(path_from_json(path)) for path in paths)
         if key in seen:
             yield f"{name} has the paths of an earlier entry: {paths!r}"
         seen.add(key)
 
 
 def _is_path(path: Any) -> bool:
-    return isinstance(path, dict) and all(map(is_option, path.values()))
+    return isinstance(path, dict) and all(
+        all(map(is_option, value)) if isinstance(value, list) else is_option(value)
+        for value in path.values()
+    )
 
 
 def _wrong_amounts(entry: Any, name: str) -> Iterator[str]:

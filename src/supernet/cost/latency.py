@@ -25,13 +25,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from supernet.cost.entry import paths_to_json
 from supernet.cost.quality import compare, fitted
-from supernet.cost.stored import SCHEMA, LatencyTable, path_to_json, space_hash, space_to_json
+from supernet.cost.stored import SCHEMA, LatencyTable, space_hash, space_to_json
 from supernet.cost.timing import Call, Timer, device_name, timer_of, times, usable
 from supernet.cost.trace import OptionCall, run_all, tracing
 from supernet.cost.whole import Clock, measure_whole
 from supernet.errors import ConfigError
 from supernet.net import ChoiceModule, SuperNet, derive
+from supernet.net.flow import Flow
 from supernet.random import stream
 from supernet.space import Architecture, Path, Sampling, SearchSpace
 
@@ -132,7 +134,7 @@ def _measure_parts(
     with tracing(supernet, keep=True) as trace, torch.inference_mode():
         run_all(supernet, *batch)
     trace.root.inputs = batch
-    calls, parts = _parts(trace.root)
+    calls, parts = _parts(trace.root, supernet.flow)
     networks = _draw(supernet.space, held_out + fit, clock.seed)
     whole = [_calling(derive(supernet, network), batch) for network in networks]
     samples = times([*calls, *whole], clock.timer, clock.warmup, clock.repeats, clock.seed)
@@ -222,11 +224,12 @@ def _memory_format(supernet: SuperNet, batch: Sequence[torch.Tensor]) -> str:
     return "channels_last" if last else "contiguous"
 
 
-Parts = dict[Path, list[tuple[int, int]]]
-"""By path, the numbers of the calls whose times add up to its amount, and +1 or -1 for each."""
+Parts = dict[frozenset[Path], list[tuple[int, int]]]
+"""By paths of which one must hold, the numbers of the calls whose times add up to an amount, and +1 or
+-1 for each."""
 
 
-def _parts(root: OptionCall) -> tuple[list[Call], Parts]:
+def _parts(root: OptionCall, flow: Flow) -> tuple[list[Call], Parts]:
     """Return what is to be measured, and how the amounts follow from it.
 
     Where several options can be chosen, n outputs take n - 1 additions: each option carries one, and
@@ -235,24 +238,30 @@ def _parts(root: OptionCall) -> tuple[list[Call], Parts]:
     calls: list[Call] = []
     parts: Parts = defaultdict(list)
 
-    def measure(call: Call, sign_by_path: Iterable[tuple[Path, int]]) -> None:
-        for path, sign in sign_by_path:
-            parts[path].append((len(calls), sign))
+    def measure(call: Call, sign_by_paths: Iterable[tuple[frozenset[Path], int]]) -> None:
+        for paths, sign in sign_by_paths:
+            parts[paths].append((len(calls), sign))
         calls.append(call)
 
-    def visit(part: OptionCall) -> None:
+    def visit(part: OptionCall, within: tuple[nn.Module, ...]) -> None:
+        here = flow.paths(part.path, within)
         if isinstance(part.module, ChoiceModule):
-            parts[part.path] += []  # nothing of its own, but known to cost nothing
+            parts[here] += []  # nothing of its own, but known to cost nothing
         else:
-            measure(_calling(_without_choices(part), part.inputs), [(part.path, 1)])
+            measure(_calling(_emptied(part), part.inputs), [(here, 1)])
+        for whole in part.wholes:
+            there = flow.paths(part.path, (*within, whole.module))
+            measure(_calling(whole.module, whole.inputs), [(there, 1)])
         for choice in part.choices:
+            inner = (*within, choice.choice)
             if choice.choice.decision(choice.label).high > 1:
-                carried = [(option.path, 1) for option in choice.options]
-                measure(_adding(choice.output), [(part.path, -1), *carried])
+                carried = [(flow.paths(option.path, inner), 1) for option in choice.options]
+                around = flow.paths(choice.path, inner)
+                measure(_adding(choice.output), [(around, -1), *carried])
             for option in choice.options:
-                visit(option)
+                visit(option, inner)
 
-    visit(root)
+    visit(root, ())
     return calls, parts
 
 
@@ -264,14 +273,16 @@ def _adding(output: Any) -> Call:
     return lambda: output + output
 
 
-def _without_choices(part: OptionCall) -> nn.Module:
-    """Return a copy of an option (or of the model) in which choices only return their outputs."""
-    if not part.choices:
+def _emptied(part: OptionCall) -> nn.Module:
+    """Return a copy of an option, or of the model, in which what is measured apart only returns."""
+    if not part.choices and not part.wholes:
         return part.module
-    outputs: dict[ChoiceModule, list[Any]] = defaultdict(list)
-    for call in part.choices:
-        outputs[call.choice].append(call.output)
-    memo: dict[int, Any] = {id(choice): _Replay(each) for choice, each in outputs.items()}
+    outputs: dict[nn.Module, list[Any]] = defaultdict(list)
+    for choice in part.choices:
+        outputs[choice.choice].append(choice.output)
+    for whole in part.wholes:
+        outputs[whole.module].append(whole.output)
+    memo: dict[int, Any] = {id(module): _Replay(each) for module, each in outputs.items()}
     return copy.deepcopy(part.module, memo)
 
 
@@ -287,21 +298,21 @@ class _Replay(nn.Module):
 
 
 def _amounts(samples: Samples, parts: Parts) -> dict[str, Any]:
-    """Return the amounts of all paths: medians over the rounds, and interquartile ranges.
+    """Return the amounts of all parts: medians over the rounds, and interquartile ranges.
 
     A difference of two noisy times may be negative; it counts as 0 and is listed under "clamped".
     """
-    timed: dict[Path, dict[str, float]] = {}
+    timed: dict[frozenset[Path], dict[str, float]] = {}
     clamped = []
-    for path, terms in parts.items():
+    for paths, terms in parts.items():
         rounds = sum((sign * samples[:, i] for i, sign in terms), np.zeros(len(samples)))
         low, median, high = (float(q) for q in np.quantile(rounds, [0.25, 0.5, 0.75]))
         if median < 0:
-            clamped.append({"path": path_to_json(path), "amount": median})
-        timed[path] = {"amount": max(median, 0.0), "spread": high - low}
-    fixed = timed.pop((), {"amount": 0.0, "spread": 0.0})
+            clamped.append({"paths": paths_to_json(paths), "amount": median})
+        timed[paths] = {"amount": max(median, 0.0), "spread": high - low}
+    fixed = timed.pop(frozenset([()]), {"amount": 0.0, "spread": 0.0})
     return {
         "fixed": fixed,
-        "entries": [{"paths": [path_to_json(path)], **each} for path, each in timed.items()],
+        "entries": [{"paths": paths_to_json(paths), **each} for paths, each in timed.items()],
         "clamped": clamped,
     }

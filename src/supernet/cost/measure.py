@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import product
@@ -18,6 +18,7 @@ from torch.utils.flop_counter import flop_registry
 from supernet.cost.products import (
     amounts_of,
     check_known,
+    joined,
     known_macs,
     known_parameters,
     products_of,
@@ -87,33 +88,36 @@ def count_macs(model: nn.Module, *example: torch.Tensor) -> int:
 def _params(supernet: SuperNet) -> CostTable:
     counted = set(map(id, _counted(supernet)))
     sizes: dict[object, int] = {}
-    places: dict[object, set[Path]] = {}
-    for module, path in supernet.places():
+    places: defaultdict[object, set[Path]] = defaultdict(set)
+    held: defaultdict[nn.Module, set[Path]] = defaultdict(set)
+    for module, paths in supernet.held():
         owned: dict[object, int]
-        if products_of(module) is not None or (isinstance(module, Part) and dimensions_of(module)):
+        if products_of(module) is not None:
             continue  # see below
+        if dimensions_of(module):
+            held[module] |= paths
         if isinstance(module, Part):
-            owned = {("part", id(module)): count_params(module.plain())}
+            owned = (
+                {}
+                if dimensions_of(module)
+                else {("part", id(module)): count_params(module.plain())}
+            )
         else:
             mine = module.parameters(recurse=False)
             owned = {id(p): p.numel() for p in mine if id(p) in counted}
         for key, size in owned.items():
             sizes[key] = size
-            places.setdefault(key, set()).add(path)
+            places[key] |= paths
     amounts: Counter[frozenset[Path]] = Counter()
-    for key, paths in places.items():
-        amounts[frozenset(paths)] += sizes[key]
+    for key, found in places.items():
+        amounts[frozenset(found)] += sizes[key]
     entries = [Entry(paths, amount) for paths, amount in amounts.items()]
-    held: dict[nn.Module, set[Path]] = {}
-    for module, path in supernet.places():
-        if products_of(module) is None and dimensions_of(module):
-            held.setdefault(module, set()).add(path)
-    for module, paths in held.items():
+    for module, found in held.items():
         for atoms, plain in sizes_of(module):
-            entries.append(Entry(frozenset((*path, *atoms) for path in paths), count_params(plain)))
-    for numbers, paths in known_parameters(supernet):
+            entries.append(Entry(joined(found, atoms), count_params(plain)))
+    for numbers, found in known_parameters(supernet):
         for atoms, amount in amounts_of([numbers]):
-            entries.append(Entry(frozenset((*path, *atoms) for path in paths), amount))
+            entries.append(Entry(joined(found, atoms), amount))
     return CostTable("params", entries)
 
 
@@ -121,13 +125,13 @@ def _macs(supernet: SuperNet, *example: torch.Tensor) -> CostTable:
     check_known(supernet, *example)
     runs = [(chosen, _macs_of(supernet, chosen, *example)) for chosen in _resolutions(supernet)]
     entries = []
-    for path in dict.fromkeys(path for _, amounts in runs for path in amounts):
-        each = [amounts[path] for _, amounts in runs]
+    for paths in dict.fromkeys(paths for _, amounts in runs for paths in amounts):
+        each = [amounts[paths] for _, amounts in runs]
         if len(set(each)) == 1:
-            entries.append(Entry(frozenset([path]), each[0]))
+            entries.append(Entry(paths, each[0]))
         else:
             found = zip(runs, each, strict=True)
-            entries += [Entry(frozenset([(*run[0], *path)]), amount) for run, amount in found]
+            entries += [Entry(joined(paths, run[0]), amount) for run, amount in found]
     return CostTable("macs", entries)
 
 
@@ -149,8 +153,8 @@ def _resolutions(supernet: SuperNet) -> list[Path]:
     return list(product(*([(str(side.label), n) for n in side.names] for side in sides.values())))
 
 
-def _macs_of(supernet: SuperNet, chosen: Path, *example: torch.Tensor) -> Counter[Path]:
-    """Return the multiply-adds by path, where these resolutions are chosen."""
+def _macs_of(supernet: SuperNet, chosen: Path, *example: torch.Tensor) -> Counter[frozenset[Path]]:
+    """Return the multiply-adds by the paths to them, where these resolutions are chosen."""
     open_layers = {
         module
         for module, _ in supernet.places()
@@ -158,38 +162,70 @@ def _macs_of(supernet: SuperNet, chosen: Path, *example: torch.Tensor) -> Counte
         and products_of(module) is None
         and not isinstance(module, Resolution)
     }
-    calls: list[tuple[nn.Module, Path, tuple[Any, ...]]] = []
+    calls: list[tuple[nn.Module, frozenset[Path], tuple[Any, ...]]] = []
     with (
         tracing(supernet) as trace,
-        _counting(supernet.model, trace) as counter,
-        _set_aside(open_layers, counter, trace, calls),
+        _located(supernet, trace) as located,
+        _counting(supernet.model, located) as counter,
+        _set_aside(open_layers, counter, located, calls),
         _own_code_paused(supernet, counter),
     ):
         run_all(supernet, *example, chosen=chosen)
     found = counter.macs.copy()
     given = dict(chosen)
-    for path, amount in known_macs(supernet):
-        found[path] += amount
-    for module, path, inputs in calls:
+    for paths, amount in known_macs(supernet):
+        found[paths] += amount
+    for module, paths, inputs in calls:
         for atoms, plain in sizes_of(module):
             if all(given.get(label, option) == option for label, option in atoms):
                 entering = cast(OpenLayer, module).entering(*inputs)
-                found[(*path, *atoms)] += count_macs(plain, *entering)
+                found[joined(paths, atoms)] += count_macs(plain, *entering)
     return found
+
+
+Located = Callable[[], frozenset[Path]]
+"""Returns the paths to what is being computed."""
+
+
+@contextmanager
+def _located(supernet: SuperNet, trace: Trace) -> Iterator[Located]:
+    """Follow which modules run that are not always kept, and yield what tells the paths to them."""
+    running: list[nn.Module] = []
+    known: dict[tuple[Path, tuple[nn.Module, ...]], frozenset[Path]] = {}
+
+    def located() -> frozenset[Path]:
+        key = (trace.path, tuple(running))
+        if key not in known:
+            known[key] = supernet.flow.paths(*key)
+        return known[key]
+
+    def enter(module: nn.Module, _: Any) -> None:
+        running.append(module)
+
+    def leave(*_: Any) -> None:
+        running.pop()
+
+    handles = [module.register_forward_pre_hook(enter) for module in supernet.flow.kept]
+    handles += [module.register_forward_hook(leave) for module in supernet.flow.kept]
+    try:
+        yield located
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager
 def _set_aside(
     layers: set[nn.Module],
     counter: _MacCounter,
-    trace: Trace,
-    calls: list[tuple[nn.Module, Path, tuple[Any, ...]]],
+    located: Located,
+    calls: list[tuple[nn.Module, frozenset[Path], tuple[Any, ...]]],
 ) -> Iterator[None]:
     """Note the calls of layers whose shape is open, and count nothing in them."""
 
     def enter(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if not counter.pauses:
-            calls.append((module, trace.path, inputs))
+            calls.append((module, located(), inputs))
         counter.pauses += 1
 
     def leave(*_: Any) -> None:
@@ -231,14 +267,14 @@ def _own_code_paused(supernet: SuperNet, counter: _MacCounter) -> Iterator[None]
 
 
 class _MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Count multiply-adds by the path of options that is being computed."""
+    """Count multiply-adds by the paths to what is being computed."""
 
-    def __init__(self, trace: Trace | None) -> None:
+    def __init__(self, located: Located | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.macs: Counter[Path] = Counter()
+        self.macs: Counter[frozenset[Path]] = Counter()
         self.total = 0
         self.pauses = 0
-        self._trace = trace
+        self._located = located
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -251,7 +287,8 @@ class _MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **kwargs)
         count = _multiply_adds(func._overloadpacket, args, kwargs, result)
         if count and not self.pauses:
-            self.macs[self._trace.path if self._trace else ()] += count
+            if self._located:
+                self.macs[self._located()] += count
             self.total += count
         return result
 
@@ -288,11 +325,11 @@ _FURTHER: dict[str, Callable[..., int]] = {
 
 
 @contextmanager
-def _counting(model: nn.Module, trace: Trace | None) -> Iterator[_MacCounter]:
+def _counting(model: nn.Module, located: Located | None) -> Iterator[_MacCounter]:
     """Count in evaluation mode, with attention computed by the matrix products it consists of."""
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
-    counter = _MacCounter(trace)
+    counter = _MacCounter(located)
     try:
         with (
             evaluating(model),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product as combinations
 from math import prod
@@ -20,7 +20,7 @@ from supernet.net.routing import Gate
 from supernet.net.size import Size, as_size, multiplied
 from supernet.space import Path
 
-__all__ = ["amounts_of", "check_known", "known_macs", "known_parameters", "products_of"]
+__all__ = ["amounts_of", "check_known", "joined", "known_macs", "known_parameters", "products_of"]
 
 
 def amounts_of(products: Sequence[Sequence[Size | int]]) -> Iterator[tuple[Path, int]]:
@@ -67,16 +67,24 @@ def check_known(supernet: SuperNet, *example: torch.Tensor) -> None:
             )
 
 
-def known_macs(supernet: SuperNet) -> Iterator[tuple[Path, int]]:
-    """Yield the multiply-adds of all modules whose products are known, by path, for one example."""
-    places: dict[nn.Module, dict[Path, None]] = {}
-    for module, path in supernet.places():
+def joined(paths: Iterable[Path], atoms: Path) -> frozenset[Path]:
+    """Return the paths on which the atoms must hold too."""
+    return frozenset(tuple(dict.fromkeys((*path, *atoms))) for path in paths)
+
+
+def known_macs(supernet: SuperNet) -> Iterator[tuple[frozenset[Path], int]]:
+    """Yield the multiply-adds of all modules whose products are known, by the paths to them.
+
+    They are for one example. A module that lies at several places runs, and counts, at each.
+    """
+    places: dict[nn.Module, dict[frozenset[Path], None]] = {}
+    for module, paths in supernet.held():
         if products_of(module):
-            places.setdefault(module, {})[path] = None
-    for module, paths in places.items():
+            places.setdefault(module, {})[paths] = None
+    for module, each in places.items():
         for atoms, amount in amounts_of(products_of(module) or ()):
-            for path in paths:
-                yield (*path, *atoms), amount
+            for paths in each:
+                yield joined(paths, atoms), amount
 
 
 def known_parameters(supernet: SuperNet) -> list[tuple[list[Size | int], set[Path]]]:
@@ -87,14 +95,14 @@ def known_parameters(supernet: SuperNet) -> list[tuple[list[Size | int], set[Pat
         in; one that several modules share is there once.
     """
     found: dict[nn.Parameter, tuple[list[Size | int], set[Path]]] = {}
-    for module, path in supernet.places():
+    for module, paths in supernet.held():
         if products_of(module) is not None:
             shapes = cast(Opened, opened(module)).shapes
             for name, parameter in module.named_parameters(recurse=False):
                 shape = shapes.get(name, (None,) * parameter.ndim)
                 pairs = zip(parameter.shape, shape, strict=True)
                 sizes = [number if size is None else size for number, size in pairs]
-                found.setdefault(parameter, (sizes, set()))[1].add(path)
+                found.setdefault(parameter, (sizes, set()))[1].update(paths)
     return list(found.values())
 
 

@@ -11,13 +11,14 @@ from typing import Any
 import torch
 
 from supernet.cost.checks import check_content, check_names
-from supernet.cost.table import CostTable, Entry
+from supernet.cost.entry import Entry, path_from_json, path_to_json
+from supernet.cost.table import CostTable
 from supernet.cost.timing import device_name, usable
 from supernet.errors import ConfigError, DamagedFileError, SpaceError
 from supernet.files import read_json, write_json
-from supernet.space import Option, Path, SearchSpace
+from supernet.space import SearchSpace
 
-__all__ = ["SCHEMA", "LatencyTable", "load_table", "path_to_json", "space_hash", "space_to_json"]
+__all__ = ["SCHEMA", "LatencyTable", "load_table", "space_hash", "space_to_json"]
 
 SCHEMA = 1
 """Version of the files that `LatencyTable.save` writes."""
@@ -112,17 +113,12 @@ def load_table(
 def entries_of(content: Mapping[str, Any]) -> list[Entry]:
     """Return the entries of a table's content, the fixed part included."""
     entries = [
-        Entry(frozenset(tuple(path.items()) for path in entry["paths"]), entry["amount"])
+        Entry(frozenset(map(path_from_json, entry["paths"])), entry["amount"])
         for entry in content["entries"]
     ]
     if "fixed" in content:
         entries.append(Entry(frozenset([()]), content["fixed"]["amount"]))
     return entries
-
-
-def path_to_json(path: Path) -> dict[str, Option]:
-    """Return {label: option, ...}; no label occurs twice in a path, as none lies within itself."""
-    return dict(path)
 
 
 def space_to_json(space: SearchSpace) -> dict[str, Any]:

@@ -14,22 +14,15 @@ import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 from supernet.cost.ends import extremes
+from supernet.cost.entry import Entry
+from supernet.cost.guesses import Guessed
 from supernet.space import Architecture, Atom, Path, SearchSpace, Value
-from supernet.space.levels import Event, Levels, State, Step, TooManyStates
+from supernet.space.levels import Event, State, Step, TooManyStates
 
 __all__ = ["CostTable", "Entry", "cost_of"]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An amount that counts if, for one of the paths, every (label, option) is chosen."""
-
-    paths: frozenset[Path]
-    amount: float
 
 
 class CostTable:
@@ -87,16 +80,18 @@ class CostTable:
         decision by decision (see `extremes`): exactly where costs grow with every size.
         """
         try:
-            levels = space.levels({i: entry.paths for i, entry in enumerate(self._joint)})
+            return self._extreme(space, 1), self._extreme(space, -1)
         except TooManyStates:
             smallest, largest = extremes(space, self)
             return self.cost(smallest), self.cost(largest)
-        return self._extreme(space, levels, 1), self._extreme(space, levels, -1)
 
-    def _extreme(self, space: SearchSpace, levels: Levels, sign: int) -> float:
+    def _extreme(self, space: SearchSpace, sign: int) -> float:
         """Return the smallest (sign 1) or largest (sign -1) cost: the smallest of `sign * cost`.
 
         It is found with integers, the amounts over a common denominator.
+
+        Raises:
+            TooManyStates: too many decisions act on each other.
         """
         denominator = max((_denominator(entry.amount) for entry in self.entries), default=1)
 
@@ -104,10 +99,17 @@ class CostTable:
             return sign * sum(_numerator(amount, denominator) for amount in amounts)
 
         single = {atom: exact(amounts) for atom, amounts in self._single.items()}
-        joint: dict[Atom | Event, int] = {i: exact([e.amount]) for i, e in enumerate(self._joint)}
+        guessed = Guessed(self._joint, sign)
+        joint: dict[Atom | Event, int] = {
+            i: exact([amount]) for i, amount in enumerate(guessed.amounts)
+        }
+        wrong = 1 + sum(map(abs, joint.values()))
+        single |= dict.fromkeys(guessed.paid, wrong)
+        joint |= {event: wrong * factor for event, factor in guessed.events.items()}
+        levels = space.levels(guessed.watched, guessed.decisions)
 
         def merge(level: int, state: State, steps: list[tuple[Step, int]]) -> int:
-            decision = space.decisions[level]
+            decision = levels.decisions[level]
             each = [single.get((decision.label, option), 0) for option in decision.options]
 
             def total(step: Step, rest: int) -> int:

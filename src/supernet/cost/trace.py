@@ -26,12 +26,23 @@ class OptionCall:
         module: the option, or the model.
         inputs: what it was called with, as copies; empty unless the trace keeps tensors.
         choices: the calls of the choices that lie in it, but in no other choice within it.
+        wholes: likewise those of modules that are not always read, see `supernet.net.flow`.
     """
 
     path: Path
     module: nn.Module
     inputs: tuple[Any, ...] = ()
     choices: list[ChoiceCall] = field(default_factory=list)
+    wholes: list[WholeCall] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class WholeCall:
+    """One call of a module in which nothing is chosen; copies of what it takes and returns."""
+
+    module: nn.Module
+    inputs: tuple[Any, ...]
+    output: Any = None
 
 
 @dataclass(eq=False)
@@ -65,6 +76,15 @@ class Trace:
     def path(self) -> Path:
         """The path of the option that is being computed."""
         return self.running[-1].path
+
+    def enter_whole(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Note that a module starts that is not always read."""
+        caller = cast(OptionCall, self.running[-1])
+        caller.wholes.append(WholeCall(module, tuple(map(_copied, inputs))))
+
+    def leave_whole(self, module: nn.Module, _: Any, output: Any) -> None:
+        """Note what such a module returned."""
+        cast(OptionCall, self.running[-1]).wholes[-1].output = _copied(output)
 
     def enter_choice(self, module: nn.Module, _: Any) -> None:
         """Note that a choice starts."""
@@ -122,6 +142,11 @@ def tracing(supernet: SuperNet, keep: bool = False) -> Iterator[Trace]:
     for option in {option for choice in supernet.choices for option in choice.options}:
         handles.append(option.register_forward_pre_hook(trace.enter_option, prepend=True))
         handles.append(option.register_forward_hook(trace.leave_option))
+    if keep:
+        for whole in supernet.flow.kept:
+            if not isinstance(whole, ChoiceModule):
+                handles.append(whole.register_forward_pre_hook(trace.enter_whole))
+                handles.append(whole.register_forward_hook(trace.leave_whole))
     try:
         yield trace
     finally:

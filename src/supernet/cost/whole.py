@@ -31,9 +31,9 @@ import torch
 from numpy.typing import NDArray
 
 from supernet.cost.ends import extremes
+from supernet.cost.entry import paths_to_json
 from supernet.cost.measure import UncountedWarning, measure_costs
 from supernet.cost.quality import compare
-from supernet.cost.stored import path_to_json
 from supernet.cost.table import CostTable, Entry
 from supernet.cost.timing import Timer, times
 from supernet.errors import ConfigError
@@ -260,7 +260,7 @@ def _content(entries: Sequence[Entry]) -> dict[str, Any]:
         "fixed": {"amount": fixed},
         "entries": [
             {
-                "paths": [path_to_json(path) for path in sorted(e.paths, key=repr)],
+                "paths": paths_to_json(e.paths),
                 "amount": e.amount,
             }
             for e in entries

@@ -21,9 +21,10 @@ __all__ = ["derive", "reinitialise"]
 def derive(supernet: nn.Module, architecture: Architecture | Mapping[str, Value]) -> nn.Module:
     """Return an ordinary module that computes what the supernet computes for the architecture.
 
-    Each choice is replaced by its chosen options; what was not chosen is not copied. The weights are
-    copies of the supernet's, so training the result leaves the supernet alone; modules that share
-    weights still do. For fresh weights derive from a newly built model, or see `reinitialise`.
+    Each choice is replaced by its chosen options; what was not chosen is not copied, and neither is
+    what nobody reads (see `supernet.net.flow`). The weights are copies of the supernet's, so training
+    the result leaves the supernet alone; modules that share weights still do. For fresh weights derive
+    from a newly built model, or see `reinitialise`.
 
     Args:
         supernet: or a model with choices.
@@ -38,9 +39,10 @@ def derive(supernet: nn.Module, architecture: Architecture | Mapping[str, Value]
     supernet.space.validate(architecture)
     generated = supernet.generated(architecture)
     memo: dict[int, object] = {id(p): nn.Parameter(weight) for p, weight in generated.items()}
+    memo |= {id(module): plain for module, plain in supernet.flow.unread(architecture).items()}
     with supernet.route(architecture):  # parts read the numbers that were chosen
         for choice, label in supernet.choices.items():
-            if label in architecture:
+            if label in architecture and id(choice) not in memo:
                 chosen = supernet.space.decision(label).indices(architecture[label])
                 _plain_parts((choice.options[i] for i in chosen), memo)
                 modules = [copy.deepcopy(choice.options[i], memo) for i in chosen]
@@ -52,6 +54,8 @@ def derive(supernet: nn.Module, architecture: Architecture | Mapping[str, Value]
 def _plain_parts(modules: Iterable[nn.Module], memo: dict[int, object]) -> None:
     """Note what stands for the parts within, but for those within choices."""
     for module in modules:
+        if id(module) in memo and not isinstance(module, Part):
+            continue
         if isinstance(module, Elastic):
             settle(module, memo)
         elif isinstance(module, Part):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 
 from supernet.errors import RoutingError, SpaceError
 from supernet.net.choice import ChoiceModule
+from supernet.net.flow import Flow
 from supernet.net.nested import cut, joined
 from supernet.net.opened import dimensions_of
 from supernet.net.plain import Part
@@ -87,6 +89,21 @@ class SuperNet(nn.Module):
         """
         for place in walk(self.model):
             yield place.module, self._path(place)
+
+    @cached_property
+    def flow(self) -> Flow:
+        """When the modules are read by others; the rest is not in derived networks."""
+        return Flow(self.model, self._labels, self.space)
+
+    def held(self) -> Iterator[tuple[nn.Module, frozenset[Path]]]:
+        """Yield every module of the model for each place it has, with the paths to it.
+
+        A derived network holds it if every (label, option) of one of the paths is chosen: of the options
+        that it lies in, and of those that read what it computes.
+        """
+        for place in walk(self.model):
+            if paths := self.flow.paths(self._path(place), (*place.within, place.module)):
+                yield place.module, paths
 
     def like(self, model: nn.Module) -> SuperNet:
         """Return a supernet of the same kind of a part of this model."""
@@ -222,15 +239,26 @@ def _check_ghosts(route: object) -> None:
 
 @dataclass(frozen=True)
 class Place:
-    """A module in the model, its name, and the (choice, option) pairs it lies in, outermost first."""
+    """A module in the model.
+
+    Attributes:
+        module: the module.
+        name: its name.
+        parents: the (choice, option) pairs it lies in, outermost first.
+        within: the modules it lies in, outermost first.
+    """
 
     module: nn.Module
     name: str
     parents: tuple[tuple[ChoiceModule, Option], ...]
+    within: tuple[nn.Module, ...]
 
 
 def walk(
-    module: nn.Module, name: str = "", parents: tuple[tuple[ChoiceModule, Option], ...] = ()
+    module: nn.Module,
+    name: str = "",
+    parents: tuple[tuple[ChoiceModule, Option], ...] = (),
+    within: tuple[nn.Module, ...] = (),
 ) -> Iterator[Place]:
     """Yield a module and all within it, inner ones first; one that is used twice, for each use.
 
@@ -240,11 +268,13 @@ def walk(
     if isinstance(module, ChoiceModule):
         for option, child in zip(module.names, module.options, strict=True):
             inner = (*parents, (module, option))
-            yield from walk(child, f"{name}.{option}" if name else str(option), inner)
+            place = f"{name}.{option}" if name else str(option)
+            yield from walk(child, place, inner, (*within, module))
     else:
         for dimension in dimensions_of(module):
-            yield Place(dimension, name, parents)
+            yield Place(dimension, name, parents, (*within, module))
         children = () if isinstance(module, Part) else module.named_children()
         for child_name, child in children:
-            yield from walk(child, f"{name}.{child_name}" if name else child_name, parents)
-    yield Place(module, name, parents)
+            place = f"{name}.{child_name}" if name else child_name
+            yield from walk(child, place, parents, (*within, module))
+    yield Place(module, name, parents, within)

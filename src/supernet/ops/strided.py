@@ -72,6 +72,9 @@ class Zero(nn.Module):
         stride: what height and width are divided by.
     """
 
+    shape_only = True
+    """What it computes depends on the shape of its input alone, see `supernet.net.flow`."""
+
     def __init__(self, stride: int = 1) -> None:
         super().__init__()
         self.stride = stride
@@ -87,6 +90,8 @@ class Noise(nn.Module):
     Args:
         stride: what height and width are divided by.
     """
+
+    shape_only = True
 
     def __init__(self, stride: int = 1) -> None:
         super().__init__()

@@ -90,13 +90,19 @@ class SearchSpace:
         """Return the paths of which one must hold for this decision to exist."""
         return self._conditions[self.decision(label).label]
 
-    def levels(self, watched: Mapping[int, Iterable[Path]]) -> Levels:
+    def levels(
+        self, watched: Mapping[int, Iterable[Path]], first: Sequence[Decision] = ()
+    ) -> Levels:
         """Return the decision diagram of the space whose states also know which of `watched` hold.
+
+        Args:
+            watched: paths, by number.
+            first: further decisions that are answered before all others.
 
         Raises:
             TooManyStates: it has too many states for that.
         """
-        return Levels(self.decisions, self._conditions, watched, MANY)
+        return Levels((*first, *self.decisions), self._conditions, watched, MANY)
 
     @property
     def has_canonical(self) -> bool:

@@ -1,0 +1,63 @@
+"""Amounts that all wait for one thing, such as that a part of the network is read at all.
+
+Whether it holds may be known late, and until then every answer that such an amount also depends on
+would have to be remembered. So it is guessed first, as a decision of its own, and amounts depend on the
+guess. In the search for an extreme a wrong guess costs more than everything else, so that it is never
+the best.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from supernet.cost.entry import Entry
+from supernet.space import Atom, Decision, OneOf, Path
+
+__all__ = ["Guessed"]
+
+GUESSES = 6
+"""Most guesses; the number of states may double with each."""
+
+
+class Guessed:
+    """What is watched to find the smallest (sign 1) or the largest (sign -1) sum of amounts.
+
+    Attributes:
+        decisions: the guesses.
+        watched: by number, the paths of which one must hold; amounts come first.
+        amounts: of the first numbers.
+        paid: guesses that cost as much as a wrong one.
+        events: by further number, the share of a wrong guess's cost that is added if it happens.
+    """
+
+    def __init__(self, entries: Sequence[Entry], sign: int) -> None:
+        waiting: defaultdict[frozenset[Path], list[int]] = defaultdict(list)
+        common: list[frozenset[Atom]] = []
+        for index, entry in enumerate(entries):
+            sets = [frozenset(path) for path in entry.paths]
+            common.append(frozenset.intersection(*sets))
+            rest = frozenset(tuple(a for a in p if a not in common[-1]) for p in entry.paths)
+            if common[-1] and len(rest) > 1:
+                waiting[rest].append(index)
+        most = sorted(waiting, key=lambda rest: (-len(waiting[rest]), min(waiting[rest])))
+        guessed = most[:GUESSES]
+        self.amounts = [entry.amount for entry in entries]
+        self.watched: dict[int, frozenset[Path]] = {
+            index: entry.paths for index, entry in enumerate(entries)
+        }
+        self.decisions: list[Decision] = []
+        self.paid: list[Atom] = []
+        self.events: dict[int, int] = {}
+        for number, rest in enumerate(guessed):
+            label = f"\0{number}"  # no label of a choice
+            self.decisions.append(OneOf(label, (0, 1)))
+            for index in waiting[rest]:
+                self.watched[index] = frozenset([((label, 1), *sorted(common[index], key=repr))])
+            # For the smallest sum it is wrong to guess that nothing counts which does. For the
+            # largest it is wrong to guess the opposite: that is paid for, and given back if right.
+            event = len(entries) + number
+            self.watched[event] = frozenset(((label, int(sign < 0)), *path) for path in rest)
+            self.events[event] = sign
+            if sign < 0:
+                self.paid.append((label, 1))
