@@ -152,7 +152,10 @@ class Elastic(nn.Module):
             return found.numbers[name].now
         value = super().__getattr__(name)
         if name in found.shapes and isinstance(value, torch.Tensor):
-            return weighed(self, name, self._used(name, value), found.shapes[name])
+            part = self._used(name, value)
+            if not any(dimension.weighed for dimension in found.dimensions):
+                return part
+            return weighed(self, name, part, found.shapes[name])
         return value
 
     def extra_repr(self) -> str:
