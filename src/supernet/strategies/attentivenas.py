@@ -149,9 +149,15 @@ class AttentiveNAS(Sandwich):
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Add the gradients of all paths, within the limit; return the mean of their losses."""
+        if self.clip_value is None:
+            return super().backward(model, task, batch, moment)
+        before = {p: p.grad for p in model.parameters() if p.grad is not None}
+        for parameter in before:
+            parameter.grad = None
         loss = super().backward(model, task, batch, moment)
-        if self.clip_value is not None:
-            nn.utils.clip_grad_value_(model.parameters(), self.clip_value / self.paths)
+        nn.utils.clip_grad_value_(model.parameters(), self.clip_value / self.paths)
+        for parameter, grad in before.items():
+            parameter.grad = grad if parameter.grad is None else parameter.grad + grad
         return loss
 
     def middle(

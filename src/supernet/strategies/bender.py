@@ -26,7 +26,9 @@ says nothing of networks that are cut off, of which its own space has few.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
+from typing import Any
 
 import torch
 
@@ -114,3 +116,11 @@ class BenderOneShot(Strategy):
         share = self._revived / max(self._drawn, 1)
         self._drawn = self._revived = 0
         return {"revived": round(share, 4)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how many ghost batches there were since the last record, and were revived."""
+        return {"drawn": self._drawn, "revived": self._revived}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on counting."""
+        self._drawn, self._revived = state["drawn"], state["revived"]
