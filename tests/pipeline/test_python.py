@@ -450,7 +450,7 @@ def statuses(folder):
 
 
 def test_randomnas_selects_from_what_was_scored_on_all_images(tmp_path, data):
-    searcher = RandomNASSearch(count=8, best=3)
+    searcher = RandomNASSearch(count=8, best=3, batches=1)
     options = {**without_searcher_options(), "evaluate.batch_size": 8}
     given = {"strategy": "randomnas", "searcher": searcher, "options": options}
     result = search(Net, data, tmp_path / "run", **given)

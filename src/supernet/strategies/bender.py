@@ -73,24 +73,23 @@ class BenderOneShot(Strategy):
         ghosts = max(1, round(len(batch[0]) / self.ghost_size))
         if self._signal is None or self._signal.model is not model:
             self._signal = Signal(model, task, batch)
-        masks = [
-            self.mask(model.space, moment.progress, random, self._signal) for _ in range(ghosts)
-        ]
+        masks = [self.mask(model.space, moment.progress, random) for _ in range(ghosts)]
         with model.route(masks):
             loss = task.loss(model, batch)
         return backward(loss)
 
-    def mask(
-        self, space: SearchSpace, progress: float, random: Random, signal: Signal | None = None
-    ) -> Routing:
+    def mask(self, space: SearchSpace, progress: float, random: Random) -> Routing:
         """Draw which options of every decision stay on.
+
+        Before the first step it is not known what passes the signal; every decision counts as one that
+        must then.
 
         Args:
             space: the decisions.
             progress: of training, 0 to 1.
             random: draws.
-            signal: tells whether anything passes; without it every decision counts as one that must.
         """
+        signal = self._signal
         keep = {}
         for decision in space.decisions:
             paths = len(decision.options)
