@@ -69,16 +69,26 @@ def test_the_extremes_have_the_published_costs(published, text, params, macs):
 def test_costs_of_one_operation_on_one_edge(published):
     """By hand: five cells of 16, 32 and 64 channels at 32×32, 16×16 and 8×8 pixels."""
     _, tables = published
-    none = cost_of(tables, arch("000000"))
+    none, skips = cost_of(tables, arch("000000")), cost_of(tables, arch("ssssss"))
+    assert none == skips
     params = sum(5 * c * c for c in (16, 32, 64))
     norms = sum(5 * 2 * c for c in (16, 32, 64))
     macs = sum(5 * c * c * side * side for c, side in ((16, 32), (32, 16), (64, 8)))
 
     for letter, size in {"s": 0, "a": 0, "1": 1, "3": 9}.items():
         for place in range(6):
-            cost = cost_of(tables, arch("0" * place + letter + "0" * (5 - place)))
+            cost = cost_of(tables, arch("s" * place + letter + "s" * (5 - place)))
             assert cost["params"] - none["params"] == size * params + norms * (size > 0)
             assert cost["macs"] - none["macs"] == size * macs
+
+
+def test_an_edge_that_leads_nowhere_costs_nothing(published):
+    """The first three end in inner nodes, which nobody reads; the others end in the cell's output."""
+    _, tables = published
+    none = cost_of(tables, arch("000000"))
+    for place in range(6):
+        cost = cost_of(tables, arch("0" * place + "3" + "0" * (5 - place)))
+        assert (cost == none) == (place < 3)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +177,7 @@ def test_canonical_forms_are_the_cheapest_of_their_class(published):
         )
         assert all(after[name] <= before[name] for name in before)
         cheaper += after != before
-    assert cheaper > 50
+    assert cheaper > 20
 
 
 def test_equal_cells_compute_the_same_where_edges_have_equal_weights():

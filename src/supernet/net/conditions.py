@@ -23,7 +23,10 @@ Term = tuple[int, ...]
 """Literals, growing; of a decision with one answer there is one at most."""
 
 TERMS = 128
-"""Most terms of a condition, and most paths that one is written out to."""
+"""Most terms of a condition."""
+
+PATHS = 1024
+"""Most paths that a condition is written out to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +103,7 @@ class Algebra:
         for term in condition.terms:
             for chosen in product(*map(self._options, term)):
                 found.add(tuple(dict.fromkeys(chosen)))
-                if len(found) > TERMS:
+                if len(found) > PATHS:
                     return frozenset([()])
         return frozenset(found)
 
