@@ -21,6 +21,7 @@ from torch import nn
 
 from supernet.arguments import Layer, inherited, named_class, prepared, read_layers
 from supernet.data import SOURCES, Augment, DataSource
+from supernet.data.splits import FRACTION
 from supernet.errors import ConfigError
 from supernet.imports import resolve
 from supernet.net.source import DATA_ARGUMENTS
@@ -59,8 +60,8 @@ class SplitConfig:
         augment: random changes of training images; by default what suits the data set.
     """
 
-    search_fraction: float = 0.2
-    test_fraction: float = 0.2
+    search_fraction: float = FRACTION
+    test_fraction: float = FRACTION
     limit: int | None = None
     augment: Augment | None = None
 

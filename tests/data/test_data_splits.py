@@ -182,7 +182,7 @@ def test_no_architecture_no_test_split():
 def test_there_is_no_other_way_to_the_test_examples():
     splits = split(make((20, 20)), 0)
     public = [name for name in dir(splits.test) if not name.startswith("_")]
-    assert public == ["open"]
+    assert public == ["identity", "open"]  # a hash, and the examples
     assert "tensor" not in repr(splits.test)
     for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(DataError, match="cannot be copied"):
@@ -191,3 +191,28 @@ def test_there_is_no_other_way_to_the_test_examples():
         iter(splits.test)
     with pytest.raises(TypeError):
         splits.test[0]
+
+
+def test_fractions_that_are_not_used_are_named():
+    def examples(count):
+        return Examples(torch.zeros(count, 2), torch.arange(count) % 2, ("a", "b"))
+
+    own = Raw("own", examples(40), examples(10), Augment(), search=examples(10))
+    assert split(own, 0).notes == ()
+    assert [note.split()[0] for note in split(own, 0, 0.3, 0.1).notes] == [
+        "split.search_fraction",
+        "split.test_fraction",
+    ]
+    assert split(Raw("none", examples(40), None, Augment()), 0, 0.3, 0.1).notes == ()
+
+
+def test_a_test_split_is_known_again_without_being_opened():
+    def sealed(shift=0.0, classes=("a", "b")):
+        return Sealed(Examples(torch.ones(4, 2) + shift, torch.tensor([0, 1, 0, 1]), classes))
+
+    assert sealed().identity == sealed().identity
+    assert len({sealed().identity, sealed(1).identity, sealed(0, ("a", "c")).identity}) == 3
+    opened = sealed()
+    opened.open("key")
+    with pytest.raises(DataError, match="identity before"):
+        _ = opened.identity

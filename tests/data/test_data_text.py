@@ -340,3 +340,9 @@ def test_a_package_that_is_not_there_is_named(monkeypatch, tmp_path):
 def test_bad_options_of_docstrings_are_refused(arguments, message):
     with pytest.raises(ConfigError, match=message):
         Docstrings(**arguments)
+
+
+def test_texts_that_are_cut_off_are_counted(file):
+    (note,) = Text(file, length=3, least=1).load().notes
+    assert note.startswith("1 of 5 texts have more than 3 words")
+    assert Text(file, length=5, least=1).load().notes == ()

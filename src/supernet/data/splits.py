@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NoReturn
@@ -15,7 +16,10 @@ from supernet.data.base import Examples, Raw
 from supernet.errors import ConfigError, DataError
 from supernet.random import generator
 
-__all__ = ["Sealed", "Splits", "split"]
+__all__ = ["FRACTION", "Sealed", "Splits", "split"]
+
+FRACTION = 0.2
+"""The part of examples that is for the search, and that is for the test, unless told otherwise."""
 
 
 class Sealed:
@@ -91,8 +95,8 @@ class Splits:
 def split(
     raw: Raw,
     seed: int,
-    search_fraction: float = 0.2,
-    test_fraction: float = 0.2,
+    search_fraction: float = FRACTION,
+    test_fraction: float = FRACTION,
     limit: int | None = None,
 ) -> Splits:
     """Return shuffled splits, the same for the same seed; each class keeps its share in each.
@@ -113,6 +117,7 @@ def split(
         DataError: there is one class only, or too few examples of a class for every split.
     """
     _check_options(search_fraction, test_fraction, limit)
+    notes = (*raw.notes, *_unused(raw, search_fraction, test_fraction))
     rest = raw.train
     if raw.test is None:
         test, rest = _divide(raw.name, rest, "test", round(test_fraction * len(rest)), seed)
@@ -120,11 +125,21 @@ def split(
         test = _shuffle(raw.test, "test", seed)
     if raw.search is not None:
         train, search = _limited(raw.name, rest, raw.search, limit, seed)
-        return Splits(raw.name, train, search, Sealed(test), raw.augment, raw.notes)
+        return Splits(raw.name, train, search, Sealed(test), raw.augment, notes)
     if limit is not None and limit < len(rest):
         rest, _ = _divide(raw.name, rest, "limit", limit, seed)
     search, train = _divide(raw.name, rest, "search", round(search_fraction * len(rest)), seed)
-    return Splits(raw.name, train, search, Sealed(test), raw.augment, raw.notes)
+    return Splits(raw.name, train, search, Sealed(test), raw.augment, notes)
+
+
+def _unused(raw: Raw, search_fraction: float, test_fraction: float) -> Iterator[str]:
+    """Say which fractions were given though the data set has examples of its own."""
+    for name, given, own in (
+        ("search", search_fraction, raw.search),
+        ("test", test_fraction, raw.test),
+    ):
+        if own is not None and given != FRACTION:
+            yield f"split.{name}_fraction {given} is not used: the data set has examples for it"
 
 
 def _check_options(search_fraction: float, test_fraction: float, limit: int | None) -> None:

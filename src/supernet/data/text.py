@@ -13,7 +13,7 @@ import torch
 
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw
-from supernet.data.text_tokens import Vocabulary, check_sizes
+from supernet.data.text_tokens import Vocabulary, check_sizes, split_words
 from supernet.errors import ConfigError, DataError
 
 __all__ = ["SUFFIXES", "Text", "check_encoding", "decoded"]
@@ -99,15 +99,26 @@ class Text(DataSource):
             )
         vocabulary = self._vocabulary([text for text, _ in pairs], classes)
         train = _examples(pairs, vocabulary)
+        notes = self._cut_off(pairs)
         if self.test is None:
-            return Raw(self.name, train, None, Augment())
+            return Raw(self.name, train, None, Augment(), notes=notes)
         pairs = self._read(self.test)
         if unknown := {label for _, label in pairs} - set(classes):
             raise DataError(
                 f"{self.test} has the label(s) {_listed(_ordered(unknown))}, which {self.file} does not "
                 f"have; it has {_listed(classes)}."
             )
-        return Raw(self.name, train, _examples(pairs, vocabulary), Augment())
+        return Raw(self.name, train, _examples(pairs, vocabulary), Augment(), notes=notes)
+
+    def _cut_off(self, pairs: Pairs) -> tuple[str, ...]:
+        """Say how many texts are longer than they may be."""
+        count = sum(len(split_words(text)) > self.length for text, _ in pairs)
+        if not count:
+            return ()
+        return (
+            f"{count:,} of {len(pairs):,} texts have more than {self.length} words and are cut off; "
+            "a larger data.length keeps them whole",
+        )
 
     def _vocabulary(self, texts: list[str], classes: tuple[str, ...]) -> Vocabulary:
         if not any(text.strip() for text in texts):

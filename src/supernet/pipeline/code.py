@@ -11,6 +11,7 @@ import enum
 import functools
 import inspect
 import sys
+import sysconfig
 import types
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -306,8 +307,9 @@ def _is_own(module: str | None) -> bool:
     """Return whether a module is the user's: not installed, and not Python's, torch's or supernet's."""
     if module is None:
         return True
-    top = module.partition(".")[0]
-    if top in ("supernet", "torch") or top in sys.stdlib_module_names:
+    top, file = module.partition(".")[0], getattr(sys.modules.get(module), "__file__", None)
+    if top in ("supernet", "torch"):
         return False
-    file = getattr(sys.modules.get(module), "__file__", None)
+    if top in sys.stdlib_module_names:  # unless a file of the user's has that name
+        return file is not None and not Path(file).is_relative_to(sysconfig.get_path("stdlib"))
     return file is None or not {"site-packages", "dist-packages"} & set(Path(file).parts)

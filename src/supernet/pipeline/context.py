@@ -245,11 +245,12 @@ class Run:
 
     @cached_property
     def identity(self) -> str:
-        """Return a hash of what was trained on what: decisions, parameter shapes, and the data."""
+        """A hash of what was trained on what: decisions, parameter shapes, and the data."""
         shapes = {name: tuple(p.shape) for name, p in self.supernet.named_parameters()}
         parts = (self.splits.train, self.splits.search)
         data = [tensor for part in parts for tensor in (part.inputs, part.targets)]
-        return digest([repr(self.supernet.space.decisions), shapes, data])
+        names = [self.splits.train.classes, self.splits.train.words]
+        return digest([repr(self.supernet.space.decisions), shapes, data, names])
 
     @cached_property
     def costs(self) -> dict[str, CostTable]:
