@@ -317,17 +317,24 @@ def test_outputs_that_are_no_logits_are_compared_by_smooth_l1_only():
         strategy.learn(supernet, Regression(), BATCH, at(0))
 
 
+class Answer:
+    """What a model may return, of which nothing is known but to its task."""
+
+    def __init__(self, of):
+        self.of = of
+
+
 class Answers(Factors):
     def forward(self, x):
-        return {"answer": super().forward(x)}
+        return Answer(super().forward(x))
 
 
 class OfAnswers(Task):
     def loss(self, model, batch):
-        return model(batch[0])["answer"].mean()
+        return model(batch[0]).of.mean()
 
     def measure(self, model, batch):
-        return {"loss": model(batch[0])["answer"].mean(1)}
+        return {"loss": model(batch[0]).of.mean(1)}
 
 
 class OfWeights(OfAnswers):
@@ -339,7 +346,7 @@ class OfWeights(OfAnswers):
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        (OfAnswers(), "but the model returned dict"),
+        (OfAnswers(), "but the model returned Answer"),
         (OfWeights(), "OfWeights does not call the model"),
     ],
 )

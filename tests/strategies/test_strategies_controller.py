@@ -215,7 +215,7 @@ def chain(length, options):
     return SearchSpace([OneOf(str(i), range(options)) for i in range(length)])
 
 
-@pytest.mark.parametrize("kind", ["reinforce", "ppo"])
+@pytest.mark.parametrize("kind", ["reinforce", pytest.param("ppo", marks=pytest.mark.slow)])
 def test_the_optimum_of_a_table_of_rewards_is_found_more_often_than_at_random(kind):
     """On the size of NAS-Bench-201's space; ten seeds, 600 samples each."""
     space = chain(6, 5)

@@ -65,7 +65,7 @@ class Images(nn.Module):
 
 def prepared(strategy, model, inputs=INPUTS, seed=0):
     torch.manual_seed(seed)
-    supernet = SuperNet(model).train()
+    supernet = strategy.build(model).train()
     targets = CLASSES[: len(inputs)]
     loader = Loader(Examples(inputs, targets), 64, seed, purpose="search")
     setting = Setting(seed, measure_costs(supernet, inputs[:1]), search=loader)
