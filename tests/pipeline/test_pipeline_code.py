@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
+import re
+import sys
 import threading
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from supernet.pipeline.code import code_of, described
+from supernet.pipeline.code import classes_of, code_of, described
 from supernet.train import digest
 
 SOURCE = """
@@ -69,6 +74,7 @@ def changed(old: str, new: str) -> str:
     [
         ("SCALE = 2", "SCALE = 3"),
         ('NAMES = ("b", "a")', 'NAMES = ("b", "c")'),
+        ("SCALE = 2", "SCALE = range(3)"),
         ("return x * SCALE", "return x + SCALE"),
         ("helper(x) + 1", "helper(x) + 2"),
         ('{"p", "q", "r"}', '{"p", "q", "s"}'),
@@ -137,6 +143,100 @@ def test_what_a_function_keeps_is_in_it():
     assert code_of([decorated(1)]) == code_of([decorated(1)]) != code_of([decorated(2)])
 
 
+STATE = """
+step = 0
+def tick():
+    global step
+    step += 1
+    Count.n += 1
+
+def ramp():
+    return min(1, step / 100)
+
+class Count:
+    n = 0
+
+def made(width):
+    n = 0
+    def tick():
+        nonlocal n
+        n += 1
+    def read():
+        return n * width
+    return tick, read
+count, read = made(WIDTH)
+
+class Thing:
+    def loss(self):
+        tick(), count()
+        return ramp() + Count.n + read()
+"""
+
+
+def test_what_the_code_itself_changes_is_not_in_it_wherever_it_is_read():
+    space = made(STATE.replace("WIDTH", "2"))
+    before = code_of([space["Thing"]])
+    space["Thing"]().loss()
+    assert (space["step"], space["Count"].n, space["read"]()) == (1, 1, 2)
+    assert code_of([space["Thing"]]) == before
+    assert code_of([made(STATE.replace("WIDTH", "3"))["Thing"]]) != before
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "import PKG.inner.helpers\ndef use(x): return PKG.inner.helpers.helper(x)",
+        "from PKG import inner\ndef use(x): return inner.helpers.helper(x)",
+        "def use(x):\n    import PKG.inner.helpers as other\n    return other.helper(x)",
+        "def use(x):\n    from PKG.inner.helpers import helper\n    return helper(x)",
+        "def use(x):\n    from .inner.helpers import helper\n    return helper(x)",
+    ],
+)
+def test_functions_of_other_modules_are_in_it_however_they_are_imported(use, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def code(factor: int) -> str:
+        name = f"pkg_{len(use)}_{factor}"
+        inner = tmp_path / name / "inner"
+        inner.mkdir(parents=True)
+        (inner / "__init__.py").write_text("from . import helpers\n")
+        (inner / "helpers.py").write_text(f"def helper(x): return {factor} * x\n")
+        (tmp_path / name / "__init__.py").write_text("")
+        (tmp_path / name / "main.py").write_text(use.replace("PKG", "pkg"))
+        monkeypatch.syspath_prepend(tmp_path)
+        for known in [one for one in sys.modules if one.partition(".")[0] == "pkg"]:
+            del sys.modules[known]
+        (tmp_path / name).rename(tmp_path / "pkg")
+        importlib.invalidate_caches()
+        found = code_of([importlib.import_module("pkg.main").use])
+        (tmp_path / "pkg").rename(tmp_path / f"{name}_old")
+        return found
+
+    assert code(2) != code(3)
+
+
+def test_modules_and_objects_that_are_known_by_name_are_not_read():
+    def takes(x, functional=nn.functional):
+        return functional.relu(x)
+
+    assert code_of([takes]) == code_of([takes])
+    holder = Keeper(logging.getLogger("mine"))
+    before = digest(described(holder))
+    logging.getLogger("mine").isEnabledFor(10)
+    logging.getLogger("another.one")
+    assert digest(described(holder)) == before != digest(described(Keeper(logging.getLogger("o"))))
+
+
+class Part:
+    pass
+
+
+def test_classes_of_an_object_are_those_of_what_it_holds_too():
+    thing = Keeper([{"a": Part()}, nn.Linear(2, 2), Plan(1, Exception())])
+    assert classes_of(thing) == [Keeper, Part, Plan]
+    assert classes_of(nn.Linear(2, 2)) == [nn.Linear]
+
+
 def test_installed_code_counts_by_name_only():
     assert code_of([nn.Linear]) != code_of([nn.Conv2d])
     assert code_of([nn.Linear]) == digest(["Linear", "Module"])
@@ -146,6 +246,11 @@ def test_installed_code_counts_by_name_only():
 class Plan:
     steps: int
     places: object = None
+
+
+@dataclass(slots=True)
+class Slots:
+    steps: int
 
 
 class Keeper:
@@ -162,7 +267,19 @@ def test_values_are_told_apart_by_what_they_hold():
     values: list[object] = [
         *(1, 1.0, True, "1", None, (), [2], {"a": 1}, {"a": 2}, {3, 1, 2}, {3, 1}),
         *(np.arange(3), np.arange(3.0), torch.arange(3), torch.float32, torch.device("cpu")),
-        *(Plan(1), Plan(2), Plan(1, {"x": {2}}), Keeper(1), Keeper(2), len, lambda: 1, lambda: 2),
+        *(range(3), range(4), deque([1]), deque([2]), re.compile("a"), re.compile("b")),
+        *(
+            Slots(1),
+            Slots(2),
+            Plan(1),
+            Plan(2),
+            Plan(1, {"x": {2}}),
+            Keeper(1),
+            Keeper(2),
+            len,
+            lambda: 1,
+            lambda: 2,
+        ),
     ]
     found = [of(value) for value in values]
     assert len(set(found)) == len(found)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import supernet as sn
-from supernet.data import Tensors
-from supernet.errors import RunFolderError
+from supernet.data import Augment, Tensors
+from supernet.errors import DataError, RunFolderError
 from supernet.search import Exhaustive
 from supernet.task import Classification
 
@@ -98,7 +100,8 @@ def test_an_edited_loss_is_refused_and_an_edited_measure_repeats_the_search(tmp_
     capsys.readouterr()
     second = search(tmp_path, task=named(Exact, "Mine"))
     said = capsys.readouterr().err
-    assert "how the task measures examples. Repeated for that: search, retrain, test" in said
+    assert "how the task measures examples and what the task measures" in said
+    assert "Repeated for that: search, retrain, test" in said
     assert second.metrics["train"] == first.metrics["train"]
     assert second.metrics["test"]["chosen"]["exact"] == 1
     assert second.metrics["tested_before"] == [first.metrics["test"]]
@@ -178,6 +181,86 @@ def test_what_cannot_be_drawn_anew_is_refused_before_training_for_fresh_weights_
         search(tmp_path / "fresh", Own())
     assert not (tmp_path / "fresh" / "supernet.pt").exists()
     search(tmp_path / "own", Own(), options={**OPTIONS, "retrain.weights": "inherited"})
+
+
+THRESHOLDS = {"exact": 0.2}
+
+
+class Within(Classification):
+    def measure(self, model, batch):
+        measures = super().measure(model, batch)
+        chance = model(batch[0]).softmax(1).amax(1)
+        return {**measures, "exact": (chance > THRESHOLDS["exact"]).float()}
+
+
+def test_what_a_task_measures_is_seen_where_code_does_not_show_it(tmp_path, monkeypatch, capsys):
+    first = search(tmp_path, task=Within)
+    monkeypatch.setitem(THRESHOLDS, "exact", 0.99)
+    second = search(tmp_path, task=Within)
+    assert "changed since this folder was made: what the task measures" in capsys.readouterr().err
+    assert second.metrics["train"] == first.metrics["train"]
+    assert second.metrics["tested_before"] == [first.metrics["test"]]
+
+
+CALLS = [0]
+
+
+class Mixing(Classification):
+    """Mixes by a random state that nobody seeds, and weighs by how often it was called."""
+
+    def loss(self, model, batch):
+        CALLS[0] += 1
+        share = random.betavariate(0.4, 0.4) / (1 + CALLS[0])
+        inputs = batch[0] * (1 - share) + batch[0].flip(0) * share
+        return F.cross_entropy(model(inputs), batch[1])
+
+
+def test_a_loss_that_is_never_the_same_is_no_other_one(tmp_path):
+    first = search(tmp_path, task=Mixing)
+    assert "varies" in first.metrics["identity"]["train"]["loss"]
+    assert search(tmp_path, task=Mixing).metrics == first.metrics
+
+
+@dataclass(frozen=True)
+class Shift(Augment):
+    def __call__(self, images, generator):
+        return images + 0.1
+
+
+@dataclass(frozen=True)
+class Shrink(Augment):
+    def __call__(self, images, generator):
+        return images * 0.9
+
+
+def test_an_edited_augmentation_of_the_data_is_refused(tmp_path):
+    search(tmp_path, data=Tensors(points(), augment=named(Shift, "Mine")()))
+    with pytest.raises(RunFolderError, match="the augmentation of the data"):
+        search(tmp_path, data=Tensors(points(), augment=named(Shrink, "Mine")()))
+
+
+def test_another_searcher_is_said_once(tmp_path, capsys):
+    search(tmp_path)
+    capsys.readouterr()
+    search(tmp_path, searcher="random", options={**OPTIONS, "search.searcher.count": 2})
+    said = capsys.readouterr().err
+    assert said.count("Repeated for that") == 1
+
+
+def test_the_optimizer_of_a_splitting_that_is_not_done_does_not_matter(tmp_path):
+    own = {"few_shot.train.optimizer.class_path": "torch.optim.AdamW"}
+    first = search(tmp_path)
+    assert search(tmp_path, options={**OPTIONS, **own}).metrics["test"] == first.metrics["test"]
+
+
+def test_a_model_that_no_longer_runs_is_an_error_of_its_own(tmp_path):
+    class Broken(Net):
+        def forward(self, x):
+            return self.head(x)
+
+    search(tmp_path)
+    with pytest.raises(DataError, match=r"cannot be run on .*RuntimeError"):
+        search(tmp_path, named(Broken))
 
 
 PROGRAMME = """

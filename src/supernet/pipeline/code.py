@@ -6,30 +6,38 @@ runs where a file was edited after it was imported. Comments, docstrings and for
 
 from __future__ import annotations
 
-import dis
-import enum
+import copyreg
 import functools
 import inspect
-import sys
-import sysconfig
+import random
 import types
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from supernet.pipeline.bytecode import (
+    OF_THE_SOURCE,
+    assigned_in,
+    constant,
+    function_of,
+    imported_in,
+    instructions,
+    is_constant,
+    is_own,
+    names_in,
+)
 from supernet.train import digest
 
-__all__ = ["code_of", "described", "structure"]
+__all__ = ["classes_of", "code_of", "described", "structure"]
 
-Plain = None | bool | int | float | complex | str | bytes | Path | torch.dtype | torch.device
-
-_NO_WORK = {"CACHE", "EXTENDED_ARG", "NOP", "PRECALL", "RESUME"}
-_OF_THE_SOURCE = {"__doc__", "__firstlineno__", "__static_attributes__", "__annotate__"}
 _OF_MODULES = frozenset(vars(nn.Module()))
+_STREAMS = (random.Random, np.random.Generator, np.random.RandomState, torch.Generator)
+
+Place = tuple[int, str]
+"""Where a constant stands: the id of a module's dictionary, a class or a cell, and its name there."""
 
 
 def code_of(
@@ -60,29 +68,52 @@ def code_of(
 def described(value: object) -> object:
     """Return plain data, to be hashed, that tells values apart and is equal in every process.
 
-    Of objects, class and attributes; of modules, structure and weights; of functions, their code.
+    Of objects, class and what they are copied from; of modules, structure and weights; of functions,
+    their code; of Python's modules, and of streams of random numbers, no more than which they are.
     """
     return _described(value, ())
+
+
+def classes_of(value: object) -> list[type]:
+    """Return the class of an object, and those of the user's whose objects it holds, by name."""
+    found, seen, waiting = {type(value)}, set[int](), [value]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, Mapping):
+            waiting += one.values()
+        elif isinstance(one, list | tuple | set | frozenset):
+            waiting += one
+        elif one is value or (is_own(type(one).__module__) and not isinstance(one, type)):
+            found.add(type(one))
+            waiting += getattr(one, "__dict__", {}).values()
+    return sorted(found, key=lambda kind: (kind.__qualname__, kind.__module__))
 
 
 class _Reader:
     """Collects what code does, each function and class once."""
 
     def __init__(self) -> None:
-        self.lines: list[object] = []
+        self._lines: list[tuple[object, tuple[Place, ...]]] = []
+        self._changed: set[Place] = set()
         self._seen: dict[int, object] = {}  # with the objects, so that no other gets their id
         self._waiting: list[object] = []
 
     def all(self) -> list[object]:
-        """Read on until nothing new is named; return what was noted."""
+        """Read on until nothing new is named; return what was noted, but for what some of it changes."""
         for value in self._waiting:  # grows meanwhile
             self._read_new(value)
-        return self.lines
+        return [line for line, places in self._lines if self._changed.isdisjoint(places)]
 
-    def read(self, value: object) -> None:
-        """Note a value that code names."""
-        if _is_constant(value):
-            self.lines.append(_constant(value))
+    def _note(self, line: object, *places: Place) -> None:
+        self._lines.append((line, places))
+
+    def read(self, value: object, *places: Place) -> None:
+        """Note a value that code names, and finds in one of some places."""
+        if is_constant(value):
+            self._note(constant(value), *places)
         elif id(value) not in self._seen:
             self._seen[id(value)] = value
             self._waiting.append(value)
@@ -101,11 +132,11 @@ class _Reader:
             self.read(value.func)
         elif isinstance(value, functools.partial):
             self.read(value.func)
-            self.lines.append(digest(described([value.args, value.keywords])))
+            self._note(digest(described([value.args, value.keywords])))
         elif callable(wrapped := inspect.getattr_static(value, "__wrapped__", None)):
             self.read(wrapped)
         elif isinstance(value, types.BuiltinFunctionType):
-            self.lines.append(value.__qualname__)
+            self._note(value.__qualname__)
         elif not isinstance(value, types.ModuleType):
             self.read(type(value))
 
@@ -117,56 +148,82 @@ class _Reader:
     ) -> None:
         """Note a class: its name, and the attributes of those of its bases that are the user's."""
         self._seen[id(kind)] = kind
-        self.lines.append(kind.__qualname__)
+        self._note(kind.__qualname__)
         members: dict[str, object] = {}
         for base in reversed(kind.__mro__):
-            if _is_own(base.__module__):
+            if is_own(base.__module__):
                 members.update(vars(base))
             elif base not in (object, kind):
-                self.lines.append(base.__qualname__)
+                self._note(base.__qualname__)
         own = members.keys() - _reached(members, without)
         names = _reached(members, own if only is None else members.keys() & set(only))
-        changed = set[str]().union(*map(_assigned, filter(None, map(_code, members.values()))))
-        for name in sorted(names - changed - _OF_THE_SOURCE):
+        functions = list(filter(None, map(function_of, members.values())))
+        changed = set[str]().union(*(assigned_in(one.__code__) for one in functions))
+        for function in functions:  # also of those that are not read
+            self._note_changes(function)
+        for name in sorted(names - changed - OF_THE_SOURCE):
             value = members[name]
-            constant = _is_constant(value) and not name.startswith("__")
-            if constant or _is_code(value) or _code(value):
-                self.lines.append(name)
-                self.read(value)
+            plain = is_constant(value) and not name.startswith("__")
+            if plain or _is_code(value) or function_of(value):
+                places = [(id(base), name) for base in kind.__mro__]
+                self._note(name, *places)
+                self.read(value, *places)
 
     def _read_function(self, function: types.FunctionType) -> None:
         code, around = function.__code__, function.__globals__
+        self._note_changes(function)
         self.read(getattr(function, "__wrapped__", None))
-        if _is_own(around.get("__name__")):
-            self.lines.append(_instructions(code))
+        if is_own(around.get("__name__")):
+            self._note(instructions(code))
             defaults = [function.__defaults__ or (), function.__kwdefaults__ or {}]
-            self.lines.append(digest(described(defaults)))
+            self._note(digest(described(defaults)))
             self._read_names(code, around)
         else:
-            self.lines.append(function.__qualname__)
-        changed = _assigned(code)
+            self._note(function.__qualname__)
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             try:
                 kept = cell.cell_contents
             except ValueError:  # not yet filled
                 continue
-            if name not in changed and (_is_constant(kept) or _is_code(kept)):
-                self.read(kept)
+            if is_constant(kept) or _is_code(kept):
+                self.read(kept, (id(cell), name))
 
     def _read_names(self, code: types.CodeType, around: Mapping[str, object]) -> None:
-        names = list(dict.fromkeys(name for one in _codes(code) for name in one.co_names))
-        changed = _assigned(code)
+        names = names_in(code)
         for name in names:
             value = around.get(name)
-            if name in changed or value is None:
-                continue
             if isinstance(value, types.ModuleType):
-                if _is_own(value.__name__):
-                    for other in (vars(value).get(attribute) for attribute in names):
-                        if _is_constant(other) or _is_code(other):
-                            self.read(other)
-            else:
-                self.read(value)
+                self._read_module(value, names)
+            elif value is not None:
+                self.read(value, (id(around), name))
+        for module in imported_in(code, around):
+            self._read_module(module, names)
+
+    def _read_module(self, module: types.ModuleType, names: Collection[str]) -> None:
+        """Read what of a module of the user's, and of modules in it, has one of these names."""
+        if not is_own(module.__name__):
+            return
+        inside = vars(module)
+        for name in names:
+            value = inside.get(name)
+            if isinstance(value, types.ModuleType):
+                if value.__name__ == f"{module.__name__}.{name}":
+                    self._read_module(value, names)
+            elif is_constant(value) or _is_code(value):
+                self.read(value, (id(inside), name))
+
+    def _note_changes(self, function: types.FunctionType) -> None:
+        """Note which globals, outer variables, and attributes of classes and modules it changes."""
+        code, around = function.__code__, function.__globals__
+        if not is_own(around.get("__name__")):
+            return
+        changed = assigned_in(code)
+        named = [around.get(name) for name in names_in(code)]
+        spaces: list[object] = [around, *(one for one in named if isinstance(one, type))]
+        spaces += [vars(one) for one in named if isinstance(one, types.ModuleType)]
+        self._changed.update((id(space), name) for space in spaces for name in changed)
+        cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
+        self._changed.update((id(cell), name) for name, cell in cells if name in changed)
 
 
 def _reached(members: Mapping[str, object], names: Collection[str]) -> set[str]:
@@ -176,14 +233,14 @@ def _reached(members: Mapping[str, object], names: Collection[str]) -> set[str]:
         if (name := waiting.pop()) in found or name not in members:
             continue
         found.add(name)
-        if code := _code(members[name]):
-            waiting += [other for one in _codes(code) for other in one.co_names]
+        if function := function_of(members[name]):
+            waiting += names_in(function.__code__)
     return found
 
 
 def _described(value: object, within: tuple[int, ...]) -> object:
-    if _is_constant(value):
-        return _constant(value)
+    if is_constant(value):
+        return constant(value)
     if id(value) in within:
         return ["again", len(within) - within.index(id(value))]
     inner = (*within, id(value))
@@ -202,8 +259,25 @@ def _described(value: object, within: tuple[int, ...]) -> object:
         return ["code", code_of([value])]
     if isinstance(value, nn.Module):
         return [structure(value), dict(value.state_dict())]
-    attributes = getattr(value, "__dict__", {})
-    return [type(value).__qualname__, _described(dict(attributes), inner)]
+    if isinstance(value, types.ModuleType):
+        return ["module", value.__name__]
+    return [type(value).__qualname__, _described(_state(value), inner)]
+
+
+def _state(value: object) -> object:
+    """Return what an object is made from again when it is copied, as pickle does it."""
+    if isinstance(value, _STREAMS):
+        return None
+    try:
+        registered = copyreg.dispatch_table.get(type(value))
+        made = registered(value) if registered else value.__reduce_ex__(2)
+    except Exception:  # it cannot be copied, as a lock or an open file
+        return dict(getattr(value, "__dict__", {}))
+    if isinstance(made, str):
+        return made
+    _, arguments, *more = made
+    parts = [list(part) if isinstance(part, Iterator) else part for part in more]
+    return [[one for one in arguments if one is not type(value)], *parts]
 
 
 def structure(model: nn.Module) -> list[object]:
@@ -218,59 +292,7 @@ def _plain_attributes(module: nn.Module) -> dict[str, object]:
     return {
         name: _described(value, ())
         for name, value in vars(module).items()
-        if name not in _OF_MODULES and (_is_constant(value) or _is_code(value))
-    }
-
-
-def _instructions(code: types.CodeType) -> list[object]:
-    """Return what code does, without its place in a file."""
-    lines: list[object] = [
-        [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount],
-        list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]),
-    ]
-    kept = [one for one in dis.get_instructions(code) if one.opname not in _NO_WORK]
-    jumps = {*dis.hasjrel, *dis.hasjabs}
-    for number, one in enumerate(kept):
-        after = kept[number + 1] if number + 1 < len(kept) else one
-        if one.opname == "LOAD_CONST" and after.argval in _OF_THE_SOURCE:
-            continue
-        if one.opcode in jumps:  # by the number of the instruction: offsets count what does no work
-            argument: object = sum(other.offset < one.argval for other in kept)
-        elif isinstance(one.argval, types.CodeType):
-            argument = _instructions(one.argval)
-        else:
-            argument = _constant(one.argval)
-        lines.append([one.opname, argument])
-    return lines
-
-
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    """Yield code and all that is defined within."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _codes(constant)
-
-
-def _code(value: Any) -> types.CodeType | None:
-    """Return the code of a function, or of the first one that an attribute of a class calls."""
-    if isinstance(value, property):
-        value = value.fget
-    elif isinstance(value, functools.cached_property):
-        value = value.func
-    value = inspect.unwrap(value) if callable(value) else value
-    value = getattr(value, "__func__", value)
-    found = getattr(value, "__code__", None)
-    return found if isinstance(found, types.CodeType) else None
-
-
-def _assigned(code: types.CodeType) -> set[str]:
-    """Return the names of globals, attributes and outer variables that code changes."""
-    return {
-        str(one.argval)
-        for inner in _codes(code)
-        for one in dis.get_instructions(inner)
-        if one.opname in ("STORE_GLOBAL", "STORE_ATTR", "STORE_DEREF")
+        if name not in _OF_MODULES and (is_constant(value) or _is_code(value))
     }
 
 
@@ -283,33 +305,3 @@ def _is_code(value: object) -> bool:
         functools.partial,
     )
     return isinstance(value, kinds)
-
-
-def _is_constant(value: object) -> bool:
-    if isinstance(value, tuple | frozenset):
-        return all(map(_is_constant, value))
-    return isinstance(value, Plain | enum.Enum) or value is Ellipsis
-
-
-def _constant(value: Any) -> object:
-    """Return a constant in a form that is equal in every process."""
-    if isinstance(value, frozenset):
-        return ["set", sorted(repr(_constant(item)) for item in value)]
-    if isinstance(value, tuple):
-        return [_constant(item) for item in value]
-    if isinstance(value, enum.Enum):
-        return str(value)
-    return value if isinstance(value, Plain) else repr(value)
-
-
-@functools.cache
-def _is_own(module: str | None) -> bool:
-    """Return whether a module is the user's: not installed, and not Python's, torch's or supernet's."""
-    if module is None:
-        return True
-    top, file = module.partition(".")[0], getattr(sys.modules.get(module), "__file__", None)
-    if top in ("supernet", "torch"):
-        return False
-    if top in sys.stdlib_module_names:  # unless a file of the user's has that name
-        return file is not None and not Path(file).is_relative_to(sysconfig.get_path("stdlib"))
-    return file is None or not {"site-packages", "dist-packages"} & set(Path(file).parts)

@@ -9,13 +9,16 @@ from typing import Any
 
 import torch
 
-from supernet.errors import RunFolderError
+from supernet.data import Augment
+from supernet.errors import DataError, RunFolderError, SupernetError
 from supernet.net.modes import evaluating
 from supernet.net.source import FromCallable, FromInstance
 from supernet.pipeline.changes import ORDER
-from supernet.pipeline.code import code_of, described
+from supernet.pipeline.code import classes_of, code_of, described
 from supernet.pipeline.context import Run
 from supernet.random import derive_seed, seeded
+from supernet.space import Architecture
+from supernet.task import measured
 from supernet.train import OptimizerFactory, digest
 
 __all__ = ["check_identity", "record_identity"]
@@ -29,6 +32,7 @@ NAMES = {
     "weights": "the weights of the model that was given",
     "loss": "the loss of the untrained model on fixed examples",
     "measures": "how the task measures examples",
+    "scores": "what the task measures of the untrained model on fixed examples",
     "searcher": "the code of the searcher",
     "data": "the examples of the test split",
 }
@@ -39,6 +43,12 @@ TOLERANCE = 1e-3
 
 PROBES = 4
 """Architectures whose losses are compared, spread over the space."""
+
+EXAMPLES = 32
+"""On how many examples, spread over those for training."""
+
+VARIES = "varies"
+"""Instead of a number that differs from one time to the next: it says nothing of what changed."""
 
 Parts = dict[str, dict[str, Any]]
 """By step and name, hashes or numbers that the results of the step depend on."""
@@ -51,7 +61,7 @@ def record_identity(run: Run) -> None:
     """
     if "identity" in run.folder.metrics:
         return
-    run.folder.record("identity", {"python": _python(), **_parts(run)})
+    run.folder.record("identity", {**_place(run), **_parts(run)})
     if isinstance(run.model, FromInstance) and not run.model.fresh:
         run.folder.write_initial(run.model.model.state_dict())
         fresh = "fresh" in run.config.retrain.kinds
@@ -83,7 +93,7 @@ def check_identity(run: Run, *, look: bool = False) -> None:
     if before is None:
         return
     now = _parts(run)
-    changed = _changed(before, now)
+    changed = _changed(run, before, now)
     if "train" in changed:
         raise RunFolderError(_refusal(run, changed["train"]))
     if not changed:
@@ -98,35 +108,46 @@ def check_identity(run: Run, *, look: bool = False) -> None:
         if changed[step] != ["searcher"]:  # scores are the same, whoever asks for them
             run.folder.drop_files(step)
     run.folder.forget(steps)
-    run.folder.record("identity", {"python": _python(), **now})
+    run.folder.record("identity", {**_place(run), **now})
+    if not steps:
+        return
     run.progress.say(
         f"changed since this folder was made: {names}. Repeated for that: {', '.join(steps)}"
     )
 
 
 def _parts(run: Run) -> Parts:
-    config, task = run.config, type(run.task)
-    losses, measures = _probed(run)
+    config, task = run.config, classes_of(run.task)
+    losses, scores = _probed(run)
     parts: Parts = {
         "train": {
             "model": _model_code(run),
-            "task": code_of([task], without=("measure",)),
-            "strategy": code_of([type(config.strategy)]),
+            "task": code_of(task, without=("measure",)),
+            "strategy": code_of(classes_of(config.strategy)),
             "optimizer": _optimizer(config.train.optimizer),
-            "augmentation": digest(described(run.splits.augment)),
+            "augmentation": _augmentation(run.augment),
             "loss": losses,
         },
         "few_shot": {"optimizer": _optimizer(config.few_shot.train.optimizer)},
         "search": {
-            "measures": digest([code_of([task], only=("measure",)), measures]),
-            "searcher": code_of([type(config.search.searcher)]),
+            "measures": code_of(task, only=("measure",)),
+            "scores": scores,
+            "searcher": code_of(classes_of(config.search.searcher)),
         },
-        "retrain": {"optimizer": _optimizer(config.retrain.train.optimizer)},
+        "retrain": {
+            "optimizer": _optimizer(config.retrain.train.optimizer),
+            "augmentation": _augmentation(config.retrain.augment),
+        },
         "test": {"data": run.splits.test.identity},
     }
     if isinstance(run.model, FromInstance) and not run.model.fresh:
         parts["train"]["weights"] = digest(dict(run.model.model.state_dict()))
     return parts
+
+
+def _augmentation(augment: Augment | None) -> str:
+    code = None if augment is None else code_of(classes_of(augment))
+    return digest([described(augment), code])
 
 
 def _model_code(run: Run) -> str:
@@ -140,15 +161,19 @@ def _optimizer(make: OptimizerFactory) -> str:
     return code_of([type(make([torch.nn.Parameter(torch.zeros(1))]))])
 
 
-def _probed(run: Run) -> tuple[list[float | str], list[str]]:
-    """Return the losses of some architectures before any training, and the names of the measures."""
+def _probed(run: Run) -> tuple[list[float | str], list[list[object]]]:
+    """Return the losses of some architectures before any training, and by name what is measured.
+
+    Raises:
+        DataError: the model or the task cannot be run.
+    """
     supernet, space = run.initial_supernet(), run.supernet.space
     examples = run.splits.train
-    few = examples.select(torch.tensor([0, len(examples) - 1]))
+    count = min(EXAMPLES, len(examples))
+    few = examples.select(torch.arange(count) * (len(examples) - 1) // max(1, count - 1))
     batch = (run.normalise(few.inputs), few.targets)
-    losses, names = list[float | str](), set[str]()
-    for number in range(PROBES):
-        architecture = space[number * (space.size - 1) // (PROBES - 1)]
+
+    def probe(architecture: Architecture) -> dict[str, float]:
         with (
             torch.no_grad(),
             evaluating(supernet),
@@ -156,22 +181,45 @@ def _probed(run: Run) -> tuple[list[float | str], list[str]]:
             supernet.route(architecture),
         ):
             loss = run.task.loss(supernet, batch).item()
-            names.update(run.task.measure(supernet, batch))
-        losses.append(loss if math.isfinite(loss) else str(loss))
-    return losses, sorted(names)
+            measures = measured(run.task, supernet, batch).items()
+        return {"": loss, **{name: value.double().mean().item() for name, value in measures}}
+
+    found: dict[str, list[float | str]] = {}
+    for number in range(PROBES):
+        architecture = space[number * (space.size - 1) // (PROBES - 1)]
+        try:
+            values, again = probe(architecture), probe(architecture)
+        except SupernetError:
+            raise
+        except Exception as error:  # a user's model or task may raise anything
+            raise DataError(
+                f"the model and the task cannot be run on {run.splits.name}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        for name, value in values.items():
+            same = math.isclose(value, again[name], rel_tol=1e-5) or not math.isfinite(value)
+            shown = value if math.isfinite(value) else str(value)
+            found.setdefault(name, []).append(shown if same else VARIES)
+    return found.pop(""), [[name, values] for name, values in sorted(found.items())]
 
 
-def _changed(before: Mapping[str, Any], now: Parts) -> dict[str, list[str]]:
+def _changed(run: Run, before: Mapping[str, Any], now: Parts) -> dict[str, list[str]]:
     """Return by step the names of what differs."""
-    compiled_alike = before["python"] == _python()
+    place = _place(run)
+    uncertain = set[str]()
+    if before["python"] != place["python"]:  # compiled otherwise
+        uncertain |= NAMES.keys() - {"weights", "loss", "scores", "data"}
+    if before["device"] != place["device"]:  # where another network may be right on an example
+        uncertain.add("scores")
     found: dict[str, list[str]] = {}
     for step, parts in now.items():
+        if step == "few_shot" and run.config.few_shot.decision is None:
+            continue
         old = before.get(step, {})
         names = [
             name
             for name in sorted({*parts, *old}, key=list(NAMES).index)
-            if not _same(old.get(name), parts.get(name))
-            and (compiled_alike or name in ("augmentation", "weights", "loss", "data"))
+            if not _same(old.get(name), parts.get(name)) and name not in uncertain
         ]
         if names:
             found[step] = names
@@ -179,6 +227,8 @@ def _changed(before: Mapping[str, Any], now: Parts) -> dict[str, list[str]]:
 
 
 def _same(one: object, other: object) -> bool:
+    if VARIES in (one, other):
+        return True
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(_same, one, other))
     if isinstance(one, float) and isinstance(other, float):
@@ -203,6 +253,9 @@ def _refusal(run: Run, names: list[str]) -> str:
     )
 
 
-def _python() -> str:
-    """Return the version of Python that code is compiled for."""
-    return ".".join(platform.python_version_tuple()[:2])
+def _place(run: Run) -> dict[str, str]:
+    """Return what code is compiled for, and the kind of device that numbers are of."""
+    return {
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "device": run.device.type,
+    }
