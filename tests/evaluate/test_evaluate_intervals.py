@@ -161,3 +161,25 @@ def test_the_interval_of_a_mean_is_students():
     assert mean_interval([0.9, 0.9]) is None  # not an interval of width 0
     with pytest.raises(ConfigError, match="confidence"):
         mean_interval(values, 95)
+
+
+def test_seeds_that_agree_do_not_make_a_ceiling_certain():
+    alike = noise_ceiling([[1, 2, 3], [2, 4, 9]])
+    assert (alike.kendall_tau, alike.low, alike.high) == (1, 0, 1)
+    opposed = noise_ceiling([[1, 2, 3], [3, 2, 1]])
+    assert (opposed.kendall_tau, opposed.low, opposed.high) == (0, 0, 1)
+    many = noise_ceiling([list(range(20))] * 2)
+    assert many.kendall_tau == many.high == 1
+    # As if one of 190 pairs disagreed: the lower end of τ, then steps 1 to 4 by hand.
+    tau = math.tanh(math.atanh(188 / 190) - 1.959964 * math.sqrt(0.437 / 16))
+    reliability = math.sin(math.pi * tau / 2)
+    of_two = 2 * reliability / (1 + reliability)
+    assert many.low == pytest.approx(2 / math.pi * math.asin(math.sqrt(of_two)), abs=1e-6)
+
+
+def test_the_difference_of_perfect_scores_is_not_claimed():
+    ordered = list(range(12))
+    assert kendall_difference(ordered, ordered, ordered) is None
+    assert kendall_difference([1, 2], [2, 1], [1, 2]) is None
+    swapped = [1, 0, *ordered[2:]]
+    assert kendall_difference(ordered, swapped, ordered) is not None

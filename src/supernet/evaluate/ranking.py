@@ -24,7 +24,7 @@ from scipy import stats
 from supernet.errors import ConfigError
 from supernet.evaluate.resampling import Array, Interval, counts, quantiles, taus
 
-__all__ = ["RankCorrelation", "kendall", "kendall_difference"]
+__all__ = ["ENOUGH", "RankCorrelation", "kendall", "kendall_difference", "unanimous"]
 
 ENOUGH = 10
 """Below this many pairs the interval spans most of [-1, 1] and a correlation says nothing."""
@@ -73,7 +73,7 @@ def kendall(
         return RankCorrelation(None, None, None, confidence, n, False)
     low, high = quantiles(taus(x, y, counts(n, seed)), confidence)
     if abs(tau) > 1 - 1e-9:
-        end = _unanimous(n, confidence)
+        end = unanimous(n, confidence)
         low, high = (end, 1.0) if tau > 0 else (-1.0, -end)
     return RankCorrelation(tau, low, high, confidence, n, n >= ENOUGH)
 
@@ -97,7 +97,9 @@ def kendall_difference(
         seed: of the resampling.
 
     Returns:
-        The difference, or None where one of the three has no two different values.
+        The difference, or None where one of the three has no two different values, and where both
+        scores order all items as the truth does or the other way round, which resamples take for
+        certain.
 
     Raises:
         ConfigError: the sequences differ in length, or the confidence is not a share.
@@ -109,6 +111,8 @@ def kendall_difference(
         return None
     drawn = counts(len(x), seed)
     low, high = quantiles(taus(x, y, drawn) - taus(z, y, drawn), confidence)
+    if min(abs(first), abs(second)) > 1 - 1e-9:
+        return None
     return Interval(first - second, low, high, confidence)
 
 
@@ -128,8 +132,8 @@ def _tau(x: Array, y: Array) -> float | None:
     return float(stats.kendalltau(x, y, variant="b").statistic)
 
 
-def _unanimous(n: int, confidence: float) -> float:
-    """Return the lower end of the interval where all pairs of n items agree."""
+def unanimous(n: int, confidence: float) -> float:
+    """Return the lower end of the interval of τ where all pairs of n items agree."""
     if n <= 4:
         return -1.0
     pairs, quantile = n * (n - 1) / 2, stats.norm.ppf((1 + confidence) / 2)
