@@ -189,3 +189,15 @@ def test_what_random_draws_are_uniform_over_is_an_option_of_strategies_and_of_th
         assert plain["search"]["sampling"] == sampling
     with pytest.raises(ConfigError, match="sampling"):
         parse("supernet", ["--search.sampling=networks"])
+
+
+def test_options_that_are_given_together_are_as_those_given_one_by_one():
+    together = parse(
+        "supernet run", ['--search={"searcher": "exhaustive", "constraints": ["macs <= 9"]}']
+    )
+    alone = parse(
+        "supernet run", ["--search.searcher=exhaustive", "--search.constraints=[macs <= 9]"]
+    )
+    assert together[1] == alone[1]
+    with pytest.raises(ConfigError, match=r"search .*cannot be read"):
+        parse("supernet run", ["--search={searcher: ["])

@@ -40,6 +40,9 @@ class Plain(nn.Sequential):
         super().__init__(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 8, 3), nn.ReLU(),
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
 
+class Outer:
+    class Inner(Net): pass
+
 class Task(Classification): pass
 class Strategy(SPOS): pass
 class Searcher(RandomSearch): pass
@@ -85,8 +88,20 @@ def test_both_ways_name_the_same(mine, sign, tmp_path):
     written = parse("supernet run", [f"--config={file}"])[1]
     same = ("model", "task", "strategy", "data", "search")
     assert all(written[name] == plain[name] for name in same)
+    together = [
+        f'--search={{"searcher": "{path("Searcher")}"}}',
+        f'--train={{"optimizer": {{"class_path": "{path("Optimizer")}", "init_args": {{"lr": 0.2}}}}}}',
+    ]
+    grouped = parse("supernet run", together)[1]
+    assert grouped["search"] == plain["search"]
+    assert grouped["retrain"]["train"]["optimizer"]["class_path"] == f"{mine}.Optimizer"
+    assert grouped["retrain"]["train"]["optimizer"]["init_args"]["lr"] == 0.2
     assert resolve(path("Net")) is FromCallable.named(path("Net"), {}).make
     assert len(NamedDataset(path("points")).load().train) == 30
+    assert resolve(path("Outer.Inner")).__name__ == "Inner"
+    assert parse("supernet run", [f"--model={path('Outer.Inner')}"])[1]["model"]["class_path"] == (
+        f"{mine}.Outer.Inner"
+    )
     assert Converted(image=(1, 8, 8), model=path("Plain")) is not None
 
 

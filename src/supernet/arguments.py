@@ -65,8 +65,6 @@ def inherited(layers: Sequence[Layer]) -> list[Layer]:
     """
     found: list[Layer] = []
     for name, value in layers:
-        if name == "train" and isinstance(value, str):
-            name, value = "config", {"train": yaml.safe_load(value)}
         given = _of_training(value) if name == "config" else _of_training({name: value})
         for training in LATER:
             found += [(f"{training}.{option}", copy.deepcopy(one)) for option, one in given]
@@ -130,6 +128,11 @@ def read_config_file(path: Path) -> dict[str, Any]:
         raise ConfigError(f"the configuration {path} is not YAML: {error}") from error
     if not isinstance(config, dict):
         raise ConfigError(f"the configuration {path} holds no options; write 'name: value' lines")
+    return _written_out(config)
+
+
+def _written_out(config: dict[str, Any]) -> dict[str, Any]:
+    """Return options with the short names and import paths in them written out."""
     for name in NAMED:
         parts = name.split(".")
         place: Any = config
@@ -164,7 +167,25 @@ def _layer(argument: str) -> Layer:
     if option == "config":
         text = value.lstrip().startswith("{")
         return ("config", json.loads(value) if text else read_config_file(Path(value)))
+    if value.lstrip().startswith("{") and any(one.startswith(f"{option}.") for one in NAMED):
+        return ("config", _written_out(_nested(option, value)))
     return (option, _long(value, option.removesuffix(".help")))
+
+
+def _nested(option: str, text: str) -> dict[str, Any]:
+    """Return options that are given together, as `--train '{"steps": 9}'`, below their names.
+
+    Raises:
+        ConfigError: they cannot be read.
+    """
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{option} {text!r} cannot be read: {error}") from error
+    for part in reversed(option.split(".")):
+        value = {part: value}
+    nested: dict[str, Any] = value
+    return nested
 
 
 def _written(layer: Layer) -> str:

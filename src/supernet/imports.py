@@ -25,7 +25,8 @@ def resolve(path: str) -> Any:
     module, _, name = path.partition(":") if ":" in path else path.rpartition(".")
     import_from_here()
     try:
-        found: Any = importlib.import_module(module)
+        found, inner = _module(module, within=":" not in path)
+        name = f"{inner}{name}"
         for part in name.split("."):
             found = getattr(found, part)
     except Exception as error:  # importing a user's module may raise anything
@@ -35,6 +36,18 @@ def resolve(path: str) -> Any:
             "installed in"
         ) from error
     return found
+
+
+def _module(path: str, *, within: bool) -> tuple[Any, str]:
+    """Return a module, or the one that `path` is within, and what of the path follows it, with a dot."""
+    try:
+        return importlib.import_module(path), ""
+    except ModuleNotFoundError as error:
+        outer, dot, last = path.rpartition(".")
+        if not within or not dot or error.name != path:
+            raise
+        found, inner = _module(outer, within=True)
+        return found, f"{inner}{last}."
 
 
 def import_from_here() -> None:
