@@ -230,3 +230,11 @@ def test_an_outer_module_overrules_the_draws_of_inner_ones():
 def test_modules_that_cannot_be_reinitialised_are_named(nested):
     with pytest.raises(SpaceError, match=r"Times 'outer\.options.*reset_parameters"):
         reinitialise(nested.model, 0)
+
+
+@pytest.mark.parametrize("given", [["conv3"], "conv3", None, 3])
+def test_what_is_no_dictionary_of_answers_is_named(given):
+    with pytest.raises(SpaceError, match="a dictionary of answers"):
+        sn.derive(bender(), given)
+    with pytest.raises(SpaceError, match=r"from <class .*Bender"):
+        sn.derive(Bender, {})

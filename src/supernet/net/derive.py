@@ -31,8 +31,14 @@ def derive(supernet: nn.Module, architecture: Architecture | Mapping[str, Value]
         architecture: of its space; a plain dictionary of answers will do.
 
     Raises:
-        SpaceError: the architecture is not in the space, or the model has no choices.
+        SpaceError: the architecture is not in the space, the model has no choices, or one of them is
+            something else.
     """
+    if not isinstance(supernet, nn.Module) or not isinstance(architecture, Mapping):
+        raise SpaceError(
+            "a network is derived from a model and a dictionary of answers by decision, not from "
+            f"{supernet if isinstance(supernet, type) else type(supernet).__name__} and {architecture!r}"
+        )
     supernet = supernet if isinstance(supernet, SuperNet) else SuperNet(supernet)
     if not isinstance(architecture, Architecture):
         architecture = Architecture(architecture)
