@@ -20,6 +20,7 @@ from supernet.train import digest
 
 SOURCE = """
 import torch
+from functools import partialmethod
 from torch.nn import functional as F
 
 SCALE = 2
@@ -28,6 +29,10 @@ calls = 0
 
 def helper(x):
     return x * SCALE if len(NAMES) else x
+
+class Twice:
+    def __get__(self, thing, kind):
+        return 2 * thing.size
 
 class Base:
     def outer(self, x):
@@ -55,6 +60,9 @@ class Thing(Base):
     @property
     def size(self):
         return 3
+
+    doubled = Twice()
+    shifted = partialmethod(lambda self, by: by, 7)
 """
 
 
@@ -80,6 +88,9 @@ def changed(old: str, new: str) -> str:
         ('{"p", "q", "r"}', '{"p", "q", "s"}'),
         ('kind = "tuple"', 'kind = "dict"'),
         ("return 3", "return 4"),
+        ("return 2 * thing.size", "return 3 * thing.size"),
+        ("by, 7", "by, 8"),
+        ("by: by,", "by: -by,"),
         ("class Thing(Base)", "class Thing(Base, threading.Thread)"),
     ],
 )
@@ -180,6 +191,30 @@ def test_what_the_code_itself_changes_is_not_in_it_wherever_it_is_read():
     assert (space["step"], space["Count"].n, space["read"]()) == (1, 1, 2)
     assert code_of([space["Thing"]]) == before
     assert code_of([made(STATE.replace("WIDTH", "3"))["Thing"]]) != before
+
+
+PLACES = """
+from pathlib import Path
+import torch
+
+DEVICE = torch.device(NAME)
+ROOT = Path(__file__).parent
+
+def use(x):
+    return x.to(DEVICE), ROOT / "weights.pt", __file__, __name__
+"""
+
+
+def test_the_machine_that_code_runs_on_is_not_in_it():
+    def code(name: str, file: str) -> str:
+        space: dict[str, object] = {"__name__": name, "__file__": file, "NAME": "cpu"}
+        exec(
+            compile(PLACES.replace("NAME", "'cpu'" if file < "/b" else "'cuda'", 1), file, "exec"),
+            space,
+        )
+        return code_of([space["use"]])
+
+    assert code("package.mine", "/a/mine.py") == code("mine", "/home/b/mine.py")
 
 
 @pytest.mark.parametrize(

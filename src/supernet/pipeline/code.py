@@ -12,6 +12,7 @@ import inspect
 import random
 import types
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,12 @@ class _Reader:
         self._lines.append((line, places))
 
     def read(self, value: object, *places: Place) -> None:
-        """Note a value that code names, and finds in one of some places."""
+        """Note a value that code names, and finds in one of some places.
+
+        Devices and paths are left out: they are others on another machine.
+        """
+        if isinstance(value, torch.device | Path):
+            return
         if is_constant(value):
             self._note(constant(value), *places)
         elif id(value) not in self._seen:
@@ -130,7 +136,7 @@ class _Reader:
                 self.read(one)
         elif isinstance(value, functools.cached_property):
             self.read(value.func)
-        elif isinstance(value, functools.partial):
+        elif isinstance(value, functools.partial | functools.partialmethod):
             self.read(value.func)
             self._note(digest(described([value.args, value.keywords])))
         elif callable(wrapped := inspect.getattr_static(value, "__wrapped__", None)):
@@ -164,7 +170,8 @@ class _Reader:
         for name in sorted(names - changed - OF_THE_SOURCE):
             value = members[name]
             plain = is_constant(value) and not name.startswith("__")
-            if plain or _is_code(value) or function_of(value):
+            own = is_own(type(value).__module__)  # such as a descriptor
+            if plain or own or _is_code(value) or function_of(value):
                 places = [(id(base), name) for base in kind.__mro__]
                 self._note(name, *places)
                 self.read(value, *places)
@@ -194,7 +201,7 @@ class _Reader:
             value = around.get(name)
             if isinstance(value, types.ModuleType):
                 self._read_module(value, names)
-            elif value is not None:
+            elif value is not None and not name.startswith("__"):  # not __file__, __name__
                 self.read(value, (id(around), name))
         for module in imported_in(code, around):
             self._read_module(module, names)
@@ -303,5 +310,6 @@ def _is_code(value: object) -> bool:
         types.MethodType,
         types.BuiltinFunctionType,
         functools.partial,
+        functools.partialmethod,
     )
     return isinstance(value, kinds)
