@@ -124,3 +124,9 @@ def test_what_cannot_be_imported_is_named(path):
     with pytest.raises(ConfigError, match="cannot be imported"):
         resolve(path)
     assert resolve("supernet.task:Classification") is Classification
+
+
+def test_a_name_without_a_module_is_no_short_name(capsys):
+    assert main(["doctor", "nosuch", "--shape", "4"]) == 2
+    said = capsys.readouterr().err
+    assert "'nosuch' cannot be imported: it names no module. Write package.module.name" in said

@@ -25,6 +25,8 @@ def resolve(path: str) -> Any:
     module, _, name = path.partition(":") if ":" in path else path.rpartition(".")
     import_from_here()
     try:
+        if not module:
+            raise ImportError("it names no module")
         found, inner = _module(module, within=":" not in path)
         name = f"{inner}{name}"
         for part in name.split("."):

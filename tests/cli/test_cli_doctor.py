@@ -62,7 +62,7 @@ def test_what_is_kept_and_what_is_wider(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["no.such:Model"], "the model 'no.such:Model' cannot be built"),
+        (["no.such:Model"], "'no.such:Model' cannot be imported"),
         (["torch.nn:Linear"], "cannot be built: TypeError"),
         (
             ["supernet.zoo.converted:rules_of"],

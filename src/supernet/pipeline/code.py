@@ -170,8 +170,8 @@ class _Reader:
         for name in sorted(names - changed - OF_THE_SOURCE):
             value = members[name]
             plain = is_constant(value) and not name.startswith("__")
-            own = is_own(type(value).__module__)  # such as a descriptor
-            if plain or own or _is_code(value) or function_of(value):
+            made = is_own(type(value).__module__)  # such as a descriptor
+            if plain or made or _is_code(value) or function_of(value):
                 places = [(id(base), name) for base in kind.__mro__]
                 self._note(name, *places)
                 self.read(value, *places)

@@ -117,7 +117,8 @@ def prescribe(
         options: of the conversion, see `supernet.zoo.Converted`.
 
     Raises:
-        SpaceError: the model cannot be built.
+        ConfigError: there is no such model.
+        SpaceError: it cannot be built.
         ConversionError: it cannot be converted.
     """
     example = torch.zeros(2, *shape, dtype=torch.float32 if words is None else torch.int64)

@@ -38,8 +38,9 @@ class Converted(nn.Module):
         sort: whether channels are put in the order of their importance.
 
     Raises:
-        ConversionError: the model cannot be converted.
-        SpaceError: there is no such model, or it cannot be built.
+        ConfigError: there is no such model.
+        ConversionError: it cannot be converted.
+        SpaceError: it cannot be built.
     """
 
     def __init__(
@@ -57,17 +58,8 @@ class Converted(nn.Module):
         sort: bool = True,
     ) -> None:
         super().__init__()
-        given: dict[str, Any] = {"image": image, "classes": classes, "num_classes": classes}
-        try:
-            build = resolve(model)
-            known = inspect.signature(build).parameters
-            built = build(**{n: v for n, v in given.items() if n in known} | (arguments or {}))
-        except Exception as error:  # a user's module or constructor may raise anything
-            raise SpaceError(f"the model {model!r} cannot be built: {error}") from error
-        if not isinstance(built, nn.Module):
-            raise SpaceError(
-                f"{model!r} returns a {type(built).__name__}, but must return a module"
-            )
+        offered = {"image": image, "classes": classes, "num_classes": classes}
+        built = built_from(model, arguments or {}, **offered)
         rules: list[Rule] = [Widths(name, fractions=(1.0,)) for name in keep]
         rules += [Depths(name, least=1.0) for name in keep]
         rules += [Widths("*", widths, multiple, inner), Depths("*", depth)]
@@ -109,10 +101,11 @@ def built_from(model: str, arguments: Mapping[str, Any], **offered: object) -> n
         offered: further arguments, which it is given if it knows them.
 
     Raises:
-        SpaceError: there is no such thing, it cannot be called so, or what it returns is no module.
+        ConfigError: there is no such thing.
+        SpaceError: it cannot be called so, or what it returns is no module.
     """
+    build = resolve(model)
     try:
-        build = resolve(model)
         known = inspect.signature(build).parameters
         given = {name: value for name, value in offered.items() if name in known}
         built = build(**{**given, **arguments})
