@@ -20,6 +20,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import nn
 
 from supernet.net.choice import ChoiceModule, InputChoice
@@ -31,11 +32,21 @@ __all__ = ["Flow", "Unread"]
 
 
 class Unread(nn.Module):
-    """Stands in a derived network for a module whose output nobody reads; returns its first input."""
+    """Stands in a derived network for a module whose output nobody reads, not even its shape.
 
-    def forward(self, *inputs: object) -> object:
-        """Return the first input."""
-        return inputs[0] if inputs else None
+    Args:
+        module: that it stands for. Its numbers, such as `out_channels`, may be read all the same.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        for name, value in vars(module).items():
+            if name not in vars(self) and isinstance(value, int | float | str | tuple | None):
+                self.__dict__[name] = value
+
+    def forward(self, *inputs: object, **named: object) -> torch.Tensor:
+        """Return a number, `[1, 1]`: an activation or `Zero` that lies behind can take that."""
+        return torch.zeros(1, 1)
 
 
 @dataclass(eq=False)
@@ -71,7 +82,7 @@ class Flow:
         """Return what costs nothing: of a choice an option that does, for the right shape."""
         neutral = neutral_option(module)
         if neutral is None:
-            return Unread()
+            return Unread(module)
         assert isinstance(module, ChoiceModule)
         return module.derive([neutral], [copy.deepcopy(module.options[neutral])])
 

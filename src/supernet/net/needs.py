@@ -77,6 +77,7 @@ class Solver:
         self._inputs: defaultdict[tuple[nn.Module, int], Need] = defaultdict(Need)
         """What graphs want of what they are called with, by position."""
         self._kept: dict[nn.Module, Condition] = {}
+        self._tied: set[nn.Module] = set()
         self._pure: dict[Hashable, bool] = {}
         self._changed = True
 
@@ -94,12 +95,19 @@ class Solver:
             for root, graphs in list(self._graphs.items()):
                 for graph in graphs or ():
                     self._backwards(root, graph)
-        alone = self._alone()
+            if not self._changed:
+                self._tie()
         return {
             module: condition
             for module, condition in self._kept.items()
-            if module in alone and () not in self._algebra.paths(condition)
+            if module not in self._tied and () not in self._algebra.paths(condition)
         }
+
+    def _tie(self) -> None:
+        """Note which modules cannot be taken out, so that they run wherever they are called."""
+        tied = self._kept.keys() - self._alone()
+        self._changed = not tied <= self._tied
+        self._tied |= tied
 
     def _alone(self) -> set[nn.Module]:
         """Return the modules that are held at one place, and not within another that runs as a whole."""
@@ -166,15 +174,26 @@ class Solver:
                 self._changed |= self._add(self._inputs[key], need.data, need.shape)
             elif node.op == "call_module":
                 module = root.get_submodule(str(node.target))
+                self._owners(root, str(node.target), running)
                 if isinstance(module, ChoiceModule):
                     entering = self._choice(module, need, running)
                 else:
                     entering = self._whole(module, need, running)
                 self._hand_on(module, node, entering, needs)
+            elif node.op == "get_attr":
+                self._owners(root, str(node.target), running)
             else:
                 same = node.target in SAME_SHAPE and not node.kwargs
                 for source in node.all_input_nodes:
                     self._add(needs[source], need.data, need.shape if same else running)
+
+    def _owners(self, root: nn.Module, target: str, running: Condition) -> None:
+        """Note that a module stays of which the code uses a part by itself, a weight or a layer."""
+        owner = root
+        for name in target.split(".")[:-1]:
+            owner = owner.get_submodule(name)
+            if owner in self._kept:
+                self._changed |= self._add(self._outputs[owner], running, running)
 
     def _hand_on(
         self,
@@ -211,7 +230,7 @@ class Solver:
         total = self._outputs[module]
         self._changed |= self._add(total, need.data, need.shape)
         kept = self._algebra.either(total.data, total.shape)
-        if kept != running and not self._is_pure(module):
+        if kept != running and (module in self._tied or not self._is_pure(module)):
             self._changed |= self._add(total, running, running)
             kept = self._algebra.either(kept, running)
         self._keep(self._kept, module, kept)
@@ -223,7 +242,7 @@ class Solver:
         """Note what is wanted of a choice; return what it wants of its inputs."""
         total = self._outputs[choice]
         self._changed |= self._add(total, need.data, need.shape)
-        if not self._is_pure(choice):
+        if choice in self._tied or not self._is_pure(choice):
             self._changed |= self._add(total, running, running)
         neutral = neutral_option(choice)
         shape = NEVER if neutral is not None else total.shape

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 import random
-from collections.abc import Hashable, Iterator
+import sys
+import warnings
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 import torch
@@ -39,22 +43,32 @@ def has_choices(module: nn.Module) -> bool:
 
 
 def traces(model: nn.Module) -> list[fx.Graph]:
-    """Return the graphs of a forward pass in evaluation and in training mode.
+    """Return the graphs of a forward pass, by mode and by how many optional arguments are given.
 
-    Leaves are choices and modules that hold none. Nothing is run but the code between them.
+    Leaves are choices and modules that hold none. Nothing is run but the code between them. Evaluation
+    is traced without gradients and training with them.
 
     Raises:
-        UntraceableError: PyTorch cannot trace it, or it changes attributes, draws random numbers, or
-            changes a value in place that may be another's.
+        UntraceableError: PyTorch cannot trace it, or it changes attributes, draws random numbers, asks
+            for the type of a value, or changes a value in place that may be another's.
     """
     found = []
-    for training in (False, True):
-        with _left_alone(model), _mode(model, training):
-            graph = _trace(model, _Tracer(whole=False))
+    for training, absent in product((False, True), _absent(model)):
+        with _left_alone(model), _mode(model, training), torch.set_grad_enabled(training):
+            graph = _trace(model, _Tracer(whole=False), absent)
         if any(changed_in_place(node, model) for node in graph.nodes):
             raise UntraceableError("the forward pass changes a value in place")
         found.append(graph)
     return found
+
+
+def _absent(model: nn.Module) -> list[dict[str, Any]]:
+    """Return the arguments that may be left out, with defaults: none of them, the last, ... all."""
+    signature = inspect.signature(type(model).forward)
+    optional = [
+        (p.name, p.default) for p in signature.parameters.values() if p.default is not p.empty
+    ]
+    return [dict(optional[given:]) for given in range(len(optional), -1, -1)]
 
 
 def structure(module: nn.Module) -> Hashable:
@@ -142,7 +156,19 @@ def _is_fresh(node: fx.Node, root: nn.Module) -> bool:
 
 
 class _Proxy(fx.Proxy):
-    """Also notes `x += y`, which a proxy of PyTorch takes for `x = x + y`."""
+    """Also notes `x += y`, which a proxy of PyTorch takes for `x = x + y`, and `isinstance(x, ...)`."""
+
+    @property  # type: ignore[misc]  # nobody sets it
+    def __class__(self) -> type:
+        """Its type, which `isinstance` asks for; a model would be told that no value is a tensor.
+
+        Raises:
+            UntraceableError: other code than PyTorch's asks.
+        """
+        asks = sys._getframe(1).f_globals.get("__name__", "")
+        if asks != __name__ and asks.partition(".")[0] != "torch":
+            raise UntraceableError("the forward pass asks for the type of a value")
+        return _Proxy
 
 
 def _note(operation: Any) -> Any:
@@ -183,8 +209,13 @@ class _Tracer(fx.Tracer):
         return super().create_arg(a)
 
 
-def _trace(model: nn.Module, tracer: _Tracer) -> fx.Graph:
+def _trace(model: nn.Module, tracer: _Tracer, absent: Mapping[str, Any] | None = None) -> fx.Graph:
     """Return the graph.
+
+    Args:
+        model: is traced.
+        tracer: traces it.
+        absent: arguments that are not given, with their defaults.
 
     Raises:
         UntraceableError: there is none.
@@ -192,11 +223,17 @@ def _trace(model: nn.Module, tracer: _Tracer) -> fx.Graph:
     if "forward" in model.__dict__ or isinstance(model, ChoiceModule):
         raise UntraceableError("its forward pass is not that of its class")
     try:
-        return tracer.trace(model)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it cannot assert each default
+            graph = tracer.trace(model, dict(absent or {}))
     except UntraceableError:
         raise
     except Exception as error:  # the forward pass of a user's model may raise anything here
         raise UntraceableError(str(error)) from error
+    for node in graph.nodes:
+        if node.op == "placeholder" and str(node.target).startswith("*") and node.users:
+            raise UntraceableError("it takes any number of arguments")
+    return graph
 
 
 @contextmanager
