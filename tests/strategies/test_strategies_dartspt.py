@@ -263,6 +263,33 @@ def test_a_decision_gets_as_many_answers_as_it_needs():
     assert strategy.settle(supernet, Mean(), decision, at(9)) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("start", "kept"),
+    [([9.0, 0.0, 0.0], (1,)), ([0.0, 0.0, 0.0], (1, 2)), ([9.0, 9.0, 0.0], (1, 2))],
+)
+def test_how_many_follows_from_alpha_and_which_from_what_is_missed(start, kept):
+    class OneOrTwo(nn.Module):
+        def __init__(self):
+            super().__init__()
+            factors = [Times(factor) for factor in (1.0, -2.0, -0.5)]
+            self.pick = Choice(factors, pick=(1, 2), label="pick")
+
+        def forward(self, x):
+            return self.pick(x)
+
+    class Sum(Mean):
+        """The weights of options make no difference to which is missed most."""
+
+        def measure(self, model, batch):
+            gate = model.model.pick.gate
+            factors = torch.tensor([1.0, -2.0, -0.5])[list(gate.options)]
+            return {"loss": factors.sum().expand(len(batch[0]))}
+
+    strategy = DARTSPT()
+    supernet = ready(strategy, OneOrTwo(), start={"pick": start})
+    assert strategy.settle(supernet, Sum(), supernet.space.decision("pick"), at(9)) == kept
+
+
 def test_alpha_that_would_never_learn_is_refused():
     with pytest.raises(ConfigError, match="never learned in the whole mixture"):
         DARTSPT(search=0.5, alpha=Alpha(warmup=0.5))

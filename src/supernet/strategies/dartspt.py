@@ -9,8 +9,9 @@ option with the largest α, but the one without which the supernet is worst:
 The first part of the steps is DARTS. In the rest decision after decision, in random order, is settled so
 on the search split; between two settlements the weights adapt to what was settled, and the α that are
 left go on learning. First come decisions with one answer (operations on edges), then those with several:
-of the edges into a node those are kept without which it is worst. Cells of two kinds are settled side by
-side: in each round a decision of the normal cell, then one of the reduction cell.
+of the edges into a node those are kept without which it is worst. How many of several is what the rule
+`edges` reads off α. Cells of two kinds are settled side by side: in each round a decision of the normal
+cell, then one of the reduction cell.
 
 For the settlements the optimizer of the weights begins anew, with a tenth of the learning rate, which
 falls to the same lowest as that of the search (in the authors' code 0.025 to 0.001, 0.0025 to 0.001:
@@ -155,13 +156,15 @@ class DARTSPT(DARTS):
     def settle(
         self, model: SuperNet, task: Task, decision: Decision, moment: Moment
     ) -> tuple[int, ...]:
-        """Return the options of a decision that the supernet needs most, as many as it has answers."""
+        """Return the options of a decision that the supernet needs most, as many as α says (`best`)."""
+        answer = best(model.space, decision, self._strengths(), forbid_none=True)
+        count = len(decision.indices(answer))
         options = range(len(decision.options))
         named = [i for i in options if decision.options[i] not in NONE]
         with model.observed(None), torch.no_grad(), batch_statistics(model):
-            asked = named if len(named) >= decision.low else list(options)
+            asked = named if len(named) >= count else list(options)
             worth = {i: self.without(model, task, decision, i, moment) for i in asked}
-        return tuple(sorted(sorted(worth, key=lambda i: worth[i])[: decision.high]))
+        return tuple(sorted(sorted(worth, key=lambda i: worth[i])[:count]))
 
     def without(
         self, model: SuperNet, task: Task, decision: Decision, option: int, moment: Moment
@@ -189,8 +192,7 @@ class DARTSPT(DARTS):
     def learned(self, supernet: SuperNet) -> list[Architecture]:
         """Return the architecture of what was settled; what was not yet is derived as in DARTS."""
         settled = {d.label for decisions in self._rounds[: self.settled] for d in decisions}
-        with torch.no_grad():
-            strengths = {label: p.tolist() for label, p in self.probabilities().items()}
+        strengths = self._strengths()
 
         def answer(decision: Decision) -> Value:
             if decision.label in settled:
@@ -198,6 +200,10 @@ class DARTSPT(DARTS):
             return best(supernet.space, decision, strengths, forbid_none=True)
 
         return [supernet.space.build(answer)]
+
+    def _strengths(self) -> dict[str, list[float]]:
+        with torch.no_grad():
+            return {label: p.tolist() for label, p in self.probabilities().items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of DARTS, and how many rounds of settlements are over."""
