@@ -43,6 +43,29 @@ TABLE = CostTable(
 """Amounts that belong to one option, to nested ones, and to any of several combinations."""
 
 
+WAITING = CostTable(
+    "params",
+    [
+        entry(3, (("kind", "conv"),)),
+        *[
+            entry(
+                width * 1.1,
+                (("width", width), ("branches", "x")),
+                (("width", width), ("tail", "b")),
+            )
+            for width in (8, 16, 32)
+        ],
+        *[
+            entry(amount, *[(("branches", name), ("tail", end)) for end in ends])
+            for name, amount, ends in (("y", 0.3, "ab"), ("z", 9, "a"))
+        ],
+        entry(50, (("kind", "pool"), ("tail", "a")), (("kind", "pool"), ("branches", "y"))),
+        entry(70, (("kind", "skip"), ("tail", "a"))),
+    ],
+)
+"""Amounts of several answers that all wait for later ones."""
+
+
 def extremes(space, table, beginning, sign):
     costs = [
         table.cost(architecture)
@@ -52,14 +75,15 @@ def extremes(space, table, beginning, sign):
     return min(costs) if sign > 0 else max(costs)
 
 
+@pytest.mark.parametrize("table", [TABLE, WAITING], ids=["table", "waiting"])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_completions_are_exact_at_every_place(sign):
+def test_completions_are_exact_at_every_place(sign, table):
     """Compared with the enumeration of everything that begins alike."""
-    completions, places = Completions(TABLE, NESTED, sign), 0
+    completions, places = Completions(table, NESTED, sign), 0
     for architecture in NESTED:
         place, beginning = completions.start, {}
         for level, decision in enumerate(NESTED.decisions):
-            expected = extremes(NESTED, TABLE, beginning, sign)
+            expected = extremes(NESTED, table, beginning, sign)
             assert completions.reach(level, place) == pytest.approx(expected)
             assert completions.exists(level, place) == (decision.label in architecture)
             value = architecture.get(decision.label)
@@ -67,7 +91,8 @@ def test_completions_are_exact_at_every_place(sign):
             beginning[decision.label] = value
             place = completions.after(level, place, chosen)
             places += 1
-        assert completions.reach(len(NESTED.decisions), place) == TABLE.cost(architecture)
+        reached = completions.reach(len(NESTED.decisions), place)
+        assert reached == pytest.approx(table.cost(architecture), abs=1e-9)
     assert places == 4 * NESTED.size
 
 
@@ -77,6 +102,13 @@ def test_the_extreme_architecture_has_the_extreme_cost(sign):
     found = completions.architecture()
     assert found in NESTED
     assert TABLE.cost(found) == completions.extreme == extremes(NESTED, TABLE, {}, sign)
+
+
+def test_what_waits_for_later_answers_is_guessed():
+    assert len(Completions(WAITING, NESTED, 1).start) > 1
+    for sign in (1, -1):
+        found = Completions(WAITING, NESTED, sign).architecture()
+        assert WAITING.cost(found) == extremes(NESTED, WAITING, {}, sign)
 
 
 @pytest.mark.parametrize("sense", ["<=", ">="])

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 
 from supernet.cost import CostTable, Entry
 from supernet.cost.ends import extremes
+from supernet.cost.guesses import Guessed
 from supernet.space import Architecture, Atom, SearchSpace, Value
 from supernet.space.levels import Event, State, Step, TooManyStates
 
 __all__ = ["Completions", "Place", "extreme"]
 
-Place = tuple[State, float]
-"""Where a walk stands: what of the answers given matters later, and `sign * cost` of them."""
+Place = tuple[tuple[State, float], ...]
+"""Where a walk stands: what of the answers given matters later, and `sign * cost` of them.
+
+Once for each way to guess what is known late only, see `supernet.cost.guesses`.
+"""
 
 
 class Completions:
@@ -46,42 +50,61 @@ class Completions:
                 single[path[0]] += sign * entry.amount
             else:
                 joint.append(entry)
+        guessed = Guessed(joint, sign)
+        self._joint: dict[Atom | Event, float] = {
+            i: sign * amount for i, amount in enumerate(guessed.amounts)
+        }
+        wrong = 1 + sum(map(abs, self._joint.values()))
+        self._joint |= {event: wrong * factor for event, factor in guessed.events.items()}
+        for atom in guessed.paid:
+            single[atom] += wrong
+        self._levels = space.levels(guessed.watched, guessed.decisions)
         self._each = [
             [single[decision.label, option] for option in decision.options]
-            for decision in space.decisions
+            for decision in self._levels.decisions
         ]
-        self._joint: dict[Atom | Event, float] = {i: sign * e.amount for i, e in enumerate(joint)}
-        self._levels = space.levels({i: entry.paths for i, entry in enumerate(joint)})
-        self._steps: list[dict[State, list[Step]]] = [{} for _ in space.decisions]
+        self._steps: list[dict[State, list[Step]]] = [{} for _ in self._each]
         self._rest = self._levels.fold(0.0, self._merge)
-        self.start: Place = (frozenset(), base)
+        self._first = len(guessed.decisions)
+        """Level of the first decision of the space, behind the guesses."""
+        self.start: Place = ((frozenset(), base),)
+        for level in range(self._first):
+            self.start = tuple(
+                (step.state, spent + self._cost(level, state, step))
+                for state, spent in self.start
+                for step in self._steps[level][state]
+            )
         self.extreme = self.reach(0, self.start)
 
     def reach(self, level: int, place: Place) -> float:
         """Return the smallest or largest cost of the architectures that go on from this place."""
-        state, spent = place
-        return self._sign * (spent + self._rest[level][state])
+        rest = self._rest[self._first + level]
+        return self._sign * min(spent + rest[state] for state, spent in place)
 
     def exists(self, level: int, place: Place) -> bool:
         """Return whether the decision of this level is to be answered; if not, it chooses nothing."""
-        return self._levels.exists(level, place[0])
+        return self._levels.exists(self._first + level, place[0][0])
 
     def after(self, level: int, place: Place, chosen: Sequence[int]) -> Place:
         """Return the place after an answer, given as the indices of the chosen options."""
-        state, spent = place
-        steps = self._steps[level][state]
-        marked = set(chosen).difference(steps[0].free)
-        step = next(step for step in steps if marked == set(step.marked))
-        return step.state, spent + sum(self._each[level][i] for i in chosen) + self._new(
-            step, state
-        )
+        level += self._first
+        added = sum(self._each[level][i] for i in chosen)
+        found = []
+        for state, spent in place:
+            steps = self._steps[level][state]
+            marked = set(chosen).difference(steps[0].free)
+            step = next(step for step in steps if marked == set(step.marked))
+            found.append((step.state, spent + added + self._new(step, state)))
+        return tuple(found)
 
     def best(self, level: int, place: Place) -> tuple[int, ...]:
         """Return an answer after which the cost of `reach` is still within reach."""
-        state = place[0]
-        step = min(
-            self._steps[level][state],
-            key=lambda step: self._cost(level, state, step) + self._rest[level + 1][step.state],
+        level += self._first
+        _, _, step = min(
+            (spent + self._cost(level, state, step) + self._rest[level + 1][step.state], i, step)
+            for i, (state, spent, step) in enumerate(
+                (state, spent, step) for state, spent in place for step in self._steps[level][state]
+            )
         )
         return tuple(sorted(step.marked + self._cheapest(level, step)))
 
