@@ -63,6 +63,19 @@ class Images(nn.Module):
         return self.head(self.blocks(self.op(self.stem(x).relu())).mean((2, 3)))
 
 
+class Scaled(nn.Module):
+    """A mean over all channels, behind a scale that is zero at the start."""
+
+    def __init__(self):
+        super().__init__()
+        width = el.Dimension("width", [1, 2, 16])
+        self.inner, self.head = el.Linear(6, width), nn.Linear(6, 8)
+        self.scale = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        return self.head(x + self.scale * self.inner(x).mean(1, keepdim=True))
+
+
 def prepared(strategy, model, inputs=INPUTS, seed=0):
     torch.manual_seed(seed)
     supernet = strategy.build(model).train()
@@ -202,3 +215,10 @@ def test_decisions_exist_where_one_of_their_paths_runs():
     everything = {d.label: tuple(range(len(d.options))) for d in space.decisions}
     assert set(reached(space, everything)) == space.labels
     assert set(reached(space, {**everything, "op": (1,)})) == space.labels - {"inner"}
+
+
+def test_what_a_scale_of_zero_hides_is_refused_and_the_scale_stays_zero():
+    model = Scaled()
+    with pytest.raises(ConfigError, match="looks at all channels"):
+        prepared(KINDS["darts"](), model)
+    assert model.scale.tolist() == [0.0]

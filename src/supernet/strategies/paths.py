@@ -3,14 +3,17 @@
 A gate's weight must change the loss as the decision would. Options that are modules are weighed as they
 are; numbers are weighed by masks (see `supernet.net.masks`), which exist for widths and kernels that
 nothing but linear layers and convolutions reads. What a model does between its layers is not known, so
-it is tried: under one-hot masks it must compute what the smaller network does.
+it is tried: under one-hot masks it must compute what the smaller network does. Weights that are zero at
+the start, behind which anything looks alike, are others for the trial.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
+from torch import nn
 
 from supernet.data import Loader
 from supernet.errors import ConfigError
@@ -94,10 +97,24 @@ def _alike(
     masked = Routing({**hard, label: Gate(tuple(range(count)), one_hot.float())})
     found = []
     for route in (hard, masked):
-        with evaluating(supernet), torch.no_grad(), seeded(0):  # a model may draw noise
+        # a model may draw noise
+        with evaluating(supernet), torch.no_grad(), seeded(0), _without_zeros(supernet):
             found.append(list(_tensors(supernet(*inputs, routing=route))))
     cut, weighed = found
     return len(cut) == len(weighed) and all(map(_close, weighed, cut))
+
+
+@contextmanager
+def _without_zeros(model: nn.Module) -> Iterator[None]:
+    """Within the block parameters that are wholly zero, such as scales of residuals, are random."""
+    zeros = [p for p in model.parameters() if not p.any()]
+    try:
+        for p in zeros:
+            p.normal_()
+        yield
+    finally:
+        for p in zeros:
+            p.zero_()
 
 
 def _close(one: torch.Tensor, other: torch.Tensor) -> bool:
