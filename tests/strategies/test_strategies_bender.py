@@ -322,6 +322,28 @@ def test_tokens_are_followed_from_the_layer_that_reads_them():
     assert not signal.reaches({"one": (0,), "two": ()})
 
 
+def test_tokens_beside_numbers_are_followed_too():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(5, 4)
+            self.words = Choice([nn.Linear(4, 3), nn.Linear(4, 3)], label="words")
+            self.numbers = Choice([nn.Linear(2, 3), nn.Linear(2, 3)], label="numbers")
+
+        def forward(self, words, numbers):
+            return self.words(self.embedding(words).mean(1)) + self.numbers(numbers)
+
+    class Two(Classification):
+        def loss(self, model, batch):
+            return nn.functional.cross_entropy(model(*batch[:2]), batch[2])
+
+    batch = torch.randint(5, (4, 6)), torch.randn(4, 2), torch.zeros(4).long()
+    signal = Signal(SuperNet(Both()), Two(), batch)
+    assert signal.reaches({"words": (0,), "numbers": ()})
+    assert signal.reaches({"words": (), "numbers": (1,)})
+    assert not signal.reaches({"words": (), "numbers": ()})
+
+
 def test_a_model_that_takes_marks_out_counts_as_a_chain():
     class Safe(nn.Module):
         def __init__(self):

@@ -27,9 +27,9 @@ class Signal:
     """Sends marks through a supernet that stick to all that depends on them.
 
     The marks are NaN: whatever is computed from one is NaN too, and what a choice without options
-    returns, zeros, is not. They take the place of the inputs, or, where inputs are whole numbers, of
+    returns, zeros, is not. They take the place of the inputs, or, of inputs that are whole numbers, of
     what the layers return that read them. So what is found depends on how the model is wired and on no
-    weights. Nothing of a pass is left: neither statistics of batch norm nor torch's random state.
+    weights; a product with zeros counts as passing. Nothing of a pass is left: neither statistics of batch norm nor torch's random state.
 
     Args:
         model: the supernet.
@@ -44,7 +44,7 @@ class Signal:
         self.model = model
         self._task = task
         *inputs, targets = (tensor[:EXAMPLES] for tensor in batch)
-        self._whole = not any(x.is_floating_point() for x in inputs)
+        self._whole = not all(x.is_floating_point() for x in inputs)
         marked = [torch.full_like(x, torch.nan) if x.is_floating_point() else x for x in inputs]
         self._batch = (*marked, targets)
         space = model.space
