@@ -29,7 +29,8 @@ class Signal:
     The marks are NaN: whatever is computed from one is NaN too, and what a choice without options
     returns, zeros, is not. They take the place of the inputs, or, of inputs that are whole numbers, of
     what the layers return that read them. So what is found depends on how the model is wired and on no
-    weights; a product with zeros counts as passing. Nothing of a pass is left: neither statistics of batch norm nor torch's random state.
+    weights; a product with zeros counts as passing. Nothing of a pass is left: neither statistics of
+    batch norm nor torch's random state.
 
     Args:
         model: the supernet.
