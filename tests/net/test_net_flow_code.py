@@ -7,6 +7,7 @@ from torch import nn
 import supernet as sn
 from supernet.cost import count_macs, count_params, measure_costs
 from supernet.net.flow import Unread
+from supernet.search.completions import Completions
 
 X = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -162,3 +163,23 @@ class Tokens(nn.Module):
 
 def test_whole_numbers_enter_what_is_not_read():
     same(Tokens, torch.tensor([[0, 1, 4], [2, 2, 3]]), kept=False)
+
+
+class Never(Base):
+    """No architecture reads the first layer."""
+
+    def make(self):
+        self.idle = conv(4, 8)
+        return conv(4, 4)
+
+    def forward(self, x):
+        self.idle(x)
+        return super().forward(x)
+
+
+def test_what_no_architecture_reads_has_no_part_in_the_range():
+    same(Never, X, kept=False)
+    supernet = sn.SuperNet(Never())
+    table = measure_costs(supernet, X)["params"]
+    assert table.range(supernet.space) == (0, 4 * 4 * 9 + 4)
+    assert Completions(table, supernet.space, -1).extreme == 4 * 4 * 9 + 4

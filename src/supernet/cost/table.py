@@ -30,12 +30,12 @@ class CostTable:
 
     Args:
         quantity: the name used in constraints and columns: "params", "macs", ...
-        entries: the amounts, none negative.
+        entries: the amounts, none negative; those without paths, which never count, are left out.
     """
 
     def __init__(self, quantity: str, entries: Iterable[Entry]) -> None:
         self.quantity = quantity
-        self.entries = tuple(entries)
+        self.entries = tuple(entry for entry in entries if entry.paths)
         self._base: list[float] = []
         self._single: defaultdict[Atom, list[float]] = defaultdict(list)
         self._joint: list[Entry] = []
