@@ -326,6 +326,7 @@ def test_the_auxiliary_classifier_is_that_of_the_paper():
     torch.testing.assert_close(further, expected(seen["reduced"]))
 
 
+@pytest.mark.slow
 def test_the_auxiliary_classifier_costs_nothing():
     supernet = SuperNet(DARTS(cells=20, channels=36, affine=True, auxiliary=True))
     architecture = DARTS.from_genotype(V2)
@@ -437,7 +438,9 @@ def fair_genotype(name):
     return f"Genotype(normal={normal}, normal_concat={concat}, reduce={reduce}, reduce_concat={concat})"
 
 
-@pytest.mark.parametrize("name", FAIR)
+@pytest.mark.parametrize(
+    "name", [one if one == "a" else pytest.param(one, marks=pytest.mark.slow) for one in FAIR]
+)
 def test_the_published_cells_of_fair_darts_lie_in_the_space(name):
     supernet = SuperNet(
         DARTS((1, 8, 8), cells=3, channels=4, operations=WITHOUT_NONE, edges=(0, 2))

@@ -196,7 +196,7 @@ def test_more_tokens_than_the_context_are_refused():
         GPT(**SMALL)(torch.zeros(1, 10, dtype=torch.int64))
 
 
-@pytest.mark.parametrize("strategy", ["sandwich", "spos"])
+@pytest.mark.parametrize("strategy", [pytest.param("sandwich", marks=pytest.mark.slow), "spos"])
 def test_a_search_goes_from_text_to_text(tmp_path, strategy):
     """All steps, on a text that repeats, which the network must have learned to continue."""
     text = "the quick brown fox. " * 120
