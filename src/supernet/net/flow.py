@@ -31,6 +31,10 @@ from supernet.space import Architecture, Path, SearchSpace
 __all__ = ["Flow", "Unread"]
 
 
+NUMBER = torch.zeros(1, 1)
+"""What stand-ins return, made once, so that they run no operator."""
+
+
 class Unread(nn.Module):
     """Stands in a derived network for a module whose output nobody reads, not even its shape.
 
@@ -46,7 +50,7 @@ class Unread(nn.Module):
 
     def forward(self, *inputs: object, **named: object) -> torch.Tensor:
         """Return a number, `[1, 1]`: an activation or `Zero` that lies behind can take that."""
-        return torch.zeros(1, 1)
+        return NUMBER
 
 
 @dataclass(eq=False)
