@@ -460,16 +460,30 @@ def test_randomnas_selects_from_what_was_scored_on_all_images(tmp_path, data):
     assert all(row["supernet"]["accuracy"] is not None for row in search_metrics["selected"])
 
 
+class Blind(nn.Module):
+    def forward(self, x):
+        return x * 0
+
+
+class Unequal(Net):
+    """Half of its networks see nothing of the inputs."""
+
+    def __init__(self, classes: int):
+        super().__init__(classes)
+        blind = nn.Sequential(nn.Linear(6, 4), Blind())
+        self.a = sn.Choice({"linear": nn.Linear(6, 4), "blind": blind})
+
+
 def test_a_race_ends_like_full_scoring(tmp_path):
     inputs = torch.randn(1500, 6, generator=torch.Generator().manual_seed(0))
     data = (inputs, inputs[:, :3].argmax(1))
     options = {**OPTIONS, "evaluate.batch_size": 12, "train.steps": 100}
-    full = search(Net, data, tmp_path / "full", options=options)
-    raced = search(Net, data, tmp_path / "raced", options={**options, "evaluate.race": 0.3})
+    full = search(Unequal, data, tmp_path / "full", options=options)
+    raced = search(Unequal, data, tmp_path / "raced", options={**options, "evaluate.race": 0.3})
     assert raced.metrics["search"]["candidates"] == full.metrics["search"]["candidates"]
     assert raced.metrics["search"]["selected"] == full.metrics["search"]["selected"]
     assert "partial" in statuses(tmp_path / "raced")
-    again = search(Net, data, tmp_path / "raced", options={**options, "evaluate.race": 0.3})
+    again = search(Unequal, data, tmp_path / "raced", options={**options, "evaluate.race": 0.3})
     assert again.metrics == raced.metrics
 
 
