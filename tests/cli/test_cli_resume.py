@@ -82,7 +82,14 @@ def _same(out: Path, finished: Path, read) -> None:
     assert metrics(out) == metrics(finished)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+QUICK = ("late in training", "in the search", "when retraining is recorded")
+"""The moments that `make test` tries; the others are as long, and differ from them in little."""
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [one if one in QUICK else pytest.param(one, marks=pytest.mark.slow) for one in MOMENTS],
+)
 def test_killed_once(moment, tmp_path, finished, tiny, read):
     out, reached = tmp_path / "run", MOMENTS[moment]
     process = _start(out, tiny)

@@ -131,16 +131,16 @@ def check_options(run: Run) -> None:
         check_split(run.supernet, few_shot.decision)
     if "fresh" in run.config.retrain.kinds:
         retraining_supernet(run, "check")
+    for augment in (run.augment, run.config.retrain.augment):
+        if augment is not None:
+            augment(run.example, generator(run.seed, "check", device=run.device))
+    _check_run(run)
     match = run.config.retrain.match
     if match is not None and match not in run.costs:
         raise ConfigError(
             f"retrain.match is {match!r}, but costs are known for {', '.join(sorted(run.costs))}; name "
             "one of them, or give null for random architectures of any cost"
         )
-    for augment in (run.augment, run.config.retrain.augment):
-        if augment is not None:
-            augment(run.example, generator(run.seed, "check", device=run.device))
-    _check_run(run)
     _ = run.training  # prepares the strategy
     for number in range(len(run.config.strategy.stages)):
         run.stage(number)
