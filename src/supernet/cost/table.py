@@ -24,6 +24,9 @@ from supernet.space.levels import Event, State, Step, TooManyStates
 
 __all__ = ["CostTable", "Entry", "cost_of"]
 
+FEW = 20_000
+"""Architectures that are rather all tried than guesses about them (see `Guessed`)."""
+
 
 class CostTable:
     """The amounts of one quantity, for instance multiply-adds, by the options they belong to.
@@ -40,6 +43,7 @@ class CostTable:
         self._single: defaultdict[Atom, list[float]] = defaultdict(list)
         self._joint: list[Entry] = []
         self._ending: defaultdict[Atom, list[tuple[int, Path]]] = defaultdict(list)
+        self._range: tuple[SearchSpace, tuple[float, float]] | None = None
         for entry in self.entries:
             paths = list(entry.paths)
             if () in entry.paths:
@@ -79,6 +83,14 @@ class CostTable:
         Exactly; but where very many decisions act on each other, as widths that are all concatenated,
         decision by decision (see `extremes`): exactly where costs grow with every size.
         """
+        if self._range is None or self._range[0] is not space:
+            self._range = space, self._found_range(space)
+        return self._range[1]
+
+    def _found_range(self, space: SearchSpace) -> tuple[float, float]:
+        if space.size <= FEW and Guessed(self._joint, 1).decisions:
+            costs = [self.cost(architecture) for architecture in space]
+            return min(costs), max(costs)
         try:
             return self._extreme(space, 1), self._extreme(space, -1)
         except TooManyStates:
