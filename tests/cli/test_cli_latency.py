@@ -135,13 +135,15 @@ def test_another_table_in_the_same_file_repeats_the_search(measured, call):
     assert call("run", "--out", str(measured), *SHORT, *costs(measured))[0] == 0
     path = measured / "latency.json"
     content = json.loads(path.read_text())
-    content["fixed"]["amount"] += 100
+    content["fixed"]["amount"] += (
+        1000  # more than a busy machine may have added to or taken from it
+    )
     path.write_text(json.dumps(content))
     code, _, err = call("run", "--out", str(measured), *SHORT, *costs(measured))
     assert code == 0, err
     assert "tables of costs changed; repeated for that: search, retrain, test" in err
     with sqlite3.connect(measured / "candidates.db") as connection:
-        assert connection.execute("SELECT MIN(latency_ms) FROM candidates").fetchone()[0] > 50
+        assert connection.execute("SELECT MIN(latency_ms) FROM candidates").fetchone()[0] > 500
 
 
 def test_a_supernet_trained_by_one_table_is_not_used_with_another(measured, call):
