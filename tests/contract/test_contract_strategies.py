@@ -170,11 +170,18 @@ PAIRS = [(c, m) for c in CASES for m in MODELS if fits(c, m) and worth(c, m)]
 REFUSED = [(case, model) for case in CASES for model in MODELS if not fits(case, model)]
 
 
+def marked(case, *model):
+    """Return a case, left to the long tests if it is a variant of another or has the large model."""
+    variant = case != CASES[case][0]
+    large = "bender" in model and case not in ("bender", "darts", "spos")
+    return pytest.param(case, *model, marks=[pytest.mark.slow] if variant or large else [])
+
+
 def pytest_generate_tests(metafunc):
     if "make_supernet" in metafunc.fixturenames:
-        metafunc.parametrize(("case", "model"), PAIRS)
+        metafunc.parametrize(("case", "model"), [marked(*pair) for pair in PAIRS])
     elif "make_strategy" in metafunc.fixturenames:
-        metafunc.parametrize("case", CASES)
+        metafunc.parametrize("case", [marked(case) for case in CASES])
 
 
 @pytest.fixture
