@@ -19,6 +19,8 @@ from torch.utils.data import Dataset
 from supernet.data import SOURCES
 from supernet.errors import ConfigError
 from supernet.imports import dotted, resolve
+from supernet.names import meant
+from supernet.reading import check_text, read_text, shown, yaml_value
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
 from supernet.zoo import SPACES
@@ -38,6 +40,18 @@ SHORT = {
     "search.searcher": SEARCHERS,
 }
 """Options with short names."""
+
+GROUPS = (
+    "split",
+    "train",
+    "few_shot",
+    "few_shot.train",
+    "evaluate",
+    "search",
+    "retrain",
+    "retrain.train",
+)
+"""Options that hold further ones and have no value of their own."""
 
 LATER = ("few_shot.train", "retrain.train")
 """Trainings that what `train` is given holds for too."""
@@ -120,14 +134,14 @@ def read_config_file(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file is missing or is no YAML mapping.
     """
-    try:
-        config = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"the configuration {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the configuration {path} is not YAML: {error}") from error
+    return _options(read_text(path, "the configuration"), f"the configuration {path}")
+
+
+def _options(text: str, what: str) -> dict[str, Any]:
+    """Return the options in a YAML text, short names written out."""
+    config = yaml_value(text, what)
     if not isinstance(config, dict):
-        raise ConfigError(f"the configuration {path} holds no options; write 'name: value' lines")
+        raise ConfigError(f"{what} holds no options; write 'name: value' lines")
     return _written_out(config)
 
 
@@ -164,12 +178,35 @@ def _layer(argument: str) -> Layer:
     option = name.removeprefix("--")
     if not argument.startswith("--") or not equals:
         return ("", argument)
+    mapping = value.lstrip().startswith("{")
     if option == "config":
-        text = value.lstrip().startswith("{")
-        return ("config", json.loads(value) if text else read_config_file(Path(value)))
-    if value.lstrip().startswith("{") and any(one.startswith(f"{option}.") for one in NAMED):
+        text = mapping or "\n" in value
+        return ("config", _options(value, option) if text else read_config_file(Path(value)))
+    _check_value(option, value)
+    if option in GROUPS and not mapping:
+        raise ConfigError(
+            f"{option} is a group of options, not {shown(value)}; give them one by one, as "
+            f"--{option}.NAME VALUE, or together, as --{option} '{{NAME: VALUE}}'"
+        )
+    if mapping and any(one.startswith(f"{option}.") for one in NAMED):
         return ("config", _written_out(_nested(option, value)))
     return (option, _long(value, option.removesuffix(".help")))
+
+
+def _check_value(option: str, value: str) -> None:
+    """Refuse what is out of bounds, or begins as a list or mapping but is none.
+
+    Raises:
+        ConfigError: it is.
+    """
+    check_text(value, option)
+    if not {"[", "{"} & set(value):
+        return
+    try:
+        yaml_value(value, f"{option} {shown(value)}")
+    except ConfigError as error:
+        if value.lstrip()[0] in "[{" or not isinstance(error.__cause__, yaml.YAMLError):
+            raise
 
 
 def _nested(option: str, text: str) -> dict[str, Any]:
@@ -178,10 +215,7 @@ def _nested(option: str, text: str) -> dict[str, Any]:
     Raises:
         ConfigError: they cannot be read.
     """
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{option} {text!r} cannot be read: {error}") from error
+    value = yaml_value(text, f"{option} {shown(text)}")
     for part in reversed(option.split(".")):
         value = {part: value}
     nested: dict[str, Any] = value
@@ -205,7 +239,7 @@ def _class_in(layer: Layer, option: str) -> str | None:
 
 def _class(value: Any) -> str | None:
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = yaml.safe_load(value)
+        value = yaml_value(value, "a class")
     if isinstance(value, Mapping):
         value = value.get("class_path")
     return value if isinstance(value, str) else None
@@ -246,7 +280,7 @@ def _long(value: Any, option: str) -> Any:
     if option not in NAMED:
         return value
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = yaml.safe_load(value)
+        value = yaml_value(value, "a class")
     if isinstance(value, dict) and isinstance(value.get("class_path"), str):
         return {**value, "class_path": _long(value["class_path"], option)}
     if option not in SHORT:
@@ -257,8 +291,8 @@ def _long(value: Any, option: str) -> Any:
         return value
     if not {".", ":"} & set(value) and value not in {*known, *classes}:
         raise ConfigError(
-            f"{option} {value!r} is unknown; possible: {', '.join(known)}, or the import path of a "
-            "class of your own, such as package.module.Class"
+            f"{option} {shown(value)} is unknown{meant(value, known)}; possible: {', '.join(known)}, "
+            "or the import path of a class of your own, such as package.module.Class"
         )
     if value in {*known, *classes}:
         return known.get(value, value)

@@ -6,7 +6,6 @@ import path, and the ready ones by a short name too.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from argparse import ArgumentError
@@ -24,7 +23,9 @@ from supernet.data import SOURCES, Augment, DataSource
 from supernet.data.splits import FRACTION
 from supernet.errors import ConfigError
 from supernet.imports import resolve
+from supernet.names import meant
 from supernet.net.source import DATA_ARGUMENTS
+from supernet.reading import plain_value
 from supernet.search import SEARCHERS, Searcher
 from supernet.space import Sampling
 from supernet.strategies import STRATEGIES, Strategy
@@ -349,7 +350,7 @@ def _parsed(program: str, layers: Sequence[Layer]) -> tuple[Namespace, dict[str,
     try:
         config = parser.parse_args(given)
         config.pop("config", None)
-        plain = yaml.safe_load(parser.dump(config, skip_unset=False))
+        plain = plain_value(yaml.safe_load(parser.dump(config, skip_unset=False)), "")
         return parser.instantiate(config), plain
     except ArgumentError as error:
         near = _nearest(str(error), parser)
@@ -368,9 +369,9 @@ def _nearest(message: str, parser: ArgumentParser) -> str:
         known = list(inspect.signature(resolve(kind[1])).parameters)
     elif group is not None:
         known = [name.removeprefix(f"{group[1]}.") for name in known]
-    meant = difflib.get_close_matches(unknown[1] or unknown[2], known, n=1)
-    if meant:
-        return f"; did you mean {meant[0]!r}?"
+    near = meant(unknown[1] or unknown[2], known)
+    if near:
+        return near
     return f"; possible: {', '.join(known)}" if kind or group else ""
 
 

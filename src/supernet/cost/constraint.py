@@ -13,7 +13,8 @@ from supernet.space import Architecture, SearchSpace
 __all__ = ["Constraint", "Constraints", "number_text"]
 
 _FORM = re.compile(
-    r"\s*([A-Za-z_]\w*)\s*(<=|>=)\s*((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?[0-9]+)?)\s*(%?)\s*"
+    r"\s*([A-Za-z_]\w*)\s*(<=|>=)\s*((?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*(?:(%)\s*)?",
+    re.ASCII,
 )
 
 

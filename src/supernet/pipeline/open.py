@@ -31,6 +31,7 @@ from supernet.pipeline.retrain import retrain
 from supernet.pipeline.search import search
 from supernet.pipeline.test import test
 from supernet.pipeline.train import check_options, train
+from supernet.reading import plain_value
 from supernet.search import Searcher
 from supernet.space import Architecture
 from supernet.strategies import Strategy
@@ -216,16 +217,7 @@ def _made(name: str, value: object, kind: type) -> object:
 
 
 def _json(name: str, value: object) -> str:
-    def simple(other: object) -> object:
-        if isinstance(other, Path):
-            return str(other)
-        if hasattr(other, "item"):
-            return other.item()
-        raise ConfigError(
-            f"the option {name} is {value!r}; options are texts, numbers, lists and dictionaries"
-        )
-
-    return json.dumps(value, default=simple)
+    return json.dumps(plain_value(value, name))
 
 
 def execute(run: Run, steps: Sequence[str]) -> None:

@@ -1,0 +1,29 @@
+"""What was meant by a name that is unknown."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["meant", "nearest"]
+
+_LONGEST = 100  # characters; the comparison takes time with the product of lengths
+
+
+def nearest(name: object, known: Iterable[object]) -> str | None:
+    """Return the known name that is most like another, whatever its case, or None."""
+    if not isinstance(name, str) or len(name) > _LONGEST:
+        return None
+    by_folded = {str(one).casefold(): str(one) for one in known}
+    found = difflib.get_close_matches(name.casefold(), by_folded, n=1)
+    return by_folded[found[0]] if found else None
+
+
+def meant(name: object, known: Iterable[object]) -> str:
+    """Return the end of a message about an unknown name: the nearest known one, or nothing.
+
+    >>> meant("sposs", ["bender", "spos"])
+    "; did you mean 'spos'?"
+    """
+    found = nearest(name, known)
+    return "" if found is None else f"; did you mean {found!r}?"
