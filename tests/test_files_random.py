@@ -40,6 +40,45 @@ write_bytes(Path({str(tmp_path / "a.bin")!r}), b"x" * 2000)
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 1000
 
 
+def test_a_replaced_file_keeps_its_permissions(tmp_path):
+    file = tmp_path / "a"
+    file.write_bytes(b"old")
+    file.chmod(0o640)
+    write_bytes(file, b"new")
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"new", 0o640)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_links_are_written_through(tmp_path, there):
+    (tmp_path / "disk").mkdir()
+    target, link = tmp_path / "disk" / "target", tmp_path / "link"
+    link.symlink_to(target)
+    if there:
+        target.write_bytes(b"old")
+    write_bytes(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert [one.name for one in (tmp_path / "disk").iterdir()] == ["target"]
+
+
+def test_what_is_no_file_is_written_to(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_bytes(pipe, b"content")
+    assert os.read(reader, 100) == b"content"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_what_a_killed_write_left_goes_with_the_next(tmp_path):
+    names = [".a.99999999.supernet-tmp", ".b.99999999.supernet-tmp", ".a.99999999.tmp"]
+    for name in names:
+        (tmp_path / name).write_text("half")
+    write_bytes(tmp_path / "a", b"whole")
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted(["a", *names[1:]])
+
+
 def test_missing_folder_is_a_storage_error(tmp_path):
     with pytest.raises(StorageError, match="no-folder") as caught:
         write_bytes(tmp_path / "no-folder" / "a", b"")

@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
 def _folder(command: str, arguments: Sequence[str]) -> tuple[Path, list[str]]:
     """Take the run folder, `--out` or `--run`, out of the arguments."""
     parser = argparse.ArgumentParser(prog=f"supernet {command}", add_help=False, allow_abbrev=False)
-    parser.add_argument("--out", "--run", dest="out", type=Path, default=Path(_DEFAULT_OUT))
+    parser.add_argument("--out", "--run", dest="out", type=_path, default=Path(_DEFAULT_OUT))
     known, rest = parser.parse_known_args(arguments)
     return known.out, rest
 
@@ -113,6 +113,9 @@ def _steps(command: str, arguments: Sequence[str]) -> None:
     if {"-h", "--help"} & set(arguments):
         print(f"{program}: {_STEPS[command]}\n")
         print(f"--out DIR, --run DIR: the run folder (default: {_DEFAULT_OUT})\n")
+        if command == "report":
+            print("--to FILE: where the page is written (default: report.html in the run folder)\n")
+            return
         print(help_text(program))
         return
     if any(argument.partition("=")[0].endswith(".help") for argument in arguments):
@@ -149,7 +152,7 @@ def _export(arguments: Sequence[str]) -> None:
         "are used without changing the folder.",
         allow_abbrev=False,
     )
-    parser.add_argument("--run", "--out", dest="out", type=Path, default=Path(_DEFAULT_OUT))
+    parser.add_argument("--run", "--out", dest="out", type=_path, default=Path(_DEFAULT_OUT))
     parser.add_argument(
         "--pick",
         action="append",
@@ -160,7 +163,7 @@ def _export(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--onnx", action="store_true", help="write model.onnx too")
     parser.add_argument(
-        "--to", type=Path, help="where the folders are made (default: exports in the run folder)"
+        "--to", type=_path, help="where the folders are made (default: exports in the run folder)"
     )
     given, rest = parser.parse_known_args(arguments)
 
@@ -171,7 +174,10 @@ def _export(arguments: Sequence[str]) -> None:
     import_from_here()
     _check_folder(given.out)
     program = "supernet export"
-    with open_run(rest, given.out, program=program, look=True) as opened, settings(opened):
+    with (
+        open_run(rest, given.out, program=program, look=True, write=False) as opened,
+        settings(opened),
+    ):
         check_identity(opened, look=True)
         exported = export(opened, given.pick, onnx=given.onnx, to=given.to)
     print_table(export_table([one.content for one in exported]))
@@ -257,9 +263,9 @@ def _latency(arguments: Sequence[str]) -> None:
         "and the device.",
         allow_abbrev=False,
     )
-    parser.add_argument("--out", "--run", dest="out", type=Path, default=Path(_DEFAULT_OUT))
+    parser.add_argument("--out", "--run", dest="out", type=_path, default=Path(_DEFAULT_OUT))
     parser.add_argument(
-        "--table", type=Path, help="the file (default: latency.json in the run folder)"
+        "--table", type=_path, help="the file (default: latency.json in the run folder)"
     )
     parser.add_argument("--batch_size", type=int, default=1, help="examples per forward pass")
     parser.add_argument("--precision", default="float32", help="float32, bfloat16, ...")
@@ -287,15 +293,26 @@ def _latency(arguments: Sequence[str]) -> None:
     print(f"table: {path}")
 
 
+def _path(text: str) -> Path:
+    """Return a path as given to an option; an empty one is most likely a variable that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty; write . for the working directory")
+    return Path(text)
+
+
 def _report(out: Path, options: Sequence[str]) -> None:
     """Write the report from the files alone, whatever made them."""
+    parser = argparse.ArgumentParser(prog="supernet report", add_help=False, allow_abbrev=False)
+    parser.add_argument("--to", type=_path)
+    given, options = parser.parse_known_args(options)
+
     from supernet.errors import ConfigError
     from supernet.files import read_json
     from supernet.track import print_table, result_table, write_report
 
     if options:
-        raise ConfigError(f"the report takes no options, but got {' '.join(options)}")
-    path = write_report(out)
+        raise ConfigError(f"the report takes no options but --to, but got {' '.join(options)}")
+    path = write_report(out, given.to)
     metrics = read_json(out / "metrics.json") if (out / "metrics.json").exists() else {}
     if "retrain" in metrics:
         print_table(result_table(metrics))

@@ -6,14 +6,29 @@ import contextlib
 import errno
 import json
 import os
+import re
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from supernet.errors import DamagedFileError, StorageError
 
-__all__ = ["read_json", "storage_errors", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "beside",
+    "clean",
+    "left_behind",
+    "read_json",
+    "storage_errors",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+_LEFT = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.supernet-(?P<kind>tmp|old)", re.DOTALL)
+"""Names of what is being written (tmp), and of what is about to be replaced (old)."""
 
 
 class storage_errors(contextlib.ContextDecorator):
@@ -37,19 +52,32 @@ class storage_errors(contextlib.ContextDecorator):
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` by `content`, or leave it as it was.
 
+    A file that is replaced keeps its permissions. Of a symbolic link, what it leads to is replaced; into
+    what is no file, such as a pipe, the content is written.
+
     Raises:
         StorageError: the content could not be written, for instance because the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with storage_errors(path):
+        real = Path(os.path.realpath(path))
+        if real.exists() and not real.is_file() and not real.is_dir():
+            real.write_bytes(content)
+            return
+        clean(real.parent, real.name)
+        temporary = beside(real)
         try:
             with open(temporary, "wb") as file:
+                with contextlib.suppress(
+                    OSError
+                ):  # there is none, or the file system knows no modes
+                    os.fchmod(file.fileno(), stat.S_IMODE(real.stat().st_mode))
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            os.replace(temporary, real)
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # which would hide the error that is being raised
+                temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, content: str) -> None:
@@ -76,3 +104,57 @@ def read_json(path: Path) -> Any:
             f"{path} is damaged ({error}). Delete it and run the same command again; "
             "the step that wrote it is repeated from the files before it."
         ) from error
+
+
+def beside(path: Path, kind: str = "tmp") -> Path:
+    """Return where what will be `path` ("tmp") or was it ("old") lies, beside it.
+
+    The name says so, and which process is at work; nothing else has such a name.
+    """
+    return path.with_name(f".{path.name}.{os.getpid()}.supernet-{kind}")
+
+
+def left_behind(folder: Path, kind: str, name: str | None = None) -> Iterator[tuple[Path, str]]:
+    """Yield what processes that are no more left in a folder, and the name that each is about.
+
+    Args:
+        folder: only what lies directly in it is looked at.
+        kind: "tmp" or "old", see `beside`.
+        name: look for what is about this name only.
+    """
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:  # there is no such folder, or it may not be looked into
+        return
+    for one in names:
+        found = _LEFT.fullmatch(one)
+        if found is None or found["kind"] != kind or name not in (None, found["name"]):
+            continue
+        if not _at_work(int(found["process"])):
+            yield folder / one, found["name"]
+
+
+def clean(folder: Path, name: str | None = None) -> None:
+    """Delete files that a process which was killed while it wrote them left in a folder.
+
+    Args:
+        folder: only what lies directly in it is looked at.
+        name: delete what would have become this file only.
+    """
+    for path, _ in left_behind(folder, "tmp", name):
+        if not path.is_dir():
+            with contextlib.suppress(OSError):  # it may be another user's
+                path.unlink()
+
+
+def _at_work(process: int) -> bool:
+    """Return whether another process with this number runs; this one has nothing half done."""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True

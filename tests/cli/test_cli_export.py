@@ -215,6 +215,7 @@ def test_without_a_pick_the_chosen_network_of_the_run(folder, tmp_path, call):
     exported = tmp_path / "there/chosen"
     assert sorted(path.name for path in exported.iterdir()) == [
         "architecture.json",
+        "made-by-supernet.json",
         "model.pt",
         "model.pt2",
     ]

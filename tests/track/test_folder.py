@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
+import subprocess
 
 import pytest
 
 from supernet.errors import DamagedFileError, RunFolderError
+from supernet.folders import MARK, kind_of, write_mark
 from supernet.track import RunFolder
+from supernet.track.lock import LOCK, FolderLock
+
+NOBODY = 2**30
+"""The number of a process that no system has."""
 
 
 @pytest.fixture
@@ -91,7 +100,61 @@ def test_one_process_at_a_time(folder):
         RunFolder(folder.path)
     folder.close()
     RunFolder(folder.path).close()
-    folder._lock = RunFolder(folder.path)._lock  # for the fixture's close
+
+
+def test_many_read_while_none_writes(folder):
+    with pytest.raises(RunFolderError, match="another process"):
+        RunFolder(folder.path, write=False)
+    folder.close()
+    folder.path.mkdir()
+    first, second = (RunFolder(folder.path, write=False) for _ in range(2))
+    assert list(folder.path.iterdir()) == []  # reading leaves no trace
+    first.close()
+    second.close()
+    with pytest.raises(RunFolderError, match="no run folder"):
+        RunFolder(folder.path / "missing", write=False)
+
+
+def test_readers_keep_writers_out(folder):
+    folder.write_config({})
+    folder.close()
+    readers = [RunFolder(folder.path, write=False) for _ in range(2)]
+    with pytest.raises(RunFolderError, match="another process"):
+        RunFolder(folder.path)
+    for reader in readers:
+        reader.close()
+    RunFolder(folder.path).close()
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_without_locks_of_the_file_system_the_folder_says_so(folder, monkeypatch, write):
+    folder.write_config({})
+    folder.close()
+
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    opened = RunFolder(folder.path, write=write)
+    assert opened.unlocked == "No locks available"
+    opened.close()
+
+
+def test_a_lock_that_was_removed_meanwhile_is_taken_anew(tmp_path, monkeypatch):
+    """Another process, which left no trace, removed the file between its opening and its locking."""
+    real, removed = fcntl.flock, []
+
+    def flock(file, kind):
+        if not removed:
+            removed.append((tmp_path / LOCK).unlink())
+        real(file, kind)
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    lock = FolderLock(tmp_path, write=True)
+    assert removed
+    with pytest.raises(RunFolderError, match="another process"):
+        FolderLock(tmp_path, write=True)
+    lock.close()
 
 
 @pytest.mark.parametrize("name", ["stages/0.pt", "retrain/key.pt", "few_shot/1.pt", "metrics.json"])
@@ -99,8 +162,97 @@ def test_what_a_killed_process_left_is_deleted(folder, name):
     file = folder.path / name
     file.parent.mkdir(exist_ok=True)
     file.write_text("{}")
-    left = file.with_name(f".{file.name}.123.tmp")
-    left.write_text("half")
+    left = file.with_name(f".{file.name}.{NOBODY}.supernet-tmp")
+    mine = [file.with_name(f".{file.name}.{NOBODY}{end}") for end in (".tmp", ".supernet-tmp.txt")]
+    at_work = file.with_name(f".{file.name}.{os.getppid()}.supernet-tmp")
+    for one in (left, *mine, at_work):
+        one.write_text("half")
     folder.clean()
-    assert file.exists()
     assert not left.exists()
+    assert all(one.exists() for one in (file, *mine, at_work))
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "model.pt", "report.html", "retrain/mine.pt"])
+def test_files_of_a_stranger_are_left_as_they_are(tmp_path, name):
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("mine")
+    with pytest.raises(RunFolderError, match=f"holds {file.relative_to(tmp_path).parts[0]}, which"):
+        RunFolder(tmp_path)
+    assert [one for one in tmp_path.rglob("*") if one.is_file()] == [file]
+    assert file.read_text() == "mine"
+
+
+def test_other_files_do_not_hinder(tmp_path):
+    (tmp_path / "net.py").write_text("mine")
+    RunFolder(tmp_path).close()  # nothing came of it, so no trace of it is left
+    assert [one.name for one in tmp_path.iterdir()] == ["net.py"]
+    folder = RunFolder(tmp_path)
+    folder.write_config({})
+    folder.close()
+    assert kind_of(tmp_path) == "run"
+    assert RunFolder(tmp_path).read_config() == {}
+
+
+def test_an_empty_folder_of_the_user_stays_where_nothing_comes_of_it(tmp_path):
+    (tmp_path / "mine").mkdir()
+    RunFolder(tmp_path / "mine").close()
+    RunFolder(tmp_path / "new").close()
+    assert [one.name for one in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_run_whose_mark_is_lost_is_adopted_as_the_message_says(tmp_path, folder):
+    folder.write_config({"seed": 1})
+    folder.record("train", {})
+    folder.close()
+    (folder.path / MARK).unlink()
+    with pytest.raises(RunFolderError, match="write the mark: echo") as refused:
+        RunFolder(folder.path)
+    subprocess.run(str(refused.value).partition("the mark: ")[2], shell=True, check=True)
+    again = RunFolder(folder.path)
+    assert again.read_config() == {"seed": 1}
+    again.close()
+
+
+@pytest.mark.parametrize("name", ["stages", "few_shot", "retrain", "exports"])
+def test_a_run_is_not_put_where_another_has_its_files(folder, name):
+    with pytest.raises(RunFolderError, match="belongs to the run in"):
+        RunFolder(folder.path / name)
+    RunFolder(folder.path / "inner").close()
+
+
+def test_files_and_exports_are_no_run_folders(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunFolderError, match="no folder"):
+        RunFolder(tmp_path / "file")
+    write_mark(tmp_path, "export")
+    with pytest.raises(RunFolderError, match="holds an export"):
+        RunFolder(tmp_path)
+
+
+def test_finished_stages_are_results(folder):
+    folder.stage(0).save({"step": 1})
+    assert folder.has_results()
+
+
+def test_dropping_a_step_leaves_the_users_files_in_its_folder(folder):
+    folder.retrained("0123456789abcdef-inherited").save({"step": 1})
+    mine = folder.path / "retrain" / "best of all.pt"
+    mine.write_text("mine")
+    folder.drop_files("retrain")
+    assert list((folder.path / "retrain").iterdir()) == [mine]
+
+
+def test_forgotten_retraining_that_is_killed_half_way_is_repeated(folder, monkeypatch):
+    """The files go first, so that nothing takes what they were for what is there."""
+    for file in (folder.architecture, folder.weights):
+        file.write_text("{}")
+    folder.record("retrain", {})
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("supernet.track.folder.write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        folder.forget(["retrain"])
+    assert not folder.complete("retrain")

@@ -273,10 +273,26 @@ def test_the_page_fetches_nothing_and_holds_plotly_once(run_folder):
 
 
 def test_writing_replaces_the_page(run_folder):
-    (run_folder / "report.html").write_text("old")
     path = write_report(run_folder)
     assert path == run_folder / "report.html"
+    path.write_text(path.read_text() + "an older one")
+    write_report(run_folder)
     assert path.read_text() == render(run_folder)
+
+
+def test_the_page_goes_elsewhere_and_replaces_nothing_but_a_page(run_folder, tmp_path):
+    before = sorted(run_folder.iterdir())
+    path = write_report(run_folder, tmp_path / "to" / "page.html")
+    write_report(run_folder, path)
+    assert path.read_text() == render(run_folder)
+    assert sorted(run_folder.iterdir()) == before
+    for place in (path, run_folder / "report.html"):
+        place.write_text("mine")
+        with pytest.raises(RunFolderError, match="no report of supernet"):
+            write_report(run_folder, None if place.parent == run_folder else place)
+        assert place.read_text() == "mine"
+    with pytest.raises(RunFolderError, match="no report"):
+        write_report(run_folder, tmp_path / "to")
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "candidates.db", "architecture.json"])

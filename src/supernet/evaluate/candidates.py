@@ -98,17 +98,22 @@ class Candidate:
 class CandidateTable:
     """An SQLite file with one row per (architecture, provenance).
 
+    Args:
+        path: the file.
+        write: whether rows are to be added; otherwise the file is there, and perhaps cannot be written.
+
     Raises:
         DamagedFileError: the file is not such a database.
         StorageError: the disk is full or the file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, write: bool = True) -> None:
         self._path = path
+        mode = "rwc" if write else "ro"
         with self._errors():
-            self._connection = sqlite3.connect(path)
+            self._connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True)
             try:
-                self._prepare()
+                self._prepare(write)
             except BaseException:
                 self._connection.close()
                 raise
@@ -187,13 +192,14 @@ class CandidateTable:
                 f"UPDATE candidates SET {marks} WHERE key = ?", [*row.values(), candidate.key]
             )
 
-    def _prepare(self) -> None:
+    def _prepare(self, write: bool) -> None:
         """Check what is there, or make the table."""
         self._connection.row_factory = sqlite3.Row
         if self._connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("its check fails")
-        self._connection.execute(_SCHEMA)
-        self._connection.commit()
+        if write:
+            self._connection.execute(_SCHEMA)
+            self._connection.commit()
         found = {row["name"] for row in self._connection.execute("PRAGMA table_info(candidates)")}
         missing = [name for name in _COLUMNS if name not in found]
         if missing:

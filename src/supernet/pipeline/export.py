@@ -8,11 +8,8 @@ score.
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,7 +24,8 @@ from supernet.cost import Constraints, cost_of
 from supernet.cost.constraint import number_text
 from supernet.errors import ConstraintError, RunFolderError
 from supernet.evaluate import Candidate, CandidateTable, Provenance, Score
-from supernet.files import storage_errors, write_bytes, write_json
+from supernet.files import write_bytes, write_json
+from supernet.folders import check_ours, new_folder, recover
 from supernet.net.batchnorm import recalibrated
 from supernet.net.export import check_formats
 from supernet.pipeline.context import Run
@@ -46,6 +44,9 @@ from supernet.task import measured
 from supernet.track.numbers import score as score_text
 
 __all__ = ["Exported", "export"]
+
+FILES = ("architecture.json", "model.pt", "model.pt2", "model.onnx")
+"""What an export may hold."""
 
 TRAINED_FROM: dict[str, WeightsName] = {"fine_tuned": "inherited", "scratch": "fresh"}
 """By name of a network in `metrics.json`, the weights that its training started from."""
@@ -103,15 +104,18 @@ def export(
         ConfigError: a package that ONNX needs is missing.
         ConstraintError: a pick cannot be read, or no candidate satisfies it.
         ExportError: a network cannot be exported, or its programme computes something else.
-        RunFolderError: the folder lacks the trained supernet, the search, or the chosen network.
+        RunFolderError: the folder lacks the trained supernet, the search, or the chosen network; or what
+            is where an export would go is none, or holds other files besides.
+        StorageError: a folder cannot be written; an export that was there is as it was.
     """
     formats = [".pt2", ".onnx"] if onnx else [".pt2"]
     check_formats(formats)
     candidates = _candidates(run)
     found = {_name(pick): (pick, _picked(run, pick, candidates)) for pick in picks}
     target, exported = to or run.folder.exports, []
+    recover(target)
     for name in found or ["chosen"]:
-        _check_free(target / name)
+        check_ours(target / name, "export", FILES, "--to")
     for name, (pick, selected) in found.items():
         exported.append(_exported(run, target / name, _best(run, selected), formats, pick))
     if not picks:
@@ -133,7 +137,7 @@ def _candidates(run: Run) -> list[Candidate]:
             f"the candidates of {run.folder.path} were scored with other weights than those there now; "
             "run the step 'search' again"
         )
-    with CandidateTable(run.folder.candidates) as table:
+    with CandidateTable(run.folder.candidates, write=False) as table:
         found = [one for one in table.all(provenance) if one.status == "ok"]
     return sorted(found, key=lambda candidate: candidate.rank_key)
 
@@ -283,34 +287,12 @@ def _expected(run: Run, network: Network, stored: torch.Tensor) -> Any:
         return supernet(inputs)
 
 
-def _check_free(folder: Path) -> None:
-    """Check that nothing is replaced but an export."""
-    if folder.exists() and not (folder / "architecture.json").exists():
-        raise RunFolderError(
-            f"{folder} is there, but no export (it lacks architecture.json), so it is not replaced; "
-            "move it away, or name another folder with --to"
-        )
-
-
 def _write(folder: Path, contents: Mapping[str, bytes], described: Mapping[str, Any]) -> None:
     """Write a folder; one that is there is replaced when the new one is whole."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    with storage_errors(folder):
-        for left in folder.parent.glob(
-            f".{folder.name}.[0-9]*.tmp"
-        ):  # of a process that was killed
-            shutil.rmtree(left)
-        temporary.mkdir(parents=True)
-        try:
-            for name, content in contents.items():
-                write_bytes(temporary / name, content)
-            write_json(temporary / "architecture.json", described)
-            if folder.exists():
-                shutil.rmtree(folder)
-            temporary.rename(folder)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(temporary)
+    with new_folder(folder, "export") as made:
+        for name, content in contents.items():
+            write_bytes(made / name, content)
+        write_json(made / "architecture.json", described)
 
 
 def _name(pick: str) -> str:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from supernet.cost import LatencyTable, build_latency_table
-from supernet.errors import ConfigError, StorageError
+from supernet.errors import ConfigError, DamagedFileError
+from supernet.files import read_json, storage_errors
 from supernet.pipeline.context import Run
 
 __all__ = ["measure_latency"]
+
+_KEYS = ("schema", "quantity", "provenance", "entries", "held_out")
+"""What every measured table has, and one that is written by hand has not."""
 
 
 def measure_latency(
@@ -18,25 +22,46 @@ def measure_latency(
 
     Args:
         run: its model, data (for the shape of the inputs) and device are used.
-        path: the file; one that is there is replaced.
+        path: the file; a measured table that is there is replaced.
         batch_size: examples per forward pass.
         precision: "float32", "bfloat16", ...
         repeats: measurements of each option, or of each network where numbers are open.
 
     Raises:
-        ConfigError: a number is not positive, or the precision unknown to the device.
+        ConfigError: a number is not positive, or the precision unknown to the device; or the file that
+            is there is no measured table.
         StorageError: the file cannot be written.
     """
+    _check_replaceable(path)
     if batch_size < 1:
         raise ConfigError(f"batch_size is a number of examples, at least 1, not {batch_size}")
+    with storage_errors(path):  # before anything is measured
+        path.parent.mkdir(parents=True, exist_ok=True)
     batch = run.example.expand(batch_size, *run.example.shape[1:]).contiguous()
     table = build_latency_table(
         run.supernet, batch, precision=precision, repeats=repeats, seed=run.seed
     )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{path.parent} cannot be made: {error.strerror}") from error
     table.save(path)
+    if not run.folder.config.exists():  # a run may go on with these options
+        run.folder.write_config(dict(run.options))
     run.folder.record("latency", {"table": str(path), **table.provenance, **(table.held_out or {})})
     return table
+
+
+def _check_replaceable(path: Path) -> None:
+    """Check that there is no file, a measured table, or what is no file, such as a pipe.
+
+    Raises:
+        ConfigError: what is there is something else.
+    """
+    if not path.is_dir() and not path.is_file():
+        return
+    try:
+        content = {} if path.is_dir() else read_json(path)
+    except DamagedFileError:
+        content = {}
+    if not isinstance(content, dict) or not {*_KEYS} <= content.keys():
+        raise ConfigError(
+            f"{path} is there, but no table that supernet measured, so it is not replaced; move it "
+            "away, or name another file with --table"
+        )

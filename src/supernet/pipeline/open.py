@@ -136,6 +136,8 @@ def run(
     """
     if searcher is None and isinstance(strategy, Strategy):
         searcher = "random" if type(strategy).learned is Strategy.learned else "learned"
+    if not str(out):
+        raise ConfigError('out, the run folder, is empty; "." is the working directory')
     if initial not in ("given", "fresh"):
         raise ConfigError(f'initial is "given" or "fresh", not {initial!r}')
     if initial == "fresh" and isinstance(model, nn.Module):
@@ -175,7 +177,7 @@ def run(
             Path(out),
             trained,
             opened.normalise,
-            partial(opens, look=True),
+            partial(opens, look=True, write=False),
         )
 
 
@@ -271,6 +273,7 @@ def open_run(
     objects: Mapping[str, object] | None = None,
     progress: bool | None = None,
     look: bool = False,
+    write: bool = True,
 ) -> Iterator[Run]:
     """Open a run folder: a new one, or one whose trained supernet the options still fit.
 
@@ -282,17 +285,19 @@ def open_run(
             instead of a configured one; see `supernet.data.as_source` for the data.
         progress: whether to draw bars; by default on terminals only.
         look: use other options than the folder's without applying them to what is in it.
+        write: whether anything is to be written into the folder, which one process at a time may do;
+            otherwise also give `look`.
 
     Raises:
         ConfigError: the options cannot be read.
         RunFolderError: the folder belongs to another configuration, or cannot be used.
     """
-    folder = RunFolder(out)
+    folder = RunFolder(out, write=write)
     objects = objects or {}
     try:
         stored = folder.read_config()
         begun = folder.has_results()
-        if arguments and not begun and "latency" not in folder.metrics:
+        if arguments and not begun and not look and "latency" not in folder.metrics:
             stored = None  # a first attempt failed, perhaps for an option that is now mended
         if stored is None and begun and not folder.config.exists():
             raise RunFolderError(
@@ -309,20 +314,26 @@ def open_run(
         for name, was in made_before.items():
             _put(before, name, was)
         with Progress(progress) as shown:
+            if folder.unlocked:
+                shown.say(
+                    f"{out} cannot be locked on this file system ({folder.unlocked}): let no other "
+                    "process work in it"
+                )
             compare = stored is not None and begun and not look
             changes = Changes(folder, before, plain) if compare else None
             opened = _opened(config, plain, objects, folder, shown)
-            folder.clean()
+            if write:
+                folder.clean()
             if changes and changes.repeated:
                 check_options(opened)  # before anything is given up for them
                 shown.say(changes.apply())
             if begun and not look:
                 _forget_costs(opened)
-            if not begun:
+            if not begun and not look:
                 folder.forget(
                     ("environment", "data", "identity")
                 )  # of an attempt that trained nothing
-            if plain != stored and not (look and begun):
+            if plain != stored and not look:
                 folder.write_config(plain)
             yield opened
     finally:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,22 +16,61 @@ import torch
 import yaml
 
 from supernet.errors import DamagedFileError, RunFolderError
-from supernet.files import read_json, storage_errors, write_bytes, write_json, write_text
+from supernet.files import clean, read_json, storage_errors, write_bytes, write_json, write_text
+from supernet.folders import MARK, kind_of, mark_text, recover, write_mark
+from supernet.track.lock import LOCK, FolderLock
 from supernet.train import Checkpoint
 
 __all__ = ["RunFolder", "StageLog"]
+
+FILES = (
+    "config.yaml",
+    "log.jsonl",
+    "supernet.pt",
+    "supernet.previous.pt",
+    "candidates.db",
+    "architecture.json",
+    "metrics.json",
+    "model.pt",
+    "model.pt2",
+    "vocabulary.json",
+    "initial.pt",
+    "latency.json",
+    "report.html",
+)
+"""What a run writes directly into its folder."""
+
+FOLDERS = ("stages", "few_shot", "retrain")
+"""Where it writes checkpoints of other networks than the supernet."""
+
+EXPORTS = "exports"
+"""Where networks are exported to; each has a folder and a mark of its own there."""
+
+_CHECKPOINT = re.compile(r"[0-9a-f]+(-inherited)?(\.previous)?\.pt")
+"""What checkpoints in these folders are called, by a number or by the key of an architecture."""
 
 
 class RunFolder:
     """The files of one run.
 
-    The folder is made if it is missing, and belongs to one process at a time.
+    The folder is made if it is missing, bears a mark that it is ours, and belongs to one process at a
+    time.
+
+    Args:
+        path: the folder.
+        write: whether to work in it; otherwise it is only read, together with others, and may be one
+            that cannot be written.
+
+    Attributes:
+        unlocked: why the folder is not locked, where the file system has no locks; else None.
 
     Raises:
-        RunFolderError: the folder cannot be made or written, or another process works in it.
+        DamagedFileError: the mark of the folder cannot be read.
+        RunFolderError: the folder cannot be made or written, holds files that a run would overwrite and
+            that are not ours, or another process works in it; to be read, it has to be there.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, write: bool = True) -> None:
         self.path = path
         self.config = path / "config.yaml"
         self.log = path / "log.jsonl"
@@ -43,28 +82,48 @@ class RunFolder:
         self.metrics_file = path / "metrics.json"
         self.initial = path / "initial.pt"
         self.checkpoint = Checkpoint(path / "supernet.pt")
+        self._write = write
+        self._lock = self._begin() if write else self._look()
+        self.unlocked = self._lock.missing
+
+    def _look(self) -> FolderLock:
+        """Take the lock of a folder that is only read."""
+        if not self.path.is_dir():
+            raise RunFolderError(f"{self.path} is no run folder")
+        return FolderLock(self.path, write=False)
+
+    def _begin(self) -> FolderLock:
+        """Make the folder, lock it and mark it, or leave it as it is."""
+        check_free(self.path)
+        self._made = not self.path.exists()
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT)
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FolderLock(self.path, write=True)
         except OSError as error:
             raise RunFolderError(
-                f"the run folder {path} cannot be written: {error.strerror}; choose another with --out"
+                f"the run folder {self.path} cannot be written: {error.strerror}; choose another with "
+                "--out"
             ) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._lock)
-            raise RunFolderError(
-                f"another process is working in {path}; wait for it or choose another folder"
-            ) from error
+            check_free(self.path)  # another process may have been here
+            if kind_of(self.path) is None:
+                write_mark(self.path, "run")
+        except BaseException:
+            lock.close()
+            raise
+        return lock
 
     def close(self) -> None:
-        """Let other processes work in the folder; one that holds nothing is removed."""
-        with contextlib.suppress(OSError):
-            if [file.name for file in self.path.iterdir()] == [".lock"]:
-                (self.path / ".lock").unlink()
-                self.path.rmdir()
-        os.close(self._lock)
+        """Let other processes work in the folder; where nothing came into it, leave no trace."""
+        if self._write and not any(
+            (self.path / name).exists() for name in (*FILES, *FOLDERS, EXPORTS)
+        ):
+            with contextlib.suppress(OSError):
+                (self.path / MARK).unlink(missing_ok=True)
+                (self.path / LOCK).unlink(missing_ok=True)
+                if self._made:
+                    self.path.rmdir()
+        self._lock.close()
 
     def part(self, number: int) -> Checkpoint:
         """Return the checkpoint of a part of the supernet."""
@@ -81,29 +140,13 @@ class RunFolder:
     @property
     def exports(self) -> Path:
         """Where networks are exported to unless another folder is named."""
-        return self.path / "exports"
+        return self.path / EXPORTS
 
     def clean(self) -> None:
-        """Delete what a process that was killed while it wrote a file of the run left behind."""
-        names = [
-            "config.yaml",
-            "log.jsonl",
-            "supernet.pt",
-            "architecture.json",
-            "metrics.json",
-            "model.pt",
-            "model.pt2",
-            "vocabulary.json",
-            "initial.pt",
-            "latency.json",
-            "report.html",
-        ]
-        for name in names:
-            for left in self.path.glob(f".{name}.[0-9]*.tmp"):
-                left.unlink()
-        for folder in ("retrain", "few_shot", "stages"):
-            for left in self.path.glob(f"{folder}/.*.pt.[0-9]*.tmp"):
-                left.unlink()
+        """Put right what a process that was killed while it wrote something left behind."""
+        for folder in (self.path, *(self.path / name for name in FOLDERS), self.exports):
+            clean(folder)
+        recover(self.exports)
 
     def complete(self, step: str) -> bool:
         """Return whether a step is recorded and the files that later steps need are there."""
@@ -120,8 +163,16 @@ class RunFolder:
 
     def has_results(self) -> bool:
         """Return whether anything was computed here that another configuration would spoil."""
-        files = (self.checkpoint.path, self.checkpoint.previous, self.candidates)
+        files = [self.checkpoint.path, self.checkpoint.previous, self.candidates]
+        for name in FOLDERS:
+            files += self._checkpoints(name)
         return "train" in self.metrics or any(file.exists() for file in files)
+
+    def _checkpoints(self, name: str) -> list[Path]:
+        """Return what we wrote into one of `FOLDERS`."""
+        return [
+            file for file in (self.path / name).glob("*.pt") if _CHECKPOINT.fullmatch(file.name)
+        ]
 
     def read_config(self) -> dict[str, Any] | None:
         """Return the configuration that made this folder, or None.
@@ -170,21 +221,23 @@ class RunFolder:
 
         What the test split was read for stays on record, under "tested_before".
         """
+        if "retrain" in steps:  # before they are forgotten: what is killed between is repeated
+            for file in (self.architecture, self.weights, self.program):
+                file.unlink(missing_ok=True)
         metrics = self.metrics
         kept = {name: section for name, section in metrics.items() if name not in steps}
         if "test" in metrics and "test" in steps:
             kept["tested_before"] = [*metrics.get("tested_before", []), metrics["test"]]
         write_json(self.metrics_file, kept)
-        if "retrain" in steps:
-            for file in (self.architecture, self.weights, self.program):
-                file.unlink(missing_ok=True)
 
     def drop_files(self, step: str) -> None:
         """Delete what a step computed and would otherwise take up again."""
         if step == "search":
             self.candidates.unlink(missing_ok=True)
+            for end in ("-journal", "-wal", "-shm"):  # SQLite's own, of a process that was killed
+                self.candidates.with_name(f"{self.candidates.name}{end}").unlink(missing_ok=True)
         elif step in ("few_shot", "retrain"):
-            for file in (self.path / step).glob("*.pt"):
+            for file in self._checkpoints(step):
                 file.unlink()
 
     def write_initial(self, weights: Mapping[str, Any]) -> None:
@@ -232,6 +285,44 @@ class StageLog:
             file.write(json.dumps(self.last) + "\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def check_free(path: Path) -> None:
+    """Check that a run may write into a folder: it is ours, or holds nothing that a run would overwrite.
+
+    Raises:
+        DamagedFileError: the mark of the folder cannot be read.
+        RunFolderError: it may not.
+    """
+    real = Path(os.path.realpath(path))
+    if real.name in (*FOLDERS, EXPORTS) and kind_of(real.parent) == "run":
+        raise RunFolderError(
+            f"{path} belongs to the run in {real.parent}, which writes and removes files there; choose "
+            "another folder with --out"
+        )
+    if os.path.lexists(path) and not path.is_dir():
+        raise RunFolderError(f"{path} is there and no folder; choose another with --out")
+    kind = kind_of(path)
+    if kind == "run":
+        return
+    if kind is not None:
+        raise RunFolderError(
+            f"{path} is no run folder but holds an {kind}, as {MARK} there says; choose another folder "
+            "with --out"
+        )
+    found = [name for name in (*FILES, *FOLDERS) if os.path.lexists(path / name)]
+    if not found:
+        return
+    adopt = ""
+    if {"config.yaml", "metrics.json"} <= set(found):
+        adopt = (
+            f" If it is a run of supernet whose mark was lost, or that a version before marks made, "
+            f"write the mark: echo '{mark_text('run')}' > {path / MARK}"
+        )
+    raise RunFolderError(
+        f"{path} holds {', '.join(found)}, which a run would overwrite, but not {MARK}, which every run "
+        f"folder of supernet bears; nothing was changed. Choose another folder with --out.{adopt}"
+    )
 
 
 def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

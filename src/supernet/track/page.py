@@ -10,6 +10,9 @@ from plotly.offline import get_plotlyjs
 
 __all__ = ["document", "figure", "pair", "section", "table", "tile"]
 
+MADE_BY = '<meta name="generator" content="supernet">'
+"""By this a page is known to be ours."""
+
 _STYLE = """
 :root{color-scheme:light dark;--page:#fbfcfd;--card:#fff;--ink:#1f2933;--soft:#66717f;
 --rule:#e3e8ee;--accent:#3866b8;--mark:#eef3fb}
@@ -52,7 +55,7 @@ def document(title: str, body: str) -> str:
     """Return the whole page, with styles and the script that draws figures inside."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'{MADE_BY}<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style>"
         f"<script>{get_plotlyjs()}</script></head><body><main>{body}</main></body></html>\n"
     )

@@ -65,11 +65,7 @@ class Checkpoint:
         with storage_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.exists():
-                self.previous.unlink(missing_ok=True)
-                try:
-                    os.link(self.path, self.previous)
-                except OSError:  # a file system without hard links
-                    os.replace(self.path, self.previous)
+                self._keep()
             write_bytes(self.path, buffer.getvalue())
 
     def load(self) -> dict[str, Any] | None:
@@ -85,6 +81,17 @@ class Checkpoint:
     def drop_previous(self) -> None:
         """Delete the previous file, once the newest is final."""
         self.previous.unlink(missing_ok=True)
+
+    def _keep(self) -> None:
+        """Make the file that is there the previous one."""
+        self.previous.unlink(missing_ok=True)
+        if self.path.is_symlink():  # a link to it would show what is written next
+            write_bytes(self.previous, self.path.read_bytes())
+            return
+        try:
+            os.link(self.path, self.previous)
+        except OSError:  # a file system without hard links
+            os.replace(self.path, self.previous)
 
     def _read(self, path: Path) -> dict[str, Any]:
         content = io.BytesIO(path.read_bytes())
