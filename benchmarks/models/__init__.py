@@ -1,0 +1,1 @@
+"""Many models, each converted with the default rules and checked; `python -m benchmarks.models`."""
