@@ -155,3 +155,5 @@ def test_only_what_is_ours_may_be_replaced(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(RunFolderError, match="no folder"):
         check_ours(tmp_path / "file", "export", [], "--to")
+    with pytest.raises(RunFolderError, match="file is there and no folder"):
+        check_ours(tmp_path / "file" / "below" / "chosen", "export", [], "--to")

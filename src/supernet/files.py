@@ -15,6 +15,7 @@ from typing import Any
 from supernet.errors import DamagedFileError, StorageError
 
 __all__ = [
+    "FULL",
     "beside",
     "clean",
     "left_behind",
@@ -25,14 +26,15 @@ __all__ = [
     "write_text",
 ]
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Numbers of errors that freeing space helps against."""
 
 _LEFT = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.supernet-(?P<kind>tmp|old)", re.DOTALL)
 """Names of what is being written (tmp), and of what is about to be replaced (old)."""
 
 
 class storage_errors(contextlib.ContextDecorator):
-    """Turn an `OSError` of a full disk into a `StorageError` that names the file."""
+    """Turn an `OSError`, as of a full disk, into a `StorageError` that names the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -42,10 +44,16 @@ class storage_errors(contextlib.ContextDecorator):
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError) and not isinstance(error, StorageError):
-            cause = "the disk is full" if error.errno in _FULL else (error.strerror or str(error))
+            full = error.errno in FULL
+            cause = "the disk is full" if full else (error.strerror or str(error))
+            remedy = (
+                "free some space (or choose another folder) and run the same command again"
+                if full
+                else "choose another place, or make this one writable, and run the command again"
+            )
             raise StorageError(
                 f"{self.path} could not be written: {cause}. What was written before is intact; "
-                "free some space (or choose another folder) and run the same command again."
+                f"{remedy}."
             ) from error
 
 

@@ -113,6 +113,9 @@ def check_ours(folder: Path, kind: str, files: Collection[str], option: str) -> 
         DamagedFileError: the mark cannot be read.
         RunFolderError: it may not be replaced.
     """
+    above = next((parent for parent in folder.parents if os.path.lexists(parent)), folder.parent)
+    if not above.is_dir():
+        raise RunFolderError(f"{above} is there and no folder; name another with {option}")
     if not os.path.lexists(folder):
         return
     remedy = f"so it is not replaced; move it away, or name another folder with {option}"
@@ -163,12 +166,15 @@ def recover(parent: Path) -> None:
 
     Args:
         parent: the folder that they lie in.
+
+    Raises:
+        StorageError: one cannot be put back.
     """
     aside = list(left_behind(parent, "old"))
     half = [path for path, _ in left_behind(parent, "tmp") if path.is_dir()]
     if not aside and not half:
         return
-    with _alone(parent):
+    with storage_errors(parent), _alone(parent):
         for path, name in aside:
             if os.path.lexists(parent / name):
                 shutil.rmtree(path, ignore_errors=True)

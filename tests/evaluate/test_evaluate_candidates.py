@@ -56,6 +56,19 @@ def test_candidates_come_back(path, provenance, make_candidate):
         assert table.get("no such key", provenance) is None
 
 
+def test_a_table_that_is_only_read_is_neither_made_nor_changed(path, provenance, make_candidate):
+    with pytest.raises(StorageError, match="could not be read"):
+        CandidateTable(path, write=False)
+    assert not path.exists()
+    candidate = make_candidate("a")
+    with CandidateTable(path) as table:
+        table.add(candidate, provenance, **BY)
+    with CandidateTable(path, write=False) as table:
+        assert table.all(provenance) == [candidate]
+        with pytest.raises(StorageError, match="readonly"):
+            table.add(make_candidate("b"), provenance, **BY)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -142,7 +142,7 @@ class Run:
             raise RunFolderError(
                 f"{self.folder.path} holds no trained supernet; run the step 'train' first"
             )
-        self.check_supernet(state)
+        self.check_trained(self.folder.checkpoint, state, self.training)
         weights, learned = state["model"], state["learner"]["strategy"]
         return Trained(weights, learned, digest([weights, learned] if learned else weights))
 
@@ -160,17 +160,18 @@ class Run:
         loader = Loader(search, size, seed, self.augment, "search", normalise=self.normalise)
         return Setting(self.seed, self.costs if costs is None else costs, part, loader)
 
-    def check_supernet(self, state: Mapping[str, Any]) -> None:
-        """Check that a checkpoint is of this model, this data and these cost tables.
+    def check_trained(
+        self, checkpoint: Checkpoint, state: Mapping[str, Any] | None, identity: str
+    ) -> None:
+        """Check that a checkpoint, if there is one, is of this model, this data and these cost tables.
 
         Raises:
             RunFolderError: it is of others.
         """
-        if state.get("identity") != self.training:
+        if state is not None and state.get("identity") != identity:
             raise RunFolderError(
-                f"{self.folder.checkpoint.path} was trained with another model, other data or other "
-                "cost tables, though they are named alike (or by an older version); choose another "
-                "folder"
+                f"{checkpoint.path} was trained with another model, other data or other cost tables, "
+                "though they are named alike (or by an older version); choose another folder"
             )
 
     def part(self, option: Option) -> SuperNet:

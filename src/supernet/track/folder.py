@@ -15,8 +15,16 @@ from typing import Any
 import torch
 import yaml
 
-from supernet.errors import DamagedFileError, RunFolderError
-from supernet.files import clean, read_json, storage_errors, write_bytes, write_json, write_text
+from supernet.errors import DamagedFileError, RunFolderError, StorageError
+from supernet.files import (
+    FULL,
+    clean,
+    read_json,
+    storage_errors,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from supernet.folders import MARK, kind_of, mark_text, recover, write_mark
 from supernet.track.lock import LOCK, FolderLock
 from supernet.train import Checkpoint
@@ -100,29 +108,34 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = FolderLock(self.path, write=True)
         except OSError as error:
-            raise RunFolderError(
-                f"the run folder {self.path} cannot be written: {error.strerror}; choose another with "
-                "--out"
-            ) from error
+            if self._made:
+                with contextlib.suppress(OSError):
+                    self.path.rmdir()
+            raise _cannot_be_made(self.path, error) from error
         try:
             check_free(self.path)  # another process may have been here
             if kind_of(self.path) is None:
                 write_mark(self.path, "run")
         except BaseException:
+            self._leave_no_trace()
             lock.close()
             raise
         return lock
 
+    def _leave_no_trace(self) -> None:
+        """Remove what is there of the folder if nothing came into it."""
+        if any(os.path.lexists(self.path / name) for name in (*FILES, *FOLDERS, EXPORTS)):
+            return
+        with contextlib.suppress(OSError):
+            (self.path / MARK).unlink(missing_ok=True)
+            (self.path / LOCK).unlink(missing_ok=True)
+            if self._made:
+                self.path.rmdir()
+
     def close(self) -> None:
         """Let other processes work in the folder; where nothing came into it, leave no trace."""
-        if self._write and not any(
-            (self.path / name).exists() for name in (*FILES, *FOLDERS, EXPORTS)
-        ):
-            with contextlib.suppress(OSError):
-                (self.path / MARK).unlink(missing_ok=True)
-                (self.path / LOCK).unlink(missing_ok=True)
-                if self._made:
-                    self.path.rmdir()
+        if self._write and self._lock.held:
+            self._leave_no_trace()
         self._lock.close()
 
     def part(self, number: int) -> Checkpoint:
@@ -285,6 +298,19 @@ class StageLog:
             file.write(json.dumps(self.last) + "\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def _cannot_be_made(path: Path, error: OSError) -> StorageError | RunFolderError:
+    """Return what to raise where a run folder cannot be made or locked."""
+    if error.errno in FULL:
+        return StorageError(
+            f"the run folder {path} cannot be written: the disk is full; free some space or choose "
+            "another with --out"
+        )
+    return RunFolderError(
+        f"the run folder {path} cannot be written: {error.strerror}; choose another with --out. What is "
+        "in it can be read: a report or an export is written elsewhere with --to"
+    )
 
 
 def check_free(path: Path) -> None:

@@ -50,6 +50,11 @@ class FolderLock:
                 raise
             self.close()  # that process removed the file before this one had its lock
 
+    @property
+    def held(self) -> bool:
+        """Whether the file is open, and not closed since."""
+        return self._file is not None
+
     def close(self) -> None:
         """Let other processes work in the folder."""
         if self._file is not None:

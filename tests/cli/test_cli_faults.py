@@ -1,0 +1,93 @@
+"""Killed before any file operation, or out of space at it: nothing is lost, and the same bits follow."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CAMPAIGN = Path(__file__).with_name("campaign.py")
+
+TINY = [
+    "--model=nasbench-macro",
+    "--model.channels=2",
+    "--model.features=4",
+    "--model.stages=[1]",
+    "--strategy=spos",
+    "--split.limit=60",
+    "--train.steps=4",
+    "--train.batch_size=8",
+    "--train.log_every=2",
+    "--train.checkpoint_seconds=0",
+    "--search.searcher=exhaustive",
+    "--evaluate.batch_size=12",
+    "--retrain.top=1",
+    "--retrain.train.steps=2",
+]
+KINDS = {
+    "few-shot": ["--few_shot.decision=layer0", "--few_shot.train.steps=2"],
+    "in stages": [
+        "--model=nasbench201",
+        "--model.channels=2",
+        "--model.cells=1",
+        "--model.stages=1",
+        "--strategy=pdarts",
+        '--strategy.stages=[{"keep": 3}, {"keep": 2}]',
+        "--strategy.alpha.warmup=0",
+        "--search.searcher=learned",
+    ],
+}
+
+
+def campaign(kind: str, what: str, folder: Path, most: int, options: list[str]) -> None:
+    command = [sys.executable, str(CAMPAIGN), kind, what, str(folder), str(most), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    moments = int(done.stdout.rpartition("moments: ")[2])
+    assert moments > {"run": 60, "export": 10, "latency": 3, "reading": 2}[what]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["kill", "full"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_that_is_disturbed_at_any_operation(kind, fault, tmp_path):
+    options = [option for option in TINY if kind == "few-shot" or "model" not in option]
+    campaign(fault, "run", tmp_path, 60, [*options, *KINDS[kind]])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["kill", "full"])
+@pytest.mark.parametrize("what", ["export", "latency"])
+def test_what_is_replaced_is_there_before_or_after(what, fault, tmp_path):
+    campaign(fault, what, tmp_path, 40, TINY)
+
+
+@pytest.mark.slow
+def test_reading_tries_to_write_nothing(tmp_path):
+    campaign("full", "reading", tmp_path, 0, TINY)
+
+
+def test_a_full_disk_loses_nothing(tmp_path, finished, tiny, read, call, monkeypatch):
+    """One of the moments, for the quick tests: in retraining, at the first checkpoint of it."""
+    real, out = os.fsync, tmp_path / "run"
+
+    def full(file: int) -> None:
+        if "retrain/" in os.readlink(f"/proc/self/fd/{file}"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(file)
+
+    with monkeypatch.context() as disturbed:
+        disturbed.setattr("os.fsync", full)
+        code, _, err = call("run", "--out", str(out), *tiny)
+    assert code == 1
+    assert "the disk is full" in err
+    assert list((out / "retrain").iterdir()) == []
+    assert call("run", "--out", str(out), *tiny)[0] == 0
+    candidates, metrics = read
+    assert (out / "model.pt").read_bytes() == (finished / "model.pt").read_bytes()
+    assert candidates(out) == candidates(finished)
+    assert metrics(out) == metrics(finished)
