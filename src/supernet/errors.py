@@ -13,12 +13,16 @@ __all__ = [
     "ConversionError",
     "DamagedFileError",
     "DataError",
+    "DeviceError",
     "DivergedError",
+    "MeasureError",
+    "NoNetworkError",
     "RoutingError",
     "RunFolderError",
     "SpaceError",
     "StorageError",
     "SupernetError",
+    "TooLittleMemoryError",
 ]
 
 
@@ -62,6 +66,28 @@ class DamagedFileError(SupernetError, RuntimeError):
 
 class DivergedError(SupernetError, ArithmeticError):
     """A loss or a weight is not a finite number any more."""
+
+    exit_code = 1
+
+
+class MeasureError(DivergedError):
+    """A measure is no finite number where the loss is one: it may be wrong, rather than the network."""
+
+
+class NoNetworkError(SupernetError, RuntimeError):
+    """Every network that a step needs failed, each for a reason that is named."""
+
+    exit_code = 1
+
+
+class TooLittleMemoryError(SupernetError, MemoryError):
+    """Memory, of the machine or of its accelerator, does not suffice for what was asked."""
+
+    exit_code = 1
+
+
+class DeviceError(SupernetError, RuntimeError):
+    """The accelerator failed, and can compute nothing more in this process."""
 
     exit_code = 1
 

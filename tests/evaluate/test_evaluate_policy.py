@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from supernet.errors import ConfigError, DivergedError
+from supernet.errors import ConfigError, DivergedError, NoNetworkError
 from supernet.evaluate import Evaluator, Protocol, kendall
 from supernet.evaluate.policy import compare_policies, converged_calibration
 from supernet.net import Choice, SuperNet
@@ -112,11 +112,38 @@ def test_convergence_on_a_network(make, supernet):
     assert strict in (None, 2, 4)
 
 
-def test_a_failure_is_raised(make, supernet):
+@pytest.fixture
+def spoilt(supernet):
+    """The option "tracked" gives numbers that are none."""
     with torch.no_grad():
-        supernet.model.head.weight.fill_(float("nan"))
-    with pytest.raises(DivergedError):
-        compare_policies(make, list(supernet.space)[:3], 40, (1, 2))
+        supernet.model.mix.options[0][0].weight.fill_(float("nan"))
+    some = list(supernet.space)
+    bad = [one for one in some if "tracked" in one["mix"]]
+    good = [one for one in some if "tracked" not in one["mix"]]
+    assert len(bad) > 2
+    assert len(good) > 2
+    return bad, good
+
+
+def test_architectures_that_fail_are_left_out(make, supernet, spoilt):
+    bad, good = spoilt
+    mixed = [bad[0], good[0], good[1], bad[1], good[2]]
+    report = compare_policies(make, mixed, 40, (1, 2))
+    assert report.scores == compare_policies(make, good[:3], 40, (1, 2)).scores
+    assert set(report.failed) == {bad[0], bad[1]}
+    assert all(isinstance(error, DivergedError) for error in report.failed.values())
+    told = {}
+    found = converged_calibration(
+        make, mixed, 0.0, 1.0, 40, (1, 2, 4), lambda one, error: told.update({one: str(error)})
+    )
+    assert found == converged_calibration(make, good[:3], 0.0, 1.0, 40, (1, 2, 4))
+    assert set(told) == {bad[0], bad[1]}
+
+
+def test_one_architecture_that_passes_is_not_enough(make, spoilt):
+    bad, good = spoilt
+    with pytest.raises(NoNetworkError, match=rf"of 3 only 1 .*{bad[0].key} .*'tracked'.*is nan"):
+        compare_policies(make, [*bad[:2], good[0]], 40, (1, 2))
 
 
 @pytest.mark.parametrize("numbers", [(), (2, 1), (1, 1, 2)])

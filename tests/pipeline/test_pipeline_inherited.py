@@ -10,7 +10,7 @@ from torch import nn
 
 import supernet as sn
 from supernet import elastic as el
-from supernet.errors import ConfigError, DivergedError
+from supernet.errors import ConfigError
 from supernet.task import Classification
 from supernet.track import print_table, result_table
 from supernet.track.report import render
@@ -251,7 +251,7 @@ class Stopping(Classification):
     def loss(self, model, batch):
         Stopping.left -= 1
         if Stopping.left == 0:
-            raise DivergedError("stopped")
+            raise KeyboardInterrupt("stopped")
         return super().loss(model, batch)
 
 
@@ -269,7 +269,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(after, tmp_path, data):
     used = 10**9 - Stopping.left
     trainings = 2 * len({row["key"] for row in whole.metrics["retrain"]["candidates"]})
     Stopping.left = used - trainings * OPTIONS["retrain.train.steps"] + after
-    with pytest.raises(DivergedError, match="stopped"):
+    with pytest.raises(KeyboardInterrupt, match="stopped"):
         go(tmp_path / "stopped")
     assert "retrain" not in json.loads((tmp_path / "stopped/metrics.json").read_text())
     Stopping.left = 10**9

@@ -48,7 +48,8 @@ def selected(candidates, probes, seed, top=3):
         search=SimpleNamespace(searcher=RandomSearch(1)),
     )
     ranked = sorted(candidates, key=lambda one: one.rank_key)
-    return _select(SimpleNamespace(config=config, problem=problem), KnownScores(candidates), ranked)
+    run = SimpleNamespace(config=config, problem=problem)
+    return _select(run, KnownScores(candidates), ranked)[0]
 
 
 @pytest.mark.parametrize("tau", [0.2, 0.5])
@@ -176,17 +177,17 @@ def test_baselines_are_none_of_the_best_and_match_the_cost():
     found = []
     run, pick = drawing(1)
     chosen = pick("16", "0")
-    best = [chosen, pick("16", "1")]
+    keys = {one.key for one in (chosen, pick("16", "1"))}
     for seed in range(40):
         run.problem = replace(run.problem, seed=seed)
-        drawn = _drawn(run, chosen, best, "macs", 0.5)
-        assert drawn == _drawn(run, chosen, best, "macs", 0.5)
+        drawn = _drawn(run, chosen, keys, "macs", 0.5)
+        assert drawn == _drawn(run, chosen, keys, "macs", 0.5)
         found += drawn
     macs, cost = run.costs["macs"].cost, run.costs["macs"].cost(chosen.architecture)
-    assert {one.key for one in best}.isdisjoint(one.key for one in found)
+    assert keys.isdisjoint(one.key for one in found)
     assert all(0.5 * cost <= macs(one) <= 1.5 * cost for one in found)
     assert len({one.key for one in found}) == 4  # 16 with the other option, and 8 with all three
-    anything = _drawn(drawing(99)[0], chosen, best, "macs", None)
+    anything = _drawn(drawing(99)[0], chosen, keys, "macs", None)
     assert len(anything) == 18 - 2
 
 
@@ -194,7 +195,7 @@ def test_baselines_keep_the_constraints():
     run, pick = drawing(99, constraints=("params <= 50%",))
     chosen = pick("16", "0")
     limit = run.costs["params"].range(run.supernet.space)[1] / 2
-    drawn = _drawn(run, chosen, [chosen], "macs", None)
+    drawn = _drawn(run, chosen, {chosen.key}, "macs", None)
     assert len(drawn) == 14
     assert all(run.costs["params"].cost(one) <= limit for one in drawn)
 

@@ -7,11 +7,12 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from supernet.errors import DamagedFileError, StorageError
+from supernet.failures import Kind
 from supernet.space import Architecture
 
 __all__ = ["Candidate", "CandidateTable", "Provenance"]
@@ -71,11 +72,12 @@ class Candidate:
         key: key of the canonical form.
         architecture: the canonical form, which is what was scored.
         status: "ok"; "partial" if only a part of the images was looked at, on purpose; "failed" if
-            scoring raised or the loss is not a finite number.
+            scoring raised or a measure is not a finite number.
         loss: mean over the images, or None.
         accuracy: in 0–1, or None where the task has none.
         costs: by quantity, for instance {"params": ..., "macs": ...}.
         error: what was raised, if it failed.
+        kind: of the failure; only when it was just scored, as the table has no column for it.
     """
 
     key: str
@@ -85,6 +87,7 @@ class Candidate:
     accuracy: float | None
     costs: Mapping[str, float]
     error: str | None = None
+    kind: Kind | None = field(default=None, compare=False)
 
     @property
     def rank_key(self) -> tuple[int, float, float, str]:

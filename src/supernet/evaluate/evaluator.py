@@ -18,6 +18,7 @@ from supernet.evaluate.racing import WORTH, Dropped, Race, rounds
 from supernet.evaluate.sharing import SharedForward
 from supernet.evaluate.tally import Score, Tally
 from supernet.evaluate.unchanged import UntraceableError
+from supernet.failures import attempted, kind_of
 from supernet.net import SuperNet
 from supernet.net.batchnorm import (
     batch_statistics,
@@ -150,6 +151,10 @@ class Evaluator:
         Args:
             architectures: all different.
             batches: look at the first so many evaluation batches only; None for all.
+
+        Raises:
+            Exception: what is not an architecture's own fault, as too little memory; see
+                `supernet.failures`.
         """
         tallies = {architecture: Tally() for architecture in architectures}
         for architecture, tally in self._tallies(tallies, self._first(batches)):
@@ -241,7 +246,12 @@ class Evaluator:
             # A failure is confirmed, as sharing might be what failed.
             if not self._unchecked and isinstance(shared, Tally):
                 return shared
-        plain = _caught(partial(self._plain, architecture, part, before))
+            if isinstance(shared, Exception) and kind_of(shared) == "memory":
+                # Alone, the candidate may fit; what is kept for others goes first.
+                forward.forget()
+                self._forward, self.plain_because = None, "there is too little memory to share"
+                forward, shared = None, None
+        plain = attempted(partial(self._plain, architecture, part, before))
         if forward is not None:
             if isinstance(shared, UntraceableError):
                 self._forward, self.plain_because = None, str(shared)

@@ -8,16 +8,17 @@ Neural Architecture Search with Uniform Sampling", ECCV 2020, recalibrate.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
 from scipy import stats
 
-from supernet.errors import ConfigError
-from supernet.evaluate.evaluator import Evaluator, Protocol
+from supernet.errors import ConfigError, NoNetworkError
+from supernet.evaluate.evaluator import Evaluator, Protocol, Score
 from supernet.evaluate.parts import PartsEvaluator
+from supernet.failures import first_line
 from supernet.space import Architecture
 
 __all__ = ["Agreement", "PolicyReport", "compare_policies", "converged_calibration"]
@@ -49,13 +50,15 @@ class PolicyReport:
 
     Attributes:
         measure: what was compared: "accuracy" (0–1), or "loss" where the task has no accuracy.
-        scores: per policy, the measure of each architecture, in their order.
+        scores: per policy, the measure of each architecture that passed under all, in their order.
         agreements: of every two policies.
+        failed: architectures that are left out, with what was raised under some policy.
     """
 
     measure: str
     scores: dict[str, list[float]]
     agreements: list[Agreement]
+    failed: Mapping[Architecture, Exception] = field(default_factory=dict)
 
     def __str__(self) -> str:
         if not self.agreements:
@@ -92,22 +95,22 @@ def compare_policies(
 
     Raises:
         ConfigError: there are not two architectures, or the numbers do not grow.
-        DivergedError: an architecture has no finite loss.
+        NoNetworkError: fewer than two architectures can be scored under all policies.
     """
     _check(architectures, calibration_batches)
+    probes = _Probes(architectures)
     first = make(Protocol("batch", batch_size))
-    if first.batch_norm == "none needed":
-        measure, scores = _scores(first, architectures)
-        return PolicyReport(measure, {"none needed": scores}, [])
-    measure, scores = _scores(first, architectures)
-    found = {f"batch statistics of {batch_size} images": scores}
-    for number in calibration_batches:
+    needed = first.batch_norm != "none needed"
+    probes.score(f"batch statistics of {batch_size} images" if needed else "none needed", first)
+    for number in calibration_batches if needed else ():
         evaluator = make(Protocol("recalibrate", batch_size, number))
         name = f"recalibrate on {evaluator.calibration_images} images"
-        if name not in found:  # the training split may hold no more
-            found[name] = _scores(evaluator, architectures)[1]
+        if name not in probes.found:  # the training split may hold no more
+            probes.score(name, evaluator)
+    measure, found = probes.compared()
     pairs = combinations(found.items(), 2)
-    return PolicyReport(measure, found, [_agreement(a, b, x, y) for (a, x), (b, y) in pairs])
+    agreements = [_agreement(a, b, x, y) for (a, x), (b, y) in pairs]
+    return PolicyReport(measure, found, agreements, probes.failed)
 
 
 def converged_calibration(
@@ -117,6 +120,7 @@ def converged_calibration(
     least_tau: float = 0.9,
     batch_size: int = 256,
     calibration_batches: Sequence[int] = BATCHES,
+    failed: Callable[[Architecture, Exception], None] = lambda *_: None,
 ) -> int | None:
     """Return the smallest number of calibration batches after which more change next to nothing.
 
@@ -131,6 +135,7 @@ def converged_calibration(
         least_tau: Kendall's τ-b, in -1..1; a ranking that has none (all alike) passes.
         batch_size: images per evaluation and calibration batch.
         calibration_batches: numbers to try, growing.
+        failed: is told of architectures that cannot be scored, and are left out, with what was raised.
 
     Returns:
         The number; 0 if the model has no norm with running statistics; None if even the two
@@ -138,17 +143,20 @@ def converged_calibration(
 
     Raises:
         ConfigError: there are not two architectures, or fewer than two growing numbers.
-        DivergedError: an architecture has no finite loss.
+        NoNetworkError: fewer than two architectures can be scored with all numbers.
     """
     _check(architectures, calibration_batches)
     if len(calibration_batches) < 2:
         raise ConfigError("convergence needs at least two numbers of calibration batches")
-    scores: dict[int, list[float]] = {}
+    probes = _Probes(architectures)
     for number in calibration_batches:
         evaluator = make(Protocol("recalibrate", batch_size, number))
         if evaluator.batch_norm == "none needed":
             return 0
-        scores[number] = _scores(evaluator, architectures)[1]
+        probes.score(str(number), evaluator)
+    for architecture, error in probes.failed.items():
+        failed(architecture, error)
+    scores = {int(number): each for number, each in probes.compared()[1].items()}
     *tried, last = calibration_batches
     converged = None
     for number in reversed(tried):
@@ -165,17 +173,50 @@ def _close(agreement: Agreement, tolerance: float, least_tau: float) -> bool:
     return agreement.difference <= tolerance and (tau is None or tau >= least_tau)
 
 
-def _scores(
-    evaluator: Evaluator | PartsEvaluator, architectures: Sequence[Architecture]
-) -> tuple[str, list[float]]:
-    """Return what is compared, and its value for each architecture, in their order."""
-    found = {}
-    for architecture, score in evaluator.scores(architectures):
-        if isinstance(score, Exception):
-            raise score
-        found[architecture] = score
-    measure = "accuracy" if "accuracy" in found[architectures[0]] else "loss"
-    return measure, [found[architecture][measure] for architecture in architectures]
+class _Probes:
+    """Architectures and their scores under several policies; one that fails under any is left out."""
+
+    def __init__(self, architectures: Sequence[Architecture]) -> None:
+        self._architectures = list(architectures)
+        self.found: dict[str, dict[Architecture, Score]] = {}
+        self.failed: dict[Architecture, Exception] = {}
+
+    def score(self, name: str, evaluator: Evaluator | PartsEvaluator) -> None:
+        """Score under a policy what did not fail before.
+
+        Raises:
+            NoNetworkError: fewer than two are left.
+        """
+        scores = self.found[name] = {}
+        for architecture, score in evaluator.scores(self._left):
+            if isinstance(score, Exception):
+                self.failed[architecture] = score
+            else:
+                scores[architecture] = score
+        if len(self._left) < 2:
+            named = list(self.failed.items())[:3]
+            reasons = "; ".join(
+                f"{one.key} {dict(one)}: {first_line(error)}" for one, error in named
+            )
+            raise NoNetworkError(
+                "treatments of batch norm are compared on random architectures, but of "
+                f"{len(self._architectures)} only {len(self._left)} can be scored ({reasons}). Mend "
+                "what makes them fail; or try more of them (--evaluate.probes); or compare none, with "
+                "--evaluate.probes 0 and a number of --evaluate.calibration_batches"
+            )
+
+    def compared(self) -> tuple[str, dict[str, list[float]]]:
+        """Return the measure, and by policy its value for each architecture that is left."""
+        any_one = next(iter(self.found.values()))[self._left[0]]
+        measure = "accuracy" if "accuracy" in any_one else "loss"
+        return measure, {
+            name: [scores[architecture][measure] for architecture in self._left]
+            for name, scores in self.found.items()
+        }
+
+    @property
+    def _left(self) -> list[Architecture]:
+        return [one for one in self._architectures if one not in self.failed]
 
 
 def _agreement(first: str, second: str, x: list[float], y: list[float]) -> Agreement:

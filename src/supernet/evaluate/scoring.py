@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-import torch
-
 from supernet.cost import CostTable, cost_of
-from supernet.errors import StorageError
 from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
 from supernet.evaluate.evaluator import Evaluator, Score
 from supernet.evaluate.parts import PartsEvaluator
 from supernet.evaluate.racing import Dropped
+from supernet.failures import OF_RUN, kind_of
 from supernet.space import Architecture
 
 __all__ = ["Scorer"]
@@ -62,8 +60,8 @@ class Scorer:
     ) -> list[Candidate]:
         """Return the candidates of canonical architectures, in their order.
 
-        One that raises, or whose loss is not a finite number, is recorded as failed, and the search
-        goes on; when it is asked for again it is tried again.
+        One that raises, or of which a measure is not a finite number, is recorded as failed, and the
+        search goes on; when it is asked for again it is tried again.
 
         Args:
             architectures: all different.
@@ -73,7 +71,8 @@ class Scorer:
             batches: score on the first so many evaluation batches only, as partial candidates.
 
         Raises:
-            MemoryError: there is too little memory; what was scored is in the table.
+            Exception: what is not a candidate's own fault, as too little memory (see
+                `supernet.failures`); what was scored is in the table.
         """
         images = self._evaluator.images_in(batches)
         provenance = replace(self.provenance, images=images)
@@ -117,7 +116,7 @@ class Scorer:
             advance: called after each.
 
         Raises:
-            MemoryError: there is too little memory; what was scored is in the table.
+            Exception: what is not a candidate's own fault; see `score`.
         """
         found: dict[str, Candidate] = {}
         for architecture in architectures:
@@ -164,13 +163,13 @@ class Scorer:
     def _candidate(
         self, architecture: Architecture, score: Score | Exception, status: str
     ) -> Candidate:
-        """Return the candidate; what is the machine's fault and not its own is raised."""
+        """Return the candidate; what is not its own fault is raised."""
         costs, key = self._costs_of(architecture), architecture.key
-        if isinstance(score, MemoryError | torch.OutOfMemoryError | StorageError):
-            raise score
         if isinstance(score, Exception):
+            if (kind := kind_of(score)) in OF_RUN:
+                raise score
             error = f"{type(score).__name__}: {score}"
-            return Candidate(key, architecture, "failed", None, None, costs, error)
+            return Candidate(key, architecture, "failed", None, None, costs, error, kind)
         return Candidate(key, architecture, status, score["loss"], score.get("accuracy"), costs)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from supernet.errors import DivergedError
+from supernet.errors import DivergedError, MeasureError
 
 __all__ = ["Score", "Tally"]
 
@@ -48,9 +48,16 @@ class Tally:
 
         Raises:
             DivergedError: the loss is not a finite number.
+            MeasureError: the loss is one, but another measure is not.
         """
         means = (torch.stack(list(self.sums.values())) / self.images).tolist()
         score = dict(zip(self.sums, means, strict=True))
         if not math.isfinite(score["loss"]):
             raise DivergedError(f"the loss on {self.images} examples is {score['loss']}")
+        for name, mean in score.items():
+            if not math.isfinite(mean):
+                raise MeasureError(
+                    f"the measure {name!r} on {self.images} examples is {mean}, though the loss is "
+                    f"{score['loss']:.4g}"
+                )
         return score

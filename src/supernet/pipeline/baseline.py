@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,18 +44,22 @@ class Baselines:
         return cls(networks, content["match"], content["tolerance"])
 
 
-def draw_baselines(run: Run, chosen: Selected, top: Sequence[Selected]) -> Baselines:
+def draw_baselines(
+    run: Run, chosen: Selected, top: Sequence[Selected], failed: Collection[str] = ()
+) -> Baselines:
     """Draw random architectures beside the chosen one, and score them under the shared weights.
 
     They satisfy the constraints of the search, are none of the best, and cost what the chosen one costs,
-    as nearly as enough of them are found. The draw depends on the seed and on these costs alone.
+    as nearly as enough of them are found. The draw depends on the seed and on these costs alone; those
+    with these keys, which failed, are passed over as though they were not in the space.
 
     Raises:
         RunFolderError: the search has not ended.
     """
+    best = {one.key for one in top}
     match, architectures, tolerance = run.config.retrain.match, list[Architecture](), None
     for tolerance in (*TOLERANCES, None) if match else (None,):
-        architectures = _drawn(run, chosen, top, match, tolerance)
+        architectures = _drawn(run, chosen, {*best, *failed}, match, tolerance)
         if len(architectures) == run.config.retrain.baselines:
             break
     used = run.section("search")["protocol"]
@@ -71,7 +75,7 @@ def draw_baselines(run: Run, chosen: Selected, top: Sequence[Selected]) -> Basel
 def _drawn(
     run: Run,
     chosen: Selected,
-    top: Sequence[Selected],
+    passed_over: Collection[str],
     match: str | None,
     tolerance: float | None,
 ) -> list[Architecture]:
@@ -82,5 +86,4 @@ def _drawn(
         texts += [f"{match} >= {cost * (1 - tolerance)}", f"{match} <= {cost * (1 + tolerance)}"]
     constraints = Constraints(texts, run.costs, run.supernet.space)
     problem = replace(run.problem, constraints=constraints)
-    best = {one.key for one in top}
-    return problem.sample(run.config.retrain.baselines, problem.stream("baseline"), best)
+    return problem.sample(run.config.retrain.baselines, problem.stream("baseline"), passed_over)

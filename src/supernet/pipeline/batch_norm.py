@@ -8,6 +8,7 @@ from typing import Any
 from supernet.evaluate import Evaluator, PartsEvaluator, Protocol
 from supernet.evaluate.policy import BATCHES, compare_policies, converged_calibration
 from supernet.pipeline.context import Run
+from supernet.pipeline.failed import Failed, summary
 from supernet.space import Architecture
 
 __all__ = ["settled_protocol"]
@@ -24,12 +25,22 @@ def settled_protocol(run: Run) -> tuple[Protocol, dict[str, Any]]:
     """
     options, protocol, found = run.config.evaluate, run.protocol, dict[str, Any]()
 
+    failed: dict[str, Failed] = {}
+
+    def fails(architecture: Architecture, error: Exception) -> None:
+        failed[architecture.key] = Failed.of(
+            architecture.key, "batch norm probe", architecture, error
+        )
+
     def make(protocol: Protocol) -> Evaluator | PartsEvaluator:
         return run.evaluator(protocol)[0]
 
     if options.calibration_batches == "converge" and protocol.batch_norm == "recalibrate":
         batches = converged_calibration(
-            make, _probes(run, options.probes or PROBES), batch_size=options.batch_size
+            make,
+            _probes(run, options.probes or PROBES),
+            batch_size=options.batch_size,
+            failed=fails,
         )
         found["converged"] = batches is not None
         found["calibration_batches"] = BATCHES[-1] if batches is None else max(batches, 1)
@@ -40,9 +51,17 @@ def settled_protocol(run: Run) -> tuple[Protocol, dict[str, Any]]:
         protocol = dataclasses.replace(protocol, calibration_batches=found["calibration_batches"])
     if options.probes:
         report = compare_policies(make, _probes(run, options.probes), options.batch_size)
+        for architecture, error in report.failed.items():
+            fails(architecture, error)
         found["measure"] = report.measure
         found["architectures"] = len(next(iter(report.scores.values())))
         found["agreements"] = [dataclasses.asdict(agreement) for agreement in report.agreements]
+    if failed:
+        probes = options.probes or PROBES
+        what = "architectures that treatments of batch norm are compared on"
+        records = list(failed.values())
+        run.progress.say(summary(records, probes, what, "metrics.json"))
+        found["failed"] = [one.to_json() for one in records]
     return protocol, found
 
 

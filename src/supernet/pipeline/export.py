@@ -23,7 +23,7 @@ from supernet.config import WeightsName
 from supernet.cost import Constraints, cost_of
 from supernet.cost.constraint import number_text
 from supernet.errors import ConstraintError, RunFolderError
-from supernet.evaluate import Candidate, CandidateTable, Provenance, Score
+from supernet.evaluate import Candidate, Score
 from supernet.files import write_bytes, write_json
 from supernet.folders import check_ours, new_folder, recover
 from supernet.net.batchnorm import recalibrated
@@ -31,6 +31,7 @@ from supernet.net.export import check_formats
 from supernet.pipeline.context import Run
 from supernet.pipeline.networks import (
     calibration,
+    candidates_of,
     chosen,
     costs_of,
     inherited,
@@ -110,7 +111,7 @@ def export(
     """
     formats = [".pt2", ".onnx"] if onnx else [".pt2"]
     check_formats(formats)
-    candidates = _candidates(run)
+    candidates = candidates_of(run)
     found = {_name(pick): (pick, _picked(run, pick, candidates)) for pick in picks}
     target, exported = to or run.folder.exports, []
     recover(target)
@@ -121,25 +122,6 @@ def export(
     if not picks:
         exported.append(_exported(run, target / "chosen", _chosen(run), formats))
     return exported
-
-
-def _candidates(run: Run) -> list[Candidate]:
-    """Return the candidates of the search, best first.
-
-    Raises:
-        RunFolderError: there is no trained supernet or no search, or they do not belong together.
-    """
-    parts = run.config.few_shot.decision is not None
-    weights = (run.trained_parts() if parts else run.trained_supernet())[1]
-    provenance = Provenance(**run.section("search")["protocol"])
-    if provenance.weights != weights:
-        raise RunFolderError(
-            f"the candidates of {run.folder.path} were scored with other weights than those there now; "
-            "run the step 'search' again"
-        )
-    with CandidateTable(run.folder.candidates, write=False) as table:
-        found = [one for one in table.all(provenance) if one.status == "ok"]
-    return sorted(found, key=lambda candidate: candidate.rank_key)
 
 
 def _picked(run: Run, pick: str, candidates: Sequence[Candidate]) -> Selected:

@@ -107,6 +107,8 @@ def check_identity(run: Run, *, look: bool = False) -> None:
     for step in changed:
         if changed[step] != ["searcher"]:  # scores are the same, whoever asks for them
             run.folder.drop_files(step)
+    for step in ORDER[first:]:
+        run.folder.drop_failures(step)  # perhaps they failed for what was mended
     run.folder.forget(steps)
     run.folder.record("identity", {**_place(run), **now})
     if not steps:

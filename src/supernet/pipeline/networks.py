@@ -12,6 +12,7 @@ from torch import nn
 from supernet.config import WeightsName
 from supernet.cost import count_macs, count_params
 from supernet.errors import RunFolderError
+from supernet.evaluate import Candidate, CandidateTable, Provenance
 from supernet.evaluate.batches import Batches
 from supernet.net import SuperNet, derive
 from supernet.net.batchnorm import explained, recalibrated
@@ -24,6 +25,7 @@ from supernet.train import digest
 
 __all__ = [
     "calibration",
+    "candidates_of",
     "chosen",
     "costs_of",
     "identity",
@@ -56,6 +58,25 @@ def supernet_of(run: Run, architecture: Architecture) -> SuperNet:
     if label is None:
         return run.trained_supernet()[0]
     return run.trained_part(architecture[label])[0]  # type: ignore[arg-type]  # one option
+
+
+def candidates_of(run: Run) -> list[Candidate]:
+    """Return the candidates of the search that were scored on all images, best first.
+
+    Raises:
+        RunFolderError: there is no trained supernet or no search, or they do not belong together.
+    """
+    parts = run.config.few_shot.decision is not None
+    weights = (run.trained_parts() if parts else run.trained_supernet())[1]
+    provenance = Provenance(**run.section("search")["protocol"])
+    if provenance.weights != weights:
+        raise RunFolderError(
+            f"the candidates of {run.folder.path} were scored with other weights than those there now; "
+            f"delete {run.folder.candidates} and run: supernet search --run {run.folder.path}"
+        )
+    with CandidateTable(run.folder.candidates, write=False) as table:
+        found = [one for one in table.all(provenance) if one.status == "ok"]
+    return sorted(found, key=lambda candidate: candidate.rank_key)
 
 
 def calibration(run: Run) -> Batches:
@@ -143,7 +164,8 @@ def chosen(run: Run) -> tuple[Selected, WeightsName]:
         RunFolderError: nothing is retrained.
     """
     section = run.section("retrain")
-    one = next(one for one in run.selected() if one.key == section["chosen"])
+    substitutes = [Selected.from_json(row) for row in section.get("substitutes", [])]
+    one = next(one for one in [*substitutes, *run.selected()] if one.key == section["chosen"])
     return one, section.get("chosen_weights", "fresh")
 
 

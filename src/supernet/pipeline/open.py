@@ -19,11 +19,13 @@ from torch import nn
 from supernet.config import parse
 from supernet.data import Normalise, as_source
 from supernet.errors import ConfigError, RunFolderError
+from supernet.failures import machine_errors
 from supernet.net.source import FromCallable, FromInstance, ModelSource, as_model_source
 from supernet.pipeline.changes import Changes
 from supernet.pipeline.code import described, structure
 from supernet.pipeline.context import Run
 from supernet.pipeline.export import Exported, export
+from supernet.pipeline.failed import MORE_MEMORY, less_memory
 from supernet.pipeline.few_shot import few_shot
 from supernet.pipeline.identity import check_identity
 from supernet.pipeline.networks import chosen, retrained
@@ -234,7 +236,8 @@ def execute(run: Run, steps: Sequence[str]) -> None:
                 run.progress.say(f"{step}: done before")
             else:
                 before = run.folder.metrics.get(step)
-                STEPS[step](run)
+                with machine_errors(f"the step {step!r}", less_memory(run, step)):
+                    STEPS[step](run)
                 _forget_later(run, step, before)
 
 
@@ -335,7 +338,8 @@ def open_run(
                 )  # of an attempt that trained nothing
             if plain != stored and not look:
                 folder.write_config(plain)
-            yield opened
+            with machine_errors("this command", MORE_MEMORY):
+                yield opened
     finally:
         folder.close()
 

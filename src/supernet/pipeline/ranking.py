@@ -34,7 +34,10 @@ def ranking(outcomes: Sequence[Outcome], population: int, seed: int) -> dict[str
     """
     probes = list({one.selected.key: one for one in outcomes if one.selected.probe}.values())
     kinds = ("scratch", "fine_tuned", "inherited")
-    kind = next((kind for kind in kinds if probes and kind in probes[0].alone), None)
+    kind = next((kind for kind in kinds if any(kind in one.alone for one in probes)), None)
+    probes = [
+        one for one in probes if kind in one.alone
+    ]  # training from some weights may have failed
     truth = [preference(one.alone[kind])[0] for one in probes if kind]
     shared = [preference(one.selected.supernet)[0] for one in probes]
     correlation = dataclasses.asdict(kendall(shared, truth, seed=seed))

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from supernet.config import TrainConfig, WeightsName
-from supernet.evaluate import Score
 from supernet.files import write_bytes, write_json
 from supernet.net.export import ExportError
-from supernet.pipeline.baseline import draw_baselines
 from supernet.pipeline.context import Run
-from supernet.pipeline.networks import (
-    costs_of,
-    identity,
-    name_of,
-    preference,
-    retrained,
-    untrained,
-)
+from supernet.pipeline.failed import summary
+from supernet.pipeline.networks import preference, retrained
 from supernet.pipeline.programs import programs
 from supernet.pipeline.ranking import ranking
-from supernet.pipeline.records import Outcome, Selected
+from supernet.pipeline.records import Selected
+from supernet.pipeline.trials import Trials
 from supernet.space import Diagram
 from supernet.track.worth import better_text
-from supernet.train import Plain
 
 __all__ = ["retrain"]
 
@@ -37,21 +27,23 @@ def retrain(run: Run) -> None:
     """Retrain the selected architectures; writes `architecture.json`, `model.pt`, `model.pt2`.
 
     The best of the top ones on the search split is chosen, with the better weights. Then the random
-    baselines are drawn and trained.
+    baselines are drawn and trained. Networks that fail are recorded, and left out.
+
+    Raises:
+        NoNetworkError: none of the best is left.
     """
     selected, options = run.selected(), run.config.retrain
     if options.train.steps:
         run.progress.say(f"each network is trained for {_how(options.train)}")
-    known = dict[str, Outcome]()
-    outcomes = _outcomes(run, selected, known)
+    trials = Trials(run)
+    outcomes, substitutes = trials.best(selected)
     top = [outcome for outcome in outcomes if outcome.selected.role == "top"]
     best = max(top, key=lambda outcome: preference(outcome.validation))
-    baselines = draw_baselines(
-        run,
-        next(one for one in selected if one.key == best.selected.key),
+    randoms, baselines = trials.random(
+        next(one for one in [*selected, *substitutes] if one.key == best.selected.key),
         [outcome.selected for outcome in top],
     )
-    outcomes += _outcomes(run, baselines.selected, known)
+    outcomes += randoms
     program = _write_chosen(run, best.selected, best.weights)
     searched = run.section("search")
     better = [
@@ -59,13 +51,18 @@ def retrain(run: Run) -> None:
         for outcome in outcomes
         if preference(outcome.validation)[0] > preference(best.validation)[0]
     ]
+    if trials.failed:
+        tried = len(trials.known) + len(trials.lost)
+        run.progress.say(summary(trials.failed, tried, "retrained networks", "metrics.json"))
     run.folder.record(
         "retrain",
         {
-            "seconds": round(sum(outcome.seconds for outcome in known.values()), 3),
+            "seconds": round(sum(outcome.seconds for outcome in trials.known.values()), 3),
             "steps": options.train.steps,
             "weights": options.weights,
             "candidates": [outcome.to_json() for outcome in outcomes],
+            "failed": [one.to_json() for one in trials.failed],
+            "substitutes": [one.to_json() for one in substitutes],
             "chosen": best.selected.key,
             "chosen_weights": best.weights,
             "better": list(dict.fromkeys(better)),
@@ -78,21 +75,6 @@ def retrain(run: Run) -> None:
         run.progress.say(f"warning: {text}")
 
 
-def _outcomes(run: Run, selected: Sequence[Selected], known: dict[str, Outcome]) -> list[Outcome]:
-    """Retrain architectures; one that is among those known, to which all are added, only once."""
-    outcomes = []
-    for number, one in enumerate(selected, 1):
-        if one.key in known:
-            costs = known[one.key].selected.costs
-            again = dataclasses.replace(one, costs=costs)
-            outcomes.append(dataclasses.replace(known[one.key], selected=again))
-            continue
-        run.progress.say(f"retraining {one.key} ({one.role}, {number} of {len(selected)})")
-        known[one.key] = _outcome(run, one)
-        outcomes.append(known[one.key])
-    return outcomes
-
-
 def _how(options: TrainConfig) -> str:
     """Say in words what of `retrain.train` may come from `train`."""
     optimizer = options.optimizer([torch.nn.Parameter(torch.zeros(1))])
@@ -101,35 +83,6 @@ def _how(options: TrainConfig) -> str:
         f"{options.steps:,} steps of {options.batch_size} examples by {type(optimizer).__name__}, "
         f"learning rate {rate} ({options.schedule})"
     )
-
-
-def _outcome(run: Run, one: Selected) -> Outcome:
-    """Train an architecture from all configured weights, and score it before and after."""
-    options, seconds = run.config.retrain, 0.0
-    alone, trained = dict[str, Score](), dict[WeightsName, Score]()
-    costs: Mapping[str, float] = one.costs
-    for weights in options.kinds:
-        model = untrained(run, one, weights)
-        if weights == "inherited":
-            trained[weights] = alone["inherited"] = run.validate(model)
-        if options.train.steps:
-            name = name_of(one, weights)
-            spent = run.fit(
-                options.train,
-                f"retrain-{name}",
-                model,
-                Plain(),
-                run.folder.retrained(name),
-                identity(run, weights),
-                options.augment,
-            )
-            seconds += spent["seconds"]
-            trained[weights] = run.validate(model)
-            alone["scratch" if weights == "fresh" else "fine_tuned"] = trained[weights]
-        costs = costs_of(run, one, model)
-    better = max(trained, key=lambda weights: preference(trained[weights]))
-    priced = dataclasses.replace(one, costs=costs)
-    return Outcome(priced, alone, better, trained[better], seconds)
 
 
 def _write_chosen(run: Run, chosen: Selected, weights: WeightsName) -> dict[str, Any] | None:

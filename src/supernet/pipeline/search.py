@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 
-from supernet.errors import DivergedError
+from supernet.errors import DataError, SupernetError
 from supernet.evaluate import Candidate, CandidateTable, Scorer
 from supernet.pipeline.baseline import Baselines
 from supernet.pipeline.batch_norm import settled_protocol
 from supernet.pipeline.context import Run
+from supernet.pipeline.failed import Failed, none_left, summary
 from supernet.pipeline.records import Selected
 from supernet.search import Search, hypervolume
 from supernet.space import Architecture
 
 __all__ = ["search"]
+
+FEW = 20
+"""Candidates of which at least one must pass for a search to go on."""
 
 
 def search(run: Run) -> None:
@@ -22,7 +27,8 @@ def search(run: Run) -> None:
 
     Raises:
         RunFolderError: the supernet is not trained.
-        DivergedError: no candidate of a whole generation could be scored.
+        NoNetworkError: no candidate could be scored, of the first `FEW` or of all.
+        DataError: a measure of the task is no finite number for any of them, though their losses are.
     """
     log = run.folder.stage_log("search")
     log.rewind(0)
@@ -32,7 +38,8 @@ def search(run: Run) -> None:
         scorer = Scorer(evaluator, run.costs, table, weights, run.seed)
         ranked, asked = _ranked(run, scorer, log.write)
         passed = [candidate for candidate in ranked if candidate.status != "failed"]
-        selected = _select(run, scorer, passed)
+        failed = [candidate for candidate in ranked if candidate.status == "failed"]
+        selected, lost = _select(run, scorer, passed)
         if kept := run.folder.metrics.get("retrain"):  # the table alone was lost: make it whole
             random = Baselines.from_json(kept["baselines"]).selected
             scorer.score([one.architecture for one in random], "baseline", 0)
@@ -44,13 +51,16 @@ def search(run: Run) -> None:
         )
     if evaluator.plain_because and run.config.evaluate.memory:
         run.progress.say(f"candidates were scored one by one: {evaluator.plain_because}")
+    if failed:
+        run.progress.say(summary(_records(failed), len(ranked), "candidates", "candidates.db"))
     run.folder.record(
         "search",
         {
             "seconds": log.seconds,
             "candidates": len(ranked),
             "partial": sum(candidate.status == "partial" for candidate in passed),
-            "failed": len(ranked) - len(passed),
+            "failed": len(failed),
+            "failures": [one.to_json() for one in [*_examples(failed), *lost]],
             "searcher": type(run.config.search.searcher).__name__,
             "space_size": str(run.supernet.space.size),
             "batch_norm": evaluator.batch_norm,
@@ -79,15 +89,11 @@ def _ranked(
     found: dict[str, Candidate] = {}
     generation = count = 0
     while asked := proposals.ask():
+        _check_any_passed(found.values(), FEW)
         told = _told(run, scorer, asked, proposals.batches, generation, bar.advance)
         proposals.tell(told)
         generation, count = generation + 1, count + len(told)
         found.update({candidate.key: candidate for candidate in told})
-        if all(candidate.status == "failed" for candidate in found.values()):
-            raise DivergedError(
-                "no candidate could be scored under the shared weights; the first failed with "
-                f"{told[0].error}. Mend the model or the task, or train anew in another folder"
-            )
         best = min(found.values(), key=lambda candidate: candidate.rank_key)
         write(
             {
@@ -97,7 +103,44 @@ def _ranked(
                 "loss": best.loss,
             }
         )
+    _check_any_passed(found.values(), 1)
     return sorted(found.values(), key=lambda candidate: candidate.rank_key), count
+
+
+def _check_any_passed(found: Collection[Candidate], least: int) -> None:
+    """Check that some candidate passed, once so many were scored.
+
+    Raises:
+        DataError: none did, for the measures of the task.
+        NoNetworkError: none did, for whatever reasons.
+    """
+    if len(found) < least or any(candidate.status != "failed" for candidate in found):
+        return
+    if all(candidate.kind == "measure" for candidate in found):
+        raise DataError(
+            f"none of the {len(found):,} candidates that were scored has finite measures, though their "
+            f"losses are finite, so it is not the networks that fail but the task: "
+            f"{next(iter(found)).error}. Mend that measure, and run the same command again: the trained "
+            "supernet stays, and only the search is repeated"
+        )
+    raise none_left(
+        _records(found),
+        "candidates that were scored with the shared weights",
+        "Candidates that failed are scored again by the same command. If they fail for what the "
+        "training of the supernet left, train anew in another folder",
+    )
+
+
+def _records(failed: Iterable[Candidate]) -> list[Failed]:
+    return [
+        Failed(one.key, "candidate", dict(one.architecture), one.kind or "code", one.error or "")
+        for one in failed
+    ]
+
+
+def _examples(failed: Iterable[Candidate]) -> list[Failed]:
+    """Return the first failure of each kind: the table has all."""
+    return list({one.kind: one for one in reversed(_records(failed))}.values())[::-1]
 
 
 def _told(
@@ -117,8 +160,10 @@ def _told(
     return scorer.race(asked, name, generation, keep, error, advance)
 
 
-def _select(run: Run, scorer: Scorer, ranked: Sequence[Candidate]) -> list[Selected]:
-    """Return the best, and probes drawn uniformly from all candidates.
+def _select(
+    run: Run, scorer: Scorer, ranked: Sequence[Candidate]
+) -> tuple[list[Selected], list[Failed]]:
+    """Return the best and probes drawn uniformly from all candidates, and probes that failed.
 
     The best are not left out of the draw, so that the probes stand for all that was ranked; and more
     probes are the same ones and others.
@@ -126,22 +171,31 @@ def _select(run: Run, scorer: Scorer, ranked: Sequence[Candidate]) -> list[Selec
     Args:
         run: see `search`.
         scorer: scores probes that a race dropped.
-        ranked: candidates that did not fail, best first.
+        ranked: candidates that did not fail, best first. Those that were scored in part may yet.
+
+    Raises:
+        SupernetError: no candidate was scored on all images.
     """
     options = run.config.retrain
     passed = [candidate for candidate in ranked if candidate.status == "ok"]
+    if not passed:
+        raise SupernetError(
+            f"{type(run.config.search.searcher).__name__} had candidates scored on a part of the images "
+            "only, or all that were scored in full failed, so none can be chosen; have more of them "
+            "scored in full, or give another searcher"
+        )
     top = run.config.search.searcher.select(passed, options.top)
     drawn = sorted(ranked, key=lambda candidate: candidate.key)
     run.problem.stream("probes").shuffle(drawn)
     probes = scorer.score([one.architecture for one in drawn[: options.probes]], "probe", 0)
+    lost = [replace(one, role="probe") for one in _records(probes) if one.error]
+    for one in lost:
+        run.progress.say(f"failed: {one.text()}. There is one probe less for the rank correlation")
     keys = {candidate.key for candidate in probes}
     selected = [Selected.of(one, "top", one.key in keys) for one in top]
     best = {one.key for one in top}
-    return selected + [
-        Selected.of(one, "probe", True)
-        for one in probes
-        if one.key not in best and one.status == "ok"
-    ]
+    probed = [one for one in probes if one.key not in best and one.status == "ok"]
+    return selected + [Selected.of(one, "probe", True) for one in probed], lost
 
 
 def _hypervolumes(run: Run, candidates: Sequence[Candidate]) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ import numpy as np
 from supernet.config import WeightsName
 from supernet.evaluate import mean_interval, paired_difference, results
 from supernet.evaluate.resampling import Array
+from supernet.failures import attempted
 from supernet.pipeline.baseline import Baselines
 from supernet.pipeline.context import Run
+from supernet.pipeline.failed import Failed, summary
 from supernet.pipeline.networks import chosen, preference, retrained
 from supernet.pipeline.records import Selected
 from supernet.track.worth import better_text
@@ -27,7 +30,8 @@ def test(run: Run) -> None:
     """Measure the chosen network and the random baselines on the test split, each once.
 
     Where all were trained from both kinds of weights, also the chosen architecture with the other kind;
-    a baseline then is the better of its two.
+    a baseline then is the better of its two. A network that fails on the test split has no result there;
+    another one is not chosen for that, since the split would have decided.
     """
     log = run.folder.stage_log("test")
     one, weights = chosen(run)
@@ -36,23 +40,40 @@ def test(run: Run) -> None:
     randoms = Baselines.from_json(section["baselines"]).selected
     networks: list[tuple[Selected, WeightsName]] = [(one, weights)]
     networks += [(random, rows[random.key]["weights"]) for random in randoms]
-    others = [(one, other) for other in run.config.retrain.kinds if other != weights]
+    failed_kinds = {row["weights"] for row in section["failed"] if row["key"] == one.key}
+    others = [
+        (one, other)
+        for other in run.config.retrain.kinds
+        if other != weights and other not in failed_kinds
+    ]
     models = [retrained(run, *network) for network in [*networks, *others]]
     examples = run.splits.test.open(one.key).to(run.device)
-    tested: list[Tested] = []
+    size, failed, tested = run.protocol.batch_size, list[Failed](), list[Tested | None]()
     for (selected, kind), model in zip([*networks, *others], models, strict=True):
-        score, each = results(model, run.task, examples, run.normalise, run.protocol.batch_size)
-        tested.append(({"key": selected.key, "weights": kind, **score}, each))
-    first, random = tested[0], tested[1 : len(networks)]
+        found_out = attempted(partial(results, model, run.task, examples, run.normalise, size))
+        if isinstance(found_out, Exception):
+            role = "chosen" if selected is one else selected.role
+            architecture = selected.architecture
+            failed.append(Failed.of(selected.key, role, architecture, found_out, weights=kind))
+            tested.append(None)
+        else:
+            score, each = found_out
+            tested.append(({"key": selected.key, "weights": kind, **score}, each))
+    if failed:
+        what = "networks on the test split"
+        run.progress.say(summary(failed, len(tested), what, "metrics.json"))
+    first: Tested = tested[0] or ({"key": one.key, "weights": weights}, np.zeros(0))
+    random = [each for each in tested[1 : len(networks)] if each is not None]
     found: dict[str, Any] = {
         "seconds": log.seconds,
         "images": len(examples),
         "chosen": first[0],
         "random": [score for score, _ in random],
-        "better": [score["key"] for score, _ in random if _better(score, first[0])],
-        "over_random": over_random(first, random) if random else None,
+        "better": [score["key"] for score, _ in random if tested[0] and _better(score, first[0])],
+        "over_random": over_random(first, random) if random and tested[0] else None,
+        "failed": [one.to_json() for one in failed],
     }
-    if others:
+    if others and tested[-1] is not None:
         found["other"] = tested[-1][0]
     run.folder.record("test", found)
     if text := better_text({"test": found}):

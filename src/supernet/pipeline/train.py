@@ -18,6 +18,7 @@ from supernet.net import check_split
 from supernet.net.modes import evaluating
 from supernet.pipeline.context import Run
 from supernet.pipeline.identity import record_identity
+from supernet.pipeline.measures import check_measures
 from supernet.pipeline.networks import retraining_supernet
 from supernet.random import generator
 from supernet.search import Learned, Search
@@ -135,6 +136,7 @@ def check_options(run: Run) -> None:
         if augment is not None:
             augment(run.example, generator(run.seed, "check", device=run.device))
     _check_run(run)
+    check_measures(run)
     match = run.config.retrain.match
     if match is not None and match not in run.costs:
         raise ConfigError(

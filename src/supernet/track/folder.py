@@ -170,9 +170,14 @@ class RunFolder:
                 for number in range(self.metrics.get("few_shot", {}).get("parts", 0))
             ],
             "search": [self.candidates],
-            "retrain": [self.architecture, self.weights],
+            # A failure whose file was deleted shall be tried again.
+            "retrain": [self.architecture, self.weights, *self._failures("retrain")],
         }
         return step in self.metrics and all(file.exists() for file in files.get(step, []))
+
+    def _failures(self, step: str) -> list[Path]:
+        failed = self.metrics.get(step, {}).get("failed", [])
+        return [self.path / one["file"] for one in failed if one.get("file")]
 
     def has_results(self) -> bool:
         """Return whether anything was computed here that another configuration would spoil."""
@@ -252,6 +257,12 @@ class RunFolder:
         elif step in ("few_shot", "retrain"):
             for file in self._checkpoints(step):
                 file.unlink()
+            self.drop_failures(step)
+
+    def drop_failures(self, step: str) -> None:
+        """Have the networks that failed in a step tried again."""
+        for file in (self.path / step).glob("*.failed.json"):
+            file.unlink()
 
     def write_initial(self, weights: Mapping[str, Any]) -> None:
         """Write the weights that training begins with, where they were given."""

@@ -83,6 +83,7 @@ def render(folder: Path) -> str:
             _batch_norm(run),
             _retrained(run),
             _chosen(run),
+            _failed(run),
             _config(run),
         ]
     )
@@ -283,10 +284,45 @@ def _retrained(run: RunFiles) -> str:
     return page.section("Retrained candidates", table, note) + page.pair(_ranking(run), figures)
 
 
+def _failed(run: RunFiles) -> str:
+    """List the networks that failed in each step; of candidates, one for each kind of failure."""
+    search = run.metrics.get("search", {})
+    steps = {
+        "few_shot": run.metrics.get("few_shot", {}).get("failed", []),
+        "batch norm": (search.get("batch_norm_report") or {}).get("failed", []),
+        "search": search.get("failures", []),
+        "retrain": run.metrics.get("retrain", {}).get("failed", []),
+        "test": run.metrics.get("test", {}).get("failed", []),
+    }
+    rows = [
+        [
+            step,
+            one["key"],
+            one["role"] + (f", from {one['weights']} weights" if one.get("weights") else ""),
+            ", ".join(f"{label}: {_value(value)}" for label, value in one["architecture"].items()),
+            one["error"],
+        ]
+        for step, failed in steps.items()
+        for one in failed
+    ]
+    if not rows:
+        return ""
+    note = "These networks are left out; the run went on with the others."
+    if count := search.get("failed"):
+        note += (
+            f" Of the {count:,} candidates that failed, one for each kind of failure is listed; all are "
+            "in candidates.db."
+        )
+    heads = ["step", "network", "as", "architecture", "because"]
+    return page.section("Failed", page.table(heads, rows, text=5), note)
+
+
 def _ranking(run: RunFiles) -> str:
     retrain = run.metrics["retrain"]
     measured = [
-        row for row in retrain["candidates"] if row.get("supernet") and row.get("validation")
+        row
+        for row in retrain["candidates"]
+        if row.get("validation") and (row.get("supernet") or {}).get("loss") is not None
     ]
     parts = ("supernet", "validation")
     accuracy = all(row[part].get("accuracy") is not None for row in measured for part in parts)

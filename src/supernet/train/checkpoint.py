@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from supernet.errors import DamagedFileError
+from supernet.errors import DamagedFileError, StorageError, TooLittleMemoryError
+from supernet.failures import first_line, kind_of
 from supernet.files import storage_errors, write_bytes
 
 __all__ = ["Checkpoint", "digest"]
@@ -73,6 +74,7 @@ class Checkpoint:
 
         Raises:
             DamagedFileError: the file does not hold what was written.
+            MemoryError: it may well be whole, but there is too little memory to read it.
         """
         if self.path.exists():
             return self._read(self.path)
@@ -94,14 +96,25 @@ class Checkpoint:
             os.replace(self.path, self.previous)
 
     def _read(self, path: Path) -> dict[str, Any]:
-        content = io.BytesIO(path.read_bytes())
         try:
+            content = io.BytesIO(path.read_bytes())
             state = torch.load(content, map_location="cpu", weights_only=True)
             found = digest({key: value for key, value in state.items() if key != "digest"})
             if found == state["digest"]:
                 return {key: value for key, value in state.items() if key != "digest"}
             cause = "its content does not match its digest"
         except Exception as error:  # PyTorch may raise anything on bytes it did not write
+            if kind_of(error) == "memory":
+                raise TooLittleMemoryError(
+                    f"there is too little memory to read {path} ({path.stat().st_size / 1e6:,.0f} MB; "
+                    f"{first_line(error)}). The file is not known to be damaged: keep it. Close other "
+                    "programs, or use a machine with more memory, and run the same command again."
+                ) from error
+            if isinstance(error, OSError):
+                raise StorageError(
+                    f"{path} cannot be read ({first_line(error)}). Mend the permissions or the disk, "
+                    "and run the same command again."
+                ) from error
             cause = f"it is not a checkpoint ({type(error).__name__})"
         remedy = (
             f"the run then continues from {self.previous.name}"

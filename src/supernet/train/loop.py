@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -100,7 +101,8 @@ class Fit:
                 for module in scheduled:
                     module.set_progress(moment.progress)
                 torch.manual_seed(moment.torch_seed())
-                losses.append(learner.backward(model, task, loader.batch(step), moment))
+                with _at(step + 1, self.steps):
+                    losses.append(learner.backward(model, task, loader.batch(step), moment))
                 if self.clip is not None:
                     nn.utils.clip_grad_norm_(model.parameters(), self.clip)
                 optimizer.step()
@@ -108,7 +110,9 @@ class Fit:
                 self.advance()
                 last = step + 1 == self.steps
                 if last or (step + 1) % self.log_every == 0:
-                    loss = _finite_mean(losses, step)
+                    with _at(step + 1, self.steps):
+                        metrics = learner.metrics()  # first: it may know better what diverged
+                    loss = self._mean(losses, step, peaks[0])
                     now = time.monotonic()
                     rate = (step + 1 - since) * loader.images_per_step / max(now - logged, 1e-9)
                     self.log(
@@ -117,12 +121,12 @@ class Fit:
                             "loss": loss,
                             "learning_rate": peaks[0] * factor,
                             "images_per_second": round(rate, 1),
-                            **learner.metrics(),
+                            **metrics,
                         }
                     )
                     losses, logged, since = [], now, step + 1
                     if last or now - saved >= self.checkpoint_seconds:
-                        _check_finite(model, step + 1)
+                        self._check_finite(model, step + 1, peaks[0])
                         if checkpoint:
                             self._save(checkpoint, step + 1, model, optimizer, learner)
                         saved = time.monotonic()
@@ -162,22 +166,44 @@ class Fit:
         learner.load_state_dict(state["learner"])
         return int(state["step"])
 
+    def _mean(self, losses: list[torch.Tensor], step: int, peak: float) -> float:
+        """Return the mean of the losses of the steps up to this one, the first step being 0."""
+        each = torch.stack(losses)
+        mean = each.mean().item()
+        if not math.isfinite(mean):
+            first = int(
+                (~torch.isfinite(each)).int().argmax()
+            )  # 0 where only their sum is infinite
+            number = step + 1 - len(losses) + first + 1
+            raise self._diverged(f"the loss is {each[first].item()} at step {number}", number, peak)
+        return mean
 
-def _finite_mean(losses: list[torch.Tensor], step: int) -> float:
-    mean = torch.stack(losses).mean().item()
-    if not math.isfinite(mean):
-        raise _diverged(f"the loss is {mean} around step {step + 1}")
-    return mean
+    def _check_finite(self, model: nn.Module, step: int, peak: float) -> None:
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise self._diverged(f"{name} is not finite at step {step}", step, peak)
+
+    def _diverged(self, what: str, step: int, peak: float) -> DivergedError:
+        """Say when training diverged, with which options, and what helps."""
+        if step == 1:
+            return DivergedError(
+                f"{what} of {self.steps:,}, before anything was learned: not the training is to blame, "
+                "but the model with its first weights, the loss, or the inputs. Mend what gives no "
+                "finite number"
+            )
+        unclipped = "gradients are not clipped"
+        clip = unclipped if self.clip is None else f"gradients are clipped to {self.clip:g}"
+        return DivergedError(
+            f"{what} of {self.steps:,} (learning rate {peak:g} at its peak, warm-up over "
+            f"{self.warmup:g} of the steps, {clip}). An earlier checkpoint, if there is one, is intact; "
+            "a smaller learning rate, a longer warm-up or stronger gradient clipping usually helps"
+        )
 
 
-def _check_finite(model: nn.Module, step: int) -> None:
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise _diverged(f"{name} is not finite at step {step}")
-
-
-def _diverged(what: str) -> DivergedError:
-    return DivergedError(
-        f"{what}. An earlier checkpoint, if there is one, is intact; a smaller learning rate, a longer "
-        "warm-up or stronger gradient clipping usually helps"
-    )
+@contextmanager
+def _at(step: int, steps: int) -> Iterator[None]:
+    """Say at which step it was that a learner found itself diverged."""
+    try:
+        yield
+    except DivergedError as error:
+        raise DivergedError(f"at step {step} of {steps:,}: {error}") from error

@@ -1,0 +1,228 @@
+"""What becomes of a network that fails: it is recorded and named, and the others go on.
+
+Every step that does something for one network after the other does it through `attempt`. What is the
+network's own failure (see `supernet.failures`) is kept in a file beside its checkpoint, so that a run
+that is resumed does not repeat it; all else is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from supernet.errors import DamagedFileError, NoNetworkError
+from supernet.failures import Kind, attempted, kind_of
+from supernet.files import read_json, write_json
+from supernet.pipeline.context import Run
+from supernet.space import Architecture
+from supernet.train import Checkpoint
+
+__all__ = [
+    "MORE_MEMORY",
+    "Failed",
+    "attempt",
+    "failed_file",
+    "kept",
+    "less_memory",
+    "none_left",
+    "summary",
+]
+
+REMEDIES: dict[Kind, str] = {
+    "numbers": "a smaller learning rate, a longer warm-up or stronger gradient clipping usually helps; "
+    "an option that gives infinite numbers must be mended or left out",
+    "measure": "where a measure of the task is no finite number though the loss is one, the measure may "
+    "be wrong",
+    "code": "mend the code that raised it, or leave out the option that it lies in",
+    "library": "this is a mistake of supernet: please report it with this message",
+}
+"""What can be done about failures, by their kind."""
+
+SHOWN = 200
+"""Characters of an architecture, and of a reason, that are shown in a line."""
+
+MORE_MEMORY = "Close other programs, or use a machine (or an accelerator) with more memory."
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A network that failed.
+
+    Attributes:
+        key: of the architecture, or the name of what failed instead, as a part of a supernet.
+        role: what it is to the run: "top", "probe", "random", "candidate", "batch norm probe", "part".
+        architecture: its answers.
+        kind: of the failure, see `supernet.failures.Kind`.
+        error: what was raised.
+        weights: what its training started from, where it was trained.
+        file: that keeps the failure, relative to the run folder; if it is deleted, the network is tried
+            again.
+    """
+
+    key: str
+    role: str
+    architecture: dict[str, Any]
+    kind: Kind
+    error: str
+    weights: str | None = None
+    file: str | None = None
+
+    @classmethod
+    def of(
+        cls, key: str, role: str, architecture: Architecture, error: Exception, **more: Any
+    ) -> Failed:
+        """Return the record of what was raised."""
+        text = f"{type(error).__name__}: {error}"
+        return cls(key, role, dict(architecture), kind_of(error), text, **more)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for `metrics.json`."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """Return who failed and why, in one line."""
+        answers = ", ".join(
+            f"{label}={_answer(value)}" for label, value in self.architecture.items()
+        )
+        answers = f"; {_short(answers)}" if answers else ""
+        weights = f", from {self.weights} weights" if self.weights else ""
+        return f"{self.key} ({self.role}{weights}{answers}): {_short(self.error)}"
+
+
+def attempt(
+    run: Run,
+    checkpoint: Checkpoint,
+    identity: str,
+    record: Callable[[Exception], Failed],
+    work: Callable[[], T],
+) -> T | Failed:
+    """Return what the work for one network returns, or how it failed, now or before.
+
+    Args:
+        run: where this is said, and kept.
+        checkpoint: of the network; the failure is kept beside it.
+        identity: a hash of what the work depends on besides the architecture; a failure of another one
+            is forgotten.
+        record: makes the record of what was raised.
+        work: the work.
+
+    Raises:
+        Exception: what is not the network's own failure, such as too little memory.
+    """
+    file = failed_file(checkpoint)
+    if (before := kept(file, identity)) is not None:
+        run.progress.say(
+            f"failed before, and is not tried again: {before.text()}. To try it again, delete {file}"
+        )
+        return before
+    file.unlink(missing_ok=True)
+    found = attempted(work)
+    if not isinstance(found, Exception):
+        return found
+    failed = record(found)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, {"identity": identity, "failed": failed.to_json()})
+    run.progress.say(f"failed: {failed.text()}. The run goes on with the others")
+    return failed
+
+
+def failed_file(checkpoint: Checkpoint) -> Path:
+    """Return the file that keeps the failure of the network with this checkpoint."""
+    return checkpoint.path.with_suffix(".failed.json")
+
+
+def kept(file: Path, identity: str) -> Failed | None:
+    """Return the failure in a file, if it is of this identity.
+
+    Raises:
+        DamagedFileError: the file cannot be read.
+    """
+    if not file.exists():
+        return None
+    try:
+        content = read_json(file)
+        return Failed(**content["failed"]) if content["identity"] == identity else None
+    except (KeyError, TypeError) as error:
+        raise DamagedFileError(
+            f"{file} is damaged. Delete it and run the same command again; its network is tried again"
+        ) from error
+
+
+def less_memory(run: Run, step: str) -> str:
+    """Return what makes a step need less memory."""
+    config, folder = run.config, run.folder
+    training = {
+        "train": ("train", config.train),
+        "few_shot": ("few_shot.train", config.few_shot.train),
+        "retrain": ("retrain.train", config.retrain.train),
+    }
+    smaller = []
+    if step in training:
+        name, options = training[step]
+        smaller.append(f"--{name}.batch_size (now {options.batch_size})")
+    if step in ("search", "retrain", "test"):
+        smaller.append(f"--evaluate.batch_size (now {config.evaluate.batch_size})")
+    if not smaller:
+        return MORE_MEMORY
+    advice = f"Give a smaller {' or '.join(smaller)}"
+    if step == "train" and folder.has_results():
+        advice += ", in another folder, since the supernet that is trained here depends on it"
+    if step in ("retrain", "test"):
+        advice += "; with another --evaluate.batch_size the search is repeated"
+    if step == "search" and config.evaluate.memory:
+        advice += f"; --evaluate.memory 0 (now {config.evaluate.memory} MB) keeps nothing beside it"
+    return f"{advice}. {MORE_MEMORY.replace('Close', 'Or close')}"
+
+
+def summary(failed: Sequence[Failed], tried: int, what: str, where: str) -> str:
+    """Return one line on all that failed in a step.
+
+    Args:
+        failed: at least one.
+        tried: how many there were.
+        what: they are, such as "candidates".
+        where: all failures are listed.
+    """
+    remedies = dict.fromkeys(filter(None, (REMEDIES.get(one.kind) for one in failed)))
+    return (
+        f"warning: {len(failed):,} of {tried:,} {what} failed and are left out (all in {where}), the "
+        f"first being {failed[0].text()}. {'. '.join(map(_sentence, remedies))}"
+    ).strip()
+
+
+def none_left(failed: Sequence[Failed], what: str, next_step: str) -> NoNetworkError:
+    """Return the error for a step of which no network is left.
+
+    Args:
+        failed: at least one.
+        what: failed, such as "networks that were retrained".
+        next_step: what can be done besides the remedies.
+    """
+    lines = "\n  ".join(one.text() for one in failed[:SOME])
+    more = f"\n  and {len(failed) - SOME:,} more" if len(failed) > SOME else ""
+    remedies = dict.fromkeys(filter(None, (REMEDIES.get(one.kind) for one in failed)))
+    advice = " ".join(f"{_sentence(remedy)}." for remedy in remedies)
+    return NoNetworkError(
+        f"none is left of the {len(failed):,} {what}:\n  {lines}{more}\n{advice} {next_step}".strip()
+    )
+
+
+SOME = 5
+"""Failures that are listed where none is left."""
+
+
+def _answer(value: Any) -> str:
+    return "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN else f"{line[: SHOWN - 1]}…"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

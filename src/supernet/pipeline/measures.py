@@ -1,0 +1,66 @@
+"""Whether the measures of a task are numbers, looked into before anything is trained."""
+
+from __future__ import annotations
+
+import torch
+
+from supernet.errors import DataError
+from supernet.failures import attempted
+from supernet.net.modes import evaluating
+from supernet.pipeline.context import Run
+from supernet.random import derive_seed, seeded
+from supernet.task import measured
+
+__all__ = ["check_measures"]
+
+PROBES, EXAMPLES = 4, 32
+"""Untrained architectures, spread over the space, and training examples that are measured."""
+
+
+def check_measures(run: Run) -> None:
+    """Check that no measure is wrong for whatever network, and say so if one often is.
+
+    A measure that is not finite while the loss is finite, for every example and every architecture, is a
+    mistake in the measure. One that is not finite for some may become finite with training.
+
+    Raises:
+        DataError: there is such a measure; "the loss" itself is judged by the training.
+    """
+    finite: dict[str, list[torch.Tensor]] = {}
+    for each in _measured(run):
+        if bool(each["loss"].isfinite().all()):
+            for name, values in each.items():
+                finite.setdefault(name, []).append(values.isfinite())
+    for name, found in finite.items():
+        every = torch.cat(found)
+        which = f"the measure {name!r} of {type(run.task).__name__} is not a finite number for"
+        if not every.any():
+            raise DataError(
+                f"{which} any of {len(every):,} examples measured with untrained networks, though their "
+                "losses are finite: no candidate could be scored. Mend `measure` of the task (perhaps "
+                "it divides by zero, or takes the logarithm of zero), or return no such measure"
+            )
+        if not every.all():
+            run.progress.say(
+                f"warning: {which} {int((~every).sum()):,} of {len(every):,} examples measured with "
+                "untrained networks; a network of which that is so after training counts as failed"
+            )
+
+
+def _measured(run: Run) -> list[dict[str, torch.Tensor]]:
+    """Return the measures of untrained architectures, without those that cannot be run."""
+    supernet, examples = run.supernet, run.splits.train
+    few = examples.select(torch.arange(min(EXAMPLES, len(examples))))
+    batch = (run.normalise(few.inputs), few.targets)
+    size, results = supernet.space.size, list[dict[str, torch.Tensor]]()
+    for number in sorted({index * (size - 1) // (PROBES - 1) for index in range(PROBES)}):
+        with (
+            torch.no_grad(),
+            evaluating(supernet),
+            seeded(derive_seed(run.seed, "measures")),
+            supernet.route(supernet.space[number]),
+        ):
+            found = attempted(lambda: measured(run.task, supernet, batch))
+        if not isinstance(found, Exception):
+            results.append(found)
+    return results

@@ -1,0 +1,192 @@
+"""Networks trained alone, each once: those that fail are named, and others take their places.
+
+A run that asks for k of the best expects k networks to choose from, and one that asks for random
+baselines a comparison. So the next best candidate takes the place of a top one that failed, as though
+that had not been among the candidates, and the next random architecture that of a baseline. Probes stand
+for all candidates: none takes the place of one that fails, and there are fewer. Where very many fail, it
+is not for their architectures, so the number of places that are filled again is bounded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from supernet.config import WeightsName
+from supernet.evaluate import Score
+from supernet.pipeline.baseline import Baselines, draw_baselines
+from supernet.pipeline.context import Run
+from supernet.pipeline.failed import Failed, attempt, failed_file, none_left
+from supernet.pipeline.networks import (
+    candidates_of,
+    costs_of,
+    identity,
+    name_of,
+    preference,
+    untrained,
+)
+from supernet.pipeline.records import Outcome, Selected
+from supernet.train import Plain
+
+__all__ = ["Trials"]
+
+LEAST = 3
+"""Failures after which places are filled again in any case; otherwise as many as there are places."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Alone:
+    """What training from one kind of weights led to: scores by name, the last, seconds, and costs."""
+
+    scores: Mapping[str, Score]
+    last: Score
+    seconds: float
+    costs: Mapping[str, float]
+
+
+class Trials:
+    """What became of the networks of a run that were trained alone.
+
+    Args:
+        run: with a search that has ended.
+
+    Attributes:
+        known: by key, networks that passed.
+        failed: what failed. A network that passed from another kind of weights is known nevertheless.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.known: dict[str, Outcome] = {}
+        self.failed: list[Failed] = []
+
+    @property
+    def lost(self) -> set[str]:
+        """Keys of networks that failed from whatever weights."""
+        return {one.key for one in self.failed} - self.known.keys()
+
+    def outcomes(self, selected: Sequence[Selected]) -> list[Outcome]:
+        """Train architectures, each once; return the outcomes of those that passed, in their order."""
+        outcomes = []
+        for number, one in enumerate(selected, 1):
+            if one.key not in self.known and one.key not in self.lost:
+                self._run.progress.say(
+                    f"retraining {one.key} ({one.role}, {number} of {len(selected)})"
+                )
+                self._train(one)
+            if one.key in self.known:
+                known = self.known[one.key]
+                again = dataclasses.replace(one, costs=known.selected.costs)
+                outcomes.append(dataclasses.replace(known, selected=again))
+        return outcomes
+
+    def best(self, selected: Sequence[Selected]) -> tuple[list[Outcome], list[Selected]]:
+        """Train the best and the probes.
+
+        Args:
+            selected: what the search selected.
+
+        Returns:
+            The outcomes, and candidates that took the places of best ones that failed.
+
+        Raises:
+            NoNetworkError: none of the best is left, nor of those that would take their places.
+        """
+        self.outcomes(selected)
+        substitutes = self._substitutes(selected)
+        taken = {one.key for one in substitutes}
+        top = [one for one in selected if one.role == "top"]
+        others = [one for one in selected if one.role != "top" and one.key not in taken]
+        outcomes = self.outcomes([*top, *substitutes, *others])
+        if not any(one.selected.role == "top" for one in outcomes):
+            raise none_left(
+                self.failed,
+                "networks that were retrained",
+                "With other options of --retrain.train they are trained anew. To try the same again, "
+                f"delete {self._run.folder.path / 'retrain'}/*.failed.json and run the same command "
+                "again",
+            )
+        return outcomes, substitutes
+
+    def random(self, chosen: Selected, top: Sequence[Selected]) -> tuple[list[Outcome], Baselines]:
+        """Draw random baselines and train them; others are drawn for those that fail."""
+        before, left = len(self.lost), max(self._run.config.retrain.baselines, LEAST)
+        while True:
+            baselines = draw_baselines(self._run, chosen, top, self.lost)
+            outcomes = self.outcomes(baselines.selected)
+            if len(outcomes) == len(baselines.selected) or len(self.lost) - before > left:
+                break
+        passed = [one for one in baselines.selected if one.key in self.known]
+        return outcomes, dataclasses.replace(baselines, selected=passed)
+
+    def _substitutes(self, selected: Sequence[Selected]) -> list[Selected]:
+        """Return the next best candidates that passed: one for each of the best that failed, if any."""
+        top = [one.key for one in selected if one.role == "top"]
+        missing, left = len(self.lost.intersection(top)), max(len(top), LEAST)
+        if not missing:
+            return []
+        probes = {one.key for one in selected if one.probe}
+        searcher, candidates = self._run.config.search.searcher, candidates_of(self._run)
+        found: dict[str, Selected] = {}
+        while len(found) < missing:
+            sound = [
+                one
+                for one in candidates
+                if one.key not in self.lost and (left or one.key in self.known)
+            ]
+            best = searcher.select(sound, len(top))
+            new = next((one for one in best if one.key not in found and one.key not in top), None)
+            if new is None:
+                break
+            left -= new.key not in self.known
+            one = Selected.of(new, "top", new.key in probes)
+            self._run.progress.say(f"{one.key} takes the place of one that failed")
+            if self.outcomes([one]):
+                found[one.key] = one
+        return list(found.values())
+
+    def _train(self, one: Selected) -> None:
+        """Train an architecture from all configured weights, and score it before and after."""
+        run = self._run
+        passed: dict[WeightsName, _Alone] = {}
+        for weights in run.config.retrain.kinds:
+            checkpoint = run.folder.retrained(name_of(one, weights))
+            file = failed_file(checkpoint).relative_to(run.folder.path).as_posix()
+            record = partial(
+                Failed.of, one.key, one.role, one.architecture, weights=weights, file=file
+            )
+            work = partial(_trained, run, one, weights)
+            found = attempt(run, checkpoint, identity(run, weights), record, work)
+            if isinstance(found, Failed):
+                self.failed.append(found)
+            else:
+                passed[weights] = found
+        if passed:
+            better = max(passed, key=lambda weights: preference(passed[weights].last))
+            priced = dataclasses.replace(one, costs=passed[better].costs)
+            alone = {name: score for each in passed.values() for name, score in each.scores.items()}
+            seconds = sum(each.seconds for each in passed.values())
+            self.known[one.key] = Outcome(priced, alone, better, passed[better].last, seconds)
+
+
+def _trained(run: Run, one: Selected, weights: WeightsName) -> _Alone:
+    """Train an architecture from one kind of weights, and score it before (if inherited) and after."""
+    options, scores, seconds = run.config.retrain, dict[str, Score](), 0.0
+    model = untrained(run, one, weights)
+    if weights == "inherited":
+        scores["inherited"] = run.validate(model)
+    if options.train.steps:
+        name = name_of(one, weights)
+        spent = run.fit(
+            options.train,
+            f"retrain-{name}",
+            model,
+            Plain(),
+            run.folder.retrained(name),
+            identity(run, weights),
+            options.augment,
+        )
+        seconds = spent["seconds"]
+        scores["scratch" if weights == "fresh" else "fine_tuned"] = run.validate(model)
+    return _Alone(scores, list(scores.values())[-1], seconds, costs_of(run, one, model))

@@ -1,0 +1,227 @@
+"""A network that fails is recorded with its reason, and the run goes on with the others."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+import supernet as sn
+from supernet.errors import NoNetworkError, TooLittleMemoryError
+from supernet.pipeline import execute, open_run, trials
+from supernet.pipeline.networks import candidates_of, untrained
+from supernet.pipeline.trials import Trials
+
+OPTIONS = {
+    "train.steps": 4,
+    "train.batch_size": 16,
+    "retrain.train.steps": 6,
+    "retrain.train.batch_size": 16,
+    "retrain.train.log_every": 2,
+    "retrain.top": 1,
+    "retrain.match": None,
+}
+
+
+class Layer(nn.Linear):
+    """A layer that fails in a way, once the class says so of its name."""
+
+    fails: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, name: str):
+        super().__init__(4, 8)
+        self.name = name
+
+    def forward(self, x):
+        y, how = super().forward(x), Layer.fails.get(self.name)
+        if how == "nan":
+            return y * float("nan")
+        if how == "memory" and self.training:
+            return y + torch.empty(2**46)[0]
+        if how == "raises":
+            raise LookupError("no such key")
+        return y
+
+
+class Net(nn.Module):
+    def __init__(self, classes: int = 2):
+        super().__init__()
+        self.a = sn.Choice({name: Layer(name) for name in ("x", "y", "z")}, label="a")
+        self.b = sn.Choice({"relu": nn.ReLU(), "gelu": nn.GELU()}, label="b")
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, x):
+        return self.head(self.b(self.a(x)))
+
+
+@pytest.fixture
+def fails(monkeypatch):
+    """Return a function that says which options fail, and how."""
+    return lambda **options: monkeypatch.setattr(Layer, "fails", options)
+
+
+@pytest.fixture(scope="module")
+def data():
+    x = torch.rand(120, 4, generator=torch.Generator().manual_seed(0))
+    return x, (x[:, 0] > 0.5).long()
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory, data):
+    """A run folder in which all six candidates passed."""
+    folder = tmp_path_factory.mktemp("failed") / "run"
+    with opening(folder, data) as run:
+        execute(run, ["train", "search"])
+    return folder
+
+
+@pytest.fixture
+def opened(searched, tmp_path, data):
+    """Return a function that opens a copy of it, with further options."""
+    shutil.copytree(searched, tmp_path / "run")
+    return lambda **more: opening(tmp_path / "run", data, **more)
+
+
+def opening(folder, data, **more):
+    options = {**OPTIONS, **{name.replace("__", "."): value for name, value in more.items()}}
+    arguments = [
+        f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in options.items()
+    ]
+    arguments += ["--strategy=spos", "--search.searcher=exhaustive"]
+    return open_run(arguments, folder, objects={"model": Net, "data": data}, progress=False)
+
+
+def order(run):
+    """Return the candidates by one-shot score, best first: their keys and options."""
+    return [(one.key, one.architecture["a"]) for one in candidates_of(run)]
+
+
+def keys(outcomes):
+    return [one.selected.key for one in outcomes]
+
+
+def test_all_that_fail_are_named_and_the_others_pass(opened, fails, capsys):
+    with opened(retrain__top=6) as run:
+        execute(run, ["search"])
+        every = order(run)
+        fails(y="nan")
+        found = Trials(run)
+        outcomes, substitutes = found.best(run.selected())
+    bad = {key for key, option in every if option == "y"}
+    assert keys(outcomes) == [key for key, _ in every if key not in bad]
+    assert substitutes == []
+    assert {one.key for one in found.failed} == found.lost == bad
+    for one in found.failed:
+        assert (one.kind, one.weights, one.architecture["a"]) == ("numbers", "fresh", "y")
+        assert "the loss is nan at step 1 of 6" in one.error
+    said = capsys.readouterr().err
+    assert all(f"failed: {key} (top, from fresh weights; a=y" in said for key in bad)
+
+
+def test_the_next_best_takes_the_place_and_nothing_that_failed_is_tried_again(
+    opened, fails, capsys
+):
+    with opened() as run:
+        every = order(run)
+        worst = every[0][1]
+        sound = [key for key, option in every if option != worst]
+        fails(**{worst: "raises"})
+        found = Trials(run)
+        outcomes, substitutes = found.best(run.selected())
+        assert keys(outcomes) == [one.key for one in substitutes] == sound[:1]
+        assert {one.kind for one in found.failed} == {"code"}
+    capsys.readouterr()
+    fails()
+    with opened() as run:
+        again = Trials(run)
+        assert keys(again.best(run.selected())[0]) == sound[:1]
+        assert again.failed == found.failed
+    assert "failed before, and is not tried again" in capsys.readouterr().err
+    (run.folder.path / found.failed[0].file).unlink()
+    with opened() as run:
+        assert keys(Trials(run).best(run.selected())[0]) == [every[0][0]]
+
+
+def test_other_options_have_it_tried_again(opened, fails):
+    with opened() as run:
+        fails(**{order(run)[0][1]: "nan"})
+        Trials(run).best(run.selected())
+        best = order(run)[0][0]
+    fails()
+    with opened(retrain__train__steps=5) as run:
+        found = Trials(run)
+        assert keys(found.best(run.selected())[0]) == [best]
+        assert found.failed == []
+
+
+def test_where_none_is_left_all_are_named(opened, fails):
+    with opened() as run:
+        named = [key for key, _ in order(run)][:4]
+        fails(x="nan", y="raises", z="nan")
+        with pytest.raises(NoNetworkError, match=r"none is left of the 4 networks") as caught:
+            Trials(run).best(run.selected())
+    text = str(caught.value)
+    assert all(key in text for key in named)
+    assert "LookupError: no such key" in text
+    assert "smaller learning rate" in text
+
+
+def test_too_little_memory_is_no_network_s_failure(opened, fails):
+    with opened(retrain__top=6) as run:
+        execute(run, ["search"])
+        fails(z="memory")
+        with pytest.raises(
+            TooLittleMemoryError, match=r"'retrain'.*--retrain.train.batch_size \(now 16\)"
+        ):
+            execute(run, ["retrain"])
+        assert list((run.folder.path / "retrain").glob("*.failed.json")) == []
+
+
+def test_baselines_that_fail_are_drawn_again(opened, fails):
+    with opened(retrain__baselines=2) as run:
+        every = order(run)
+        best, kind = every[0]
+        bad = next(option for _, option in every if option != kind)
+        fails(**{bad: "nan"})
+        found = Trials(run)
+        outcomes, _ = found.best(run.selected())
+        randoms, baselines = found.random(outcomes[0].selected, [outcomes[0].selected])
+    assert len(randoms) == 2
+    assert keys(randoms) == [one.key for one in baselines.selected]
+    assert best not in keys(randoms)
+    assert all(one.selected.architecture["a"] != bad for one in randoms)
+
+
+def test_probes_that_fail_are_fewer(opened, fails):
+    with opened(retrain__probes=6) as run:
+        execute(run, ["search"])
+        every = order(run)
+        bad = next(option for _, option in every if option != every[0][1])
+        fails(**{bad: "nan"})
+        outcomes, _ = Trials(run).best(run.selected())
+    assert len([one for one in outcomes if one.selected.probe]) == 4
+
+
+def test_training_from_one_kind_of_weights_may_fail(opened, monkeypatch):
+    def spoilt(run, one, weights):
+        model = untrained(run, one, weights)
+        if weights == "fresh":
+            nn.init.constant_(model.head.weight, float("nan"))
+        return model
+
+    monkeypatch.setattr(trials, "untrained", spoilt)
+    with opened(retrain__weights="both") as run:
+        execute(run, ["search"])
+        best, _ = order(run)[0]
+        found = Trials(run)
+        outcomes, _ = found.best(run.selected())
+    assert keys(outcomes) == [best]
+    assert outcomes[0].weights == "inherited"
+    assert set(outcomes[0].alone) == {"inherited", "fine_tuned"}
+    assert [(one.key, one.weights) for one in found.failed] == [(best, "fresh")]
+    assert found.lost == set()
