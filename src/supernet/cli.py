@@ -307,15 +307,15 @@ def _report(out: Path, options: Sequence[str]) -> None:
     given, options = parser.parse_known_args(options)
 
     from supernet.errors import ConfigError
-    from supernet.files import read_json
-    from supernet.track import print_table, result_table, write_report
+    from supernet.track import RunFiles, print_table, result_table, write_report
 
     if options:
         raise ConfigError(f"the report takes no options but --to, but got {' '.join(options)}")
-    path = write_report(out, given.to)
-    metrics = read_json(out / "metrics.json") if (out / "metrics.json").exists() else {}
-    if "retrain" in metrics:
-        print_table(result_table(metrics))
+    path, read = write_report(out, given.to), RunFiles.read(out)
+    for note in read.notes:
+        print(f"warning: {note}", file=sys.stderr)
+    if "retrain" in read.metrics:
+        print_table(result_table(read.metrics))
     print(f"report: {path}")
 
 

@@ -61,7 +61,7 @@ class SpaceError(SupernetError, ValueError):
 
 
 class DamagedFileError(SupernetError, RuntimeError):
-    """A file exists but does not hold what was written."""
+    """A file exists but does not hold what was written, or cannot be read."""
 
 
 class DivergedError(SupernetError, ArithmeticError):

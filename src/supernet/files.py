@@ -12,19 +12,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from supernet.errors import DamagedFileError, StorageError
+from supernet.errors import DamagedFileError, StorageError, SupernetError
+from supernet.parsed import parse_json
+from supernet.typed import MisfitError, T
 
 __all__ = [
     "FULL",
+    "REPEAT",
     "beside",
     "clean",
     "left_behind",
+    "read_bytes",
     "read_json",
     "storage_errors",
     "write_bytes",
     "write_json",
     "write_text",
 ]
+
+REPEAT = (
+    "Delete it and run the same command again; the step that wrote it is repeated from the files "
+    "before it"
+)
+"""What to do about a damaged file that a step of a run wrote."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Numbers of errors that freeing space helps against."""
@@ -98,19 +108,27 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Return the JSON in `path`.
+def read_bytes(path: Path) -> bytes:
+    """Return the content of an ordinary file; nothing else, such as a folder or a pipe, is opened.
 
     Raises:
-        DamagedFileError: the file is not JSON.
+        DamagedFileError: it is no ordinary file, or cannot be read.
         FileNotFoundError: there is no such file.
     """
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "no ordinary file"
+            raise DamagedFileError(
+                f"{path} cannot be read: it is {kind}. Move it away and run the same command again"
+            )
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
         raise DamagedFileError(
-            f"{path} is damaged ({error}). Delete it and run the same command again; "
-            "the step that wrote it is repeated from the files before it."
+            f"{path} cannot be read: {error.strerror or error}. Give yourself the permission, or put a "
+            "copy of it back, and run the same command again"
         ) from error
 
 
@@ -166,3 +184,30 @@ def _at_work(process: int) -> bool:
     except OSError:
         return True
     return True
+
+
+def read_json(path: Path, kind: type[T] = object, remedy: str = REPEAT) -> T:  # type: ignore[assignment]
+    """Return the JSON in `path` as what a type says, see `supernet.typed`.
+
+    Args:
+        path: the file.
+        kind: the type; by default any.
+        remedy: what to do where the file is damaged, a sentence.
+
+    Raises:
+        DamagedFileError: the file cannot be read, is no JSON, or of another type; the message says
+            which place of it.
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        return parse_json(read_bytes(path), kind)
+    except MisfitError as error:
+        raise DamagedFileError(
+            f"{path} is damaged or of another version: {error}. {remedy}"
+        ) from error
+    except SupernetError as error:  # of a dataclass that looks at its fields
+        if isinstance(error, DamagedFileError):
+            raise
+        raise DamagedFileError(f"{path} is damaged: {error} {remedy}") from error
+    except ValueError as error:
+        raise DamagedFileError(f"{path} is damaged: it is no JSON ({error}). {remedy}") from error

@@ -146,7 +146,8 @@ def _without(folder: Path, *sections: str) -> None:
     from supernet.files import read_json, write_json
 
     metrics = read_json(folder / "metrics.json")
-    kept = {name: value for name, value in metrics.items() if name not in sections}
+    left_out = (*sections, "digest")  # without it, the change is meant
+    kept = {name: value for name, value in metrics.items() if name not in left_out}
     write_json(folder / "metrics.json", kept)
 
 

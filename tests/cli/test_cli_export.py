@@ -140,6 +140,7 @@ def test_programmes_run_where_supernet_cannot_be_imported(folder, tmp_path, call
 def test_inherited_weights_score_as_under_the_supernet_and_differences_are_on_record(folder, call):
     shutil.rmtree(folder / "retrain")
     metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["digest"]  # the change is meant
     del metrics["retrain"], metrics["test"]
     (folder / "metrics.json").write_text(json.dumps(metrics))
     code, shown, err = call("export", "--run", str(folder), "--pick", "macs <= 70%", "--onnx")
@@ -173,6 +174,7 @@ def test_the_better_weights_are_taken_where_an_architecture_was_retrained(folder
 def test_what_is_known_to_be_better_after_retraining_is_taken(folder, call):
     """The random baseline was retrained; what if it had turned out best?"""
     metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["digest"]  # the change is meant
     row = next(row for row in metrics["retrain"]["candidates"] if row["role"] == "random")
     row["stand_alone"]["scratch"]["accuracy"] = 0.995
     best = metrics["retrain"]["candidates"][0]["key"]
@@ -189,6 +191,7 @@ def test_what_is_known_to_be_better_after_retraining_is_taken(folder, call):
 
 def test_weights_that_only_rank_networks_come_with_a_warning(folder, call):
     metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["digest"]  # the change is meant
     del metrics["retrain"], metrics["test"]
     (folder / "metrics.json").write_text(json.dumps(metrics))
     code, _, err = call("export", "--run", str(folder), "--pick", "macs <= 70% and params <= 80%")
@@ -309,6 +312,7 @@ def test_folders_that_cannot_be_exported_from(folder, tmp_path, call):
     refused(call("export", "--run", str(folder), "--pick", "macs <= 50%"), "is not replaced")
     assert (mine / "thesis.txt").read_text() == "mine"
     metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["digest"]  # the change is meant
     metrics["search"]["protocol"]["weights"] = "of another supernet"
     (folder / "metrics.json").write_text(json.dumps(metrics))
     refused(call("export", "--run", str(folder), "--pick", "macs <= 60%"), "other weights")

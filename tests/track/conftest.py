@@ -85,6 +85,7 @@ def _retrained(
         "key": key,
         "role": role,
         "probe": probe,
+        "weights": "fresh",
         "supernet": {"accuracy": supernet, "loss": 1.5 - supernet},
         "params": 61_440,
         "macs": 2_345_678,
@@ -110,6 +111,26 @@ def full_metrics() -> dict:
             "failed": 1,
             "searcher": "Random",
             "space_size": "6002212995840",
+            "protocol": {
+                "split": "search",
+                "images": 360,
+                "batch_norm": "recalibrate",
+                "batch_size": 256,
+                "calibration_batches": 4,
+                "weights": "w1",
+            },
+            "selected": [
+                {
+                    "key": key,
+                    "role": "top",
+                    "probe": False,
+                    "architecture": {"x": 1},
+                    "supernet": {"accuracy": 0.9, "loss": 0.6},
+                    "params": 61_440,
+                    "macs": 2_345_678,
+                }
+                for key in ("a0", "a1")
+            ],
         },
         "retrain": {
             "seconds": 191.7,
@@ -121,6 +142,7 @@ def full_metrics() -> dict:
                 _retrained("a3", "random", 0.7012, 0.9389),
             ],
             "chosen": "a1",
+            "chosen_weights": "fresh",
             "better": [],
             "baselines": {"networks": [], "match": "macs", "tolerance": 0.1},
             "ranking": {
@@ -139,8 +161,8 @@ def full_metrics() -> dict:
         "test": {
             "seconds": 0.4,
             "images": 360,
-            "chosen": {"key": "a1", "accuracy": 0.9667, "loss": 0.1203},
-            "random": [{"key": "a3", "accuracy": 0.9361, "loss": 0.2311}],
+            "chosen": {"key": "a1", "weights": "fresh", "accuracy": 0.9667, "loss": 0.1203},
+            "random": [{"key": "a3", "weights": "fresh", "accuracy": 0.9361, "loss": 0.2311}],
             "better": [],
             "over_random": {
                 "measure": "accuracy",

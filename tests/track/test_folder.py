@@ -41,9 +41,9 @@ def test_config_and_metrics_round_trip(folder):
     folder.write_config({"seed": 3, "search": {"constraints": ["macs <= 3"]}})
     assert folder.read_config() == {"seed": 3, "search": {"constraints": ["macs <= 3"]}}
     folder.record("train", {"steps": 1})
-    folder.record("search", {"candidates": 2})
+    folder.record("few_shot", {"parts": 2})
     folder.record("train", {"steps": 4})
-    assert folder.metrics == {"train": {"steps": 4}, "search": {"candidates": 2}}
+    assert folder.metrics == {"train": {"steps": 4}, "few_shot": {"parts": 2}}
     assert folder.has_results()
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from supernet.errors import DamagedFileError, StorageError
+from supernet.evaluate.rows import REMEDY, Row, checked_row, row_digest
 from supernet.failures import Kind
+from supernet.parsed import parse_json
 from supernet.space import Architecture
 
 __all__ = ["Candidate", "CandidateTable", "Provenance"]
@@ -38,6 +40,7 @@ _COLUMNS = {
     "generation": "INTEGER NOT NULL",
     "seed": "INTEGER NOT NULL",
     "created": "TEXT NOT NULL",
+    "digest": "TEXT NOT NULL",
 }
 
 _SCHEMA = f"""
@@ -47,6 +50,8 @@ CREATE TABLE IF NOT EXISTS candidates (
 )
 """
 
+_MADE = "SELECT sql FROM sqlite_master WHERE name = 'candidates'"
+"""What made the table."""
 
 _QUANTITIES = ("params", "macs", "latency_ms")
 """Costs with a column of their own; the column "costs" holds all others as JSON."""
@@ -173,12 +178,13 @@ class CandidateTable:
             "seed": seed,
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
+        row["digest"] = row_digest(row)
         names, marks = ", ".join(row), ", ".join("?" * len(row))
         with self._errors():
             self._connection.execute(
                 f"INSERT INTO candidates ({names}) VALUES ({marks}) ON CONFLICT DO UPDATE SET "
                 "status = excluded.status, loss = excluded.loss, accuracy = excluded.accuracy, "
-                "error = excluded.error WHERE status = 'failed'",
+                "error = excluded.error, digest = excluded.digest WHERE status = 'failed'",
                 list(row.values()),
             )
             if time.monotonic() - self._committed > 1:
@@ -203,10 +209,13 @@ class CandidateTable:
         if write:
             self._connection.execute(_SCHEMA)
             self._connection.commit()
+        (made,) = self._connection.execute(_MADE).fetchone()
         found = {row["name"] for row in self._connection.execute("PRAGMA table_info(candidates)")}
         missing = [name for name in _COLUMNS if name not in found]
         if missing:
             raise sqlite3.DatabaseError(f"its table of candidates lacks {', '.join(missing)}")
+        if "UNIQUE" not in made:
+            raise sqlite3.DatabaseError("what it calls candidates is no such table")
 
     def _select(self, where: Mapping[str, Any], more: str = "") -> Iterator[Candidate]:
         condition = " AND ".join(f"{name} = ?" for name in where)
@@ -216,32 +225,45 @@ class CandidateTable:
                 f"SELECT * FROM candidates WHERE {condition}", list(where.values())
             ).fetchall()
         for row in rows:
-            costs = {name: row[name] for name in _QUANTITIES}
-            costs.update(json.loads(row["costs"] or "{}"))
-            yield Candidate(
-                row["key"],
-                Architecture.from_json(row["architecture"]),
-                row["status"],
-                row["loss"],
-                row["accuracy"],
-                {name: value for name, value in costs.items() if value is not None},
-                row["error"],
-            )
+            yield self._candidate(checked_row(dict(row), self._path))
+
+    def _candidate(self, row: Row) -> Candidate:
+        try:
+            others = parse_json(row.get("costs") or "{}", dict[str, float])
+            architecture = Architecture(parse_json(row["architecture"], dict[str, Any]))
+        except ValueError as error:
+            raise DamagedFileError(
+                f"the candidate {row['key']!r} of {self._path} is damaged: {error}. {REMEDY}"
+            ) from error
+        costs = {"params": row["params"], "macs": row["macs"], "latency_ms": row["latency_ms"]}
+        return Candidate(
+            row["key"],
+            architecture,
+            row["status"],
+            row["loss"],
+            row["accuracy"],
+            {name: cost for name, cost in {**costs, **others}.items() if cost is not None},
+            row.get("error"),
+        )
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.OperationalError as error:
+            if "decode" in str(error):  # a text that is none
+                raise DamagedFileError(f"{self._path} is damaged: {error}. {REMEDY}") from error
+            remedy = (
+                "close the programme that is using it"
+                if "locked" in str(error)
+                else "free some space (or fix the permissions)"
+            )
             raise StorageError(
                 f"{self._path} could not be read or written: {error}. What was committed is intact; "
-                "free some space (or fix the permissions) and run the same command again."
+                f"{remedy} and run the same command again."
             ) from error
         except sqlite3.DatabaseError as error:
-            raise DamagedFileError(
-                f"{self._path} is damaged: {error}. Delete it and run the same command again; the "
-                "candidates are then scored anew with the weights in supernet.pt."
-            ) from error
+            raise DamagedFileError(f"{self._path} is damaged: {error}. {REMEDY}") from error
 
 
 def _others(costs: Mapping[str, float]) -> str | None:

@@ -29,6 +29,7 @@ from supernet.strategies import Setting, Strategy
 from supernet.task import Task
 from supernet.track import Progress, RunFolder
 from supernet.train import Checkpoint, Fit, Learner, digest
+from supernet.train.checkpoint import State
 from supernet.train.learner import M
 
 __all__ = ["Run"]
@@ -131,19 +132,21 @@ class Run:
             RunFolderError: training has not ended.
         """
         trained = self._trained
-        self.supernet.load_state_dict(trained.weights)
+        with self.folder.checkpoint.restoring():
+            self.supernet.load_state_dict(trained.weights)
         return self.supernet, trained.hash
 
     @cached_property
     def _trained(self) -> Trained:
         """What the checkpoint of the trained supernet holds; it is read and verified once."""
-        state = self.folder.checkpoint.load()
+        state = self.folder.checkpoint.trained()
         if state is None or state["step"] < self.config.train.steps:
             raise RunFolderError(
                 f"{self.folder.path} holds no trained supernet; run the step 'train' first"
             )
         self.check_trained(self.folder.checkpoint, state, self.training)
-        weights, learned = state["model"], state["learner"]["strategy"]
+        with self.folder.checkpoint.restoring():
+            weights, learned = state["model"], state["learner"]["strategy"]
         return Trained(weights, learned, digest([weights, learned] if learned else weights))
 
     @cached_property
@@ -160,15 +163,13 @@ class Run:
         loader = Loader(search, size, seed, self.augment, "search", normalise=self.normalise)
         return Setting(self.seed, self.costs if costs is None else costs, part, loader)
 
-    def check_trained(
-        self, checkpoint: Checkpoint, state: Mapping[str, Any] | None, identity: str
-    ) -> None:
+    def check_trained(self, checkpoint: Checkpoint, state: State | None, identity: str) -> None:
         """Check that a checkpoint, if there is one, is of this model, this data and these cost tables.
 
         Raises:
             RunFolderError: it is of others.
         """
-        if state is not None and state.get("identity") != identity:
+        if state is not None and state["identity"] != identity:
             raise RunFolderError(
                 f"{checkpoint.path} was trained with another model, other data or other cost tables, "
                 "though they are named alike (or by an older version); choose another folder"
@@ -208,14 +209,16 @@ class Run:
         """
         label, steps = self.config.few_shot.decision, self.config.few_shot.train.steps
         number = self.supernet.space.decision(label).options.index(option)
-        state = self.folder.part(number).load()
+        checkpoint = self.folder.part(number)
+        state = checkpoint.trained()
         if state is None or state["step"] < steps or state["identity"] != self.splitting:
             raise RunFolderError(
                 f"{self.folder.path} lacks the part of the supernet with {label} = {option}; run "
                 "the step 'train' first"
             )
         part = self.part(option)
-        part.load_state_dict(state["model"])
+        with checkpoint.restoring():
+            part.load_state_dict(state["model"])
         return part, digest(state["model"])
 
     def evaluator(self, protocol: Protocol) -> tuple[Evaluator | PartsEvaluator, str]:
@@ -281,7 +284,8 @@ class Run:
         supernet, _ = self.trained_supernet()
         strategy: Strategy = copy.deepcopy(self.config.strategy)
         strategy.prepare(supernet, self.setting())
-        strategy.load_state_dict(self._trained.learned)
+        with self.folder.checkpoint.restoring():
+            strategy.load_state_dict(self._trained.learned)
         return strategy.learned(supernet)
 
     @cached_property

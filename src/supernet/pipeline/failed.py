@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
-from supernet.errors import DamagedFileError, NoNetworkError
+from supernet.errors import NoNetworkError
 from supernet.failures import Kind, attempted, kind_of
 from supernet.files import read_json, write_json
 from supernet.pipeline.context import Run
@@ -93,6 +93,13 @@ class Failed:
         return f"{self.key} ({self.role}{weights}{answers}): {_short(self.error)}"
 
 
+class Kept(TypedDict):
+    """What the file of a failure holds; it counts only for the network with this identity."""
+
+    identity: str
+    failed: Failed
+
+
 def attempt(
     run: Run,
     checkpoint: Checkpoint,
@@ -143,13 +150,9 @@ def kept(file: Path, identity: str) -> Failed | None:
     """
     if not file.exists():
         return None
-    try:
-        content = read_json(file)
-        return Failed(**content["failed"]) if content["identity"] == identity else None
-    except (KeyError, TypeError) as error:
-        raise DamagedFileError(
-            f"{file} is damaged. Delete it and run the same command again; its network is tried again"
-        ) from error
+    remedy = "Delete it and run the same command again; its network is tried again"
+    content = read_json(file, Kept, remedy)
+    return content["failed"] if content["identity"] == identity else None
 
 
 def less_memory(run: Run, step: str) -> str:

@@ -220,7 +220,7 @@ def _changed(run: Run, before: Mapping[str, Any], now: Parts) -> dict[str, list[
         old = before.get(step, {})
         names = [
             name
-            for name in sorted({*parts, *old}, key=list(NAMES).index)
+            for name in sorted({*parts, *old.keys() & NAMES.keys()}, key=list(NAMES).index)
             if not _same(old.get(name), parts.get(name)) and name not in uncertain
         ]
         if names:

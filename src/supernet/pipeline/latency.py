@@ -57,7 +57,7 @@ def _check_replaceable(path: Path) -> None:
     if not path.is_dir() and not path.is_file():
         return
     try:
-        content = {} if path.is_dir() else read_json(path)
+        content: object = {} if path.is_dir() else read_json(path)
     except DamagedFileError:
         content = {}
     if not isinstance(content, dict) or not {*_KEYS} <= content.keys():

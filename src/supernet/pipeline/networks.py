@@ -146,14 +146,15 @@ def retrained(run: Run, selected: Selected, weights: WeightsName) -> nn.Module:
     model = untrained(run, selected, weights)
     if steps:
         checkpoint = run.folder.retrained(name_of(selected, weights))
-        state = checkpoint.load()
+        state = checkpoint.trained()
         unfinished = state is None or state["step"] < steps
         if state is None or unfinished or state["identity"] != identity(run, weights):
             raise RunFolderError(
                 f"{checkpoint.path} is missing or unfinished; delete "
                 f"{run.folder.architecture.name} and run the same command again"
             )
-        model.load_state_dict(state["model"])
+        with checkpoint.restoring():
+            model.load_state_dict(state["model"])
     return model.eval()
 
 

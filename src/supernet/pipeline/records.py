@@ -8,8 +8,10 @@ from typing import Any
 
 from supernet.config import WeightsName
 from supernet.cost import CostTable
+from supernet.errors import DamagedFileError
 from supernet.evaluate import Candidate, Score
 from supernet.space import Architecture
+from supernet.typed import MisfitError, typed
 
 __all__ = ["Noted", "Outcome", "Selected", "Trained"]
 
@@ -48,11 +50,27 @@ class Selected:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Selected:
-        """Return what `to_json` wrote."""
+        """Return what `to_json` wrote.
+
+        Raises:
+            DamagedFileError: the answers are not those of the key, or a cost is no number.
+        """
         known = ("key", "role", "probe", "architecture", "supernet")
-        costs = {name: value for name, value in row.items() if name not in known}
+        key, costs = row["key"], {name: row[name] for name in row if name not in known}
         architecture = Architecture(row["architecture"])
-        return cls(row["key"], row["role"], architecture, row["supernet"], costs, row["probe"])
+        if architecture.key != key:
+            raise DamagedFileError(
+                f"metrics.json has the key {key} for {dict(architecture)}, whose key is "
+                f"{architecture.key}. Put a copy of the file back; or delete it and run the same "
+                "command again, which repeats the steps from the files before them"
+            )
+        try:
+            priced = typed(costs, dict[str, float])
+        except MisfitError as error:
+            raise DamagedFileError(
+                f"metrics.json does not hold the costs of {key}: {error}. Put a copy of it back"
+            ) from error
+        return cls(key, row["role"], architecture, row["supernet"], priced, row["probe"])
 
     @classmethod
     def of(cls, candidate: Candidate, role: str, probe: bool = False) -> Selected:

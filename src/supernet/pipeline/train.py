@@ -73,7 +73,7 @@ def train(run: Run) -> None:
     for note in splits.notes:
         run.progress.say(f"{splits.name}: {note}")
     checkpoint = run.folder.checkpoint
-    run.check_trained(checkpoint, checkpoint.load(), run.training)
+    run.check_trained(checkpoint, checkpoint.trained(), run.training)
     counted = Counted(copy.deepcopy(run.config.strategy))
     setting, before = stages(run)
     counted.prepare(run.supernet, setting)
@@ -104,7 +104,7 @@ def stages(run: Run) -> tuple[Setting, list[dict[str, Any]]]:
         supernet, learner = run.stage(number), Counted(copy.deepcopy(run.config.strategy))
         learner.prepare(supernet, setting)
         identity, checkpoint = digest(["stage", number, run.training]), run.folder.stage(number)
-        run.check_trained(checkpoint, checkpoint.load(), identity)
+        run.check_trained(checkpoint, checkpoint.trained(), identity)
         found = run.fit(
             run.config.train, f"stage-{number}", supernet, learner, checkpoint, identity
         )

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from supernet.errors import SpaceError
+from supernet.typed import MisfitError, typed
 
 __all__ = ["Diagram", "Edge", "Kind", "Node"]
 
@@ -77,11 +78,6 @@ class Diagram:
             SpaceError: the content is no diagram or contradicts itself.
         """
         try:
-            nodes = tuple(Node(**node) for node in content["nodes"])
-            edges = tuple(Edge(**edge) for edge in content["edges"])
-            return cls(content["title"], nodes, edges)
-        except (KeyError, TypeError) as error:
-            raise SpaceError(
-                f"This is no diagram ({type(error).__name__}: {error}); it needs a title, "
-                "nodes with id, label and kind, and edges with source and target."
-            ) from error
+            return typed(content, cls)
+        except MisfitError as error:
+            raise SpaceError(f"This is no diagram: {error}.") from error

@@ -2,6 +2,7 @@
 
 from supernet.track.folder import RunFolder, StageLog
 from supernet.track.progress import Progress
+from supernet.track.reading import RunFiles
 from supernet.track.report import write_report
 from supernet.track.tables import (
     doctor_table,
@@ -13,6 +14,7 @@ from supernet.track.tables import (
 
 __all__ = [
     "Progress",
+    "RunFiles",
     "RunFolder",
     "StageLog",
     "doctor_table",

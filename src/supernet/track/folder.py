@@ -5,28 +5,22 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
-from supernet.errors import DamagedFileError, RunFolderError, StorageError
-from supernet.files import (
-    FULL,
-    clean,
-    read_json,
-    storage_errors,
-    write_bytes,
-    write_json,
-    write_text,
-)
+from supernet.errors import RunFolderError, StorageError
+from supernet.files import FULL, clean, storage_errors, write_bytes, write_text
 from supernet.folders import MARK, kind_of, mark_text, recover, write_mark
 from supernet.track.lock import LOCK, FolderLock
+from supernet.track.metrics import read_metrics, write_metrics
+from supernet.track.stored import config_text, log_records, read_config
 from supernet.train import Checkpoint
 
 __all__ = ["RunFolder", "StageLog"]
@@ -196,43 +190,28 @@ class RunFolder:
         """Return the configuration that made this folder, or None.
 
         Raises:
-            DamagedFileError: the file cannot be read.
+            DamagedFileError: the file cannot be read, or was changed since results were computed.
         """
         if not self.config.exists():
             return None
-        try:
-            config = yaml.safe_load(self.config.read_text())
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            config = error
-        if not isinstance(config, dict):
-            raise DamagedFileError(
-                f"{self.config} is damaged. Put a copy of it back, or start anew in another folder."
-            )
-        return config
+        return read_config(self.config, verify=self.has_results())
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write the whole resolved configuration."""
-        write_text(self.config, yaml.safe_dump(config, sort_keys=False))
+        write_text(self.config, config_text(config))
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """All metrics so far, by stage."""
-        if not self.metrics_file.exists():
-            return {}
-        metrics = read_json(self.metrics_file)
-        if not isinstance(metrics, dict) or not all(
-            isinstance(section, list if name == "tested_before" else dict)
-            for name, section in metrics.items()
-        ):
-            raise DamagedFileError(
-                f"{self.metrics_file} is damaged: it does not hold a section for each step. Delete it "
-                "and run the same command again; the steps are repeated from the files before them."
-            )
-        return metrics
+        """All metrics so far, by stage.
+
+        Raises:
+            DamagedFileError: the file cannot be read, or was changed since it was written.
+        """
+        return read_metrics(self.metrics_file)
 
     def record(self, stage: str, metrics: dict[str, Any]) -> None:
         """Write the metrics of a stage."""
-        write_json(self.metrics_file, {**self.metrics, stage: metrics})
+        write_metrics(self.metrics_file, {**self.metrics, stage: metrics})
 
     def forget(self, steps: Sequence[str]) -> None:
         """Drop the metrics of steps, and the files that say what was chosen.
@@ -246,7 +225,7 @@ class RunFolder:
         kept = {name: section for name, section in metrics.items() if name not in steps}
         if "test" in metrics and "test" in steps:
             kept["tested_before"] = [*metrics.get("tested_before", []), metrics["test"]]
-        write_json(self.metrics_file, kept)
+        write_metrics(self.metrics_file, kept)
 
     def drop_files(self, step: str) -> None:
         """Delete what a step computed and would otherwise take up again."""
@@ -283,7 +262,7 @@ class StageLog:
         self._stage = stage
         self._started = time.monotonic()
         self._before = 0.0
-        self.last: dict[str, Any] = {}
+        self.last: Mapping[str, Any] = {}
 
     @property
     def seconds(self) -> float:
@@ -293,10 +272,10 @@ class StageLog:
     def rewind(self, step: int) -> None:
         """Forget records of this stage after `step`, which the run is about to repeat."""
         keep = []
-        for line, record in _records(self._path):
-            if record.get("stage") != self._stage or record["step"] <= step:
+        for line, record in log_records(self._path):
+            if record["stage"] != self._stage or record["step"] <= step:
                 keep.append(line)
-                if record.get("stage") == self._stage:
+                if record["stage"] == self._stage:
                     self.last = record
         self._before = float(self.last.get("seconds", 0.0))
         self._started = time.monotonic()
@@ -304,7 +283,8 @@ class StageLog:
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a record; it must have a "step"."""
-        self.last = {"stage": self._stage, "seconds": self.seconds, **record}
+        known = {name: _finite(value) for name, value in record.items()}
+        self.last = {"stage": self._stage, "seconds": self.seconds, **known}
         with storage_errors(self._path), open(self._path, "a") as file:
             file.write(json.dumps(self.last) + "\n")
             file.flush()
@@ -362,15 +342,6 @@ def check_free(path: Path) -> None:
     )
 
 
-def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the whole lines of a log; a torn one, of a process that was killed, is left out."""
-    if not path.exists():
-        return
-    with open(path, errors="replace") as file:
-        for line in file:
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            if line.endswith("\n") and isinstance(record, dict) and "step" in record:
-                yield line, record
+def _finite(value: Any) -> Any:
+    """Return None for a number that JSON does not know."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

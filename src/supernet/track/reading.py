@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
-import yaml
-
-from supernet.errors import DamagedFileError, RunFolderError
-from supernet.files import read_json
+from supernet.errors import DamagedFileError, RunFolderError, SpaceError
+from supernet.evaluate.rows import candidate_rows
+from supernet.files import REPEAT, read_bytes, read_json
+from supernet.space import Architecture, Diagram
+from supernet.track.metrics import read_metrics
+from supernet.track.stored import log_records, read_config
 
 __all__ = ["RunFiles"]
 
 _FILES = ("config.yaml", "log.jsonl", "candidates.db", "architecture.json", "metrics.json")
+
+
+class Chosen(TypedDict):
+    """The chosen architecture."""
+
+    key: str
+    architecture: dict[str, Any]
+    diagram: NotRequired[Diagram | None]
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,8 @@ class RunFiles:
     candidates: Sequence[Mapping[str, Any]]
     architecture: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    notes: Sequence[str] = ()
+    """What was changed since the run wrote it, in words."""
 
     @classmethod
     def read(cls, folder: Path) -> RunFiles:
@@ -46,14 +55,17 @@ class RunFiles:
                 "give the folder that `supernet run --out` wrote."
             )
         config, log, store, architecture, metrics_file = paths
-        metrics = read_json(metrics_file) if metrics_file.exists() else {}
+        notes: list[str] = []
+        metrics = read_metrics(metrics_file, notes)
+        protocol = metrics.get("search", {}).get("protocol")
         return cls(
-            config.read_text() if config.exists() else "",
-            _read_config(config),
-            _read_log(log),
-            _read_candidates(store, metrics.get("search", {}).get("protocol")),
-            read_json(architecture) if architecture.exists() else {},
+            read_bytes(config).decode(errors="replace") if config.exists() else "",
+            read_config(config, verify=False) if config.exists() else {},
+            [record for _, record in log_records(log)],
+            _read_candidates(store, protocol, notes),
+            _noted_architecture(architecture, notes),
             metrics,
+            notes,
         )
 
     @property
@@ -74,48 +86,40 @@ class RunFiles:
         return [one["key"] for one in self.metrics.get("test", {}).get("random", [])]
 
 
-def _read_config(path: Path) -> Mapping[str, Any]:
+def _noted_architecture(path: Path, notes: list[str]) -> dict[str, Any]:
+    """Return the chosen architecture; its key is a digest of its answers."""
     if not path.exists():
         return {}
+    found: dict[str, Any] = dict(read_json(path, Chosen))
     try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise DamagedFileError(f"{path} is damaged: it is no YAML ({error}).") from error
-    return content if isinstance(content, dict) else {}
+        known = Architecture(found["architecture"]).key
+    except SpaceError as error:
+        raise DamagedFileError(f"{path} is damaged: {error}. {REPEAT}") from error
+    if known != found["key"]:
+        notes.append(
+            f"{path.name} was changed since the run wrote it: its key is not that of its answers"
+        )
+    return found
 
 
-def _read_log(path: Path) -> list[Mapping[str, Any]]:
-    """Return the records; lines torn by a killed process are left out."""
-    records: list[Mapping[str, Any]] = []
-    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict) and {"stage", "step"} <= record.keys():
-            records.append(record)
-    return records
-
-
-def _read_candidates(path: Path, protocol: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+def _read_candidates(
+    path: Path, protocol: Mapping[str, Any] | None, notes: list[str]
+) -> Sequence[Mapping[str, Any]]:
     """Return the measured candidates that are comparable, in order of evaluation.
 
     Args:
         path: the table.
         protocol: how the search measured; that of the newest row if it has not ended.
+        notes: where it is said that rows were changed.
     """
     if not path.exists():
         return []
-    try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as store:
-            store.row_factory = sqlite3.Row
-            rows = [dict(row) for row in store.execute("SELECT * FROM candidates ORDER BY rowid")]
-    except sqlite3.Error as error:
-        raise DamagedFileError(
-            f"{path} cannot be read ({error}). Run `supernet search` on this folder: "
-            "it repairs what a killed process left, or says what is damaged."
-        ) from error
-    rows = [row for row in rows if row["status"] == "ok"]
+    rows, changed = candidate_rows(path)
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        notes.append(
+            f"{path.name} was changed since the run wrote it: the candidate {changed[0]}{more}"
+        )
     # Scores with other weights, images or statistics say nothing about these.
     wanted = protocol or (_protocol(rows[-1]) if rows else {})
     return [row for row in rows if _protocol(row) == wanted]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ def render(folder: Path) -> str:
     body = "".join(
         [
             _headline(run),
+            _notes(run),
             _missing(run),
             _training(run),
             _candidates(run),
@@ -130,6 +132,12 @@ def _test_tiles(test: Mapping[str, Any]) -> str:
     if over := test.get("over_random"):
         tiles += page.tile(gain(over), gain_text(test))
     return tiles
+
+
+def _notes(run: RunFiles) -> str:
+    """Say what was changed since the run wrote it, and is shown as it is now."""
+    lines = "".join(f"<li>{escape(note)}.</li>" for note in run.notes)
+    return f"<section><h2>Changed files</h2><ul>{lines}</ul></section>" if lines else ""
 
 
 def _missing(run: RunFiles) -> str:
@@ -352,7 +360,7 @@ def _chosen(run: RunFiles) -> str:
     numbers = f"<div>{page.section('Decisions', table)}{numbers}</div>"
     if not run.architecture.get("diagram"):
         return numbers
-    diagram = Diagram.from_json(run.architecture["diagram"])
+    diagram: Diagram = run.architecture["diagram"]
     drawing = f'<div class="drawing">{svg(diagram)}</div>'
     return page.pair(page.section(diagram.title, drawing, f"Architecture {run.chosen}."), numbers)
 
@@ -409,8 +417,9 @@ def _name(component: Any) -> str:
 
 
 def _size(text: str) -> str:
-    if not str(text).isdigit() or len(str(text)) < 7:
-        return str(text)
-    mantissa, exponent = f"{int(text):.2e}".split("e+")
-    power = str(int(exponent)).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    """Return a number of architectures, which may be beyond all floats."""
+    if not (text.isascii() and text.isdigit()) or len(text) < 7:
+        return text
+    mantissa, exponent = f"{Decimal(text):.2e}".split("e+")
+    power = exponent.translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{mantissa} \N{MULTIPLICATION SIGN} 10{power}"

@@ -6,17 +6,19 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
-from supernet.errors import DamagedFileError, StorageError, TooLittleMemoryError
+from supernet.errors import DamagedFileError, SupernetError, TooLittleMemoryError
 from supernet.failures import first_line, kind_of
-from supernet.files import storage_errors, write_bytes
+from supernet.files import read_bytes, storage_errors, write_bytes
+from supernet.typed import Count, typed
 
-__all__ = ["Checkpoint", "digest"]
+__all__ = ["Checkpoint", "State", "digest"]
 
 
 def digest(state: Any) -> str:
@@ -42,6 +44,16 @@ def digest(state: Any) -> str:
 
     feed(state)
     return hasher.hexdigest()
+
+
+class State(TypedDict):
+    """What the training loop saves."""
+
+    step: Count
+    identity: str
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    learner: dict[str, Any]
 
 
 class Checkpoint:
@@ -80,6 +92,38 @@ class Checkpoint:
             return self._read(self.path)
         return self._read(self.previous) if self.previous.exists() else None
 
+    def trained(self) -> State | None:
+        """Return the newest state of the training loop, or None if there is none.
+
+        Raises:
+            DamagedFileError: the file holds something else.
+        """
+        state = self.load()
+        if state is None:
+            return None
+        with self.restoring():
+            return typed(state, State)
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Within the block a state is taken up; what does not fit is the file's fault.
+
+        Raises:
+            DamagedFileError: something was raised.
+        """
+        try:
+            yield
+        except SupernetError:
+            raise
+        except Exception as error:  # modules, optimizers and strategies check states in their ways
+            if kind_of(error) == "memory":
+                raise _too_little(self.path, error) from error
+            raise DamagedFileError(
+                f"{self.path} does not hold the state that is expected: {_brief(error)}. It may belong "
+                "to another run. Put the right one back; or delete it and run the same command again, "
+                "which repeats what it is of"
+            ) from error
+
     def drop_previous(self) -> None:
         """Delete the previous file, once the newest is final."""
         self.previous.unlink(missing_ok=True)
@@ -97,24 +141,19 @@ class Checkpoint:
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
-            content = io.BytesIO(path.read_bytes())
+            content = io.BytesIO(read_bytes(path))
             state = torch.load(content, map_location="cpu", weights_only=True)
             found = digest({key: value for key, value in state.items() if key != "digest"})
             if found == state["digest"]:
                 return {key: value for key, value in state.items() if key != "digest"}
             cause = "its content does not match its digest"
+        except RecursionError:
+            cause = "it is nested too deeply"
         except Exception as error:  # PyTorch may raise anything on bytes it did not write
+            if isinstance(error, SupernetError):
+                raise
             if kind_of(error) == "memory":
-                raise TooLittleMemoryError(
-                    f"there is too little memory to read {path} ({path.stat().st_size / 1e6:,.0f} MB; "
-                    f"{first_line(error)}). The file is not known to be damaged: keep it. Close other "
-                    "programs, or use a machine with more memory, and run the same command again."
-                ) from error
-            if isinstance(error, OSError):
-                raise StorageError(
-                    f"{path} cannot be read ({first_line(error)}). Mend the permissions or the disk, "
-                    "and run the same command again."
-                ) from error
+                raise _too_little(path, error) from error
             cause = f"it is not a checkpoint ({type(error).__name__})"
         remedy = (
             f"the run then continues from {self.previous.name}"
@@ -124,6 +163,19 @@ class Checkpoint:
         raise DamagedFileError(
             f"{path} is damaged: {cause}. Delete it and run the same command again; {remedy}."
         )
+
+
+def _too_little(path: Path, error: Exception) -> TooLittleMemoryError:
+    return TooLittleMemoryError(
+        f"there is too little memory to read {path} ({path.stat().st_size / 1e6:,.0f} MB; "
+        f"{first_line(error)}). The file is not known to be damaged: keep it. Close other "
+        "programs, or use a machine with more memory, and run the same command again."
+    )
+
+
+def _brief(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(lines[:3]) or type(error).__name__
 
 
 def _normal(value: Any) -> Any:

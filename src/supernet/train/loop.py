@@ -158,13 +158,14 @@ class Fit:
         optimizer: torch.optim.Optimizer,
         learner: Learner[M],
     ) -> int:
-        state = checkpoint.load() if checkpoint else None
-        if state is None or state.get("identity") != self.identity:
+        state = checkpoint.trained() if checkpoint else None
+        if checkpoint is None or state is None or state["identity"] != self.identity:
             return 0
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        learner.load_state_dict(state["learner"])
-        return int(state["step"])
+        with checkpoint.restoring():
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            learner.load_state_dict(state["learner"])
+        return state["step"]
 
     def _mean(self, losses: list[torch.Tensor], step: int, peak: float) -> float:
         """Return the mean of the losses of the steps up to this one, the first step being 0."""

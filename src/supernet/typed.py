@@ -1,0 +1,254 @@
+"""Plain data as typed values: what a file must hold is written once, as Python types.
+
+The types are those of annotations: `int`, `float`, `str`, `bool`, `None`, `Any`, `Literal`, unions,
+lists, tuples of any length, dictionaries, `TypedDict`s (whose keys are there unless `NotRequired`) and
+dataclasses, and `Annotated` with `Where`. A dataclass is made of an object with its fields; all else
+stays the plain data that it is.
+
+>>> from typing import TypedDict
+>>> class Score(TypedDict):
+...     loss: float
+>>> typed({"scores": [{"loss": 0.5}]}, dict[str, list[Score]])
+{'scores': [{'loss': 0.5}]}
+>>> typed({"scores": [{"loss": "0.5"}]}, dict[str, list[Score]])
+Traceback (most recent call last):
+    ...
+supernet.typed.MisfitError: at scores[0].loss there is '0.5', where a number is expected
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, cast
+
+T = TypeVar("T")
+
+__all__ = ["AtLeast", "Between", "Count", "MisfitError", "Where", "shown", "typed"]
+
+_LONGEST = 60
+"""Characters of a value that a message shows."""
+
+_LARGEST = 2**63
+"""Whole numbers lie below it, and above its negative: what SQLite and PyTorch can hold."""
+
+
+class MisfitError(ValueError):
+    """Data is not of the type that is expected: says at which place, what is there, what should be.
+
+    Attributes:
+        place: in the data, for instance `search.selected[0].key`; empty for all of it.
+        depth: how many levels deep the place is.
+    """
+
+    def __init__(self, place: tuple[str | int, ...], found: str, expected: str) -> None:
+        self.place = _joined(place)
+        self.depth = len(place)
+        self.expected = expected
+        where = f"at {self.place} there is" if place else "it is"
+        super().__init__(f"{where} {found}, where {expected} is expected")
+
+
+@dataclass(frozen=True)
+class Where:
+    """What a value must be besides of its type, in `Annotated[TYPE, Where(TEST, WORDS)]`."""
+
+    test: Callable[[Any], bool]
+    words: str
+
+
+def AtLeast(least: float) -> Where:  # reads as a type
+    """Return the condition that a number is not smaller."""
+    return Where(lambda value: value >= least, f"a number of at least {least}")
+
+
+def Between(low: float, high: float) -> Where:  # reads as a type
+    """Return the condition that a number is in a range."""
+    return Where(lambda value: low <= value <= high, f"a number from {low} to {high}")
+
+
+Count = typing.Annotated[int, AtLeast(0)]
+"""A number of things."""
+
+
+def typed(value: object, kind: type[T]) -> T:
+    """Return plain data as what a type says.
+
+    Args:
+        value: dictionaries with texts as keys, lists, texts, numbers, booleans and None.
+        kind: the type; objects may have more keys than a `TypedDict` or a dataclass names.
+
+    Raises:
+        MisfitError: the data is of another type. Numbers must be finite, and whole ones below 2^63.
+    """
+    return cast(T, _typed(value, kind, ()))
+
+
+def shown(value: object) -> str:
+    """Return a value for a message, cut off where it is long."""
+    if isinstance(value, int) and abs(value) >= _LARGEST:
+        return f"a number of {value.bit_length()} bits"
+    if isinstance(value, dict | list) and value:
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    text = "nothing" if value is None else ascii(value) if isinstance(value, str) else repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+_NAMES: dict[object, str] = {
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    type(None): "nothing",
+    list: "a list",
+    tuple: "a list",
+    dict: "an object",
+}
+
+
+def _typed(value: object, kind: Any, place: tuple[str | int, ...]) -> object:
+    if kind is Any or kind is object:
+        return value
+    if kind is None:
+        kind = type(None)
+    origin = typing.get_origin(kind) or kind
+    if origin is typing.Annotated:
+        return _restricted(value, kind, place)
+    if origin in (Union, types.UnionType):
+        return _one_of(value, typing.get_args(kind), place)
+    if origin is Literal:
+        if isinstance(value, str | int | None) and value in typing.get_args(kind):
+            return value
+        raise MisfitError(place, shown(value), _words(kind))
+    if not _is_a(value, origin):
+        raise MisfitError(place, shown(value), _words(kind))
+    if isinstance(value, list):
+        (item,) = {*typing.get_args(kind)} - {...} or {Any}
+        items = [_typed(one, item, (*place, number)) for number, one in enumerate(value)]
+        return tuple(items) if origin is tuple else items
+    if isinstance(value, dict):
+        return _object(value, kind, place)
+    return value
+
+
+def _object(value: dict[str, object], kind: Any, place: tuple[str | int, ...]) -> object:
+    fields, required = _fields(typing.get_origin(kind) or kind)
+    if fields is None:
+        key, item = typing.get_args(kind) or (Any, Any)
+        return {
+            cast(str, _typed(name, key, (*place, name))): _typed(one, item, (*place, name))
+            for name, one in value.items()
+        }
+    for name in required:
+        if name not in value:
+            raise MisfitError((*place, name), "nothing", _words(fields[name]))
+    found = {
+        name: _typed(one, fields.get(name, Any), (*place, name)) for name, one in value.items()
+    }
+    if dataclasses.is_dataclass(kind):
+        return cast(Any, kind)(**{name: one for name, one in found.items() if name in fields})
+    return found
+
+
+def _restricted(value: object, kind: Any, place: tuple[str | int, ...]) -> object:
+    inner, *conditions = typing.get_args(kind)
+    found = _typed(value, inner, place)
+    for condition in conditions:
+        if isinstance(condition, Where) and not condition.test(found):
+            raise MisfitError(place, shown(value), condition.words)
+    return found
+
+
+def _one_of(value: object, kinds: tuple[Any, ...], place: tuple[str | int, ...]) -> object:
+    """Return the value as the first type that it is of, or say what comes nearest."""
+    misfits = []
+    for kind in kinds:
+        try:
+            return _typed(value, kind, place)
+        except MisfitError as misfit:
+            misfits.append(misfit)
+    nearest = max(misfits, key=lambda misfit: misfit.depth)
+    if nearest.depth > len(place):
+        raise nearest
+    raise MisfitError(place, shown(value), " or ".join(map(_words, kinds)))
+
+
+def _is_a(value: object, origin: Any) -> bool:
+    if origin is bool or isinstance(value, bool):
+        return origin is bool and isinstance(value, bool)
+    if origin is int:
+        return isinstance(value, int) and abs(value) < _LARGEST
+    if origin is float:
+        if isinstance(value, int):
+            return abs(value) < _LARGEST
+        return isinstance(value, float) and math.isfinite(value)
+    if origin in (list, tuple):
+        return isinstance(value, list)
+    if origin in (dict, Mapping) or _fields(origin)[0] is not None:
+        return isinstance(value, dict) and all(isinstance(name, str) for name in value)
+    return isinstance(value, origin)
+
+
+@cache
+def _fields(kind: Any) -> tuple[dict[str, Any] | None, frozenset[str]]:
+    """Return the types by field of a `TypedDict` or dataclass, and which fields must be there."""
+    if typing.is_typeddict(kind):
+        hints = typing.get_type_hints(kind, include_extras=True)
+        optional = {n for n, hint in hints.items() if typing.get_origin(hint) is typing.NotRequired}
+        fields = {name: _without_mark(hint) for name, hint in hints.items()}
+        return fields, frozenset(hints.keys() - optional)
+    if not dataclasses.is_dataclass(kind):
+        return None, frozenset()
+    hints = typing.get_type_hints(kind, include_extras=True)
+    missing = dataclasses.MISSING
+    required = frozenset(
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is missing and field.default_factory is missing
+    )
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}, required
+
+
+def _without_mark(hint: Any) -> Any:
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.NotRequired else hint
+
+
+def _words(kind: Any) -> str:
+    """Say what a type is."""
+    return " or ".join(dict.fromkeys(_parts(kind)))
+
+
+def _parts(kind: Any) -> Iterator[str]:
+    origin = typing.get_origin(kind) or kind
+    if origin is typing.Annotated:
+        inner, *conditions = typing.get_args(kind)
+        words = [condition.words for condition in conditions if isinstance(condition, Where)]
+        yield " and ".join(words) or _words(inner)
+    elif origin in (Union, types.UnionType):
+        for one in typing.get_args(kind):
+            yield from _parts(one)
+    elif origin is Literal:
+        yield from map(repr, typing.get_args(kind))
+    elif kind is None:
+        yield "nothing"
+    elif kind is Any:
+        yield "a value"
+    else:
+        yield _NAMES.get(origin, "an object")
+
+
+def _joined(place: tuple[str | int, ...]) -> str:
+    text = ""
+    for part in place:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part.isidentifier():
+            text += f".{part}" if text else part
+        else:
+            text += f"[{shown(part)}]"
+    return text
