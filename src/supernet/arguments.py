@@ -13,21 +13,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from torch.utils.data import Dataset
 
+import supernet.task
 from supernet.data import SOURCES
 from supernet.errors import ConfigError
 from supernet.imports import dotted, resolve
 from supernet.names import meant
-from supernet.reading import check_text, read_text, shown, yaml_value
+from supernet.reading import check_number, check_text, read_text, shown, yaml_value
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
+from supernet.task import Task
 from supernet.zoo import SPACES
 
 __all__ = [
+    "NAMED",
+    "TRAININGS",
     "Layer",
     "named_class",
+    "place",
     "prepared",
     "read_config_file",
     "read_layers",
@@ -56,7 +62,10 @@ GROUPS = (
 LATER = ("few_shot.train", "retrain.train")
 """Trainings that what `train` is given holds for too."""
 
-NAMED = (*SHORT, "task", *(f"{training}.optimizer" for training in ("train", *LATER)))
+TRAININGS = ("train", *LATER)
+"""All trainings."""
+
+NAMED = (*SHORT, "task", *(f"{training}.optimizer" for training in TRAININGS))
 """Options that name a class."""
 
 Layer = tuple[str, Any]
@@ -146,17 +155,38 @@ def _options(text: str, what: str) -> dict[str, Any]:
 
 
 def _written_out(config: dict[str, Any]) -> dict[str, Any]:
-    """Return options with the short names and import paths in them written out."""
+    """Return options with the short names and import paths in them written out, and no empty groups.
+
+    Raises:
+        ConfigError: a group of options is something else, or a class is unknown.
+    """
+    for name in GROUPS:
+        outer, last = _within(config, name)
+        if last in outer and outer[last] is None:
+            del outer[last]
+        elif not isinstance(outer.get(last, {}), dict):
+            raise ConfigError(_no_group(name, outer[last]))
     for name in NAMED:
-        parts = name.split(".")
-        place: Any = config
-        for part in parts[:-1]:
-            place = place.get(part) if isinstance(place, dict) else None
-        if isinstance(place, dict):
-            place[parts[-1]] = _long(place.get(parts[-1]), name)
-            if place[parts[-1]] is None:
-                del place[parts[-1]]
+        outer, last = _within(config, name)
+        if last in outer:
+            outer[last] = _long(outer[last], name)
+            if outer[last] is None:
+                del outer[last]
     return config
+
+
+def _within(config: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:
+    """Return the mapping that an option stands in, or an empty one, and its name there."""
+    outer, dot, last = name.rpartition(".")
+    found = place(config, outer) if dot else config
+    return (found if isinstance(found, dict) else {}), last
+
+
+def _no_group(name: str, value: object) -> str:
+    return (
+        f"{name} is a group of options, not {shown(value)}; give them one by one, as "
+        f"--{name}.NAME VALUE, or together, as {{NAME: VALUE}}"
+    )
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
@@ -183,14 +213,22 @@ def _layer(argument: str) -> Layer:
         text = mapping or "\n" in value
         return ("config", _options(value, option) if text else read_config_file(Path(value)))
     _check_value(option, value)
-    if option in GROUPS and not mapping:
-        raise ConfigError(
-            f"{option} is a group of options, not {shown(value)}; give them one by one, as "
-            f"--{option}.NAME VALUE, or together, as --{option} '{{NAME: VALUE}}'"
-        )
+    if (option in GROUPS or option.endswith(".init_args")) and not mapping:
+        raise ConfigError(_no_group(option, value))
+    if value in ("null", "~") and (owner := _owner(option)):
+        # The parser would hand on the text "None" to what lies deeper than an argument of a class.
+        inner = option.removeprefix(f"{owner}.").removeprefix("init_args.")
+        return ("config", _placed(f"{owner}.init_args.{inner}", None))
     if mapping and any(one.startswith(f"{option}.") for one in NAMED):
         return ("config", _written_out(_nested(option, value)))
     return (option, _long(value, option.removesuffix(".help")))
+
+
+def _owner(option: str) -> str | None:
+    """Return the option of a class that has this one below its arguments, or None."""
+    owner = next((name for name in NAMED if option.startswith(f"{name}.")), None)
+    inner = option.removeprefix(f"{owner}.").removeprefix("init_args.")
+    return owner if "." in inner else None
 
 
 def _check_value(option: str, value: str) -> None:
@@ -199,7 +237,8 @@ def _check_value(option: str, value: str) -> None:
     Raises:
         ConfigError: it is.
     """
-    check_text(value, option)
+    check_text(value, option, longest=100_000)
+    check_number(value, option)
     if not {"[", "{"} & set(value):
         return
     try:
@@ -215,11 +254,15 @@ def _nested(option: str, text: str) -> dict[str, Any]:
     Raises:
         ConfigError: they cannot be read.
     """
-    value = yaml_value(text, f"{option} {shown(text)}")
+    return _placed(option, yaml_value(text, f"{option} {shown(text)}"))
+
+
+def _placed(option: str, value: Any) -> dict[str, Any]:
+    """Return options in which one has a value."""
     for part in reversed(option.split(".")):
         value = {part: value}
-    nested: dict[str, Any] = value
-    return nested
+    placed: dict[str, Any] = value
+    return placed
 
 
 def _written(layer: Layer) -> str:
@@ -233,7 +276,7 @@ def _class_in(layer: Layer, option: str) -> str | None:
     """Return the class that a layer names for an option, if any."""
     name, value = layer
     if name == "config":
-        return _class(_place(value, option))
+        return _class(place(value, option))
     return _class(value) if name == option else None
 
 
@@ -256,15 +299,13 @@ def _without(layer: Layer, option: str) -> Layer:
     """Return a layer that does not mention an option."""
     name, value = layer
     if name == "config":
-        *outer, last = option.split(".")
-        place = _place(value, ".".join(outer)) if outer else value
-        if isinstance(place, dict):
-            place.pop(last, None)
+        outer, last = _within(value, option)
+        outer.pop(last, None)
         return layer
     return ("config", {}) if name == option or name.startswith(f"{option}.") else layer
 
 
-def _place(config: Any, option: str) -> Any:
+def place(config: Any, option: str) -> Any:
     """Return what nested options hold for a dotted name, or None."""
     for part in option.split("."):
         config = config.get(part) if isinstance(config, Mapping) else None
@@ -280,24 +321,64 @@ def _long(value: Any, option: str) -> Any:
     if option not in NAMED:
         return value
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = yaml_value(value, "a class")
-    if isinstance(value, dict) and isinstance(value.get("class_path"), str):
-        return {**value, "class_path": _long(value["class_path"], option)}
-    if option not in SHORT:
-        return dotted(value) if isinstance(value, str) else value
-    known = SHORT[option]
-    classes = {path.rpartition(".")[2] for path in known.values()}
-    if not isinstance(value, str):
+        value = yaml_value(value, f"{option} {shown(value)}")
+    if isinstance(value, Mapping):
+        return _with_arguments(value, option)
+    if value is None:
         return value
-    if not {".", ":"} & set(value) and value not in {*known, *classes}:
-        raise ConfigError(
-            f"{option} {shown(value)} is unknown{meant(value, known)}; possible: {', '.join(known)}, "
-            "or the import path of a class of your own, such as package.module.Class"
-        )
+    if not isinstance(value, str):
+        raise ConfigError(f"{option} {shown(value)} is no name of a class; {_possible(option)}")
+    known = SHORT.get(option, {})
+    classes = _classes(option)
     if value in {*known, *classes}:
         return known.get(value, value)
+    if not {".", ":"} & set(value):
+        near = meant(value, [*known, *classes])
+        raise ConfigError(f"{option} {shown(value)} is unknown{near}; {_possible(option)}")
     _check_importable(option, value)
     return dotted(value)
+
+
+def _with_arguments(value: Mapping[str, Any], option: str) -> dict[str, Any]:
+    """Return a class and its arguments with the name of the class written out.
+
+    Raises:
+        ConfigError: they are something else.
+    """
+    found = dict(value)
+    if "class_path" in found:
+        named = found["class_path"]
+        if not isinstance(named, str):
+            raise ConfigError(
+                f"{option}.class_path {shown(named)} is no name of a class; {_possible(option)}"
+            )
+        found["class_path"] = _long(named, option)
+    if not isinstance(found.get("init_args", {}), Mapping):
+        raise ConfigError(
+            f"{option}.init_args {shown(found['init_args'])} is no mapping of arguments, such as "
+            "{name: value}"
+        )
+    return found
+
+
+def _classes(option: str) -> list[str]:
+    """Return the classes that need no import path."""
+    if option in SHORT:
+        return [path.rpartition(".")[2] for path in SHORT[option].values()]
+    module, kind = (
+        (supernet.task, Task) if option == "task" else (torch.optim, torch.optim.Optimizer)
+    )
+    found = vars(module).items()
+    return [
+        name
+        for name, one in found
+        if isinstance(one, type) and issubclass(one, kind) and not inspect.isabstract(one)
+    ]
+
+
+def _possible(option: str) -> str:
+    names = ", ".join(SHORT.get(option, _classes(option)))
+    return f"possible: {names}, or the import path of a class of your own, such as package.module.Class"
 
 
 def _check_importable(option: str, path: str) -> None:

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import supernet
-from supernet.errors import SupernetError
+from supernet.errors import ConfigError, SupernetError
+from supernet.names import meant
+from supernet.reading import shown
+from supernet.terminal import (
+    Arguments,
+    complain,
+    file_path,
+    mapping,
+    number,
+    several,
+    usable_streams,
+    whole,
+)
 
 __all__ = ["main"]
 
@@ -22,82 +35,86 @@ _STEPS = {
     "report": "write report.html from the files of the run",
 }
 
+_COMMANDS = {
+    **_STEPS,
+    "latency": "measure latencies on this device, into a table of costs",
+    "export": "write the best candidates within bounds as files that run without supernet",
+    "doctor": "say what of a model is open, why something is not, and what its networks cost",
+    "zoo": "list spaces, strategies, searchers and data sets",
+}
+
 _DEFAULT_OUT = "runs/default"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 2 wrong input, 1 anything else."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = _parser()
     command, rest = (given[0], given[1:]) if given else ("", [])
-    try:
-        if command in _STEPS:
-            _steps(command, rest)
-        elif command == "latency":
-            _latency(rest)
-        elif command == "export":
-            _export(rest)
-        elif command == "doctor":
-            _doctor(rest)
-        elif command == "zoo":
-            _zoo(rest)
-        else:
-            parser.parse_args(given)
-            parser.print_help()
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        shown = command not in (*_STEPS, "latency", "export", "doctor") or {"-h", "--help"} & set(
-            rest
-        )
-        return 0 if shown else 1
-    except SupernetError as error:
-        print(f"supernet {command}: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print(
-            f"supernet {command}: interrupted; the same command continues where the last checkpoint is",
-            file=sys.stderr,
-        )
-        return 1
+    said = f"supernet {command}" if command in _COMMANDS else "supernet"
+    with usable_streams():
+        try:
+            _run(command, rest)
+            sys.stdout.flush()
+        except SystemExit as end:  # of a parser that has shown its help
+            return end.code if isinstance(end.code, int) else 0
+        except BrokenPipeError:  # whoever read the output has read enough
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            works = command in _COMMANDS and command != "zoo"
+            return 1 if works and not {"-h", "--help"} & set(rest) else 0
+        except SupernetError as error:
+            complain(f"{said}: {error}")
+            return error.exit_code
+        except OSError as error:  # such as of a full disk that the output is sent to
+            complain(f"{said}: {error}")
+            return 1
+        except KeyboardInterrupt:
+            complain(
+                f"{said}: interrupted; the same command continues where the last checkpoint is"
+            )
+            return 1
     return 0
 
 
+def _run(command: str, rest: Sequence[str]) -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise ConfigError(
+            f"the working directory cannot be used: {error.strerror}; change to another one"
+        ) from error
+    if command in _STEPS:
+        _steps(command, rest)
+    elif command in _COMMANDS:
+        {"latency": _latency, "export": _export, "doctor": _doctor, "zoo": _zoo}[command](rest)
+    elif not command or command.startswith("-"):
+        parser = _parser()
+        parser.parse_args([command, *rest] if command else [])
+        parser.print_help()
+    else:
+        raise ConfigError(
+            f"there is no command {shown(command)}{meant(command, _COMMANDS)}; possible: "
+            f"{', '.join(_COMMANDS)} (see supernet --help)"
+        )
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="supernet",
+    parser = Arguments(
+        "supernet",
         description="One-shot neural architecture search on PyTorch.",
         epilog="'supernet COMMAND --help' explains the options of a command.",
     )
     parser.add_argument("--version", action="version", version=f"supernet {supernet.__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND")
-    for name, text in _STEPS.items():
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=argparse.ArgumentParser)
+    for name, text in _COMMANDS.items():
         commands.add_parser(name, help=text, add_help=False)
-    commands.add_parser(
-        "latency",
-        help="measure latencies on this device, into a table of costs",
-        add_help=False,
-    )
-    commands.add_parser(
-        "export",
-        help="write the best candidates within bounds as files that run without supernet",
-        add_help=False,
-    )
-    commands.add_parser(
-        "doctor",
-        help="say what of a model is open, why something is not, and what its networks cost",
-        add_help=False,
-    )
-    commands.add_parser(
-        "zoo", help="list spaces, strategies, searchers and data sets", add_help=False
-    )
     return parser
 
 
 def _folder(command: str, arguments: Sequence[str]) -> tuple[Path, list[str]]:
     """Take the run folder, `--out` or `--run`, out of the arguments."""
-    parser = argparse.ArgumentParser(prog=f"supernet {command}", add_help=False, allow_abbrev=False)
-    parser.add_argument("--out", "--run", dest="out", type=_path, default=Path(_DEFAULT_OUT))
+    parser = Arguments(f"supernet {command}", add_help=False)
+    parser.add_argument("--out", "--run", dest="out", type=file_path, default=Path(_DEFAULT_OUT))
     known, rest = parser.parse_known_args(arguments)
     return known.out, rest
 
@@ -144,15 +161,14 @@ def _check_folder(out: Path) -> None:
 
 
 def _export(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="supernet export",
+    parser = Arguments(
+        "supernet export",
         description="Write networks that a search found as files that run without supernet. Weights are "
         "the supernet's, or those of the run's retraining where they are better on the search split.",
         epilog="Options of 'supernet run', such as --device or --search.costs (a table of latencies), "
         "are used without changing the folder.",
-        allow_abbrev=False,
     )
-    parser.add_argument("--run", "--out", dest="out", type=_path, default=Path(_DEFAULT_OUT))
+    parser.add_argument("--run", "--out", dest="out", type=file_path, default=Path(_DEFAULT_OUT))
     parser.add_argument(
         "--pick",
         action="append",
@@ -163,7 +179,9 @@ def _export(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--onnx", action="store_true", help="write model.onnx too")
     parser.add_argument(
-        "--to", type=_path, help="where the folders are made (default: exports in the run folder)"
+        "--to",
+        type=file_path,
+        help="where the folders are made (default: exports in the run folder)",
     )
     given, rest = parser.parse_known_args(arguments)
 
@@ -188,39 +206,35 @@ def _export(arguments: Sequence[str]) -> None:
 def _doctor(arguments: Sequence[str]) -> None:
     import json
 
-    def numbers(text: str) -> tuple[float, ...]:
-        return tuple(float(part) for part in text.split(","))
-
-    def whole(text: str) -> tuple[int, ...]:
-        return tuple(int(part) for part in text.split(","))
-
-    parser = argparse.ArgumentParser(
-        prog="supernet doctor",
+    sizes = several(whole(1, 10**6))
+    parser = Arguments(
+        "supernet doctor",
         description="Say what of a model is open, why something is not, how many architectures there "
         "are, and what they cost. A model without choices is converted for that.",
-        allow_abbrev=False,
     )
     parser.add_argument(
         "model", help="a space of 'supernet zoo', or a class or function as package.module:name"
     )
-    parser.add_argument("--arguments", type=json.loads, default={}, help="of the model, as JSON")
+    parser.add_argument("--arguments", type=mapping, default={}, help="of the model, as JSON")
     parser.add_argument(
-        "--shape", type=whole, default=(3, 32, 32), help="of one example (default: 3,32,32)"
+        "--shape", type=sizes, default=(3, 32, 32), help="of one example (default: 3,32,32)"
     )
     parser.add_argument(
-        "--words", type=int, help="examples are tokens below this number, not images"
+        "--words", type=whole(1), help="examples are tokens below this number, not images"
     )
     parser.add_argument(
-        "--classes", type=int, default=10, help="given to the model if it takes them"
+        "--classes", type=whole(1), default=10, help="given to the model if it takes them"
     )
     parser.add_argument(
         "--constraint", action="append", default=[], help="such as 'macs <= 5e6'; several times"
     )
-    parser.add_argument("--widths", type=numbers, default=(0.25, 0.5, 0.75, 1.0))
-    parser.add_argument("--multiple", type=int, default=8, help="widths are multiples of it")
+    parser.add_argument("--widths", type=several(number), default=(0.25, 0.5, 0.75, 1.0))
+    parser.add_argument("--multiple", type=whole(1), default=8, help="widths are multiples of it")
     parser.add_argument("--inner", action="store_true", help="sizes of heads are open too")
-    parser.add_argument("--depth", type=float, default=0.5, help="smallest part of a row of blocks")
-    parser.add_argument("--kernels", type=whole, default=(), help="for depthwise convolutions")
+    parser.add_argument(
+        "--depth", type=number, default=0.5, help="smallest part of a row of blocks"
+    )
+    parser.add_argument("--kernels", type=sizes, default=(), help="for depthwise convolutions")
     parser.add_argument(
         "--keep", action="append", default=[], help="pattern of modules that stay; several times"
     )
@@ -254,22 +268,25 @@ def _doctor(arguments: Sequence[str]) -> None:
 
 
 def _latency(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="supernet latency",
+    parser = Arguments(
+        "supernet latency",
         description="Measure the latency of every option of a model on this device, or of whole "
         "networks where numbers are open, such as widths. The table is used "
         "with --search.costs '[TABLE]' in constraints, such as 'latency_ms <= 3.5', and objectives.",
         epilog="All options of 'supernet run' name the model, the data (for the shape of the inputs) "
         "and the device.",
-        allow_abbrev=False,
     )
-    parser.add_argument("--out", "--run", dest="out", type=_path, default=Path(_DEFAULT_OUT))
+    parser.add_argument("--out", "--run", dest="out", type=file_path, default=Path(_DEFAULT_OUT))
     parser.add_argument(
-        "--table", type=_path, help="the file (default: latency.json in the run folder)"
+        "--table", type=file_path, help="the file (default: latency.json in the run folder)"
     )
-    parser.add_argument("--batch_size", type=int, default=1, help="examples per forward pass")
+    parser.add_argument(
+        "--batch_size", type=whole(1, 10**6), default=1, help="examples per forward pass"
+    )
     parser.add_argument("--precision", default="float32", help="float32, bfloat16, ...")
-    parser.add_argument("--repeats", type=int, default=50, help="measurements of each option")
+    parser.add_argument(
+        "--repeats", type=whole(1, 10**6), default=50, help="measurements of each option"
+    )
     given, rest = parser.parse_known_args(arguments)
 
     from supernet.imports import import_from_here
@@ -293,24 +310,18 @@ def _latency(arguments: Sequence[str]) -> None:
     print(f"table: {path}")
 
 
-def _path(text: str) -> Path:
-    """Return a path as given to an option; an empty one is most likely a variable that is not set."""
-    if not text:
-        raise argparse.ArgumentTypeError("the path is empty; write . for the working directory")
-    return Path(text)
-
-
 def _report(out: Path, options: Sequence[str]) -> None:
     """Write the report from the files alone, whatever made them."""
-    parser = argparse.ArgumentParser(prog="supernet report", add_help=False, allow_abbrev=False)
-    parser.add_argument("--to", type=_path)
+    parser = Arguments("supernet report", add_help=False)
+    parser.add_argument("--to", type=file_path)
     given, options = parser.parse_known_args(options)
 
-    from supernet.errors import ConfigError
     from supernet.track import RunFiles, print_table, result_table, write_report
 
     if options:
-        raise ConfigError(f"the report takes no options but --to, but got {' '.join(options)}")
+        raise ConfigError(
+            f"the report takes no options but --to, but got {shown(' '.join(options))}"
+        )
     path, read = write_report(out, given.to), RunFiles.read(out)
     for note in read.notes:
         print(f"warning: {note}", file=sys.stderr)
@@ -320,8 +331,8 @@ def _report(out: Path, options: Sequence[str]) -> None:
 
 
 def _zoo(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="supernet zoo", description="List spaces, strategies, searchers and data sets."
+    parser = Arguments(
+        "supernet zoo", description="List spaces, strategies, searchers and data sets."
     )
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     as_json = parser.parse_args(arguments).json

@@ -6,11 +6,12 @@ import path, and the ready ones by a short name too.
 
 from __future__ import annotations
 
-import inspect
 import re
+import warnings
 from argparse import ArgumentError
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -18,14 +19,23 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
-from supernet.arguments import Layer, inherited, named_class, prepared, read_layers
+from supernet.arguments import (
+    NAMED,
+    TRAININGS,
+    Layer,
+    inherited,
+    named_class,
+    place,
+    prepared,
+    read_layers,
+)
 from supernet.data import SOURCES, Augment, DataSource
 from supernet.data.splits import FRACTION
-from supernet.errors import ConfigError
+from supernet.errors import ConfigError, SupernetError
 from supernet.imports import resolve
-from supernet.names import meant
 from supernet.net.source import DATA_ARGUMENTS
-from supernet.reading import plain_value
+from supernet.reading import plain_value, shown
+from supernet.refusals import check_nulls, explained
 from supernet.search import SEARCHERS, Searcher
 from supernet.space import Sampling
 from supernet.strategies import STRATEGIES, Strategy
@@ -251,6 +261,16 @@ class RetrainConfig:
         return ("fresh", "inherited") if self.weights == "both" else (self.weights,)
 
 
+_GROUPS = {
+    "split": SplitConfig,
+    "train": TrainConfig,
+    "few_shot": FewShotConfig,
+    "evaluate": EvaluateConfig,
+    "search": SearchConfig,
+    "retrain": RetrainConfig,
+}
+"""Groups of options by their name."""
+
 _SGD = {
     "class_path": "torch.optim.SGD",
     "init_args": {"lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": True},
@@ -349,30 +369,74 @@ def _parsed(program: str, layers: Sequence[Layer]) -> tuple[Namespace, dict[str,
     parser = build_parser(program, defaults)
     try:
         config = parser.parse_args(given)
-        config.pop("config", None)
-        plain = plain_value(yaml.safe_load(parser.dump(config, skip_unset=False)), "")
-        return parser.instantiate(config), plain
-    except ArgumentError as error:
-        near = _nearest(str(error), parser)
-        raise ConfigError(f"{error}{near} (see {program} --help)") from error
+    except (
+        Exception
+    ) as error:  # what the parser meets in values that it does not expect may be anything
+        if isinstance(error, SupernetError):
+            raise
+        known = [action.dest for action in parser._actions if not action.dest.endswith(".help")]
+        reason = (
+            str(error) if isinstance(error, ArgumentError) else f"{type(error).__name__}: {error}"
+        )
+        raise ConfigError(f"{explained(reason, known)} (see {program} --help)") from error
+    config.pop("config", None)
+    plain = plain_value(_dumped(parser, config), "")
+    check_nulls(plain, NAMED, _GROUPS)
+    made = _made(parser, config, program)
+    for name in TRAININGS:
+        option = f"{name}.optimizer"
+        _check_optimizer(option, attrgetter(option)(made), place(plain, option))
+    return made, plain
 
 
-def _nearest(message: str, parser: ArgumentParser) -> str:
-    """Return which option was meant by one that the parser says is unknown, or nothing."""
-    unknown = re.search(r"arguments: --([\w.]+)|[Oo]ption '([\w.]+)'", message)
-    if unknown is None:
-        return ""
-    group = re.search(r"Group '([\w.]+)'", message)
-    kind = re.search(r"class_path[ =]'([\w.]+)'", message)
-    known = [action.dest for action in parser._actions if not action.dest.endswith(".help")]
-    if kind is not None:
-        known = list(inspect.signature(resolve(kind[1])).parameters)
-    elif group is not None:
-        known = [name.removeprefix(f"{group[1]}.") for name in known]
-    near = meant(unknown[1] or unknown[2], known)
-    if near:
-        return near
-    return f"; possible: {', '.join(known)}" if kind or group else ""
+def _dumped(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
+    """Return the configuration as plain data, without defaults of classes that are objects."""
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        plain: dict[str, Any] = yaml.safe_load(parser.dump(config, skip_unset=False))
+    for option in NAMED:
+        found = place(plain, option)
+        arguments = found.get("init_args") if isinstance(found, dict) else None
+        if isinstance(arguments, dict):
+            kept = {name: value for name, value in arguments.items() if _OBJECT not in str(value)}
+            found["init_args"] = kept
+    return plain
+
+
+_OBJECT = "Unable to serialize instance"
+"""What the parser writes in place of an object."""
+
+
+def _made(parser: ArgumentParser, config: Namespace, program: str) -> Namespace:
+    """Return the configuration with objects for the classes in it.
+
+    Raises:
+        ConfigError: a class cannot be made from its arguments.
+    """
+    try:
+        made: Namespace = parser.instantiate(config)
+    except SupernetError:
+        raise
+    except Exception as error:  # a user's class may raise anything
+        raise ConfigError(
+            f"the classes in the configuration cannot be made: {type(error).__name__}: {error} "
+            f"(see {program} --help)"
+        ) from error
+    return made
+
+
+def _check_optimizer(option: str, factory: OptimizerFactory, given: Mapping[str, Any]) -> None:
+    """Make an optimizer of one parameter, since those of later steps are made after long ones.
+
+    Raises:
+        ConfigError: an argument is out of its range.
+    """
+    try:
+        factory([nn.Parameter(torch.zeros(1))])
+    except Exception as error:  # a user's optimizer may raise anything
+        arguments = given.get("init_args") or {}
+        raise ConfigError(
+            f"{option} {given['class_path']} cannot be made with {shown(arguments, 400)}: {error}"
+        ) from error
 
 
 def _defaults(layers: Sequence[Layer]) -> dict[str, Any]:

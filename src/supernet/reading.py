@@ -18,7 +18,15 @@ import yaml
 
 from supernet.errors import ConfigError
 
-__all__ = ["check_text", "plain_value", "read_text", "shown", "usable_path", "yaml_value"]
+__all__ = [
+    "check_number",
+    "check_text",
+    "plain_value",
+    "read_text",
+    "shown",
+    "usable_path",
+    "yaml_value",
+]
 
 LONGEST = 2**18
 """Characters of a text of options; a resolved configuration has a few thousand."""
@@ -35,6 +43,7 @@ _NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?
 _NO_NUMBER = re.compile(r"[-+]?\.(?:inf|nan)", re.ASCII | re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_CLOCK = re.compile(r"[-+]?\d{1,9}(?::[0-5]?\d){1,3}(?:\.\d{0,9})?")
 _WORDS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"), True),
@@ -65,6 +74,21 @@ def check_text(text: str, what: str, longest: int = LONGEST) -> None:
     control = _CONTROL.search(text)
     if control is not None:
         raise ConfigError(f"{what} holds the control character {control[0]!r}: {shown(text)}")
+
+
+def check_number(text: str, what: str) -> None:
+    """Refuse a text that can be taken for a number but was not meant as one, or cannot be read.
+
+    Raises:
+        ConfigError: it has digits of other scripts, or too many, or is a time of day.
+    """
+    suspicious = len(text) > 400 or not text.isascii()
+    if suspicious and all(sign.isdigit() or sign in "+-_.eE" for sign in text.strip()):
+        raise ConfigError(
+            f"{what} {shown(text, 24)} cannot be read as a number; write up to 400 digits from 0 to 9"
+        )
+    if _CLOCK.fullmatch(text):
+        raise ConfigError(f"{what} {text!r} is a time of day, and no option takes one")
 
 
 def _is_text(text: str) -> bool:

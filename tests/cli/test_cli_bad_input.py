@@ -72,7 +72,7 @@ def test_one_class_and_too_few_images(tmp_path, call, tiny):
     ("options", "words"),
     [
         (["--trian.steps=3"], ["trian.steps"]),
-        (["--train.steps=many"], ["train.steps", "int"]),
+        (["--train.steps=many"], ["train.steps", "'many'", "a whole number"]),
         (["--train.steps=0"], ["steps", "at least 1"]),
         (["--strategy=spsos"], ["spsos", "alphanet, attentivenas, bender, cdarts, darts", "spos,"]),
         (["--strategy.vanish=1.5"], ["vanish"]),
@@ -119,7 +119,7 @@ def test_bad_configuration_files(tmp_path, call):
         file.write_text(content)
         _refused(call("run", "--out", str(tmp_path / "r"), "--config", str(file)), word)
     file.write_text("model: !!python/object/apply:os.system ['touch executed']")
-    _refused(call("run", "--out", str(tmp_path / "r"), "--config", str(file)), "YAML")
+    _refused(call("run", "--out", str(tmp_path / "r"), "--config", str(file)), "tags")
     assert not Path("executed").exists()
 
 
