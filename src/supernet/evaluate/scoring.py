@@ -174,5 +174,5 @@ class Scorer:
 
 
 def _exact(cost: float) -> float:
-    """Return whole numbers as integers."""
-    return int(cost) if float(cost).is_integer() else cost
+    """Return whole numbers as integers, as far as floats are exact and databases hold integers."""
+    return int(cost) if float(cost).is_integer() and abs(cost) < 2**53 else cost

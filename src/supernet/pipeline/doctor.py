@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from decimal import Decimal
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from supernet.net import SuperNet, derive
 from supernet.net.choice import ChoiceModule
 from supernet.net.modes import evaluating
 from supernet.space import Architecture
+from supernet.space.numbers import digits, size_text
 from supernet.zoo import SPACES
 from supernet.zoo.converted import built_from, rules_of
 
@@ -62,8 +62,10 @@ class Diagnosis:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {**asdict(self), "ranges": {name: list(ends) for name, ends in self.ranges.items()}}
+        """Return plain data; a size that no float reaches, which many readers of JSON take, as text."""
+        size = self.size if self.size < 10**300 else digits(self.size)
+        ranges = {name: list(ends) for name, ends in self.ranges.items()}
+        return {**asdict(self), "size": size, "ranges": ranges}
 
 
 def diagnose(
@@ -162,7 +164,7 @@ def _check_example(model: nn.Module, example: torch.Tensor) -> None:
 
 def doctor_text(found: Diagnosis) -> str:
     """Return what is said below the table."""
-    lines = [f"{len(found.decisions)} decisions, {_large(found.size)} architectures"]
+    lines = [f"{len(found.decisions)} decisions, {size_text(found.size)} architectures"]
     names = {
         "params": "parameters",
         "macs": "multiply-adds of one example",
@@ -175,10 +177,6 @@ def doctor_text(found: Diagnosis) -> str:
     for text, reason in found.constraints.items():
         lines.append(f"{text!r} cannot be met: {reason}" if reason else f"{text!r} can be met")
     return "\n".join(lines)
-
-
-def _large(number: int) -> str:
-    return f"{number:,}" if number < 10**9 else f"{Decimal(number):.2e}"
 
 
 def _training_bytes(supernet: SuperNet, architecture: Architecture, *one: torch.Tensor) -> float:

@@ -15,6 +15,7 @@ from supernet.pipeline.failed import Failed, none_left, summary
 from supernet.pipeline.records import Selected
 from supernet.search import Search, hypervolume
 from supernet.space import Architecture
+from supernet.space.numbers import digits
 
 __all__ = ["search"]
 
@@ -62,7 +63,7 @@ def search(run: Run) -> None:
             "failed": len(failed),
             "failures": [one.to_json() for one in [*_examples(failed), *lost]],
             "searcher": type(run.config.search.searcher).__name__,
-            "space_size": str(run.supernet.space.size),
+            "space_size": digits(run.supernet.space.size),
             "batch_norm": evaluator.batch_norm,
             "batch_norm_report": batch_norm,
             "shared": not evaluator.plain_because,

@@ -22,6 +22,7 @@ from supernet.pipeline.measures import check_measures
 from supernet.pipeline.networks import retraining_supernet
 from supernet.random import generator
 from supernet.search import Learned, Search
+from supernet.space.numbers import size_text
 from supernet.strategies import Counted, Setting, Strategy
 from supernet.task import measured
 from supernet.train import OptimizerFactory, digest
@@ -68,7 +69,7 @@ def train(run: Run) -> None:
         Vocabulary(words, length, splits.train.classes).write(run.folder.vocabulary)
     run.progress.say(
         f"{splits.name}: {len(splits.train):,} examples to train, {len(splits.search):,} to search, "
-        f"{len(splits.test):,} to test; {space.size:,} architectures"
+        f"{len(splits.test):,} to test; {size_text(space.size)} architectures"
     )
     for note in splits.notes:
         run.progress.say(f"{splits.name}: {note}")

@@ -21,6 +21,7 @@ from supernet.evaluate import Candidate
 from supernet.random import stream
 from supernet.search.construct import Bound, build, extend
 from supernet.space import Architecture, Sampling, SearchSpace
+from supernet.space.numbers import size_text
 
 __all__ = ["Generation", "Partly", "Problem", "Search", "Searcher"]
 
@@ -160,8 +161,8 @@ class Problem:
             )
         reachable = "; ".join(self._reachable(bound, enumerated) for bound in self._bounds)
         return ConstraintError(
-            f"{found} {texts}: of {self.space.size:,} architectures {how}, though each bound alone can "
-            f"be met. {reachable}. Relax one: choose a bound that the others leave within reach, or "
+            f"{found} {texts}: of {size_text(self.space.size)} architectures {how}, though each bound "
+            f"alone can be met. {reachable}. Relax one: choose a bound that the others leave within reach, or "
             "relax one of the others"
         )
 

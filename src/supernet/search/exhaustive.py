@@ -6,6 +6,7 @@ from itertools import islice
 
 from supernet.errors import ConfigError
 from supernet.search.base import Generation, Problem, Searcher
+from supernet.space.numbers import size_text
 
 __all__ = ["Exhaustive"]
 
@@ -38,7 +39,7 @@ class Exhaustive(Searcher):
         """
         if problem.space.size > self.limit:
             raise ConfigError(
-                f"the space has {problem.space.size:,} architectures, more than the limit of "
+                f"the space has {size_text(problem.space.size)} architectures, more than the limit of "
                 f"{self.limit:,} for exhaustive search; choose another searcher or raise the limit"
             )
         feasible = problem.feasible(problem.space)

@@ -11,6 +11,7 @@ from supernet.errors import SpaceError
 from supernet.space.architecture import Architecture
 from supernet.space.decision import Decision, Option, Value
 from supernet.space.levels import MANY, Levels, Path
+from supernet.space.numbers import size_text
 
 __all__ = ["Sampling", "SearchSpace"]
 
@@ -49,7 +50,7 @@ class SearchSpace:
         self.size = self._levels.size
 
     def __repr__(self) -> str:
-        return f"SearchSpace({len(self.decisions)} decisions, size {self.size})"
+        return f"SearchSpace({len(self.decisions)} decisions, size {size_text(self.size)})"
 
     def __getitem__(self, index: int) -> Architecture:
         """Return architecture number `index` of 0..size-1 in a fixed order.
@@ -58,7 +59,9 @@ class SearchSpace:
             IndexError: the index is outside 0..size-1.
         """
         if not 0 <= index < self.size:
-            raise IndexError(f"the space has architectures 0..{self.size - 1}, not {index}")
+            raise IndexError(
+                f"the space has architectures 0..{size_text(self.size - 1)}, not {size_text(index)}"
+            )
         return Architecture(
             {
                 label: self._by_label[label].value(chosen)

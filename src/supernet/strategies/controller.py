@@ -23,6 +23,7 @@ from torch import nn
 from supernet.errors import ConfigError
 from supernet.random import derive_seed, seeded
 from supernet.space import Architecture, Decision, OneOf, SearchSpace, Value
+from supernet.space.numbers import size_text
 
 __all__ = ["Controller", "Drawn", "Policy", "PolicyName"]
 
@@ -172,8 +173,8 @@ class Controller(nn.Module):
     def _list_answers(self, decision: Decision) -> None:
         if decision.size > MOST_ANSWERS:
             raise ConfigError(
-                f"decision {decision.label!r} has {decision.size:,} answers; a controller takes "
-                f"decisions of at most {MOST_ANSWERS:,}: offer fewer options or pick fewer"
+                f"decision {decision.label!r} has {size_text(decision.size)} answers; a controller "
+                f"takes decisions of at most {MOST_ANSWERS:,}: offer fewer options or pick fewer"
             )
         values = list(decision.values())
         members = torch.zeros(len(values), len(decision.options))
