@@ -41,6 +41,7 @@ def test_marks_say_what_a_folder_is(tmp_path):
         ("{", DamagedFileError, "cannot be read"),
         ("[]", DamagedFileError, "no mark"),
         ('{"kind": "run"}', DamagedFileError, "no mark"),
+        ('{"format": 1}', DamagedFileError, "no mark"),
         (json.dumps({"kind": "run", "format": FORMAT + 1}), RunFolderError, "later version"),
     ],
 )

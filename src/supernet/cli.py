@@ -193,7 +193,7 @@ def _export(arguments: Sequence[str]) -> None:
     _check_folder(given.out)
     program = "supernet export"
     with (
-        open_run(rest, given.out, program=program, look=True, write=False) as opened,
+        open_run(rest, given.out, program=program, write=False) as opened,
         settings(opened),
     ):
         check_identity(opened, look=True)

@@ -72,7 +72,11 @@ def read_mark(folder: Path) -> Mapping[str, Any] | None:
         raise DamagedFileError(
             f"{path}, the mark of the folder, cannot be read: {error}"
         ) from error
-    if not isinstance(mark, dict) or not isinstance(mark.get("format"), int):
+    if not (
+        isinstance(mark, dict)
+        and isinstance(mark.get("kind"), str)
+        and isinstance(mark.get("format"), int)
+    ):
         raise DamagedFileError(
             f"{path} is no mark of a folder; it would be, for instance, {mark_text('run')}"
         )

@@ -201,7 +201,8 @@ def test_deleted_configuration_is_not_replaced_by_the_default(copy, call):
 
 def test_only_files_of_the_run_are_cleaned(copy, call):
     (copy / "sub").mkdir()
-    own, others = copy / ".supernet.pt.77.tmp", [copy / "sub/.notes.tmp", copy / ".notes.tmp"]
+    own = copy / f".supernet.pt.{2**30}.supernet-tmp"  # of no process that there is
+    others = [copy / "sub/.notes.tmp", copy / ".notes.tmp", copy / ".notes.77.tmp"]
     for file in (own, *others):
         file.write_text("x")
     assert call("run", "--out", str(copy))[0] == 0

@@ -29,7 +29,7 @@ def test_run_folder_holds_the_contracted_files(finished):
         "report.html",
     }
     assert names <= {path.name for path in finished.iterdir()}
-    assert not list(finished.glob("*.tmp"))
+    assert not list(finished.rglob("*.supernet-tmp"))
     assert torch.load(finished / "supernet.pt", weights_only=True)["step"] == 30
     assert yaml.safe_load((finished / "config.yaml").read_text())["train"]["steps"] == 30
     records = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]

@@ -30,7 +30,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")
-        if path.name != ".lock"
+        if path.name != ".supernet-lock"
     }
 
 
@@ -141,7 +141,7 @@ def test_finished_stages_are_not_given_up(tmp_path, call, monkeypatch):
 
 
 def test_a_run_is_read_without_writing(copy_of, tmp_path, call):
-    (copy_of / ".lock").unlink()
+    (copy_of / ".supernet-lock").unlink()
     before = contents(copy_of)
     for end in ("report.html", "page.html"):
         assert call("report", "--run", str(copy_of), "--to", str(tmp_path / "new" / end))[0] == 0
@@ -149,5 +149,5 @@ def test_a_run_is_read_without_writing(copy_of, tmp_path, call):
     code, _, err = call("export", "--run", str(copy_of), "--to", to, "--pick", "macs <= 100%")
     assert code == 0, err
     assert contents(copy_of) == before
-    assert not (copy_of / ".lock").exists()
+    assert not (copy_of / ".supernet-lock").exists()
     assert kind_of(tmp_path / "exported" / "macs-le-100pct") == "export"

@@ -383,6 +383,25 @@ def test_the_storage_can_be_opened_with_optuna(tmp_path):
             assert trial.values == [one.accuracy, one.costs["macs"]]
 
 
+def test_a_study_of_somebody_else_is_left_alone(tmp_path):
+    import optuna
+
+    toy, path = Toy(0), tmp_path / "study.db"
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        mine = optuna.create_study(study_name="NSGA2, seed 0", storage=storage)
+        mine.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    finally:
+        optuna.logging.set_verbosity(optuna.logging.INFO)
+        storage.remove_session()
+        storage.engine.dispose()
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match="'NSGA2, seed 0' of somebody else"):
+        told(NSGA2(4, 1, storage=path), toy.problem(), toy.candidate)
+    assert path.read_bytes() == before
+
+
 def test_a_storage_that_is_no_database_is_an_error_and_left_alone(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("not a database " * 100)

@@ -184,9 +184,10 @@ def test_files_of_a_stranger_are_left_as_they_are(tmp_path, name):
 
 
 def test_other_files_do_not_hinder(tmp_path):
-    (tmp_path / "net.py").write_text("mine")
+    for name in ("net.py", ".lock"):
+        (tmp_path / name).write_text("")
     RunFolder(tmp_path).close()  # nothing came of it, so no trace of it is left
-    assert [one.name for one in tmp_path.iterdir()] == ["net.py"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == [".lock", "net.py"]
     folder = RunFolder(tmp_path)
     folder.write_config({})
     folder.close()
@@ -201,7 +202,8 @@ def test_an_empty_folder_of_the_user_stays_where_nothing_comes_of_it(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["mine"]
 
 
-def test_a_run_whose_mark_is_lost_is_adopted_as_the_message_says(tmp_path, folder):
+def test_a_run_whose_mark_is_lost_is_adopted_as_the_message_says(tmp_path):
+    folder = RunFolder(tmp_path / "of mine; and more")
     folder.write_config({"seed": 1})
     folder.record("train", {})
     folder.close()

@@ -86,6 +86,20 @@ def test_the_state_before_is_kept_and_used(checkpoint):
     ]
 
 
+def test_a_file_that_is_a_link_stays_one(checkpoint, tmp_path):
+    checkpoint.path.parent.mkdir()
+    (tmp_path / "disk").mkdir()
+    target = tmp_path / "disk" / "large.pt"
+    checkpoint.path.symlink_to(target)
+    for step in (1, 2):
+        checkpoint.save({"step": step})
+    assert checkpoint.path.is_symlink()
+    assert checkpoint.load() == {"step": 2}
+    target.unlink()
+    assert checkpoint.load() == {"step": 1}
+    assert list((tmp_path / "disk").iterdir()) == []
+
+
 def test_the_previous_file_goes_when_the_newest_is_final(checkpoint):
     checkpoint.drop_previous()
     checkpoint.save({"step": 1})

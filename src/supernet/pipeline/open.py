@@ -179,7 +179,7 @@ def run(
             Path(out),
             trained,
             opened.normalise,
-            partial(opens, look=True, write=False),
+            partial(opens, write=False),
         )
 
 
@@ -289,12 +289,13 @@ def open_run(
         progress: whether to draw bars; by default on terminals only.
         look: use other options than the folder's without applying them to what is in it.
         write: whether anything is to be written into the folder, which one process at a time may do;
-            otherwise also give `look`.
+            otherwise the folder is only looked at, and may be one that cannot be written.
 
     Raises:
         ConfigError: the options cannot be read.
         RunFolderError: the folder belongs to another configuration, or cannot be used.
     """
+    look = look or not write
     folder = RunFolder(out, write=write)
     objects = objects or {}
     try:

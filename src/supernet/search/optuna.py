@@ -335,6 +335,9 @@ class _Copy:
             try:
                 if not self._begun:
                     with suppress(KeyError):
+                        old = optuna.load_study(study_name=name, storage=storage).trials
+                        if not all("architecture" in trial.user_attrs for trial in old):
+                            raise RuntimeError(f"a study {name!r} of somebody else is there")
                         optuna.delete_study(study_name=name, storage=storage)
                 study = optuna.create_study(
                     study_name=name, storage=storage, directions=directions, load_if_exists=True

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -334,7 +335,7 @@ def check_free(path: Path) -> None:
     if {"config.yaml", "metrics.json"} <= set(found):
         adopt = (
             f" If it is a run of supernet whose mark was lost, or that a version before marks made, "
-            f"write the mark: echo '{mark_text('run')}' > {path / MARK}"
+            f"write the mark: echo '{mark_text('run')}' > {shlex.quote(str(path / MARK))}"
         )
     raise RunFolderError(
         f"{path} holds {', '.join(found)}, which a run would overwrite, but not {MARK}, which every run "

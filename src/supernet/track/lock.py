@@ -10,7 +10,7 @@ from supernet.errors import RunFolderError
 
 __all__ = ["LOCK", "FolderLock"]
 
-LOCK = ".lock"
+LOCK = ".supernet-lock"
 """The file that is locked; it stays, and is empty."""
 
 
