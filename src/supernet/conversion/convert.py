@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import itertools
-import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from supernet.conversion.axes import Dim, fix
+from supernet.conversion.corners import drawn, largest, smallest
+from supernet.conversion.counts import count_for_one, miscounted
+from supernet.conversion.examples import inputs_that
 from supernet.conversion.opening import Sizes, Way, choose, leaves, opening, passed, ways
 from supernet.conversion.rules import DEFAULT, Depths, Kernels, Operations, Rule, Widths, matching
 from supernet.conversion.structure import (
@@ -27,15 +29,16 @@ from supernet.conversion.trace import Trace, all_options, astray, first, line, n
 from supernet.elastic.sorting import sort_channels
 from supernet.errors import ConversionError, SpaceError
 from supernet.net import SuperNet, derive
+from supernet.net.batches import Inputs
 from supernet.net.dimension import Depth
 from supernet.net.modes import evaluating
-from supernet.net.opened import Elastic, ElasticLayer, ElasticNorm, open_up, opened
-from supernet.space import Architecture
+from supernet.net.opened import Elastic, ElasticLayer, ElasticNorm, Opened, open_up, opened
 
 __all__ = ["Conversion", "Row", "conversion_of", "convert"]
 
 _TRIES = 200
 _WAYS = 30
+_COUNTED = 4
 
 
 @dataclass(frozen=True)
@@ -61,18 +64,19 @@ class Conversion:
 
     Attributes:
         rows: one for each module with parameters, and for each sequence of modules.
-        example: the sizes of the batch that it was followed on.
+        inputs: what the model takes, in the sizes of the batch that it was followed on.
     """
 
     rows: tuple[Row, ...]
-    example: tuple[int, ...]
+    inputs: Inputs
 
 
 def convert(
     model: nn.Module,
-    *example: torch.Tensor,
+    *example: Any,
     rules: Sequence[Rule] = DEFAULT,
     sort: bool = True,
+    batched: Sequence[bool] | None = None,
 ) -> nn.Module:
     """Return a copy of a model in which widths, depths, kernels and operations are open.
 
@@ -84,11 +88,15 @@ def convert(
 
     Args:
         model: is not changed.
-        example: what the model takes, `[batch, ...]`. Costs are those at these sizes.
+        example: what the model takes, tensors `[batch, ...]` first of all. Costs are those at these
+            sizes.
         rules: what to open; of several that are for the same module, the first holds. Without any,
             widths and depths.
         sort: whether channels are put in the order of their importance, so that sub-networks begin
             with what matters most.
+        batched: for each input whether its tensors have a row for each example, unlike a mask or an
+            adjacency matrix that is the same for all. Without it that is found out, by running the
+            model on another number of examples.
 
     Returns:
         The model as a search space, for `supernet.run` or `SuperNet`.
@@ -96,15 +104,12 @@ def convert(
     Raises:
         ConversionError: the model cannot be traced, a rule matches nothing, or nothing can be open.
     """
-    if not example or any(tensor.ndim == 0 for tensor in example):
-        raise ConversionError(
-            "an example of what the model takes is needed, tensors [batch, ...], such as "
-            "torch.randn(2, 3, 32, 32)"
-        )
+    inputs = inputs_that(model, example, batched)
     start = copy.deepcopy(model)
     operations = open_operations(start, rules)
     kernels = widen_kernels(start, rules)
-    found = trace(start, *example)
+    found = trace(start, inputs, *example)
+    count_for_one(found, start, *example)
     attempt = _Attempts(start, found, rules).made(*example)
     _check_rules(rules, attempt, operations, kernels)
     if sort:
@@ -138,7 +143,7 @@ class _Attempts:
     ways: dict[tuple[object, ...], Iterator[Way]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
-    def made(self, *example: torch.Tensor) -> nn.Module:
+    def made(self, *example: Any) -> nn.Module:
         """Return the model with everything open that runs in all sizes.
 
         Raises:
@@ -147,6 +152,8 @@ class _Attempts:
         for _ in range(_TRIES):
             attempt = self._open()
             failure = self._run(attempt, *example) or self._astray(*example)
+            if failure is None and self._miscounted(attempt, *example):
+                continue
             if failure is None:
                 return attempt
             inside, error = failure
@@ -192,9 +199,7 @@ class _Attempts:
             module.__class__ = _elastic(type(module), base)
         open_up(cast(Elastic, module), found)
 
-    def _run(
-        self, attempt: nn.Module, *example: torch.Tensor
-    ) -> tuple[list[str], Exception] | None:
+    def _run(self, attempt: nn.Module, *example: Any) -> tuple[list[str], Exception] | None:
         """Run the smallest network and some others; return where one raises what."""
         try:
             supernet = SuperNet(attempt)
@@ -207,7 +212,7 @@ class _Attempts:
         inside: list[str] = []
         with noting(attempt, inside), evaluating(supernet), torch.no_grad():
             try:
-                for architecture in (smallest(supernet), *_drawn(supernet)):
+                for architecture in (smallest(supernet), *drawn(supernet)):
                     supernet(*example, architecture)
                 with all_options(attempt):
                     attempt(*example)
@@ -215,7 +220,7 @@ class _Attempts:
                 return list(inside), error
         return None
 
-    def _astray(self, *example: torch.Tensor) -> tuple[list[str], Exception] | None:
+    def _astray(self, *example: Any) -> tuple[list[str], Exception] | None:
         """Return where the smallest network of full depth has other sizes than it must, if anywhere.
 
         Code that does not follow a number can run all the same, with other heads for instance.
@@ -237,6 +242,33 @@ class _Attempts:
         name, what = found
         inside = [""] + [".".join(name.split(".")[: n + 1]) for n in range(name.count(".") + 1)]
         return list(dict.fromkeys(inside)), ConversionError(what)
+
+    def _miscounted(self, attempt: nn.Module, *example: Any) -> bool:
+        """Close a decision whose networks do not cost what their sizes say; whether there is one.
+
+        What cannot be closed is a doubt, of which the cost tables warn.
+        """
+        supernet, one = SuperNet(attempt), self.trace.inputs.resized(example, 1)
+        known = cast(Opened, opened(attempt))
+        known.doubt = self.trace.doubt
+        others = itertools.islice((smallest(supernet), *drawn(supernet)), _COUNTED)
+        try:
+            found = miscounted(supernet, largest(supernet), others, *one)
+        except Exception as error:  # a user's model may raise anything
+            found = "", f"networks do not run on one example alone: {first(error)}"
+        if found is None:
+            return False
+        label, what = found
+        reason = f"the model's code computes something else in narrow networks, {what}"
+        for axis, dimension in choose(self.trace, self.start, self.rules).items():
+            if dimension.label == label:
+                fix([(axis,)], reason)
+                return True
+        if label.endswith(".depth"):
+            self.refused[label.removesuffix(".depth")] = reason
+            return True
+        known.doubt = what
+        return False
 
     def _close(self, attempt: nn.Module, inside: list[str], error: Exception) -> bool:
         """Take the attributes of the module that failed in another way, or close what it depends on."""
@@ -308,20 +340,7 @@ class _Attempts:
                 rows.append(
                     Row(name, kind, tuple(dict.fromkeys(labels)), tuple(dict.fromkeys(reasons)))
                 )
-        return Conversion(tuple(rows), self.trace.example)
-
-
-def smallest(supernet: SuperNet) -> Architecture:
-    """Return the architecture of the first options."""
-    space = supernet.space
-    return space.build(lambda decision: decision.value(range(decision.low)))
-
-
-def _drawn(supernet: SuperNet) -> Iterator[Architecture]:
-    """Yield some architectures, always the same."""
-    stream = random.Random(0)
-    for _ in range(4):
-        yield supernet.space.sample(stream)
+        return Conversion(tuple(rows), self.trace.inputs)
 
 
 def extent_now(sizes: Sizes, dim: Dim) -> int:
@@ -382,24 +401,15 @@ def _check_rules(
         )
 
 
-def _check_largest(
-    model: nn.Module, converted: nn.Module, example: tuple[torch.Tensor, ...]
-) -> None:
+def _check_largest(model: nn.Module, converted: nn.Module, example: tuple[Any, ...]) -> None:
     """Refuse what computes something else than the model, or derives it."""
     supernet = SuperNet(converted)
-    last = {
-        d.label: d.value(range(len(d.options) - d.high, len(d.options)))
-        for d in supernet.space.decisions
-    }
-    for label in supernet.space.labels:
-        if label.endswith(".operation"):
-            last[label] = "original"
-    largest = supernet.space.build(lambda decision: last[decision.label])
+    whole = largest(supernet)
     small = smallest(supernet)
     original = copy.deepcopy(model).eval()  # a forward pass may change a model too
     with torch.no_grad(), evaluating(supernet):
         for what, mine, expected in (
-            ("the largest sub-network", supernet(*example, largest), original(*example)),
+            ("the largest sub-network", supernet(*example, whole), original(*example)),
             (
                 "the smallest sub-network",
                 supernet(*example, small),

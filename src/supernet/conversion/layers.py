@@ -12,6 +12,7 @@ from supernet.conversion.axes import (
     fix,
     same,
 )
+from supernet.conversion.einsum import equation
 from supernet.conversion.operators import (
     Call,
     Passed,
@@ -171,14 +172,19 @@ def _prelu(call: Call) -> Shape:
 
 @rule("einsum")
 def _einsum(call: Call) -> Any:
-    equation = str(call.argument(0)).replace(" ", "")
-    if "." in equation or "->" not in equation:
-        return unknown(call)
-    names, result = equation.split("->")
+    nodes = call.argument(1)
+    written = equation(str(call.argument(0)), [len(call.shapes[node]) for node in nodes])
+    if len(nodes) > 2:
+        return unknown(call)  # in which order they are multiplied depends on their sizes
     dims: dict[str, Dim] = {}
-    for letters, node in zip(names.split(","), call.argument(1), strict=True):
+    for letters, node in zip(written.operands, nodes, strict=True):
         for letter, dim in zip(letters, call.shapes[node], strict=True):
-            same(dims.setdefault(letter, dim), dim, call.reason)
-    if "," in names:
-        call.products.append(tuple(dims.values()))
-    return tuple(dims[letter] for letter in result)
+            if extent(dims.setdefault(letter, dim)) == 1:
+                dims[letter] = dim  # it is repeated
+            elif extent(dim) != 1:
+                same(dims[letter], dim, call.reason)
+    if len(nodes) == 2:
+        wide = "".join(letter for letter, dim in dims.items() if extent(dim) != 1)
+        if multiplied := written.multiplied(wide):
+            call.products.append(tuple(dims[letter] for letter in multiplied))
+    return tuple(dims[letter] for letter in written.result)

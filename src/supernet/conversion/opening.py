@@ -168,21 +168,16 @@ def opening(
         if place < len(could_be):
             numbers[own] = could_be[place]
     numbers.update(_known(name, module, trace, sizes))
-    products = [
-        tuple(sizes.number(_of_one(dim, trace)) for dim in dims)
-        for call in trace.calls.get(name, ())
-        for dims in call.products
-    ]
-    open_products = any(isinstance(size, Size) for row in products for size in row)
+    turns: dict[str, list[tuple[Size | int, ...]]] = {}
+    for call in trace.calls.get(name, ()):
+        turns.setdefault(call.turn, []).extend(
+            tuple(sizes.number(dim) for dim in dims) for dims in call.products
+        )
+    products = list(turns.values()) if any(turns.values()) else []
+    open_products = any(isinstance(size, Size) for turn in products for row in turn for size in row)
     if not (shapes or numbers or open_products or always):
         return None
-    return Opened(shapes, numbers, products=products, example=trace.example)
-
-
-def _of_one(dim: Dim, trace: Trace) -> Dim:
-    """Return what an axis is for one example."""
-    batch = {axis.root for axis in trace.batch}
-    return tuple(axis for axis in factors(dim) if axis not in batch)
+    return Opened(shapes, numbers, products=products, example=trace.inputs)
 
 
 def passed(name: str, module: nn.Module, trace: Trace, sizes: Sizes) -> dict[str, list[Size]]:

@@ -68,6 +68,7 @@ class Call:
         numbers: among the arguments, of which the code may have to pass others when it is narrower.
         products: multiply-adds of the call, each a product of axes.
         produced: axes that weights give the result.
+        turn: which call of the module it is in, by a name that no other call of it has.
     """
 
     node: fx.Node
@@ -77,6 +78,7 @@ class Call:
     numbers: list[Passed] = field(default_factory=list)
     products: list[Product] = field(default_factory=list)
     produced: list[Dim] = field(default_factory=list)
+    turn: str = ""
 
     @property
     def name(self) -> str:

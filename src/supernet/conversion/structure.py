@@ -134,8 +134,8 @@ def open_kernel(name: str, module: nn.Module, rule: Kernels, opened: Opened) -> 
         numbers["padding"] = Padding(kernel, conv.padding, conv.dilation)
     weight = opened.shapes.get("weight", (None, None))[:2]
     products = [
-        (*product[: -2 * rank], *(kernel,) * rank, *product[-rank:])
-        for product in opened.products or ()
+        [(*product[: -2 * rank], *(kernel,) * rank, *product[-rank:]) for product in call]
+        for call in opened.products or ()
     ]
     module.__dict__["kernel"] = kernel
     module.transforms = nn.ParameterDict()

@@ -6,7 +6,7 @@ import copy
 import re
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -22,6 +22,7 @@ from supernet.conversion.operators import Call, Passed, follow
 from supernet.conversion.sources import Source, attributes_passed, spelled
 from supernet.errors import ConversionError
 from supernet.net import ChoiceModule, Routing, SuperNet
+from supernet.net.batches import Inputs, inputs_of
 from supernet.net.dimension import Depth
 from supernet.net.opened import Elastic, opened
 
@@ -55,7 +56,9 @@ class Trace:
         order: all operators of evaluation mode, in their order.
         batch: the axes of the examples.
         used: names of the tensors that have a part in what the model computes.
-        example: the sizes of the batch that the model was followed on.
+        inputs: what the model takes, in the sizes of the batch that it was followed on.
+        names: by every name of a module the one that stands for it; it may be held at several places.
+        doubt: why multiply-adds may not be known, if so.
     """
 
     tensors: dict[str, Shape] = field(default_factory=dict)
@@ -65,29 +68,25 @@ class Trace:
     order: list[Call] = field(default_factory=list)
     batch: list[Axis] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
-    example: tuple[int, ...] = ()
+    inputs: Inputs = field(default_factory=lambda: Inputs((), ()))
+    names: dict[str, str] = field(default_factory=dict)
+    doubt: str = ""
 
 
-def trace(model: nn.Module, *example: torch.Tensor) -> Trace:
+def trace(model: nn.Module, inputs: Inputs, *example: Any) -> Trace:
     """Follow the axes of a model's tensors, in evaluation and in training mode.
 
     Args:
         model: is not changed.
-        example: what it takes, `[batch, ...]`.
+        inputs: which of its inputs have a row for each example.
+        example: what it takes.
 
     Raises:
         ConversionError: PyTorch cannot trace the model.
     """
     # Two examples: of one, some operators would see no batch, and two cannot be cut into parts.
-    batch = tuple(torch.cat([one, one])[:2] if len(one) == 1 else one[:2] for one in example)
-    found = Trace(example=tuple(batch[0].shape))
-    axes: dict[int, Shape] = {}
-    for name, tensor in chain(
-        model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)
-    ):
-        if id(tensor) not in axes:
-            axes[id(tensor)] = tuple((Axis(size),) for size in tensor.shape)
-        found.tensors[name] = axes[id(tensor)]
+    batch = inputs.resized(example, 2)
+    found = _untraced(model, inputs_of(batch, inputs.batched))
     _follow(found, _exported(model, batch, training=False))
     _read_numbers(found, attributes_passed(model, *batch))
     try:
@@ -95,7 +94,7 @@ def trace(model: nn.Module, *example: torch.Tensor) -> Trace:
     except ConversionError:
         pass  # what runs in training alone, and cannot be traced, is seen when it is run
     else:
-        also = Trace(found.tensors)
+        also = Trace(found.tensors, inputs=found.inputs, names=found.names)
         _follow(also, trained)
         found.used |= also.used
         for name, calls in also.calls.items():
@@ -116,8 +115,32 @@ def trace(model: nn.Module, *example: torch.Tensor) -> Trace:
     return found
 
 
+def _untraced(model: nn.Module, inputs: Inputs) -> Trace:
+    """Return what is known of a model before it was followed."""
+    found = Trace(inputs=inputs)
+    axes: dict[int, Shape] = {}
+    for name, tensor in chain(
+        model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)
+    ):
+        if id(tensor) not in axes:
+            axes[id(tensor)] = tuple((Axis(size),) for size in tensor.shape)
+        found.tensors[name] = axes[id(tensor)]
+    first: dict[nn.Module, str] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        found.names[name] = first.setdefault(module, name)
+    return found
+
+
+def again(model: nn.Module, like: Trace, example: tuple[Any, ...], count: int) -> Trace:
+    """Follow a model in evaluation mode once more, on so many examples, with axes of their own."""
+    batch = like.inputs.resized(example, count)
+    found = _untraced(model, inputs_of(batch, like.inputs.batched))
+    _follow(found, _exported(model, batch, training=False))
+    return found
+
+
 def astray(
-    model: nn.Module, like: Trace, sizes: list[list[int] | None], *example: torch.Tensor
+    model: nn.Module, like: Trace, sizes: list[list[int] | None], *example: Any
 ) -> tuple[str, str] | None:
     """Say where a model computes tensors of other sizes than it must.
 
@@ -131,8 +154,7 @@ def astray(
         The name of the module whose code does, and what it does; None if none does, or if the code
         takes another way, so that nothing can be compared.
     """
-    batch = tuple(torch.cat([one, one])[:2] if len(one) == 1 else one[:2] for one in example)
-    program = _exported(model, batch, training=False)
+    program = _exported(model, like.inputs.resized(example, 2), training=False)
     nodes = [node for node in program.graph.nodes if node.op == "call_function"]
     names = [_short(call.node) for call in like.order]
     if [_short(node) for node in nodes] != names:
@@ -160,9 +182,7 @@ def _read_numbers(found: Trace, sources: dict[tuple[str, str], list[list[Source 
                     found.numbers.setdefault(scope, []).append(passed)
 
 
-def _exported(
-    model: nn.Module, example: tuple[torch.Tensor, ...], training: bool
-) -> ExportedProgram:
+def _exported(model: nn.Module, example: tuple[Any, ...], training: bool) -> ExportedProgram:
     copied = copy.deepcopy(model).train(training)
     inside: list[str] = []
     fused = torch.backends.mha.get_fastpath_enabled()
@@ -241,6 +261,7 @@ def _follow(found: Trace, program: ExportedProgram) -> None:
     shapes: dict[fx.Node, Any] = {}
     scopes: dict[fx.Node, tuple[str, ...]] = {}
     inputs: set[fx.Node] = set()
+    batched = iter(found.inputs.batched)
     for node in program.graph.nodes:
         value = node.meta.get("val")
         if node.op == "placeholder":
@@ -254,13 +275,13 @@ def _follow(found: Trace, program: ExportedProgram) -> None:
                     inputs.add(node)
                     reason = "the model's input"
                 shapes[node] = tuple(fixed_dim(int(size), reason) for size in value.shape)
-                if node in inputs and shapes[node]:
+                if node in inputs and next(batched):
                     found.batch += shapes[node][0]
         elif node.op == "call_function":
-            scopes[node] = _scope(node)
+            scopes[node], turn = _scope(node, found.names)
             scope = scopes[node][-1]
             where = f"{_short(node)} in {scope or 'the model itself'}"
-            call = Call(node, where, scope, shapes)
+            call = Call(node, where, scope, shapes, turn=turn)
             found.order.append(call)
             found.calls.setdefault(scope, []).append(call)
             shapes[node] = follow(call)
@@ -282,11 +303,11 @@ def _checked(call: Call) -> None:
         call.shapes[call.node] = call.new(value.shape)
 
 
-def _scope(node: fx.Node) -> tuple[str, ...]:
-    """Return the names of the modules whose code runs, outermost first."""
+def _scope(node: fx.Node, known: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
+    """Return the names of the modules whose code runs, outermost first; and which call it is."""
     stack = cast(dict[str, tuple[str, Any]], node.meta.get("nn_module_stack", {}))
     names = [re.sub(r"@\d+", "", path) for path, _ in stack.values()]
-    return tuple(names) or ("",)
+    return tuple(known.get(name, name) for name in names) or ("",), next(reversed(stack), "")
 
 
 def _short(node: fx.Node) -> str:

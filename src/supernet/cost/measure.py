@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
 from typing import Any, cast
 
-import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
+from supernet.cost.counter import Located, MacCounter, UncountedWarning, counting
 from supernet.cost.products import (
     amounts_of,
     check_known,
     joined,
-    known_macs,
     known_parameters,
     products_of,
 )
@@ -29,19 +25,14 @@ from supernet.elastic import Resolution
 from supernet.errors import SpaceError
 from supernet.net import SuperNet
 from supernet.net.dimension import OpenLayer, sizes_of
-from supernet.net.modes import evaluating
-from supernet.net.opened import dimensions_of
+from supernet.net.opened import dimensions_of, opened
 from supernet.net.plain import Part
 from supernet.space import Path
 
 __all__ = ["UncountedWarning", "count_macs", "count_params", "measure_costs"]
 
 
-class UncountedWarning(UserWarning):
-    """A module with a weight matrix ran, but no multiply-adds of it were counted."""
-
-
-def measure_costs(supernet: SuperNet, *example: torch.Tensor) -> dict[str, CostTable]:
+def measure_costs(supernet: SuperNet, *example: Any) -> dict[str, CostTable]:
     """Return the tables of "params" and "macs".
 
     Multiply-adds are those of convolutions, matrix products, recurrent and bilinear layers (half of
@@ -53,8 +44,10 @@ def measure_costs(supernet: SuperNet, *example: torch.Tensor) -> dict[str, CostT
             option, or a converted model is asked for other sizes than it was converted with.
 
     Warns:
-        UncountedWarning: a module with a weight matrix ran, but nothing of it was counted.
+        UncountedWarning: a module with a weight matrix ran, but nothing of it was counted; or those of
+            a converted model were not those of its networks when it was converted.
     """
+    _doubted(supernet)
     return {"params": _params(supernet), "macs": _macs(supernet, *example)}
 
 
@@ -74,15 +67,26 @@ def _counted(module: nn.Module) -> Iterator[nn.Parameter]:
             yield from _counted(child)
 
 
-def count_macs(model: nn.Module, *example: torch.Tensor) -> int:
+def count_macs(model: nn.Module, *example: Any) -> int:
     """Return the multiply-adds of an ordinary module on one example (first dimension 1).
 
     Warns:
         UncountedWarning: a module with a weight matrix ran, but nothing of it was counted.
     """
-    with _counting(model, None) as counter:
+    with counting(model, None) as counter:
         model(*example)
     return counter.total
+
+
+def _doubted(supernet: SuperNet) -> None:
+    for name, module in supernet.model.named_modules():
+        if (found := opened(module)) is not None and found.doubt:
+            warnings.warn(
+                f"costs of {name or 'the converted model'!r}, and bounds on them, may be wrong: "
+                f"{found.doubt}; count those of derived networks by supernet.cost.count_macs",
+                UncountedWarning,
+                stacklevel=3,
+            )
 
 
 def _params(supernet: SuperNet) -> CostTable:
@@ -121,7 +125,7 @@ def _params(supernet: SuperNet) -> CostTable:
     return CostTable("params", entries)
 
 
-def _macs(supernet: SuperNet, *example: torch.Tensor) -> CostTable:
+def _macs(supernet: SuperNet, *example: Any) -> CostTable:
     check_known(supernet, *example)
     runs = [(chosen, _macs_of(supernet, chosen, *example)) for chosen in _resolutions(supernet)]
     entries = []
@@ -153,7 +157,7 @@ def _resolutions(supernet: SuperNet) -> list[Path]:
     return list(product(*([(str(side.label), n) for n in side.names] for side in sides.values())))
 
 
-def _macs_of(supernet: SuperNet, chosen: Path, *example: torch.Tensor) -> Counter[frozenset[Path]]:
+def _macs_of(supernet: SuperNet, chosen: Path, *example: Any) -> Counter[frozenset[Path]]:
     """Return the multiply-adds by the paths to them, where these resolutions are chosen."""
     open_layers = {
         module
@@ -166,25 +170,20 @@ def _macs_of(supernet: SuperNet, chosen: Path, *example: torch.Tensor) -> Counte
     with (
         tracing(supernet) as trace,
         _located(supernet, trace) as located,
-        _counting(supernet.model, located) as counter,
+        counting(supernet.model, located) as counter,
         _set_aside(open_layers, counter, located, calls),
-        _own_code_paused(supernet, counter),
+        _known(supernet, counter, located) as known,
     ):
         run_all(supernet, *example, chosen=chosen)
     found = counter.macs.copy()
     given = dict(chosen)
-    for paths, amount in known_macs(supernet):
-        found[paths] += amount
+    found.update(known)
     for module, paths, inputs in calls:
         for atoms, plain in sizes_of(module):
             if all(given.get(label, option) == option for label, option in atoms):
                 entering = cast(OpenLayer, module).entering(*inputs)
                 found[joined(paths, atoms)] += count_macs(plain, *entering)
     return found
-
-
-Located = Callable[[], frozenset[Path]]
-"""Returns the paths to what is being computed."""
 
 
 @contextmanager
@@ -217,7 +216,7 @@ def _located(supernet: SuperNet, trace: Trace) -> Iterator[Located]:
 @contextmanager
 def _set_aside(
     layers: set[nn.Module],
-    counter: _MacCounter,
+    counter: MacCounter,
     located: Located,
     calls: list[tuple[nn.Module, frozenset[Path], tuple[Any, ...]]],
 ) -> Iterator[None]:
@@ -241,163 +240,39 @@ def _set_aside(
 
 
 @contextmanager
-def _own_code_paused(supernet: SuperNet, counter: _MacCounter) -> Iterator[None]:
-    """Count nothing in the own code of modules whose products are known, but in the modules within."""
-    if all(products_of(module) is None for module in supernet.modules()):
-        yield
-        return
+def _known(
+    supernet: SuperNet, counter: MacCounter, located: Located
+) -> Iterator[Counter[frozenset[Path]]]:
+    """Count the known products of modules as they are called, and nothing else of their own code.
+
+    Yields:
+        What will have been counted, by the paths to it. A model that is called several times has the
+        same products each time.
+    """
+    found: Counter[frozenset[Path]] = Counter()
+    modules = {m: calls for m in supernet.modules() if (calls := products_of(m)) is not None}
+    amounts = {m: [list(amounts_of(call)) for call in calls] for m, calls in modules.items()}
+    turns: Counter[nn.Module] = Counter()
     pauses: list[int] = []
 
     def enter(module: nn.Module, _: Any) -> None:
         pauses.append(counter.pauses)
-        counter.pauses = int(products_of(module) is not None)
+        counter.pauses = int(module in modules)
+        if calls := amounts.get(module):
+            paths = located()
+            for atoms, amount in calls[turns[module] % len(calls)]:
+                found[joined(paths, atoms)] += amount
+            turns[module] += 1
 
     def leave(*_: Any) -> None:
         counter.pauses = pauses.pop()
 
     handles = []
-    for module in supernet.model.modules():
+    for module in supernet.model.modules() if modules else ():
         handles.append(module.register_forward_pre_hook(enter))
         handles.append(module.register_forward_hook(leave))
     try:
-        yield
+        yield found
     finally:
         for handle in handles:
             handle.remove()
-
-
-class _MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Count multiply-adds by the paths to what is being computed."""
-
-    def __init__(self, located: Located | None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.macs: Counter[frozenset[Path]] = Counter()
-        self.total = 0
-        self.pauses = 0
-        self._located = located
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        with self:  # in inference mode, compositions such as `linear` arrive here whole
-            parts = func.decompose(*args, **kwargs)
-        if parts is not NotImplemented:
-            return parts
-        result = func(*args, **kwargs)
-        count = _multiply_adds(func._overloadpacket, args, kwargs, result)
-        if count and not self.pauses:
-            if self._located:
-                self.macs[self._located()] += count
-            self.total += count
-        return result
-
-
-def _multiply_adds(operator: Any, args: Any, kwargs: dict[str, Any], result: Any) -> int:
-    if operator in flop_registry:
-        return int(flop_registry[operator](*args, **kwargs, out_val=result) // 2)
-    name = str(operator).removeprefix("aten.")
-    return _FURTHER[name](*args) if name in _FURTHER else 0
-
-
-def _recurrent(inputs: torch.Tensor, *weights: torch.Tensor) -> int:
-    """Each weight matrix multiplies once at every time of every sequence; inputs `[..., width]`."""
-    positions = inputs.numel() // inputs.shape[-1]
-    return positions * sum(weight.numel() for weight in weights if weight.ndim > 1)
-
-
-def _bilinear(first: torch.Tensor, weight: torch.Tensor, *_: Any) -> int:
-    """`[n, i] · [o, i, j] · [n, j]`: first the matrix products to `[n, o, j]`, then over j."""
-    return first.shape[0] * (weight.numel() + weight.shape[0] * weight.shape[2])
-
-
-_FURTHER: dict[str, Callable[..., int]] = {
-    "mv": lambda matrix, _: matrix.numel(),
-    "dot": lambda vector, _: vector.numel(),
-    "addbmm": lambda _, first, second, *__: first.numel() * second.shape[-1],
-    "mkldnn_rnn_layer": lambda x, w_in, w_hidden, *_: _recurrent(x, w_in, w_hidden),
-    "_cudnn_rnn": lambda x, weights, *_: _recurrent(x, *weights),
-    "miopen_rnn": lambda x, weights, *_: _recurrent(x, *weights),
-    "_lstm_mps": lambda x, _, weights, *__: _recurrent(x, *weights),
-    "_trilinear": _bilinear,
-}
-"""Operators that PyTorch's own counter leaves out; their multiply-adds, not FLOPs."""
-
-
-@contextmanager
-def _counting(model: nn.Module, located: Located | None) -> Iterator[_MacCounter]:
-    """Count in evaluation mode, with attention computed by the matrix products it consists of."""
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    counter = _MacCounter(located)
-    try:
-        with (
-            evaluating(model),
-            torch.no_grad(),
-            sdpa_kernel(SDPBackend.MATH),
-            _noticing(model, counter),
-            counter,
-        ):
-            yield counter
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
-
-
-_NO_PRODUCTS = (
-    nn.Embedding,
-    nn.EmbeddingBag,
-    nn.LayerNorm,
-    nn.RMSNorm,
-    nn.ParameterList,
-    nn.ParameterDict,
-)
-"""Modules whose parameters may be matrices without being multiplied as such."""
-
-
-@contextmanager
-def _noticing(model: nn.Module, counter: _MacCounter) -> Iterator[None]:
-    """Warn of modules with a weight matrix that ran in the block without being counted."""
-    before: list[int] = []
-    added: Counter[nn.Module] = Counter()
-
-    def enter(*_: Any) -> None:
-        before.append(counter.total)
-
-    def leave(module: nn.Module, *_: Any) -> None:
-        added[module] += counter.total - before.pop()
-
-    names = {
-        module: name
-        for name, module in model.named_modules()
-        if not isinstance(module, _NO_PRODUCTS)
-        and not dimensions_of(module)
-        and products_of(module) is None
-        and any(map(_is_matrix, module.parameters(recurse=False)))
-    }
-    handles = []
-    for module in names:
-        handles.append(module.register_forward_pre_hook(enter))
-        handles.append(module.register_forward_hook(leave))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-    missed = [
-        f"{type(module).__name__} ({names[module] or 'the model itself'})"
-        for module, count in added.items()
-        if not count
-    ]
-    if missed:
-        warnings.warn(
-            f"no multiply-adds were counted for {', '.join(missed)}, though a weight matrix lies in "
-            'it; if it multiplies by that matrix, "macs" is too small, since it is computed by an '
-            "operator whose multiply-adds are unknown: write it as a matrix product or convolution",
-            UncountedWarning,
-            stacklevel=5,
-        )
-
-
-def _is_matrix(parameter: torch.Tensor) -> bool:
-    """Return whether at least two dimensions are larger than 1: a scale per channel is a vector."""
-    return sum(size > 1 for size in parameter.shape) > 1

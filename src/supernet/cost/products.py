@@ -6,21 +6,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product as combinations
 from math import prod
-from typing import cast
+from typing import Any, cast
 
-import torch
 from torch import nn
 
 from supernet.elastic import Resolution
 from supernet.errors import SpaceError
 from supernet.net import SuperNet
+from supernet.net.batches import inputs_of
 from supernet.net.dimension import Dimension
 from supernet.net.opened import Opened, opened
 from supernet.net.routing import Gate
 from supernet.net.size import Size, as_size, multiplied
 from supernet.space import Path
 
-__all__ = ["amounts_of", "check_known", "joined", "known_macs", "known_parameters", "products_of"]
+__all__ = ["amounts_of", "check_known", "joined", "known_parameters", "products_of"]
 
 
 def amounts_of(products: Sequence[Sequence[Size | int]]) -> Iterator[tuple[Path, int]]:
@@ -35,56 +35,47 @@ def amounts_of(products: Sequence[Sequence[Size | int]]) -> Iterator[tuple[Path,
                 yield tuple((str(d.label), d.names[index]) for d, index in pairs), amount
 
 
-def products_of(module: nn.Module) -> Sequence[Sequence[Size | int]] | None:
-    """Return the multiply-adds of a module's own code as products, if they are known so."""
+def products_of(module: nn.Module) -> Sequence[Sequence[Sequence[Size | int]]] | None:
+    """Return the multiply-adds of a module's own code as products, for each call, if they are known."""
     found = opened(module)
     return None if found is None else found.products
 
 
-def check_known(supernet: SuperNet, *example: torch.Tensor) -> None:
+def check_known(supernet: SuperNet, *example: Any) -> None:
     """Check that the products of all modules that have some are for this example.
 
     Raises:
         SpaceError: they are for another one, or the resolution is open.
     """
-    wanted = list(example[0].shape[1:])
     resolutions = [m for m in supernet.modules() if isinstance(m, Resolution)]
     for module in supernet.modules():
-        if not products_of(module):
+        known = cast(Opened, opened(module)).example if products_of(module) else None
+        if known is None:
             continue
-        sizes = list(cast(Opened, opened(module)).example[1:])
+        sizes = [list(shape) for shape in known.of_one]
         if resolutions:
             raise SpaceError(
                 f"the resolution {resolutions[0].side.label!r} is open in front of a converted model, "
-                f"whose costs are known for an example of {sizes} only; resize images outside of the "
-                "model and convert it once for each size, or write it with the layers of "
+                f"whose costs are known for an example of {_listed(sizes)} only; resize images outside "
+                "of the model and convert it once for each size, or write it with the layers of "
                 "supernet.elastic instead of converting it"
             )
+        asked = inputs_of(example, known.batched if known.fit(example) else ())
+        wanted = [list(shape) for shape in asked.of_one]
         if sizes != wanted:
             raise SpaceError(
-                f"the model was converted with an example of {sizes}, and its costs are known for it, "
-                f"but are asked for {wanted}; convert it with such an example"
+                f"the model was converted with an example of {_listed(sizes)}, and its costs are known "
+                f"for it, but are asked for {_listed(wanted)}; convert it with such an example"
             )
+
+
+def _listed(sizes: Sequence[list[int]]) -> str:
+    return " and ".join(map(str, sizes))
 
 
 def joined(paths: Iterable[Path], atoms: Path) -> frozenset[Path]:
     """Return the paths on which the atoms must hold too."""
     return frozenset(tuple(dict.fromkeys((*path, *atoms))) for path in paths)
-
-
-def known_macs(supernet: SuperNet) -> Iterator[tuple[frozenset[Path], int]]:
-    """Yield the multiply-adds of all modules whose products are known, by the paths to them.
-
-    They are for one example. A module that lies at several places runs, and counts, at each.
-    """
-    places: dict[nn.Module, dict[frozenset[Path], None]] = {}
-    for module, paths in supernet.held():
-        if products_of(module):
-            places.setdefault(module, {})[paths] = None
-    for module, each in places.items():
-        for atoms, amount in amounts_of(products_of(module) or ()):
-            for paths in each:
-                yield joined(paths, atoms), amount
 
 
 def known_parameters(supernet: SuperNet) -> list[tuple[list[Size | int], set[Path]]]:

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from supernet.errors import SpaceError
+from supernet.net.batches import Inputs
 from supernet.net.dimension import Dimension, OpenLayer
 from supernet.net.masks import weighed
 from supernet.net.size import Size
@@ -101,9 +102,9 @@ class Opened:
         sizes: further sizes that the numbers are computed from.
         ordered: whether the module computes something else when its channels are in another order, as
             with groups of them.
-        products: multiply-adds of the module's own code, as products of numbers; None where they are
-            counted when it runs.
-        example: the sizes of the batch that the products are for.
+        products: for each call of the module in a forward pass the multiply-adds of its own code for
+            one example, as products of numbers; None where they are counted when it runs.
+        example: what the model takes that the products are for.
     """
 
     def __init__(
@@ -112,18 +113,21 @@ class Opened:
         numbers: Mapping[str, Number],
         sizes: tuple[Size, ...] = (),
         ordered: bool = False,
-        products: Sequence[tuple[Size | int, ...]] | None = None,
-        example: tuple[int, ...] = (),
+        products: Sequence[Sequence[tuple[Size | int, ...]]] | None = None,
+        example: Inputs | None = None,
     ) -> None:
         self.shapes = dict(shapes)
         self.numbers = dict(numbers)
         self.ordered = ordered
         self.products = products
         self.example = example
+        self.doubt = ""
+        """Of a converted model, why its multiply-adds may not be the products."""
         read = [size for shape in shapes.values() for size in shape if size is not None]
         read += [number for number in numbers.values() if isinstance(number, Size)]
         read += [size for number in numbers.values() for size in getattr(number, "sizes", ())]
-        read += [size for product in products or () for size in product if isinstance(size, Size)]
+        factors = (size for call in products or () for product in call for size in product)
+        read += [size for size in factors if isinstance(size, Size)]
         found = {id(d): d for size in (*read, *sizes) for d in size.dimensions}
         self.dimensions: list[Dimension] = list(found.values())
 
