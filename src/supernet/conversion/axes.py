@@ -24,6 +24,7 @@ __all__ = [
     "fix",
     "fixed_dim",
     "joined",
+    "keep_order",
     "same",
     "viewed",
 ]
@@ -40,6 +41,8 @@ class Axis:
     def __init__(self, extent: int, fixed: str = "") -> None:
         self.extent = extent
         self.fixed = fixed
+        self.ordered = False
+        """Whether its positions have an order that means something, as in a running sum."""
         self.united: Axis | None = None
         self.kind: Literal["leaf", "product", "sum"] = "leaf"
         self.parts: list[Dim] = []
@@ -96,6 +99,15 @@ def fix(dims: Iterable[Dim], reason: str) -> None:
             axis.fixed = axis.fixed or reason
             if axis.kind == "sum":
                 fix(axis.parts, reason)
+
+
+def keep_order(dims: Iterable[Dim]) -> None:
+    """Say that positions of axes have an order, which those of narrower ones keep."""
+    for dim in dims:
+        for axis in factors(dim):
+            axis.ordered = True
+            if axis.kind == "sum":
+                keep_order(axis.parts)
 
 
 def joined(dims: Sequence[Dim]) -> Dim:
@@ -198,6 +210,8 @@ def _split(axis: Axis, outer: int) -> tuple[Axis, Dim] | None:
     else:
         return None
     axis.kind, axis.parts = "product", [(first,), second]
+    if axis.ordered:
+        keep_order([(axis,)])
     return first, second
 
 
@@ -209,6 +223,8 @@ def _unite(a: Axis, b: Axis, reason: str) -> None:
         _align(a, b, reason)
     if a.fixed or b.fixed:
         fix([(a,), (b,)], a.fixed or b.fixed)
+    if a.ordered or b.ordered:
+        keep_order([(a,), (b,)])
     if a.root is not b.root:
         a.united = b
 

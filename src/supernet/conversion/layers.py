@@ -18,6 +18,7 @@ from supernet.conversion.operators import (
     Passed,
     broadcast,
     rule,
+    slid,
     unknown,
 )
 
@@ -48,8 +49,9 @@ def _convolution(call: Call) -> Shape:
     if bias is not None:
         same(bias[0], leaving, call.reason)
     fix(weight[2:], _KERNEL)
-    around = call.new(call.sizes()[batch + 1 :])
+    around = slid(call, x[batch + 1 :], call.sizes()[batch + 1 :])
     call.produced.append(leaving)
+    call.summed.append((call.argument(1), 1))
     call.products.append((*x[:batch], leaving, inner, *weight[2:], *around))
     return (*x[:batch], leaving, *around)
 
@@ -65,8 +67,9 @@ def _transposed(call: Call) -> Shape:
         same(bias[0], weight[1], call.reason)
     fix(weight[2:], _KERNEL)
     call.produced.append(weight[1])
+    call.summed.append((call.argument(1), 0))
     call.products.append((*x, weight[1], *weight[2:]))
-    return (*x[:batch], weight[1], *call.new(call.sizes()[batch + 1 :]))
+    return (*x[:batch], weight[1], *slid(call, x[batch + 1 :], call.sizes()[batch + 1 :]))
 
 
 @rule("linear")
@@ -76,6 +79,7 @@ def _linear(call: Call) -> Shape:
     if bias is not None:
         same(bias[0], weight[0], call.reason)
     call.produced.append(weight[0])
+    call.summed.append((call.argument(1), len(weight) - 1))
     call.products.append((*x, weight[0]))
     return (*x[:-1], weight[0])
 
@@ -100,6 +104,7 @@ def _contract(call: Call, first: int, second: int) -> Shape:
     outer = broadcast(call, [a[:-2], b[:-2]])
     if call.argument(second).op == "placeholder":
         call.produced.append(b[-1])
+    call.summed += [(call.argument(first), len(a) - 1), (call.argument(second), len(b) - 2)]
     call.products.append((*outer, a[-2], a[-1], b[-1]))
     return (*outer, a[-2], b[-1])
 
@@ -183,6 +188,9 @@ def _einsum(call: Call) -> Any:
                 dims[letter] = dim  # it is repeated
             elif extent(dim) != 1:
                 same(dims[letter], dim, call.reason)
+        call.summed += [
+            (node, letters.index(one)) for one in letters if one not in written.result
+        ]
     if len(nodes) == 2:
         wide = "".join(letter for letter, dim in dims.items() if extent(dim) != 1)
         if multiplied := written.multiplied(wide):

@@ -97,7 +97,7 @@ def choose(trace: Trace, model: nn.Module, rules: Sequence[Rule]) -> dict[Axis, 
             if len(values) == 1:
                 fix([(width.axis,)], f"{width.axis.extent} has no smaller width by the rule")
             else:
-                found[width.axis] = Dimension(width.label, values)
+                found[width.axis] = Dimension(width.label, values, width.axis.ordered)
     return found
 
 
@@ -177,7 +177,11 @@ def opening(
     open_products = any(isinstance(size, Size) for turn in products for row in turn for size in row)
     if not (shapes or numbers or open_products or always):
         return None
-    return Opened(shapes, numbers, products=products, example=trace.inputs)
+    multiplied = {
+        own: trace.summed.get(id(trace.tensors[f"{name}.{own}" if name else own]), frozenset())
+        for own in shapes
+    }
+    return Opened(shapes, numbers, products=products, example=trace.inputs, multiplied=multiplied)
 
 
 def passed(name: str, module: nn.Module, trace: Trace, sizes: Sizes) -> dict[str, list[Size]]:

@@ -14,11 +14,14 @@ import torch
 from torch import fx
 
 from supernet.conversion.axes import (
+    Axis,
     Dim,
     Shape,
     extent,
+    factors,
     fix,
     fixed_dim,
+    keep_order,
     same,
 )
 from supernet.conversion.sources import Source
@@ -32,6 +35,7 @@ __all__ = [
     "place_of",
     "pointwise",
     "rule",
+    "slid",
     "unknown",
 ]
 
@@ -69,6 +73,7 @@ class Call:
         products: multiply-adds of the call, each a product of axes.
         produced: axes that weights give the result.
         turn: which call of the module it is in, by a name that no other call of it has.
+        summed: what is multiplied and summed up, and along which of its axes.
     """
 
     node: fx.Node
@@ -79,6 +84,7 @@ class Call:
     products: list[Product] = field(default_factory=list)
     produced: list[Dim] = field(default_factory=list)
     turn: str = ""
+    summed: list[tuple[fx.Node, int]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -161,10 +167,22 @@ _ALIKE = {
     "_softmax",
     "log_softmax",
     "_log_softmax",
-    "cumsum",
-    "cumprod",
-    "flip",
     "masked_fill",
+    "where",
+    "copy",
+    "fill",
+    "zero",
+    "floor_divide",
+    "uniform",
+    "normal",
+    "exponential",
+    "isin",
+    "bucketize",
+    "real",
+    "polar",
+    "complex",
+    "resolve_conj",
+    "resolve_neg",
     "detach_copy",
     "native_dropout",
     "bernoulli",
@@ -204,33 +222,45 @@ _ALIKE = {
 
 
 _MAKING = {
-    "new_empty",
-    "new_zeros",
-    "new_ones",
-    "new_full",
     "new_tensor",
-    "zeros",
-    "ones",
-    "full",
-    "empty",
     "arange",
     "linspace",
     "eye",
-    "rand",
-    "randn",
     "randperm",
-    "randint",
     "scalar_tensor",
     "tril_indices",
     "triu_indices",
 }
 """Operators that make a tensor of sizes that they are told; of another they take the type alone."""
 
+_FILLING = {
+    *("new_empty", "new_zeros", "new_ones", "new_full"),
+    *("zeros", "ones", "full", "empty", "rand", "randn", "randint"),
+}
+"""Operators whose result is alike in all positions, so that any of them may be left out."""
+
+_CHECKS = {
+    *("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range"),
+    *("sym_constrain_range_for_size", "<built-in function _set_grad_enabled>"),
+}
+"""What `torch.export` puts beside operators: it asks, and computes nothing."""
+
 
 def unknown(call: Call) -> Any:
     """Fix what goes into an operator that is not known; what comes out is new, and fixed."""
+    if call.name in _CHECKS:
+        return None
     if call.name in _MAKING:
         return call.new(call.sizes())
+    if call.name in _FILLING:
+        made = tuple(() if size == 1 else (Axis(size),) for size in call.sizes())
+        given: Any = next((a for a in call.node.args if isinstance(a, list | tuple)), ())
+        call.numbers += [
+            Passed(number, dim, place)
+            for place, (number, dim) in enumerate(zip(given, made, strict=True))
+            if isinstance(number, int)
+        ]
+        return made
     reason = f"the operator {call.node.target} in {call.where} is not known"
     for shape in call.tensors:
         fix(shape, reason)
@@ -259,6 +289,22 @@ def broadcast(call: Call, shapes: Sequence[Shape]) -> Shape:
             same(wide[0], dim, call.reason)
         found.append(wide[0] if wide else ())
     return tuple(reversed(found))
+
+
+def slid(call: Call, dims: Sequence[Dim], sizes: Sequence[int]) -> Shape:
+    """Return the axes of what a window makes that slides over axes, each position with its neighbours.
+
+    Where it gives one position for each, as around a kernel of odd size, they keep their order.
+    """
+    found: list[Dim] = []
+    for dim, size in zip(dims, sizes, strict=True):
+        if extent(dim) == size and any(not axis.fixed for axis in factors(dim)):
+            keep_order([dim])
+            found.append(dim)
+        else:
+            fix([dim], f"{call.where} slides over it")
+            found.append(fixed_dim(int(size), f"{call.where} makes it"))
+    return tuple(found)
 
 
 def place_of(axis: int, rank: int) -> int:

@@ -8,14 +8,16 @@ from typing import cast
 import torch
 from torch import nn
 
-from supernet.conversion.axes import factors
+from supernet.conversion.axes import Shape, factors
+from supernet.conversion.leaving import OpenDepth
 from supernet.conversion.rules import Depths, Kernels, Operations, Rule, matching
 from supernet.conversion.trace import Trace
 from supernet.elastic.convolution import Convolution, Padding
 from supernet.errors import ConversionError
 from supernet.net import Choice
-from supernet.net.dimension import Depth, Dimension
-from supernet.net.opened import Number, Opened, Shape
+from supernet.net.dimension import Dimension
+from supernet.net.opened import Number, Opened
+from supernet.net.opened import Shape as Sizes
 from supernet.net.size import Centre
 
 __all__ = ["mixed", "open_depths", "open_kernel", "open_operations", "widen_kernels"]
@@ -68,7 +70,8 @@ def open_depths(
                 refused[name] = "no residual blocks in a row"
             continue
         for place, (own, block) in list(enumerate(row))[values[0] :]:
-            module._modules[own] = Depth(block, place, values, f"{name}.depth")
+            returned = trace.returned[f"{name}.{own}" if name else own]
+            module._modules[own] = OpenDepth(block, returned, place, values, f"{name}.depth")
         found.append(name)
     return found
 
@@ -78,8 +81,14 @@ def _residual_row(name: str, module: nn.Module, trace: Trace) -> list[tuple[str,
     best: list[tuple[str, nn.Module]] = []
     row: list[tuple[str, nn.Module]] = []
     for own, block in module.named_children():
-        passage = trace.passages.get(f"{name}.{own}" if name else own)
-        if passage is not None and passage.residual and _alike(passage.entering, passage.leaving):
+        full = f"{name}.{own}" if name else own
+        passage = trace.passages.get(full)
+        if (
+            passage is not None
+            and passage.residual is not None
+            and full in trace.returned
+            and _alike(passage.residual, passage.leaving[0])
+        ):
             row.append((own, block))
         else:
             row = []
@@ -88,12 +97,9 @@ def _residual_row(name: str, module: nn.Module, trace: Trace) -> list[tuple[str,
     return best
 
 
-def _alike(entering: tuple[object, ...], leaving: tuple[object, ...]) -> bool:
-    (first,), (second,) = entering, leaving
-    a, b = cast(tuple[tuple[tuple[object, ...], ...], ...], (first, second))
-    return len(a) == len(b) and all(
-        factors(x) == factors(y)  # type: ignore[arg-type]
-        for x, y in zip(a, b, strict=True)
+def _alike(first: Shape, second: Shape) -> bool:
+    return len(first) == len(second) and all(
+        factors(one) == factors(other) for one, other in zip(first, second, strict=True)
     )
 
 
@@ -129,7 +135,7 @@ def open_kernel(name: str, module: nn.Module, rule: Kernels, opened: Opened) -> 
     conv = cast(nn.Conv2d, module)
     own, rank = conv.kernel_size[0], len(conv.kernel_size)
     kernel = Dimension(f"{name}.kernel", sorted({*(s for s in rule.sizes if s <= own), own}))
-    numbers: dict[str, Number] = {**opened.numbers, "kernel_size": Shape((kernel,) * rank)}
+    numbers: dict[str, Number] = {**opened.numbers, "kernel_size": Sizes((kernel,) * rank)}
     if not isinstance(conv.padding, str):
         numbers["padding"] = Padding(kernel, conv.padding, conv.dilation)
     weight = opened.shapes.get("weight", (None, None))[:2]
@@ -142,7 +148,14 @@ def open_kernel(name: str, module: nn.Module, rule: Kernels, opened: Opened) -> 
     for size in kernel.values[:-1] if rule.transforms else ():
         module.transforms[str(size)] = nn.Parameter(torch.eye(int(size) ** rank))
     shapes = {**opened.shapes, "weight": (*weight, *(Centre(kernel),) * rank)}
-    return Opened(shapes, numbers, (kernel,), products=products, example=opened.example)
+    return Opened(
+        shapes,
+        numbers,
+        (kernel,),
+        products=products,
+        example=opened.example,
+        multiplied=opened.multiplied,
+    )
 
 
 def mixed(conv: nn.Module) -> type[nn.Module]:

@@ -16,9 +16,11 @@ import torch
 from torch import fx, nn
 from torch.export import ExportedProgram
 
-from supernet.conversion import layers, views  # noqa: F401  they hold the rules of operators
+from supernet.conversion import layers, orders, views  # noqa: F401  they hold the rules of operators
 from supernet.conversion.axes import Axis, Shape, extent, fix, fixed_dim, same
+from supernet.conversion.leaving import Returned, returned
 from supernet.conversion.operators import Call, Passed, follow
+from supernet.conversion.orders import axis_before
 from supernet.conversion.sources import Source, attributes_passed, spelled
 from supernet.errors import ConversionError
 from supernet.net import ChoiceModule, Routing, SuperNet
@@ -31,17 +33,17 @@ __all__ = ["Passage", "Trace", "trace"]
 
 @dataclass(frozen=True)
 class Passage:
-    """The axes of what enters and leaves a module, and whether it adds to its input.
+    """The axes of what enters and leaves a module, and what it adds to.
 
     Attributes:
         entering: of every tensor that was computed outside and is used within.
         leaving: of every tensor that was computed within and is used outside.
-        residual: whether what leaves is what enters plus something else (perhaps rectified).
+        residual: axes of what enters and leaves plus something else (perhaps rectified), if any does.
     """
 
     entering: tuple[Shape, ...]
     leaving: tuple[Shape, ...]
-    residual: bool
+    residual: Shape | None
 
 
 @dataclass
@@ -59,6 +61,8 @@ class Trace:
         inputs: what the model takes, in the sizes of the batch that it was followed on.
         names: by every name of a module the one that stands for it; it may be held at several places.
         doubt: why multiply-adds may not be known, if so.
+        returned: by the name of a member of a sequence what it returns where it is left out.
+        summed: by the identity of a tensor's axes those along which it multiplies and sums up.
     """
 
     tensors: dict[str, Shape] = field(default_factory=dict)
@@ -71,6 +75,8 @@ class Trace:
     inputs: Inputs = field(default_factory=lambda: Inputs((), ()))
     names: dict[str, str] = field(default_factory=dict)
     doubt: str = ""
+    returned: dict[str, Returned] = field(default_factory=dict)
+    summed: dict[int, frozenset[int]] = field(default_factory=dict)
 
 
 def trace(model: nn.Module, inputs: Inputs, *example: Any) -> Trace:
@@ -89,6 +95,7 @@ def trace(model: nn.Module, inputs: Inputs, *example: Any) -> Trace:
     found = _untraced(model, inputs_of(batch, inputs.batched))
     _follow(found, _exported(model, batch, training=False))
     _read_numbers(found, attributes_passed(model, *batch))
+    found.returned = returned(model, *batch)
     try:
         trained = _exported(model, batch, training=True)
     except ConversionError:
@@ -286,10 +293,24 @@ def _follow(found: Trace, program: ExportedProgram) -> None:
             found.calls.setdefault(scope, []).append(call)
             shapes[node] = follow(call)
             _checked(call)
+            for given, axis in call.summed:
+                _note_summed(found, names, given, axis)
         elif node.op == "output":
             for given in node.all_input_nodes:
                 fix(shapes.get(given) or (), "the model's output")
     found.passages = _passages(shapes, scopes, inputs)
+
+
+def _note_summed(found: Trace, names: dict[str, str], node: fx.Node, axis: int) -> None:
+    """Note along which axis of a parameter a product sums up, if it is one in other words."""
+    while node.op == "call_function":
+        moved = axis_before(node, axis)
+        if moved is None:
+            return
+        node, axis = moved
+    if node.name in names:
+        key = id(found.tensors[names[node.name]])
+        found.summed[key] = found.summed.get(key, frozenset()) | {axis}
 
 
 def _checked(call: Call) -> None:
@@ -332,17 +353,17 @@ def _passages(
             if given not in within and (given in scopes or given in inputs)
         )
         leaving = [node for node in nodes if any(user not in within for user in node.users)]
-        residual = len(entering) == len(leaving) == 1 and _adds(leaving[0], next(iter(entering)))
+        added = [given for given in entering if len(leaving) == 1 and _adds(leaving[0], given)]
         found[name] = Passage(
             tuple(shapes[node] for node in entering),
             tuple(shapes[node] for node in leaving),
-            residual,
+            shapes[added[0]] if added else None,
         )
     return found
 
 
 _PASSING = {
-    *("add", "relu", "relu6", "hardtanh", "dropout", "alias", "clone", "contiguous"),
+    *("add", "relu", "relu6", "hardtanh", "dropout", "alias", "clone", "contiguous", "to"),
     *("view", "reshape", "flatten", "unflatten", "transpose", "permute"),
 }
 """What may lie between a block's input and its output, besides an addition."""

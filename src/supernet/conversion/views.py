@@ -8,9 +8,11 @@ from typing import Any
 from torch import fx
 
 from supernet.conversion.axes import (
+    Axis,
     Shape,
     cut,
     extent,
+    factors,
     fix,
     fixed_dim,
     joined,
@@ -24,8 +26,10 @@ from supernet.conversion.operators import (
     place_of,
     pointwise,
     rule,
+    slid,
     unknown,
 )
+from supernet.conversion.orders import indexed
 
 __all__: list[str] = []  # importing it registers the rules
 
@@ -58,7 +62,7 @@ def _expand(call: Call) -> Shape:
         return broadcast(call, [x, other])
     missing = len(sizes) - len(x)
     found = [
-        dim if extent(dim) == size else fixed_dim(size, f"{call.where} repeats it")
+        dim if extent(dim) == size else (Axis(size),)
         for dim, size in zip((((),) * missing + x), sizes, strict=True)
     ]
     return _numbered(call, tuple(found))
@@ -189,17 +193,12 @@ def _slice(call: Call) -> Shape:
 
 @rule("index")
 def _index(call: Call) -> Shape:
-    x, indices = call.shape(0), call.argument(1)
-    used = [place for place, index in enumerate(indices) if index is not None]
-    if used != list(range(used[0], used[-1] + 1)):
-        return unknown(call)  # type: ignore[no-any-return]
-    fix([x[place] for place in used], f"{call.where} looks positions of it up")
-    among = broadcast(call, [call.shapes[indices[place]] for place in used])
-    return (*x[: used[0]], *among, *x[used[-1] + 1 :])
+    return indexed(call, call.shape(0), call.argument(1))
 
 
 @rule(
-    "mean", "sum", "amax", "amin", "var", "std", "linalg_vector_norm", "norm", "logsumexp", "prod"
+    *("mean", "sum", "amax", "amin", "var", "std", "linalg_vector_norm", "norm", "logsumexp"),
+    *("prod", "any", "all"),
 )
 def _reduce(call: Call) -> Shape:
     return _reduced(call, call.sizes())
@@ -208,9 +207,20 @@ def _reduce(call: Call) -> Shape:
 @rule("max", "min", "median", "argmax", "argmin")
 def _extreme(call: Call) -> Any:
     value = call.node.meta["val"]
+    if len(call.tensors) > 1:
+        return pointwise(call)
+    asked = any(user.args[1:] == (1,) and user.users for user in call.node.users)
+    if call.name.startswith("arg") or (isinstance(value, list | tuple) and asked):
+        x, chosen = call.shape(0), call.argument(1, "dim")
+        fix(x if chosen is None else [x[chosen]], f"{call.where} asks for positions of it")
     if isinstance(value, list | tuple):
         return [_reduced(call, tuple(one.shape)) for one in value]
-    return pointwise(call) if len(call.tensors) > 1 else _reduced(call, call.sizes())
+    return _reduced(call, call.sizes())
+
+
+@rule("var_mean", "std_mean")
+def _two(call: Call) -> list[Shape]:
+    return [_reduced(call, tuple(one.shape)) for one in call.node.meta["val"]]
 
 
 def _reduced(call: Call, sizes: Sequence[int]) -> Shape:
@@ -233,37 +243,50 @@ def _reduced(call: Call, sizes: Sequence[int]) -> Shape:
     *(f"upsample_{kind}" for kind in ("bilinear2d", "bicubic2d", "trilinear3d")),
     *(f"_upsample_{kind}_aa" for kind in ("bilinear2d", "bicubic2d")),
     *(f"_adaptive_avg_pool{rank}d" for rank in (2, 3)),
-    "im2col",
 )
 def _pool(call: Call) -> Any:
-    if call.name == "im2col" or isinstance(call.node.meta["val"], list | tuple):
+    if isinstance(call.node.meta["val"], list | tuple):
         return unknown(call)
     x, sizes = call.shape(0), call.sizes()
     rank = next(int(letter) for letter in reversed(call.name) if letter.isdigit())
     kept = len(x) - rank
+    if "adaptive" not in call.name and "upsample" not in call.name:
+        return (*x[:kept], *slid(call, x[kept:], sizes[kept:]))
+    several = [dim for dim, size in zip(x[kept:], sizes[kept:], strict=True) if size != 1]
+    fix(several, f"{call.where} makes as many of it, however many there are")
     return (*x[:kept], *call.new(sizes[kept:]))
 
 
 @rule("pad", "constant_pad_nd", "reflection_pad2d", "replication_pad2d")
 def _pad(call: Call) -> Shape:
-    x, sizes = call.shape(0), call.sizes()
-    changed = [dim for dim, size in zip(x, sizes, strict=True) if extent(dim) != size]
-    fix(changed, f"{call.where} pads it")
-    return tuple(
-        dim if extent(dim) == size else fixed_dim(size, f"{call.where} pads it")
-        for dim, size in zip(x, sizes, strict=True)
+    x, sizes, amounts = call.shape(0), call.sizes(), list(call.argument(1))
+    constant = call.name == "constant_pad_nd" or (
+        call.name == "pad" and call.argument(2, "mode", "constant") == "constant"
     )
+    reason = f"{call.where} pads it"
+    found = list(x)
+    for place in range(len(amounts) // 2):
+        before, after = amounts[2 * place : 2 * place + 2]
+        axis = len(x) - 1 - place
+        is_open = any(not factor.fixed for factor in factors(x[axis]))
+        if is_open and constant and before >= 0 and after >= 0:
+            parts = [fixed_dim(before, reason), x[axis], fixed_dim(after, reason)]
+            kept = [part for part, size in zip(parts, (before, 1, after), strict=True) if size]
+            found[axis] = joined(kept) if len(kept) > 1 else x[axis]
+        elif before or after:
+            fix([x[axis]], reason)
+            found[axis] = fixed_dim(sizes[axis], reason)
+    return tuple(found)
 
 
 @rule("repeat", "tile")
 def _repeat(call: Call) -> Shape:
     x, times = call.shape(0), call.argument(1)
     dims = ((),) * (len(times) - len(x)) + x
+    times = (1,) * (len(dims) - len(times)) + tuple(times)
     return tuple(
-        dim
-        if times[place] == 1
-        else fixed_dim(extent(dim) * times[place], f"{call.where} repeats it")
-        for place, dim in enumerate(dims)
+        (*fixed_dim(count, f"{call.where} repeats it"), *dim)
+        for count, dim in zip(times, dims, strict=True)
     )
 
 
@@ -272,10 +295,10 @@ def _repeat_interleave(call: Call) -> Any:
     axis = call.argument(2, "dim")
     if axis is None or isinstance(call.argument(1), fx.Node):
         return unknown(call)
-    x, sizes = call.shape(0), call.sizes()
+    x = call.shape(0)
     axis = place_of(axis, len(x))
-    fix([x[axis]], f"{call.where} repeats it")
-    return (*x[:axis], *call.new([sizes[axis]]), *x[axis + 1 :])
+    times = fixed_dim(call.argument(1), f"{call.where} repeats it")
+    return (*x[:axis], (*x[axis], *times), *x[axis + 1 :])
 
 
 @rule("glu")

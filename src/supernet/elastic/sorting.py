@@ -25,8 +25,9 @@ def sort_channels(
     """Put all channels of open widths in the order of their importance, in place, the first first.
 
     The importance of a channel is the sum of |w| over all weights that multiply it: the inputs of
-    convolutions and linear layers; where there are none, over all parameters that it has a part in.
-    Channels of groups stay where they are.
+    convolutions and linear layers, and what a converted model's own code multiplies; where there are
+    none, over all parameters that it has a part in. Channels of groups stay where they are, and those
+    whose order means something.
 
     Args:
         model: of elastic layers.
@@ -104,8 +105,8 @@ def _widths(model: nn.Module) -> dict[Hashable, int]:
     for module, _, shape in _open_tensors(model):
         terms = [term for size in shape if size is not None for term in size.terms]
         found.update({term.key: term.largest for term in terms if term.dimensions})
-        if cast(Opened, opened(module)).ordered:
-            ordered |= {term.key for term in terms}
+        whole = cast(Opened, opened(module)).ordered
+        ordered |= {term.key for term in terms if whole or term.ordered}
     return {key: count for key, count in found.items() if key not in ordered}
 
 
@@ -117,9 +118,9 @@ def _importance(
     for module, tensor, shape in _open_tensors(model):
         if not isinstance(tensor, nn.Parameter):
             continue
-        multiplies = isinstance(module, nn.Linear | nn.modules.conv._ConvNd) and tensor.ndim > 1
+        multiplied = _multiplied(module, tensor)
         for axis, size in enumerate(shape):
-            if size is None or (consumers and not (multiplies and axis == 1)):
+            if size is None or (consumers and axis not in multiplied):
                 continue
             place = size.positions(key)
             if bool((place >= 0).any()):
@@ -128,3 +129,15 @@ def _importance(
                 total.index_add_(0, place.clamp(min=0), amount * (place >= 0))
                 found = True
     return total if found else None
+
+
+def _multiplied(module: nn.Module, parameter: nn.Parameter) -> frozenset[int]:
+    """Return the axes along which a parameter multiplies what comes in and sums it up."""
+    known = cast(Opened, opened(module)).multiplied
+    for name, axes in (known or {}).items():
+        if module._parameters.get(name) is parameter:
+            return axes
+    layer = isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
+    if known is not None or not layer or parameter.ndim < 2:
+        return frozenset()
+    return frozenset({0 if isinstance(module, nn.modules.conv._ConvTransposeNd) else 1})

@@ -37,15 +37,17 @@ class Dimension(ChoiceModule, Size):
     Args:
         label: of the decision; dimensions with one label are answered alike.
         values: increasing numbers.
+        ordered: whether the positions that it counts are not to be sorted, see `Size`.
 
     Raises:
         SpaceError: there are none, or they do not increase.
     """
 
-    def __init__(self, label: str, values: Sequence[int | float]) -> None:
+    def __init__(self, label: str, values: Sequence[int | float], ordered: bool = False) -> None:
         Ordered(label, tuple(values))
         super().__init__({value: nn.Identity() for value in values}, label=label)
         self.values: tuple[int | float, ...] = tuple(values)
+        self.ordered = ordered
 
     silent = True
 
@@ -141,10 +143,25 @@ class Scaled(Size):
 
 
 class Depth(Choice):
-    """A block that is there from some depth on: one place in a sequence of elastic depth."""
+    """A block that is there from some depth on: one place in a sequence of elastic depth.
 
-    def __init__(self, block: nn.Module, place: int, values: Sequence[int], label: str) -> None:
-        options = {n: block if n > place else Skip() for n in values}
+    Args:
+        block: the block.
+        place: its place in the sequence.
+        values: depths.
+        label: of the decision.
+        skip: what stands for the block where it is left out; it returns its first input if not given.
+    """
+
+    def __init__(
+        self,
+        block: nn.Module,
+        place: int,
+        values: Sequence[int],
+        label: str,
+        skip: nn.Module | None = None,
+    ) -> None:
+        options = {n: block if n > place else skip or Skip() for n in values}
         super().__init__(options, label=label)
 
     def decision(self, label: str) -> Decision:

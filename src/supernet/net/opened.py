@@ -105,6 +105,8 @@ class Opened:
         products: for each call of the module in a forward pass the multiply-adds of its own code for
             one example, as products of numbers; None where they are counted when it runs.
         example: what the model takes that the products are for.
+        multiplied: by the name of a parameter the axes along which it multiplies what comes in and sums
+            it up, as a linear layer's weight does along its second; None where the module's class says.
     """
 
     def __init__(
@@ -115,12 +117,14 @@ class Opened:
         ordered: bool = False,
         products: Sequence[Sequence[tuple[Size | int, ...]]] | None = None,
         example: Inputs | None = None,
+        multiplied: Mapping[str, frozenset[int]] | None = None,
     ) -> None:
         self.shapes = dict(shapes)
         self.numbers = dict(numbers)
         self.ordered = ordered
         self.products = products
         self.example = example
+        self.multiplied = multiplied
         self.doubt = ""
         """Of a converted model, why its multiply-adds may not be the products."""
         read = [size for shape in shapes.values() for size in shape if size is not None]

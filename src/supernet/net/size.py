@@ -28,6 +28,9 @@ Order = Mapping[Hashable, torch.Tensor]
 class Size(ABC):
     """A number that a layer's shape depends on."""
 
+    ordered: bool = False
+    """Whether its positions have an order that means something, so that they are not sorted."""
+
     @property
     @abstractmethod
     def now(self) -> int:
