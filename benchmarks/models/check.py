@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import pickle
 import random
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -21,9 +20,10 @@ from supernet.cost import count_params, measure_costs
 from supernet.elastic import Elastic
 from supernet.errors import SupernetError
 from supernet.net import ChoiceModule, SuperNet, derive
+from supernet.net.nested import tensors
 from supernet.space import Architecture, SearchSpace
 
-__all__ = ["Built", "Outcome", "Wrong", "checked", "tensors"]
+__all__ = ["Built", "Outcome", "Wrong", "checked"]
 
 Built = tuple[nn.Module, tuple[torch.Tensor, ...]]
 """A model, and a batch of two examples of what it takes."""
@@ -114,20 +114,6 @@ def _check(model: nn.Module, inputs: tuple[torch.Tensor, ...], draws: int) -> st
             _compare_gradients(f"the {name}", supernet, derived, inputs, architecture)
     _check_kept(supernet, model, inputs, _end(space, 0))
     return f"{float(space.size):.1e} networks, {len(space.decisions)} decisions"
-
-
-def tensors(value: Any) -> Iterator[torch.Tensor]:
-    """Yield all tensors of what a model returns: tuples, dictionaries, dataclasses, other objects."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from tensors(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from tensors(part)
-    elif dataclasses.is_dataclass(value) or hasattr(value, "__dict__"):
-        yield from tensors(vars(value))
 
 
 def _end(space: SearchSpace, end: Literal[0, -1]) -> Architecture:

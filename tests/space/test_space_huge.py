@@ -12,7 +12,7 @@ from supernet.errors import ConfigError
 from supernet.evaluate.scoring import _exact
 from supernet.pipeline import Diagnosis, doctor_text
 from supernet.search import Exhaustive, Problem
-from supernet.space import SomeOf, SearchSpace
+from supernet.space import SearchSpace, SomeOf
 from supernet.space.numbers import digits, size_text
 from supernet.track.report import _size
 

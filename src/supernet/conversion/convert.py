@@ -17,6 +17,7 @@ from supernet.conversion.corners import drawn, largest, smallest
 from supernet.conversion.counts import count_for_one, miscounted
 from supernet.conversion.examples import inputs_that
 from supernet.conversion.opening import Sizes, Way, choose, leaves, opening, passed, ways
+from supernet.conversion.refusals import explained
 from supernet.conversion.rules import DEFAULT, Depths, Kernels, Operations, Rule, Widths, matching
 from supernet.conversion.structure import (
     mixed,
@@ -32,7 +33,16 @@ from supernet.net import SuperNet, derive
 from supernet.net.batches import Inputs
 from supernet.net.dimension import Depth
 from supernet.net.modes import evaluating
-from supernet.net.opened import Elastic, ElasticLayer, ElasticNorm, Opened, open_up, opened
+from supernet.net.nested import tensors
+from supernet.net.opened import (
+    Elastic,
+    ElasticLayer,
+    ElasticNorm,
+    Opened,
+    elastic_class,
+    open_up,
+    opened,
+)
 
 __all__ = ["Conversion", "Row", "conversion_of", "convert"]
 
@@ -71,6 +81,7 @@ class Conversion:
     inputs: Inputs
 
 
+@explained
 def convert(
     model: nn.Module,
     *example: Any,
@@ -196,7 +207,7 @@ class _Attempts:
             base = ElasticLayer if leaf else Elastic
             if isinstance(module, nn.modules.batchnorm._NormBase):
                 base = ElasticNorm
-            module.__class__ = _elastic(type(module), base)
+            module.__class__ = elastic_class(type(module), base)
         open_up(cast(Elastic, module), found)
 
     def _run(self, attempt: nn.Module, *example: Any) -> tuple[list[str], Exception] | None:
@@ -371,16 +382,6 @@ def _plain_name(name: str, model: nn.Module) -> str | None:
     return None
 
 
-_classes: dict[tuple[type, type], type[nn.Module]] = {}
-
-
-def _elastic(kind: type[nn.Module], base: type[Elastic]) -> type[nn.Module]:
-    """Return the class of modules of a kind that are elastic."""
-    if (kind, base) not in _classes:
-        _classes[kind, base] = type(f"Elastic{kind.__name__}", (base, kind), {"_ordinary": kind})
-    return _classes[kind, base]
-
-
 def _check_rules(
     rules: Sequence[Rule], model: nn.Module, operations: Sequence[str], kernels: Sequence[str]
 ) -> None:
@@ -417,7 +418,9 @@ def _check_largest(model: nn.Module, converted: nn.Module, example: tuple[Any, .
             ),
         ):
             try:
-                torch.testing.assert_close(mine, expected, rtol=1e-3, atol=1e-4)
+                torch.testing.assert_close(
+                    list(tensors(mine)), list(tensors(expected)), rtol=1e-3, atol=1e-4
+                )
             except AssertionError as error:
                 raise ConversionError(
                     f"{what} does not compute what it must: {first(error)}; this model cannot be "

@@ -188,9 +188,7 @@ def _einsum(call: Call) -> Any:
                 dims[letter] = dim  # it is repeated
             elif extent(dim) != 1:
                 same(dims[letter], dim, call.reason)
-        call.summed += [
-            (node, letters.index(one)) for one in letters if one not in written.result
-        ]
+        call.summed += [(node, letters.index(one)) for one in letters if one not in written.result]
     if len(nodes) == 2:
         wide = "".join(letter for letter, dim in dims.items() if extent(dim) != 1)
         if multiplied := written.multiplied(wide):

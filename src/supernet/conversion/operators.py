@@ -6,6 +6,7 @@ position by position, fixes the axes of its inputs: what cannot be followed stay
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from supernet.conversion.axes import (
     same,
 )
 from supernet.conversion.sources import Source
+from supernet.errors import ConversionError
 
 __all__ = [
     "OPERATORS",
@@ -140,14 +142,40 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 
 def follow(call: Call) -> Any:
-    """Return the axes of what an operator computes; of a tuple a list of them, of no tensor None."""
+    """Return the axes of what an operator computes; of a tuple a list of them, of no tensor None.
+
+    Raises:
+        ConversionError: they depend on the values of tensors.
+    """
+    _check_sizes(call)
     rule = OPERATORS.get(call.name)
     if rule is not None:
-        return rule(call)
+        try:
+            return rule(call)
+        except Exception:  # it is called in a way that its rule does not expect
+            return unknown(call)
     tags = getattr(call.node.target, "tags", ())
     if torch.Tag.pointwise in tags or call.name in _ALIKE:
         return pointwise(call)
     return unknown(call)
+
+
+def _check_sizes(call: Call) -> None:
+    value = call.node.meta.get("val")
+    made = value if isinstance(value, list | tuple) else [value]
+    sizes = [size for one in made if isinstance(one, torch.Tensor) for size in one.shape]
+    if all(isinstance(size, int) for size in sizes):
+        return
+    code = re.findall(
+        r'File "(.*?)", line (\d+).*\n\s*(.*)', str(call.node.meta.get("stack_trace", ""))
+    )
+    place = "`{2}` (line {1} of {0})".format(*code[-1]) if code else call.where
+    raise ConversionError(
+        f"the sizes of what {place} in {call.scope or 'the model itself'} computes depend on the values "
+        "of tensors, so that neither widths nor multiply-adds can be told; where examples are routed, "
+        "compute all routes and weigh them (in Hugging Face's models "
+        "`set_experts_implementation('batched_mm')`), or convert the model without that module"
+    )
 
 
 _ALIKE = {

@@ -16,7 +16,7 @@ from supernet.elastic.convolution import Convolution, Padding
 from supernet.errors import ConversionError
 from supernet.net import Choice
 from supernet.net.dimension import Dimension
-from supernet.net.opened import Number, Opened
+from supernet.net.opened import Number, Opened, elastic_class
 from supernet.net.opened import Shape as Sizes
 from supernet.net.size import Centre
 
@@ -160,9 +160,7 @@ def open_kernel(name: str, module: nn.Module, rule: Kernels, opened: Opened) -> 
 
 def mixed(conv: nn.Module) -> type[nn.Module]:
     """Return the class of a convolution whose kernel is open."""
-    rank = len(cast(nn.Conv2d, conv).kernel_size)
-    kind = type(conv)
-    return type(f"Elastic{kind.__name__}", (Convolution, kind), {"_ordinary": kind, "rank": rank})
+    return elastic_class(type(conv), Convolution)
 
 
 def _replace(model: nn.Module, name: str, module: nn.Module) -> None:

@@ -26,6 +26,7 @@ from supernet.errors import ConversionError
 from supernet.net import ChoiceModule, Routing, SuperNet
 from supernet.net.batches import Inputs, inputs_of
 from supernet.net.dimension import Depth
+from supernet.net.nested import tensors
 from supernet.net.opened import Elastic, opened
 
 __all__ = ["Passage", "Trace", "trace"]
@@ -193,6 +194,7 @@ def _exported(model: nn.Module, example: tuple[Any, ...], training: bool) -> Exp
     copied = copy.deepcopy(model).train(training)
     inside: list[str] = []
     fused = torch.backends.mha.get_fastpath_enabled()
+    copied.register_forward_hook(lambda *call: tuple(tensors(call[-1])))  # dataclasses, caches
     with noting(copied, inside), all_options(copied), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.backends.mha.set_fastpath_enabled(False)  # whose operators say nothing of heads

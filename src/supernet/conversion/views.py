@@ -105,14 +105,17 @@ def _squeeze(call: Call) -> Shape:
 
 @rule("cat", "concatenate", "concat")
 def _cat(call: Call) -> Shape:
-    shapes = [call.shapes[node] for node in call.argument(0)]
+    given = [call.shapes[node] for node in call.argument(0)]
+    # A tensor of nothing, `torch.tensor([])`, goes with any, as in caches that are empty at first.
+    shapes = [shape for shape in given if [extent(dim) for dim in shape] != [0]] or given
     axis = place_of(call.argument(1, "dim", 0), len(shapes[0]))
     first = list(shapes[0])
     for other in shapes[1:]:
         for place, (dim, mine) in enumerate(zip(other, first, strict=True)):
             if place != axis:
                 same(mine, dim, call.reason)
-    first[axis] = joined([shape[axis] for shape in shapes])
+    parts = [shape[axis] for shape in shapes if extent(shape[axis])]
+    first[axis] = parts[0] if len(parts) == 1 else joined(parts)
     return tuple(first)
 
 
@@ -173,6 +176,10 @@ def _slice(call: Call) -> Shape:
     start, end = call.argument(2, "start", 0) or 0, call.argument(3, "end")
     if call.name == "narrow":
         end = start + end
+    if not taken:  # as of what is left where positions turn a whole head
+        if isinstance(start, int) and start == length:
+            call.numbers.append(Passed(start, x[axis]))
+        return (*x[:axis], *call.new([0]), *x[axis + 1 :])
     if call.argument(4, "step", 1) != 1:
         fix([x[axis]], f"{call.where} takes every other position of it")
         return (*x[:axis], *call.new([taken]), *x[axis + 1 :])

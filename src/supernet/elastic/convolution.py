@@ -67,6 +67,11 @@ class Convolution(ElasticLayer):
     rank: int
     _extra = ("kernel", "transforms")
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+        cls.rank = 1 + next(place for place, kind in enumerate(kinds) if issubclass(cls, kind))
+
     def __init__(
         self,
         channels_in: Size | int,
@@ -153,16 +158,16 @@ class Convolution(ElasticLayer):
 class Conv1d(Convolution, nn.Conv1d):
     """A convolution of elastic width and kernel, with the arguments of `Convolution`."""
 
-    _ordinary, rank = nn.Conv1d, 1
+    _ordinary = nn.Conv1d
 
 
 class Conv2d(Convolution, nn.Conv2d):
     """A convolution of elastic width and kernel, with the arguments of `Convolution`."""
 
-    _ordinary, rank = nn.Conv2d, 2
+    _ordinary = nn.Conv2d
 
 
 class Conv3d(Convolution, nn.Conv3d):
     """A convolution of elastic width and kernel, with the arguments of `Convolution`."""
 
-    _ordinary, rank = nn.Conv3d, 3
+    _ordinary = nn.Conv3d

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -13,7 +14,10 @@ __all__ = ["cut", "joined", "tensors"]
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:
-    """Yield the tensors in a value, in their order."""
+    """Yield the tensors in a value, in their order.
+
+    Those of other objects are left out, for instance of the cache that a language model returns.
+    """
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, Mapping):
@@ -22,6 +26,9 @@ def tensors(value: Any) -> Iterator[torch.Tensor]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from tensors(item)
+    elif is_dataclass(value):
+        for part in fields(value):
+            yield from tensors(getattr(value, part.name))
 
 
 def cut(value: Any, count: int) -> list[Any]:

@@ -12,9 +12,10 @@ a step does not use, as in the published codes.
 from __future__ import annotations
 
 import copy
+import copyreg
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, SupportsIndex, cast
 
 import torch
 from torch import nn
@@ -35,6 +36,7 @@ __all__ = [
     "Shape",
     "close",
     "dimensions_of",
+    "elastic_class",
     "open_up",
     "opened",
     "settle",
@@ -150,6 +152,16 @@ class Elastic(nn.Module):
     """The class of the module when nothing of it is open any more."""
     _extra: tuple[str, ...] = ()
     """What it has only while it is open."""
+    _mixed: type[Elastic] | None = None
+    """Of a class that `elastic_class` made, what was mixed in."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """Return how it is copied and pickled; a class of `elastic_class` is found by no name."""
+        how = super().__reduce_ex__(max(2, int(protocol)))
+        mixed = type(self).__dict__.get("_mixed")
+        if mixed is None or not isinstance(how, tuple) or how[0] is not copyreg.__newobj__:  # type: ignore[attr-defined]
+            return how
+        return (_blank, (self._ordinary, mixed, *how[1][1:]), *how[2:])
 
     def __getattr__(self, name: str) -> Any:
         """Return what is neither in the class nor in the object's own dictionary."""
@@ -179,6 +191,28 @@ class Elastic(nn.Module):
     def _used(self, name: str, value: torch.Tensor) -> torch.Tensor:
         """Return the part of a parameter or buffer that is used under the gates."""
         return taken(value, self.__dict__["_opened"].shapes[name])
+
+
+_classes: dict[tuple[type, type], type[nn.Module]] = {}
+
+
+def elastic_class(kind: type[nn.Module], base: type[Elastic]) -> type[nn.Module]:
+    """Return the class of modules of a kind that are elastic, always the same one.
+
+    Args:
+        kind: a class of modules.
+        base: what is mixed into it.
+    """
+    if (kind, base) not in _classes:
+        has = {"_ordinary": kind, "_mixed": base}
+        _classes[kind, base] = type(f"Elastic{kind.__name__}", (base, kind), has)
+    return _classes[kind, base]
+
+
+def _blank(kind: type[nn.Module], base: type[Elastic], *arguments: object) -> nn.Module:
+    """Return an elastic module that is to be filled, for `copy` and `pickle`."""
+    made = elastic_class(kind, base)
+    return made.__new__(made, *arguments)
 
 
 def taken(whole: torch.Tensor, shape: Sequence[Size | None]) -> torch.Tensor:

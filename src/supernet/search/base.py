@@ -162,8 +162,8 @@ class Problem:
         reachable = "; ".join(self._reachable(bound, enumerated) for bound in self._bounds)
         return ConstraintError(
             f"{found} {texts}: of {size_text(self.space.size)} architectures {how}, though each bound "
-            f"alone can be met. {reachable}. Relax one: choose a bound that the others leave within reach, or "
-            "relax one of the others"
+            f"alone can be met. {reachable}. Relax one: choose a bound that the others leave within "
+            "reach, or relax one of the others"
         )
 
     @cached_property

@@ -1,0 +1,72 @@
+"""What cannot be converted is refused in words, whatever goes wrong: with the module and the remedy."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from supernet.conversion.trace import first, line
+from supernet.errors import ConversionError, SupernetError
+
+__all__ = ["explained"]
+
+P = ParamSpec("P")
+
+
+def explained(convert: Callable[P, nn.Module]) -> Callable[P, nn.Module]:
+    """Let a conversion refuse models whose code it cannot see, and say of any failure where it is."""
+
+    @functools.wraps(convert)
+    def converted(*arguments: P.args, **options: P.kwargs) -> nn.Module:
+        for model in arguments[:1]:
+            _check_modules(model)
+        try:
+            return convert(*arguments, **options)
+        except SupernetError:
+            raise
+        except Exception as error:  # a user's model may do anything
+            raise ConversionError(
+                f"the model cannot be converted: {line(error)}raises {type(error).__name__}: "
+                f"{first(error)}; leave the part that does so out by rules, such as "
+                'Widths("NAME.*", fractions=(1.0,)) before the others, or convert the rest of the model'
+            ) from error
+
+    return converted
+
+
+def _check_modules(model: object) -> None:
+    """Refuse modules whose code is compiled, and such as have no weights yet.
+
+    Raises:
+        ConversionError: there is one.
+    """
+    if not isinstance(model, nn.Module):
+        raise ConversionError(
+            f"a model is an nn.Module, not {model!r}"
+            + ("; call the class for an instance of it" if isinstance(model, type) else "")
+        )
+    for name, module in model.named_modules():
+        where = f"the module {name!r}" if name else "the model"
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ConversionError(
+                f"{where} is compiled by torch.jit, so its code cannot be followed or run in other "
+                "sizes; give the model as it is before torch.jit.script or torch.jit.trace, and compile "
+                "what is derived"
+            )
+        if type(module).__name__ == "OptimizedModule":
+            raise ConversionError(
+                f"{where} is compiled by torch.compile; give the module before that (its attribute "
+                "`_orig_mod`), and compile what is derived"
+            )
+        if any(
+            is_lazy(tensor) for tensor in (*module._parameters.values(), *module._buffers.values())
+        ):
+            raise ConversionError(
+                f"{where} has weights of sizes that are not known yet; run the model once on an example "
+                "before it is converted"
+            )
