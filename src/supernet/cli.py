@@ -201,6 +201,13 @@ def _export(arguments: Sequence[str]) -> None:
     print_table(export_table([one.content for one in exported]))
     for one in exported:
         print(f"{one.name}: {one.folder}")
+    if (left_out := len(set(given.pick)) - len(exported)) > 0:
+        from supernet.errors import NoNetworkError
+
+        raise NoNetworkError(
+            f"{left_out} of {len(set(given.pick))} networks were not exported, for the reasons above; "
+            "the others are whole"
+        )
 
 
 def _doctor(arguments: Sequence[str]) -> None:

@@ -523,3 +523,19 @@ def test_a_module_with_a_memory_gives_other_scores(examples):
     _, made = evaluator(build(Stateful), examples)
     list(made.scores(list(made._supernet.space)[:9]))
     assert "gives other scores" in made.plain_because
+
+
+def test_where_memory_does_not_suffice_to_share_candidates_are_scored_alone(examples, monkeypatch):
+    supernet, made = evaluator(build(Chain), examples)
+    some = list(supernet.space)[::5]
+    expected = {one: made.score(one) for one in some}
+    monkeypatch.setattr(made, "_shared", lambda *_: torch.empty(2**46))
+    assert dict(made.scores(some)) == expected
+    assert made.plain_because == "there is too little memory to share"
+
+
+def test_a_candidate_for_which_memory_does_not_suffice_ends_the_scoring(examples, monkeypatch):
+    supernet, made = evaluator(build(Chain), examples)
+    monkeypatch.setattr(made, "_plain", lambda *_: torch.empty(2**46))
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        list(made.scores(list(supernet.space)[:3]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from typing import ClassVar
 
 import pytest
@@ -11,10 +12,14 @@ import torch
 from torch import nn
 
 import supernet as sn
-from supernet.errors import NoNetworkError, TooLittleMemoryError
-from supernet.pipeline import execute, open_run, trials
+from supernet.errors import DataError, NoNetworkError, TooLittleMemoryError
+from supernet.net.export import ExportError
+from supernet.pipeline import STEPS, execute, open_run, trials
 from supernet.pipeline.networks import candidates_of, untrained
 from supernet.pipeline.trials import Trials
+from supernet.task import Classification
+from supernet.track import print_table, result_table
+from supernet.track.report import render
 
 OPTIONS = {
     "train.steps": 4,
@@ -38,6 +43,8 @@ class Layer(nn.Linear):
 
     def forward(self, x):
         y, how = super().forward(x), Layer.fails.get(self.name)
+        if how == "nan in training" and self.training:
+            return y * float("nan")
         if how == "nan":
             return y * float("nan")
         if how == "memory" and self.training:
@@ -147,6 +154,7 @@ def test_the_next_best_takes_the_place_and_nothing_that_failed_is_tried_again(
         assert keys(Trials(run).best(run.selected())[0]) == [every[0][0]]
 
 
+@pytest.mark.slow
 def test_other_options_have_it_tried_again(opened, fails):
     with opened() as run:
         fails(**{order(run)[0][1]: "nan"})
@@ -225,3 +233,108 @@ def test_training_from_one_kind_of_weights_may_fail(opened, monkeypatch):
     assert set(outcomes[0].alone) == {"inherited", "fine_tuned"}
     assert [(one.key, one.weights) for one in found.failed] == [(best, "fresh")]
     assert found.lost == set()
+
+
+def test_a_part_that_fails_is_left_out_with_its_architectures(opened, fails, capsys):
+    few_shot = {"few_shot__decision": "a", "few_shot__train__steps": 2}
+    with opened(**few_shot) as run:
+        every = run.supernet.space
+        fails(y="nan in training")
+        execute(run, ["few_shot", "search"])
+        (failed,) = run.section("few_shot")["failed"]
+        assert (failed["key"], failed["kind"]) == ("a = y", "numbers")
+        assert failed["file"] == "few_shot/1.failed.json"
+        assert run.section("search")["failed"] == sum(one["a"] == "y" for one in every) == 2
+        assert all(one.architecture["a"] != "y" for one in candidates_of(run))
+        assert "loss is nan at step 1 of 2" in run.section("search")["failures"][0]["error"]
+        weights = run.section("few_shot")["weights"]
+    fails()
+    capsys.readouterr()
+    with opened(**few_shot) as run:
+        execute(run, ["few_shot"])
+        assert "few_shot: done before" in capsys.readouterr().err
+        (run.folder.path / failed["file"]).unlink()
+        execute(run, ["few_shot"])
+        assert run.section("few_shot")["failed"] == []
+        assert run.section("few_shot")["weights"] != weights
+        assert "search" not in run.folder.metrics  # it has to be repeated
+
+
+def test_where_all_parts_fail_they_are_named(opened, fails):
+    with opened(few_shot__decision="a", few_shot__train__steps=2) as run:
+        fails(x="nan in training", y="nan in training", z="nan in training")
+        with pytest.raises(NoNetworkError, match=r"(?s)none is left of the 3 parts.*a = x.*a = z"):
+            execute(run, ["few_shot"])
+
+
+class Wrong(Classification):
+    """Accuracies that are not finite."""
+
+    for_all = True
+
+    def measure(self, model, batch):
+        found = super().measure(model, batch)
+        wrong = torch.full_like(found["loss"], float("nan"))
+        if not self.for_all:
+            wrong[1:] = found["accuracy"][1:]
+        return {**found, "accuracy": wrong}
+
+
+def test_a_measure_that_is_wrong_for_all_is_named_before_training(data, tmp_path):
+    with pytest.raises(
+        DataError, match=r"'accuracy' of Wrong is not a finite number for any of 128"
+    ):
+        sn.run(Net, data, strategy="spos", out=tmp_path / "run", task=Wrong(), progress=False)
+    assert not (tmp_path / "run/supernet.pt").exists()
+
+
+def test_a_measure_that_is_wrong_for_all_candidates_is_told_from_a_network_s_failure(
+    opened, monkeypatch
+):
+    with opened() as run:
+        run.task = Wrong()
+        run.folder.drop_files("search")
+        with pytest.raises(DataError, match=r"none of the 6 candidates .*the measure 'accuracy'"):
+            STEPS["search"](run)
+
+
+@pytest.mark.slow
+def test_a_network_that_fails_on_the_test_split_has_no_result(opened, fails, capsys):
+    with opened() as run:
+        execute(run, ["retrain"])
+        chosen = run.section("retrain")["chosen"]
+        kind = next(one for key, one in order(run) if key == chosen)
+        fails(**{kind: "nan"})
+        STEPS["test"](run)
+        found = run.section("test")
+        assert found["chosen"] == {"key": chosen, "weights": "fresh"}
+        assert found["over_random"] is None
+        assert found["failed"][0]["key"] == chosen
+        fails()
+        page = render(run.folder.path)
+    assert "the loss on 24 examples is nan" in page
+    said = capsys.readouterr().err
+    assert "networks on the test split failed" in said
+    print_table(result_table(run.folder.metrics))
+    assert chosen in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_of_several_exports_one_may_fail(opened, fails, tmp_path, monkeypatch):
+    exporting = sys.modules["supernet.pipeline.export"]
+    with opened() as run:
+        execute(run, ["search"])
+        real = exporting._export_best
+
+        def one_fails(run, folder, *rest):
+            if "params" in folder.name:
+                raise ExportError("PyTorch cannot export Layer")
+            return real(run, folder, *rest)
+
+        monkeypatch.setattr(exporting, "_export_best", one_fails)
+        (one,) = exporting.export(run, ["macs <= 100%", "params <= 100%"])
+        assert one.name == "macs-le-100pct"
+        with pytest.raises(ExportError, match="cannot export Layer"):
+            exporting.export(run, ["params <= 100%"])
+        with pytest.raises(NoNetworkError, match=r"none is left of the 2 networks"):
+            exporting.export(run, ["params <= 100%", "params >= 1"])

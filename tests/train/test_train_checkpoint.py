@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from supernet.errors import DamagedFileError
+from supernet.errors import DamagedFileError, TooLittleMemoryError
 from supernet.train import Checkpoint, digest
 
 
@@ -304,3 +304,14 @@ def test_the_digest_is_blind_to_layout_order_and_containers():
     assert digest(images.flatten()[::2]) == digest(images.flatten()[::2].clone())
     shuffled = OrderedDict((key, BASE[key]) for key in ("c", "a", "b"))
     assert digest({**shuffled, "b": tuple(BASE["b"])}) == digest(BASE)
+
+
+def test_too_little_memory_to_read_is_no_damage(tmp_path, monkeypatch):
+    checkpoint = Checkpoint(tmp_path / "a.pt")
+    checkpoint.save({"step": 3})
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "load", lambda *_, **__: torch.empty(2**46))
+        with pytest.raises(TooLittleMemoryError, match="keep it") as caught:
+            checkpoint.load()
+    assert "elete" not in str(caught.value)
+    assert checkpoint.load() == {"step": 3}

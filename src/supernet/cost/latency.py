@@ -30,7 +30,7 @@ from supernet.cost.quality import compare, fitted
 from supernet.cost.stored import SCHEMA, LatencyTable, space_hash, space_to_json
 from supernet.cost.timing import Call, Timer, device_name, timer_of, times, usable
 from supernet.cost.trace import OptionCall, run_all, tracing
-from supernet.cost.whole import Clock, measure_whole
+from supernet.cost.whole import Clock, measure_whole, runnable
 from supernet.errors import ConfigError
 from supernet.net import ChoiceModule, SuperNet, derive
 from supernet.net.flow import Flow
@@ -86,6 +86,8 @@ def build_latency_table(
     Raises:
         ConfigError: a number is out of range, the precision is unknown, there is no such device, or
             the batch has no batch dimension.
+        NoNetworkError: hardly any whole network can be run; others that cannot be are left out, and
+            listed under "failed" in the table's content.
         SpaceError: the outputs of a choice's options differ in shape, or, where numbers are open, the
             multiply-adds are unknown (see `measure_costs`).
     """
@@ -135,12 +137,14 @@ def _measure_parts(
         run_all(supernet, *batch)
     trace.root.inputs = batch
     calls, parts = _parts(trace.root, supernet.flow)
-    networks = _draw(supernet.space, held_out + fit, clock.seed)
+    drawn = _draw(supernet.space, held_out + fit, clock.seed)
+    networks, failed = runnable(supernet, drawn, batch, 1)
     whole = [_calling(derive(supernet, network), batch) for network in networks]
     samples = times([*calls, *whole], clock.timer, clock.warmup, clock.repeats, clock.seed)
     amounts = _amounts(samples[:, : len(calls)], parts)
     measured = [float(median) for median in np.median(samples[:, len(calls) :], axis=0)]
-    return _judged(amounts, supernet.space, networks, measured, held_out), clock.repeats
+    found = _judged(amounts, supernet.space, networks, measured, held_out)
+    return {**found, "failed": failed}, clock.repeats
 
 
 def _judged(

@@ -36,12 +36,13 @@ from supernet.cost.measure import UncountedWarning, measure_costs
 from supernet.cost.quality import compare
 from supernet.cost.table import CostTable, Entry
 from supernet.cost.timing import Timer, times
-from supernet.errors import ConfigError
+from supernet.errors import ConfigError, NoNetworkError
+from supernet.failures import attempted, first_line
 from supernet.net import SuperNet, derive
 from supernet.random import stream
 from supernet.space import Architecture, Atom, Path, Sampling, SearchSpace
 
-__all__ = ["Clock", "measure_whole"]
+__all__ = ["Clock", "measure_whole", "runnable"]
 
 Vector = NDArray[np.float64]
 
@@ -112,7 +113,8 @@ def measure_whole(
         warnings.simplefilter("ignore", UncountedWarning)
         costs = measure_costs(supernet, *(x[:1] for x in batch))
     macs, params = costs["macs"], costs["params"]
-    networks = _draw(space, macs, fit + held_out, clock.seed)
+    drawn = _draw(space, macs, fit + held_out, clock.seed)
+    networks, failed = runnable(supernet, drawn, batch, 2)
     if len(networks) < fit + held_out:
         held_out = min(held_out, len(networks) // 3)
     measured, rounds = _measured(supernet, networks, batch, clock)
@@ -126,6 +128,7 @@ def measure_whole(
     plain = _features([macs], [], others) @ by_macs
     return {
         **_content(entries),
+        "failed": failed,
         "clamped": [],
         "correction": None,
         "held_out": compare([table.cost(one) for one in others], unseen.tolist()),
@@ -138,6 +141,30 @@ def measure_whole(
             "penalty": penalty,
         },
     }, rounds
+
+
+def runnable(
+    supernet: SuperNet, networks: Sequence[Architecture], batch: Sequence[torch.Tensor], least: int
+) -> tuple[list[Architecture], list[str]]:
+    """Run whole networks once; return those that can be run, and the others by name with the reason.
+
+    Raises:
+        NoNetworkError: fewer than the least can be run.
+    """
+    passed, failed = list[Architecture](), list[str]()
+    for network in networks:
+        with torch.inference_mode():
+            found = attempted(lambda: derive(supernet, network)(*batch))  # noqa: B023  # called now
+        if isinstance(found, Exception):
+            failed.append(f"{network.key} {dict(network)}: {first_line(found)}")
+        else:
+            passed.append(network)
+    if len(passed) < min(least, len(networks)):
+        raise NoNetworkError(
+            f"latencies are measured on whole networks, but of {len(networks)} only {len(passed)} can "
+            f"be run: {'; '.join(failed[:3])}. Mend what raises this, or leave out the option with it"
+        )
+    return passed, failed
 
 
 def _draw(space: SearchSpace, macs: CostTable, count: int, seed: int) -> list[Architecture]:

@@ -17,11 +17,18 @@ class PartsEvaluator:
     Args:
         label: the decision along which the supernet was split.
         parts: by option of the decision, the evaluator of its part.
+        failed: by option, the error for architectures whose part could not be trained.
     """
 
-    def __init__(self, label: str, parts: Mapping[Option, Evaluator]) -> None:
+    def __init__(
+        self,
+        label: str,
+        parts: Mapping[Option, Evaluator],
+        failed: Mapping[Option, Exception] | None = None,
+    ) -> None:
         self._label = label
         self._parts = parts
+        self._failed = failed or {}
         self._any = next(iter(parts.values()))
 
     @property
@@ -57,6 +64,7 @@ class PartsEvaluator:
         self, architectures: Sequence[Architecture], batches: int | None = None
     ) -> Iterator[tuple[Architecture, Score | Exception]]:
         """Yield each architecture with its measures, or with what was raised instead; part by part."""
+        yield from self._lost(architectures)
         for option, part in self._parts.items():
             yield from part.scores(self._of(architectures, option), batches)
 
@@ -64,9 +72,16 @@ class PartsEvaluator:
         self, architectures: Sequence[Architecture], keep: int, error: float = 0.05
     ) -> Iterator[tuple[Architecture, Score | Exception | Dropped]]:
         """Race part by part: the best `keep` of all are among the best `keep` of the parts."""
+        yield from self._lost(architectures)
         for option, part in self._parts.items():
             if mine := self._of(architectures, option):
                 yield from part.race(mine, keep, error / len(self._parts))
+
+    def _lost(
+        self, architectures: Sequence[Architecture]
+    ) -> Iterator[tuple[Architecture, Exception]]:
+        for option, error in self._failed.items():
+            yield from ((one, error) for one in self._of(architectures, option))
 
     def _of(self, architectures: Sequence[Architecture], option: Option) -> list[Architecture]:
         return [one for one in architectures if one[self._label] == option]

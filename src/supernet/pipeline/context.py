@@ -15,12 +15,13 @@ from supernet.config import TrainConfig
 from supernet.cost import Constraints, CostTable
 from supernet.data import Augment, DataSource, Loader, Normalise, Splits
 from supernet.data import split as split_data
-from supernet.errors import ConfigError, RunFolderError
+from supernet.errors import ConfigError, NoNetworkError, RunFolderError
 from supernet.evaluate import Evaluator, PartsEvaluator, Protocol, Score, measure
 from supernet.net import SuperNet, split
 from supernet.net.source import ModelSource
 from supernet.pipeline.changes import without_neutral
 from supernet.pipeline.costs import cost_tables
+from supernet.pipeline.failed import failed_file, kept
 from supernet.pipeline.records import Noted, Selected, Trained
 from supernet.random import derive_seed, seeded
 from supernet.search import Problem
@@ -192,21 +193,46 @@ class Run:
     def trained_parts(self) -> tuple[dict[Option, SuperNet], str]:
         """Return the parts of the supernet with their trained weights, by option, and a hash of all.
 
+        Parts whose training failed are left out.
+
         Raises:
             RunFolderError: their training has not ended.
         """
         parts, hashes = dict[Option, SuperNet](), []
+        failed = self.failed_parts()
         for option in self.supernet.space.decision(self.config.few_shot.decision).options:
-            parts[option], weights = self.trained_part(option)
-            hashes.append(weights)
+            if option in failed:
+                hashes.append("failed")
+            else:
+                parts[option], weights = self.trained_part(option)
+                hashes.append(weights)
         return parts, digest(hashes)
+
+    def failed_parts(self) -> dict[Option, NoNetworkError]:
+        """Return the parts of the supernet whose training failed, by option, with the error to raise.
+
+        Raises:
+            RunFolderError: the supernet is not trained.
+        """
+        label, found = self.config.few_shot.decision, dict[Option, NoNetworkError]()
+        for number, option in enumerate(self.supernet.space.decision(label).options):
+            failed = kept(failed_file(self.folder.part(number)), self.splitting)
+            if failed is not None:
+                found[option] = NoNetworkError(
+                    f"the part of the supernet with {label} = {option} failed in training: "
+                    f"{failed.error}"
+                )
+        return found
 
     def trained_part(self, option: Option) -> tuple[SuperNet, str]:
         """Return the part of the supernet with this option, with its trained weights, and their hash.
 
         Raises:
             RunFolderError: its training has not ended.
+            NoNetworkError: its training failed.
         """
+        if (error := self.failed_parts().get(option)) is not None:
+            raise error
         label, steps = self.config.few_shot.decision, self.config.few_shot.train.steps
         number = self.supernet.space.decision(label).options.index(option)
         checkpoint = self.folder.part(number)
@@ -233,7 +259,7 @@ class Run:
             return self._evaluator(supernet, protocol), weights
         parts, weights = self.trained_parts()
         each = {option: self._evaluator(part, protocol) for option, part in parts.items()}
-        return PartsEvaluator(label, each), weights
+        return PartsEvaluator(label, each, self.failed_parts()), weights
 
     def _evaluator(self, supernet: SuperNet, protocol: Protocol) -> Evaluator:
         splits, memory = self.splits, self.config.evaluate.memory * 2**20

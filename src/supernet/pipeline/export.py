@@ -24,11 +24,13 @@ from supernet.cost import Constraints, cost_of
 from supernet.cost.constraint import number_text
 from supernet.errors import ConstraintError, RunFolderError
 from supernet.evaluate import Candidate, Score
+from supernet.failures import attempted
 from supernet.files import write_bytes, write_json
 from supernet.folders import check_ours, new_folder, recover
 from supernet.net.batchnorm import recalibrated
 from supernet.net.export import check_formats
 from supernet.pipeline.context import Run
+from supernet.pipeline.failed import Failed, none_left
 from supernet.pipeline.networks import (
     calibration,
     candidates_of,
@@ -90,6 +92,8 @@ def export(
 ) -> list[Exported]:
     """Export the best candidate within each of the bounds, or without any the chosen network of the run.
 
+    Of several, one that cannot be exported is named, and left out of what is returned.
+
     Each gets a folder with `model.pt` (state dict), `model.pt2` (programme of PyTorch), with `onnx` also
     `model.onnx`, and `architecture.json`. Programmes take examples as the data set has them. A folder is
     written whole, and only if its programmes compute what the supernet computes (or, with retrained
@@ -104,7 +108,8 @@ def export(
     Raises:
         ConfigError: a package that ONNX needs is missing.
         ConstraintError: a pick cannot be read, or no candidate satisfies it.
-        ExportError: a network cannot be exported, or its programme computes something else.
+        ExportError: the only network cannot be exported, or its programme computes something else.
+        NoNetworkError: of several networks none can be exported.
         RunFolderError: the folder lacks the trained supernet, the search, or the chosen network; or what
             is where an export would go is none, or holds other files besides.
         StorageError: a folder cannot be written; an export that was there is as it was.
@@ -117,11 +122,28 @@ def export(
     recover(target)
     for name in found or ["chosen"]:
         check_ours(target / name, "export", FILES, "--to")
+    failed: list[Failed] = []
     for name, (pick, selected) in found.items():
-        exported.append(_exported(run, target / name, _best(run, selected), formats, pick))
+        work = partial(_export_best, run, target / name, selected, formats, pick)
+        one = attempted(work)
+        if isinstance(one, Exception):
+            if len(found) == 1:
+                raise one
+            failed.append(Failed.of(selected.key, pick, selected.architecture, one))
+            run.progress.say(f"not exported: {failed[-1].text()}")
+        else:
+            exported.append(one)
     if not picks:
         exported.append(_exported(run, target / "chosen", _chosen(run), formats))
+    if not exported:
+        raise none_left(failed, "networks that were to be exported", "Nothing was written.")
     return exported
+
+
+def _export_best(
+    run: Run, folder: Path, selected: Selected, formats: Sequence[str], pick: str
+) -> Exported:
+    return _exported(run, folder, _best(run, selected), formats, pick)
 
 
 def _picked(run: Run, pick: str, candidates: Sequence[Candidate]) -> Selected:

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from supernet.errors import NoNetworkError
 from supernet.failures import Kind, attempted, kind_of
 from supernet.files import read_json, write_json
-from supernet.pipeline.context import Run
 from supernet.space import Architecture
 from supernet.train import Checkpoint
+
+if TYPE_CHECKING:
+    from supernet.pipeline.context import Run
 
 __all__ = [
     "MORE_MEMORY",

@@ -6,9 +6,12 @@ Zhao et al., "Few-shot Neural Architecture Search" (ICML 2021).
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 from supernet.net import check_split
 from supernet.pipeline.context import Run
+from supernet.pipeline.failed import Failed, attempt, failed_file, none_left, summary
+from supernet.space import Architecture, Option
 from supernet.strategies import Counted
 
 __all__ = ["few_shot"]
@@ -17,23 +20,42 @@ __all__ = ["few_shot"]
 def few_shot(run: Run) -> None:
     """Train a supernet for each option of the configured decision, from the weights of the whole.
 
+    A part whose training fails is recorded, and its architectures fail in the search.
+
     Raises:
+        NoNetworkError: the training of every part failed.
         RunFolderError: the supernet is not trained.
         SpaceError: the supernet cannot be split along this decision.
     """
     label = run.config.few_shot.decision
-    options, seconds = check_split(run.supernet, label).options, 0.0
+    options, seconds, failed = check_split(run.supernet, label).options, 0.0, list[Failed]()
     for number, option in enumerate(options):
         run.progress.say(
             f"training the part with {label} = {option} ({number + 1} of {len(options)})"
         )
-        part = run.part(option)
-        learner = Counted(copy.deepcopy(run.config.strategy))
-        learner.prepare(part, run.setting(part=True))
         checkpoint = run.folder.part(number)
-        stage = f"few_shot-{number}"
-        spent = run.fit(run.config.few_shot.train, stage, part, learner, checkpoint, run.splitting)
-        seconds += spent["seconds"]
+        record = partial(
+            Failed.of,
+            f"{label} = {option}",
+            "part",
+            Architecture({label: option}),
+            file=f"few_shot/{failed_file(checkpoint).name}",
+        )
+        work = partial(_seconds, run, number, option)
+        spent = attempt(run, checkpoint, run.splitting, record, work)
+        if isinstance(spent, Failed):
+            failed.append(spent)
+        else:
+            seconds += spent
+    if len(failed) == len(options):
+        raise none_left(
+            failed,
+            "parts of the supernet",
+            "With other options of --few_shot.train they are trained anew; --few_shot.decision null "
+            "searches with the whole supernet",
+        )
+    if failed:
+        run.progress.say(summary(failed, len(options), "parts of the supernet", "metrics.json"))
     run.folder.record(
         "few_shot",
         {
@@ -41,6 +63,17 @@ def few_shot(run: Run) -> None:
             "steps": run.config.few_shot.train.steps,
             "decision": label,
             "parts": len(options),
+            "failed": [one.to_json() for one in failed],
             "weights": run.trained_parts()[1],
         },
     )
+
+
+def _seconds(run: Run, number: int, option: Option) -> float:
+    """Train the part with an option; return the seconds it took."""
+    part = run.part(option)
+    learner = Counted(copy.deepcopy(run.config.strategy))
+    learner.prepare(part, run.setting(part=True))
+    checkpoint, stage = run.folder.part(number), f"few_shot-{number}"
+    spent = run.fit(run.config.few_shot.train, stage, part, learner, checkpoint, run.splitting)
+    return float(spent["seconds"])

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from supernet.cost import LatencyTable, build_latency_table
 from supernet.errors import ConfigError, DamagedFileError
+from supernet.failures import machine_errors
 from supernet.files import read_json, storage_errors
 from supernet.pipeline.context import Run
+from supernet.pipeline.failed import MORE_MEMORY
 
 __all__ = ["measure_latency"]
 
@@ -38,9 +40,16 @@ def measure_latency(
     with storage_errors(path):  # before anything is measured
         path.parent.mkdir(parents=True, exist_ok=True)
     batch = run.example.expand(batch_size, *run.example.shape[1:]).contiguous()
-    table = build_latency_table(
-        run.supernet, batch, precision=precision, repeats=repeats, seed=run.seed
-    )
+    less = f"Give a smaller --batch_size (now {batch_size}). {MORE_MEMORY}"
+    with machine_errors("the measurement of latencies", less):
+        table = build_latency_table(
+            run.supernet, batch, precision=precision, repeats=repeats, seed=run.seed
+        )
+    if failed := table.content.get("failed"):
+        run.progress.say(
+            f"warning: {len(failed)} of the whole networks that were drawn cannot be run and are left "
+            f"out, the first being {failed[0]}"
+        )
     table.save(path)
     if not run.folder.config.exists():  # a run may go on with these options
         run.folder.write_config(dict(run.options))

@@ -160,15 +160,19 @@ class RunFolder:
         """Return whether a step is recorded and the files that later steps need are there."""
         files = {
             "train": [self.checkpoint.path],
-            "few_shot": [
-                self.part(number).path
-                for number in range(self.metrics.get("few_shot", {}).get("parts", 0))
-            ],
+            "few_shot": self._parts(),
             "search": [self.candidates],
             # A failure whose file was deleted shall be tried again.
             "retrain": [self.architecture, self.weights, *self._failures("retrain")],
         }
         return step in self.metrics and all(file.exists() for file in files.get(step, []))
+
+    def _parts(self) -> list[Path]:
+        """Return the files of the parts; of those that failed, the files that keep the failures."""
+        failures = self._failures("few_shot")
+        failed = {file.name.partition(".")[0] for file in failures}
+        count = self.metrics.get("few_shot", {}).get("parts", 0)
+        return failures + [self.part(n).path for n in range(count) if str(n) not in failed]
 
     def _failures(self, step: str) -> list[Path]:
         failed = self.metrics.get(step, {}).get("failed", [])
