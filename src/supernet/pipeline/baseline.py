@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from supernet.cost import Constraints
-from supernet.evaluate import CandidateTable, Protocol, Scorer
+from supernet.evaluate import Protocol, Scorer
 from supernet.pipeline.context import Run
+from supernet.pipeline.networks import candidate_table
 from supernet.pipeline.records import Selected
 from supernet.space import Architecture
 
@@ -65,7 +66,7 @@ def draw_baselines(
     used = run.section("search")["protocol"]
     batches = used["calibration_batches"] or run.protocol.calibration_batches
     evaluator, weights = run.evaluator(Protocol(used["batch_norm"], used["batch_size"], batches))
-    with CandidateTable(run.folder.candidates) as table:
+    with candidate_table(run) as table:
         scorer = Scorer(evaluator, run.costs, table, weights, run.seed)
         candidates = scorer.score(architectures, "baseline", 0)
     selected = [Selected.of(candidate, "random") for candidate in candidates]

@@ -73,6 +73,13 @@ class Run:
                 f"threads is a number of CPU threads, or 0 for all, not {config.threads}"
             )
 
+    @property
+    def made_in_python(self) -> bool:
+        """Whether options are Python objects, which a command line cannot give again."""
+        search = self.options.get("search", {})
+        given = [*self.options.values(), *search.values()]
+        return any(isinstance(value, Mapping) and set(value) == {"python"} for value in given)
+
     @cached_property
     def splits(self) -> Splits:
         """The data, on the device; the test split stays sealed."""
@@ -239,8 +246,8 @@ class Run:
         state = checkpoint.trained()
         if state is None or state["step"] < steps or state["identity"] != self.splitting:
             raise RunFolderError(
-                f"{self.folder.path} lacks the part of the supernet with {label} = {option}; run "
-                "the step 'train' first"
+                f"{self.folder.path} lacks the part of the supernet with {label} = {option}; delete "
+                f"{self.folder.part(number).path}, if it is there, and run the step 'train'"
             )
         part = self.part(option)
         with checkpoint.restoring():

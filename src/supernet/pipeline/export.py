@@ -9,6 +9,7 @@ score.
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -162,9 +163,24 @@ def _picked(run: Run, pick: str, candidates: Sequence[Candidate]) -> Selected:
     raise ConstraintError(
         f"none of the {len(candidates):,} candidates of the search satisfies {pick!r}: "
         f"{_missed(run, constraints, candidates)}. Search with it, with the weights there are: "
-        f"supernet search --run {run.folder.path} --search.constraints "
-        f"'[{', '.join(constraints.texts)}]'"
+        f"{_searching(run, constraints.texts)}"
     )
+
+
+def _searching(run: Run, bounds: Sequence[str], *more: str) -> str:
+    """Return how to go on in the run folder with other bounds, and other options."""
+    listed = f"[{', '.join(bounds)}]"
+    if run.made_in_python:
+        given = "".join(
+            f", {option} {value}" for option, _, value in (m.partition(" ") for m in more)
+        )
+        return f"supernet.run(...) as before, with constraints={list(bounds)}{given}"
+    costs = run.options["search"]["costs"]
+    files = f" --search.costs '{json.dumps(costs)}'" if costs else ""
+    options = "".join(f" --{option}" for option in more)
+    shown = f" --search.constraints '{listed}'" if bounds else ""
+    command = "run --out" if more else "search --run"
+    return f"supernet {command} {run.folder.path}{files}{shown}{options}"
 
 
 def _known(run: Run, candidate: Candidate) -> tuple[float, float]:
@@ -266,13 +282,14 @@ def _warning(run: Run, network: Network, pick: str | None) -> str | None:
     strategy = run.config.strategy
     if network.weights != "inherited" or strategy.one_stage:
         return None
-    bounds = "" if pick is None else f" --search.constraints '[{pick.replace(' and ', ', ')}]'"
-    steps = "" if run.config.retrain.train.steps else " --retrain.train.steps 500"
+    bounds = [] if pick is None else re.split(r"\s+and\s+", pick.strip())
+    steps = () if run.config.retrain.train.steps else ("retrain.train.steps 500",)
+    both = () if run.config.retrain.model else ("retrain.weights both",)  # another model has others
     return (
         f"its weights are the supernet's as they are, with {score_text(network.validation)} on the "
         f"search split, but {type(strategy).__name__} trains them to rank networks, which are retrained "
         "before use; strategies such as sandwich train networks that are not. Retrain the best within "
-        f"these bounds: supernet run --out {run.folder.path}{bounds}{steps} --retrain.weights both"
+        f"these bounds: {_searching(run, bounds, *steps, *both)}"
     )
 
 

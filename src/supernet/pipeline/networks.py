@@ -25,6 +25,7 @@ from supernet.train import digest
 
 __all__ = [
     "calibration",
+    "candidate_table",
     "candidates_of",
     "chosen",
     "costs_of",
@@ -32,6 +33,7 @@ __all__ = [
     "inherited",
     "name_of",
     "preference",
+    "repeat",
     "retrained",
     "retraining_supernet",
     "supernet_of",
@@ -60,6 +62,29 @@ def supernet_of(run: Run, architecture: Architecture) -> SuperNet:
     return run.trained_part(architecture[label])[0]  # type: ignore[arg-type]  # one option
 
 
+def candidate_table(run: Run, *, write: bool = True) -> CandidateTable:
+    """Return the table of the search.
+
+    Args:
+        run: the run.
+        write: whether rows are to be added.
+
+    Raises:
+        RunFolderError: there is none: one that is made now would hold no candidates, and yet be taken
+            for that of the search.
+    """
+    if not run.folder.candidates.exists():
+        raise RunFolderError(f"{run.folder.candidates} is missing; {repeat(run, 'search')}")
+    return CandidateTable(run.folder.candidates, write=write)
+
+
+def repeat(run: Run, step: str) -> str:
+    """Say how a step is run again in this folder, which may be possible from Python only."""
+    if run.made_in_python:
+        return "call supernet.run(...) as before, which repeats what is missing"
+    return f"run: supernet {step} --run {run.folder.path}"
+
+
 def candidates_of(run: Run) -> list[Candidate]:
     """Return the candidates of the search that were scored on all images, best first.
 
@@ -72,9 +97,9 @@ def candidates_of(run: Run) -> list[Candidate]:
     if provenance.weights != weights:
         raise RunFolderError(
             f"the candidates of {run.folder.path} were scored with other weights than those there now; "
-            f"delete {run.folder.candidates} and run: supernet search --run {run.folder.path}"
+            f"delete {run.folder.candidates} and {repeat(run, 'search')}"
         )
-    with CandidateTable(run.folder.candidates, write=False) as table:
+    with candidate_table(run, write=False) as table:
         found = [one for one in table.all(provenance) if one.status == "ok"]
     return sorted(found, key=lambda candidate: candidate.rank_key)
 
@@ -150,8 +175,8 @@ def retrained(run: Run, selected: Selected, weights: WeightsName) -> nn.Module:
         unfinished = state is None or state["step"] < steps
         if state is None or unfinished or state["identity"] != identity(run, weights):
             raise RunFolderError(
-                f"{checkpoint.path} is missing or unfinished; delete "
-                f"{run.folder.architecture.name} and run the same command again"
+                f"{checkpoint.path} is missing, unfinished or of other options; delete "
+                f"{run.folder.architecture} and {repeat(run, 'retrain')}"
             )
         with checkpoint.restoring():
             model.load_state_dict(state["model"])

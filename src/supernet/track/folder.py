@@ -159,13 +159,32 @@ class RunFolder:
     def complete(self, step: str) -> bool:
         """Return whether a step is recorded and the files that later steps need are there."""
         files = {
-            "train": [self.checkpoint.path],
+            "train": [self.checkpoint.path, *self._words()],
             "few_shot": self._parts(),
             "search": [self.candidates],
             # A failure whose file was deleted shall be tried again.
-            "retrain": [self.architecture, self.weights, *self._failures("retrain")],
+            "retrain": [
+                self.architecture,
+                self.weights,
+                *self._failures("retrain"),
+                *self._trained(),
+            ],
         }
         return step in self.metrics and all(file.exists() for file in files.get(step, []))
+
+    def _words(self) -> list[Path]:
+        return [self.vocabulary] if "vocabulary" in self.metrics.get("data", {}) else []
+
+    def _trained(self) -> list[Path]:
+        """Return the checkpoints of retrained networks that are still needed."""
+        retrain = self.metrics.get("retrain", {})
+        rows = retrain.get("candidates", []) if retrain.get("steps") else []
+        chosen, tested = retrain.get("chosen"), "test" in self.metrics
+        return [
+            self.retrained(row["key"] + ("" if row["weights"] == "fresh" else "-inherited")).path
+            for row in rows
+            if row["key"] == chosen or (row["role"] == "random" and not tested)
+        ]
 
     def _parts(self) -> list[Path]:
         """Return the files of the parts; of those that failed, the files that keep the failures."""

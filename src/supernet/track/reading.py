@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from supernet.errors import DamagedFileError, RunFolderError, SpaceError
+from supernet.evaluate import CandidateTable
 from supernet.evaluate.rows import candidate_rows
 from supernet.files import REPEAT, read_bytes, read_json
 from supernet.space import Architecture, Diagram
@@ -114,7 +115,12 @@ def _read_candidates(
     """
     if not path.exists():
         return []
-    rows, changed = candidate_rows(path)
+    try:
+        rows, changed = candidate_rows(path)
+    except DamagedFileError:
+        with CandidateTable(path):  # repairs what a killed process left, or says what is damaged
+            pass
+        rows, changed = candidate_rows(path)
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         notes.append(
