@@ -252,7 +252,10 @@ class Poison(Learner):
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path, make_loader, value):
     checkpoint, records = Checkpoint(tmp_path / "a.pt"), []
     fit = make_fit(log=records.append)
-    with pytest.raises(DivergedError, match=r"loss is -?(nan|inf) .*checkpoint.* is intact"):
+    with pytest.raises(
+        DivergedError,
+        match=r"loss is -?(nan|inf) at step 5 of 11 \(learning rate .*checkpoint.* is intact",
+    ):
         fit.run(
             plain_model(), Poison(4, "loss", value), Classification(), make_loader(), checkpoint
         )
@@ -271,6 +274,21 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path, make_loader, valu
     assert checkpoint.load()["step"] == 3
     for tensor in checkpoint.load()["model"].values():
         assert tensor.isfinite().all()
+
+
+def test_a_loss_that_is_no_number_from_the_start_is_not_the_training_s_fault(make_loader):
+    learner = Poison(0, "loss", float("nan"))
+    with pytest.raises(DivergedError, match=r"nan at step 1 of 11, before anything was learned"):
+        make_fit().run(plain_model(), learner, Classification(), make_loader())
+
+
+def test_what_a_learner_finds_diverged_is_said_with_the_step(make_loader):
+    class Lost(Plain):
+        def metrics(self):
+            raise DivergedError("the architecture parameters are not finite")
+
+    with pytest.raises(DivergedError, match=r"at step 3 of 11: the architecture parameters"):
+        make_fit().run(plain_model(), Lost(), Classification(), make_loader())
 
 
 def test_weights_are_checked_at_the_end_without_a_checkpoint(make_loader):
