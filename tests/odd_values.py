@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -99,7 +98,20 @@ def options() -> Iterator[tuple[list[str], str]]:
                 if name.startswith(f"{option}.init_args."):
                     yield first, name.replace(".init_args", "")
     yield [], "split.augment.crop"
+    yield ["--strategy=darts"], "strategy.cost.target"
     yield [], "config"
+
+
+def distinct() -> Iterator[tuple[list[str], str]]:
+    """Yield options as `options` does, but those of a class that several have once only."""
+    seen = set()
+    for first, option in options():
+        shared = option.startswith(("few_shot.train.", "retrain.train.")) and "steps" not in option
+        nested = [part for part in (".alpha.", ".attention.", ".evaluation.") if part in option]
+        key = option.partition(".")[2] if nested else f"{first} {option}"
+        if not shared and key not in seen:
+            seen.add(key)
+            yield first, option
 
 
 def outcome(first: list[str], option: str, value: str) -> str | None:
@@ -114,7 +126,10 @@ def outcome(first: list[str], option: str, value: str) -> str | None:
         return fault(str(error), option)
     except BaseException as error:
         return f"{type(error).__name__}: {str(error)[:200]}"
-    again = parse("supernet", [], plain)[1]
+    try:
+        again = parse("supernet", [], plain)[1]
+    except SupernetError as error:
+        return f"is stored as what cannot be read: {error}"
     if again != plain:
         return f"is stored as what is read as something else: {plain} {again}"
     try:
@@ -136,7 +151,8 @@ def fault(message: str, option: str) -> str | None:
 
 def made(config: Any) -> None:
     """Make the model of a configuration, on no device."""
-    if config.model is not None and config.model.class_path.startswith("supernet."):
+    path = config.model.class_path
+    if path.startswith("supernet.") and not path.endswith("Converted"):  # which runs the model
         given = config.model.init_args.as_dict() if "init_args" in config.model else {}
         source = FromCallable.named(config.model.class_path, given)
         data: dict[str, Any] = {
@@ -147,8 +163,3 @@ def made(config: Any) -> None:
         }
         with torch.device("meta"):
             source.build(0, data)
-
-
-def is_file(value: str) -> bool:
-    """Return whether there is such a file."""
-    return "\0" not in value and len(value) < 200 and Path(value).is_file()

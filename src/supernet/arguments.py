@@ -30,7 +30,6 @@ from supernet.zoo import SPACES
 
 __all__ = [
     "NAMED",
-    "TRAININGS",
     "Layer",
     "named_class",
     "place",
@@ -151,6 +150,10 @@ def _options(text: str, what: str) -> dict[str, Any]:
     config = yaml_value(text, what)
     if not isinstance(config, dict):
         raise ConfigError(f"{what} holds no options; write 'name: value' lines")
+    if "config" in config:
+        raise ConfigError(
+            f"{what} names another one, but each is given on its own, as --config FILE --config FILE"
+        )
     return _written_out(config)
 
 

@@ -11,7 +11,6 @@ import warnings
 from argparse import ArgumentError
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -21,7 +20,6 @@ from torch import nn
 
 from supernet.arguments import (
     NAMED,
-    TRAININGS,
     Layer,
     inherited,
     named_class,
@@ -34,7 +32,7 @@ from supernet.data.splits import FRACTION
 from supernet.errors import ConfigError, SupernetError
 from supernet.imports import resolve
 from supernet.net.source import DATA_ARGUMENTS
-from supernet.reading import plain_value, shown
+from supernet.reading import plain_value
 from supernet.refusals import check_nulls, explained
 from supernet.search import SEARCHERS, Searcher
 from supernet.space import Sampling
@@ -382,11 +380,7 @@ def _parsed(program: str, layers: Sequence[Layer]) -> tuple[Namespace, dict[str,
     config.pop("config", None)
     plain = plain_value(_dumped(parser, config), "")
     check_nulls(plain, NAMED, _GROUPS)
-    made = _made(parser, config, program)
-    for name in TRAININGS:
-        option = f"{name}.optimizer"
-        _check_optimizer(option, attrgetter(option)(made), place(plain, option))
-    return made, plain
+    return _made(parser, config, program), plain
 
 
 def _dumped(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
@@ -424,21 +418,6 @@ def _made(parser: ArgumentParser, config: Namespace, program: str) -> Namespace:
     return made
 
 
-def _check_optimizer(option: str, factory: OptimizerFactory, given: Mapping[str, Any]) -> None:
-    """Make an optimizer of one parameter, since those of later steps are made after long ones.
-
-    Raises:
-        ConfigError: an argument is out of its range.
-    """
-    try:
-        factory([nn.Parameter(torch.zeros(1))])
-    except Exception as error:  # a user's optimizer may raise anything
-        arguments = given.get("init_args") or {}
-        raise ConfigError(
-            f"{option} {given['class_path']} cannot be made with {shown(arguments, 400)}: {error}"
-        ) from error
-
-
 def _defaults(layers: Sequence[Layer]) -> dict[str, Any]:
     """Return the defaults; what a coupled strategy learned needs no other searcher."""
     searcher = named_class("search.searcher", layers)
@@ -458,7 +437,8 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[st
     first, second = dict(_flat(one)), dict(_flat(other))
     for name in sorted(first.keys() | second.keys()):
         if first.get(name) != second.get(name):
-            yield f"{name}: {first.get(name, 'not given')} and {second.get(name, 'not given')}"
+            was, now = (str(one.get(name, "not given")) for one in (first, second))
+            yield f"{name}: {was[:200]} and {now[:200]}"
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

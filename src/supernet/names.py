@@ -14,7 +14,9 @@ def nearest(name: object, known: Iterable[object]) -> str | None:
     """Return the known name that is most like another, whatever its case, or None."""
     if not isinstance(name, str) or len(name) > _LONGEST:
         return None
-    by_folded = {str(one).casefold(): str(one) for one in known}
+    by_folded: dict[str, str] = {}
+    for one in known:
+        by_folded.setdefault(str(one).casefold(), str(one))  # of equal ones the first
     found = difflib.get_close_matches(name.casefold(), by_folded, n=1)
     return by_folded[found[0]] if found else None
 

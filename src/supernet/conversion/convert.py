@@ -43,6 +43,7 @@ from supernet.net.opened import (
     open_up,
     opened,
 )
+from supernet.reading import shown
 
 __all__ = ["Conversion", "Row", "conversion_of", "convert"]
 
@@ -115,6 +116,10 @@ def convert(
     Raises:
         ConversionError: the model cannot be traced, a rule matches nothing, or nothing can be open.
     """
+    if not isinstance(model, nn.Module):
+        raise ConversionError(f"a model is an nn.Module, not {shown(model)}")
+    if not isinstance(rules, Sequence) or not all(isinstance(one, Rule) for one in rules):
+        raise ConversionError(f"rules are a list such as [Widths(), Depths()], not {shown(rules)}")
     inputs = inputs_that(model, example, batched)
     start = copy.deepcopy(model)
     operations = open_operations(start, rules)

@@ -8,9 +8,14 @@ from dataclasses import dataclass
 
 from supernet.cost.table import CostTable
 from supernet.errors import ConstraintError
+from supernet.names import meant
+from supernet.reading import shown
 from supernet.space import Architecture, SearchSpace
 
 __all__ = ["Constraint", "Constraints", "number_text"]
+
+LONGEST = 200
+"""Characters of a constraint."""
 
 _FORM = re.compile(
     r"\s*([A-Za-z_]\w*)\s*(<=|>=)\s*((?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*(?:(%)\s*)?",
@@ -39,17 +44,21 @@ class Constraint:
             ConstraintError: the text cannot be read, the quantity has no table, or the bound lies
                 outside what the space reaches.
         """
-        match = _FORM.fullmatch(text)
+        if not isinstance(text, str):
+            raise ConstraintError(
+                f"a constraint is a text such as 'macs <= 40e6', not {shown(text)}"
+            )
+        match = _FORM.fullmatch(text) if len(text) <= LONGEST else None
         if match is None:
             raise ConstraintError(
-                f"the constraint {text!r} cannot be read; write 'quantity <= number', with <= or >=, "
-                "for instance 'macs <= 40e6', or a share of the largest: 'params <= 60%'"
+                f"the constraint {shown(text)} cannot be read; write 'quantity <= number', with <= or "
+                ">=, for instance 'macs <= 40e6', or a share of the largest: 'params <= 60%'"
             )
         quantity, sense, number, percent = match.groups()
         if quantity not in tables:
             raise ConstraintError(
                 f"the constraint {text!r} bounds {quantity!r}, but costs are known for "
-                f"{', '.join(sorted(tables))}"
+                f"{', '.join(sorted(tables))}{meant(quantity, tables)}"
             )
         smallest, largest = tables[quantity].range(space)
         limit = float(number) * largest / 100 if percent else float(number)

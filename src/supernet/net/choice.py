@@ -15,6 +15,7 @@ from supernet.net.mixture import Memo, weighted_sum
 from supernet.net.modes import evaluating
 from supernet.net.plain import SelectInputs, Sum
 from supernet.net.routing import Gate
+from supernet.reading import shown
 from supernet.space import Decision, OneOf, Option, SomeOf
 
 __all__ = ["Choice", "ChoiceModule", "InputChoice"]
@@ -53,8 +54,14 @@ class ChoiceModule(nn.Module, ABC):
         super().__init__()
         if isinstance(options, Mapping | nn.ModuleDict):
             named: dict[Option, nn.Module] = dict(options.items())
-        else:
+        elif isinstance(options, Sequence | nn.ModuleList):
             named = {str(i): module for i, module in enumerate(options)}
+        else:
+            raise SpaceError(
+                f"the options of a choice are a list or a dictionary of modules, not {shown(options)}"
+            )
+        if label is not None and not isinstance(label, str):
+            raise SpaceError(f"the label of a choice is a text, not {shown(label)}")
         for name, module in named.items():
             if not isinstance(module, nn.Module):
                 raise SpaceError(

@@ -15,6 +15,7 @@ from supernet.errors import ConfigError
 from supernet.imports import resolve
 from supernet.net.derive import reinitialise
 from supernet.random import derive_seed, seeded
+from supernet.reading import shown
 
 __all__ = ["DATA_ARGUMENTS", "FromCallable", "FromInstance", "ModelSource", "as_model_source"]
 
@@ -78,11 +79,17 @@ class FromCallable(ModelSource):
         self, seed: int, data: Mapping[str, Any] | None = None, **overrides: Any
     ) -> nn.Module:
         """Call the class or function under the seed."""
-        signature = inspect.signature(self.make)
+        name = getattr(self.make, "__name__", self.make)
+        try:
+            signature = inspect.signature(self.make)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"the model {name} is built into Python, and what it takes is unknown; give a class or "
+                "function that returns an nn.Module"
+            ) from error
         takes = signature.parameters
         given = {name: value for name, value in (data or {}).items() if name in takes}
         arguments = {**given, **self.arguments, **overrides}
-        name = getattr(self.make, "__name__", self.make)
         try:
             signature.bind(**arguments)
         except TypeError as error:
@@ -93,7 +100,7 @@ class FromCallable(ModelSource):
         with seeded(derive_seed(seed, "build")):
             model = self.make(**arguments)
         if not isinstance(model, nn.Module):
-            raise ConfigError(f"{name} returned {model!r}, which is not an nn.Module")
+            raise ConfigError(f"{name} returned {shown(model)}, which is not an nn.Module")
         return model
 
 
@@ -146,5 +153,5 @@ def as_model_source(model: object) -> ModelSource:
     if callable(model):
         return FromCallable(model)
     raise ConfigError(
-        f"a model is an nn.Module, or a class or function that returns one, not {model!r}"
+        f"a model is an nn.Module, or a class or function that returns one, not {shown(model)}"
     )

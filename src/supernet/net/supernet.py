@@ -19,6 +19,7 @@ from supernet.net.opened import dimensions_of
 from supernet.net.plain import Part
 from supernet.net.routing import Gate, Routing
 from supernet.net.unweighed import unweighed
+from supernet.reading import shown
 from supernet.space import Architecture, Decision, Option, Path, SearchSpace, Value
 
 __all__ = ["Place", "Route", "SuperNet", "walk"]
@@ -45,6 +46,8 @@ class SuperNet(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
+        if not isinstance(model, nn.Module):
+            raise SpaceError(f"a supernet is made of an nn.Module with choices, not {shown(model)}")
         self.model = model
         found = [place for place in walk(model) if isinstance(place.module, ChoiceModule)]
         self._labels: dict[ChoiceModule, str] = {}

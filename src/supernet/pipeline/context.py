@@ -35,6 +35,8 @@ from supernet.train.learner import M
 
 __all__ = ["Run"]
 
+MOST_THREADS = 4096
+
 
 class Run:
     """What the steps of a run share, each made when first needed.
@@ -68,9 +70,10 @@ class Run:
         self.device = _device(config.device)
         if not 0 <= config.seed < 2**63:
             raise ConfigError(f"seed is a number from 0 to 2^63 - 1, not {config.seed}")
-        if config.threads < 0:
+        if not 0 <= config.threads <= MOST_THREADS:
             raise ConfigError(
-                f"threads is a number of CPU threads, or 0 for all, not {config.threads}"
+                f"threads is a number of CPU threads up to {MOST_THREADS:,}, or 0 for all, not "
+                f"{config.threads}"
             )
 
     @property

@@ -149,7 +149,8 @@ def _export_best(
 
 def _picked(run: Run, pick: str, candidates: Sequence[Candidate]) -> Selected:
     """Return the candidate that satisfies a pick of which the best network is known."""
-    constraints = Constraints(re.split(r"\s+and\s+", pick.strip()), run.costs, run.supernet.space)
+    bounds = [bound.strip() for bound in re.split(r"\sand\s", pick)]
+    constraints = Constraints(bounds, run.costs, run.supernet.space)
     held = [one for one in candidates if constraints.hold(one.architecture)]
     if held:
         found = max(held, key=lambda one: _known(run, one))  # of equal ones the first

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,7 +34,7 @@ from supernet.pipeline.retrain import retrain
 from supernet.pipeline.search import search
 from supernet.pipeline.test import test
 from supernet.pipeline.train import check_options, train
-from supernet.reading import plain_value
+from supernet.reading import plain_value, shown, usable_path
 from supernet.search import Searcher
 from supernet.space import Architecture
 from supernet.strategies import Strategy
@@ -96,7 +97,9 @@ class Result:
         """
         with self.again() as opened, settings(opened):
             check_identity(opened, look=True)
-            return export(opened, picks, onnx=onnx, to=None if to is None else Path(to))
+            return export(
+                opened, picks, onnx=onnx, to=None if to is None else usable_path(to, "to")
+            )
 
 
 def run(
@@ -138,15 +141,15 @@ def run(
     """
     if searcher is None and isinstance(strategy, Strategy):
         searcher = "random" if type(strategy).learned is Strategy.learned else "learned"
-    if not str(out):
-        raise ConfigError('out, the run folder, is empty; "." is the working directory')
-    if initial not in ("given", "fresh"):
-        raise ConfigError(f'initial is "given" or "fresh", not {initial!r}')
+    if not isinstance(initial, str) or initial not in ("given", "fresh"):
+        raise ConfigError(f'initial is "given" or "fresh", not {shown(initial)}')
+    folder = usable_path(out, "out")
+    _check_data(data)
     if initial == "fresh" and isinstance(model, nn.Module):
         model = FromInstance(model, fresh=True)
     bounds = [constraints] if isinstance(constraints, str) else constraints
     if not isinstance(bounds, list | tuple):
-        raise ConfigError(f"constraints are a text or a list of texts, not {constraints!r}")
+        raise ConfigError(f"constraints are a text or a list of texts, not {shown(constraints)}")
     names: dict[str, Any] = {}
     objects: dict[str, object] = {}
     for name, value, kind in (
@@ -162,12 +165,13 @@ def run(
             names[name] = value
         else:
             objects[name] = value if kind is None else _made(name, value, kind)
-    _check_names(options or {}, objects)
+    options = {} if options is None else options
+    _check_names(options, objects)
     arguments = [
         f"--{name}={value if isinstance(value, str) else _json(name, value)}"
-        for name, value in {**names, "search.constraints": list(bounds), **(options or {})}.items()
+        for name, value in {**names, "search.constraints": list(bounds), **options}.items()
     ]
-    opens = partial(open_run, arguments, Path(out), objects=objects, progress=progress)
+    opens = partial(open_run, arguments, folder, objects=objects, progress=progress)
     with opens() as opened:
         execute(opened, list(STEPS))
         metrics = opened.folder.metrics
@@ -176,20 +180,54 @@ def run(
         return Result(
             one.architecture,
             metrics,
-            Path(out),
+            folder,
             trained,
             opened.normalise,
             partial(opens, write=False),
         )
 
 
+def _check_data(data: object) -> None:
+    """Refuse what cannot be data, before its numbers are looked at.
+
+    Raises:
+        ConfigError: it is no path, or there are no numbers in memory one by one.
+    """
+    if isinstance(data, str | Path):
+        usable_path(data, "data")
+    for part in data if isinstance(data, list | tuple) else ():
+        numbers = not isinstance(part, np.ndarray) or part.dtype.kind in "biuf"
+        dense = not isinstance(part, torch.Tensor) or (
+            part.layout == torch.strided and not part.is_meta
+        )
+        if not numbers or not dense:
+            kind = (
+                f"{part.layout} on {part.device}" if isinstance(part, torch.Tensor) else part.dtype
+            )
+            raise ConfigError(
+                f"arrays and tensors of data hold numbers one by one in memory, not {kind}"
+            )
+
+
 def _check_names(options: Mapping[str, Any], objects: Mapping[str, object]) -> None:
-    """Refuse options that an object, which is as it is, would make without effect.
+    """Refuse what is no option, and options that an object, which is as it is, would leave no effect.
 
     Raises:
         ConfigError: there is one.
     """
+    if not isinstance(options, Mapping):
+        raise ConfigError(
+            f'options are a dictionary such as {{"train.steps": 1000}}, not {shown(options)}'
+        )
     for option in options:
+        if (
+            not isinstance(option, str)
+            or not re.fullmatch(r"[A-Za-z_][\w.]{,200}", option, re.ASCII)
+            or option.rpartition(".")[2] in ("help", "print_config")
+        ):
+            raise ConfigError(
+                f"{shown(option)} is no name of an option; write it with dots, as in train.steps"
+            )
         for name in objects:
             if option == name or option.startswith(f"{name}."):
                 kind = getattr(objects[name], "__name__", type(objects[name]).__name__)
@@ -215,7 +253,7 @@ def _made(name: str, value: object, kind: type) -> object:
             ) from error
     if not isinstance(value, kind):
         raise ConfigError(
-            f"{name} is a short name, an import path, or a {kind.__name__}, not {value!r}"
+            f"{name} is a short name, an import path, or a {kind.__name__}, not {shown(value)}"
         )
     return value
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from supernet.errors import SpaceError
+from supernet.reading import shown
 from supernet.space.decision import Option, Value, is_option
 
 __all__ = ["Architecture"]
@@ -31,6 +32,10 @@ class Architecture(Mapping[str, Value]):
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
+        if not isinstance(values, Mapping):
+            raise SpaceError(
+                f"an architecture is a mapping from labels to answers, not {shown(values)}"
+            )
         self._values: dict[str, Value] = {
             label: _frozen(label, value) for label, value in values.items()
         }
@@ -44,10 +49,14 @@ class Architecture(Mapping[str, Value]):
         """
         try:
             values = json.loads(text)
-        except ValueError as error:
-            raise SpaceError(f"this is no architecture, since it is not JSON: {text!r}") from error
+        except (TypeError, ValueError, RecursionError) as error:
+            raise SpaceError(
+                f"this is no architecture, since it is not JSON: {shown(text)}"
+            ) from error
         if not isinstance(values, dict):
-            raise SpaceError(f"an architecture is an object of labels and answers, not {text!r}")
+            raise SpaceError(
+                f"an architecture is an object of labels and answers, not {shown(text)}"
+            )
         return cls(values)
 
     def to_json(self) -> str:

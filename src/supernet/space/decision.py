@@ -8,12 +8,13 @@ of* whose options are numbers, so that neighbouring values are neighbours in the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from random import Random
 
 from supernet.errors import SpaceError
+from supernet.reading import shown
 
 __all__ = [
     "Decision",
@@ -86,7 +87,17 @@ class Decision:
     high: int = 1
 
     def __post_init__(self) -> None:
+        given: object = self.options
+        if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+            raise SpaceError(
+                f"decision {shown(self.label)} has options {shown(given)}, but options are a list"
+            )
         object.__setattr__(self, "options", tuple(self.options))
+        if not isinstance(self.low, int) or not isinstance(self.high, int):
+            raise SpaceError(
+                f"decision {shown(self.label)} chooses a whole number of options, not from "
+                f"{shown(self.low)} to {shown(self.high)}"
+            )
         if not self.options:
             raise SpaceError(f"decision {self.label!r} has no options; give at least one")
         if not all(map(is_option, self.options)):

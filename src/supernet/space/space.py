@@ -8,6 +8,7 @@ from random import Random
 from typing import Literal
 
 from supernet.errors import SpaceError
+from supernet.reading import shown
 from supernet.space.architecture import Architecture
 from supernet.space.decision import Decision, Option, Value
 from supernet.space.levels import MANY, Levels, Path
@@ -40,7 +41,9 @@ class SearchSpace:
         conditions: Mapping[str, Sequence[Path]] | None = None,
         canonical: Callable[[Architecture], Architecture] | None = None,
     ) -> None:
-        given = tuple(decisions)
+        given = tuple(decisions) if isinstance(decisions, Iterable) else (decisions,)
+        if wrong := [one for one in given if not isinstance(one, Decision)]:
+            raise SpaceError(f"a space is made of decisions, not of {shown(wrong[0])}")
         self._conditions = _checked_conditions(given, conditions or {})
         self.decisions = _parents_first(given, self._conditions)
         self._by_label = {decision.label: decision for decision in self.decisions}

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from supernet.conversion import Depths, Kernels, Rule, Widths, convert
-from supernet.errors import SpaceError
+from supernet.errors import ConfigError, SpaceError
 from supernet.imports import resolve
 from supernet.space import Architecture, Diagram
 from supernet.zoo.chain import chain
@@ -104,7 +104,10 @@ def built_from(model: str, arguments: Mapping[str, Any], **offered: object) -> n
         ConfigError: there is no such thing.
         SpaceError: it cannot be called so, or what it returns is no module.
     """
-    build = resolve(model)
+    try:
+        build = resolve(model)
+    except ConfigError as error:
+        raise ConfigError(f"the model {error}") from error
     try:
         known = inspect.signature(build).parameters
         given = {name: value for name, value in offered.items() if name in known}
