@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ class Constraint:
                 ">=, for instance 'macs <= 40e6', or a share of the largest: 'params <= 60%'"
             )
         quantity, sense, number, percent = match.groups()
+        if not math.isfinite(float(number)):
+            raise ConstraintError(f"the constraint {shown(text)} bounds by no finite number")
         if quantity not in tables:
             raise ConstraintError(
                 f"the constraint {text!r} bounds {quantity!r}, but costs are known for "

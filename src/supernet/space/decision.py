@@ -88,7 +88,7 @@ class Decision:
 
     def __post_init__(self) -> None:
         given: object = self.options
-        if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        if not isinstance(given, Iterable):
             raise SpaceError(
                 f"decision {shown(self.label)} has options {shown(given)}, but options are a list"
             )
