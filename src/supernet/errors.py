@@ -8,6 +8,7 @@ the world failed (a full disk, a loss that is no longer a number).
 from __future__ import annotations
 
 __all__ = [
+    "CodeError",
     "ConfigError",
     "ConstraintError",
     "ConversionError",
@@ -30,6 +31,10 @@ class SupernetError(Exception):
     """Base of all errors that supernet raises on purpose."""
 
     exit_code = 2
+
+
+class CodeError(SupernetError, RuntimeError):
+    """Code of the user, or of a library that the user chose, raised what is its `__cause__`."""
 
 
 class ConfigError(SupernetError, ValueError):

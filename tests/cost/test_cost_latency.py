@@ -293,5 +293,5 @@ def test_a_batch_is_needed(batch):
 def test_options_of_different_shapes_are_an_error():
     model = nn.Sequential(sn.Choice({"a": conv(1), "b": nn.AdaptiveAvgPool2d(1)}, label="op"))
 
-    with pytest.raises(SpaceError, match="'op' return different shapes"):
+    with pytest.raises(SpaceError, match="'op' cannot be added up"):
         build(model)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from supernet.data import Examples, Normalise, chunks
-from supernet.errors import ConfigError, DivergedError, SpaceError
+from supernet.errors import CodeError, ConfigError, DivergedError, SpaceError
 from supernet.evaluate import Evaluator, Protocol, measure
 from supernet.evaluate.batches import Batches
 from supernet.net import Choice, SuperNet, derive
@@ -124,7 +124,7 @@ def test_the_supernet_is_untouched_when_an_exception_passes(
 ):
     before = everything(supernet)
     calls = call if batch_norm == "recalibrate" else min(call, 3)
-    with pytest.raises(KeyError):
+    with pytest.raises(CodeError, match="KeyError"):
         make_evaluator(batch_norm, task=Failing(calls)).score(every(supernet)[0])
     assert_untouched(supernet, before)
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 import supernet as sn
-from supernet.errors import ConfigError, SpaceError
+from supernet.errors import CodeError, ConfigError, SpaceError
 from supernet.net.source import FromCallable, FromInstance, ModelSource, as_model_source
 
 
@@ -95,8 +95,11 @@ def test_an_error_inside_the_model_is_not_disguised():
     def broken():
         raise TypeError("the model's own")
 
-    with pytest.raises(TypeError, match="the model's own"):
+    with pytest.raises(
+        CodeError, match=r"TypeError: the model's own in .*broken\(\) at "
+    ) as caught:
         FromCallable(broken).build(0)
+    assert isinstance(caught.value.__cause__, TypeError)
 
 
 def test_models_can_be_named():

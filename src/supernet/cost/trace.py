@@ -10,8 +10,8 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from supernet.errors import SpaceError
 from supernet.net import ChoiceModule, Routing, SuperNet
+from supernet.net.outputs import described, unlike
 from supernet.space import Path
 
 __all__ = ["ChoiceCall", "OptionCall", "Trace", "run_all", "tracing"]
@@ -60,7 +60,7 @@ class ChoiceCall:
     label: str
     output: Any = None
     options: list[OptionCall] = field(default_factory=list)
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
 
 
 class Trace:
@@ -119,8 +119,11 @@ class Trace:
         """Note that such a module ends, and compare its output with the other options'."""
         call = cast(OptionCall, self.running.pop())
         caller = self.running[-1]
-        if isinstance(caller, ChoiceCall) and isinstance(output, torch.Tensor):
-            _compare(caller, str(call.path[-1][1]), tuple(output.shape))
+        if isinstance(caller, ChoiceCall):
+            caller.outputs[str(call.path[-1][1])] = described(output)
+            error = unlike(caller.label, caller.outputs)
+            if error and len(caller.outputs) > 1:
+                raise error
 
 
 @contextmanager
@@ -132,7 +135,7 @@ def tracing(supernet: SuperNet, keep: bool = False) -> Iterator[Trace]:
         keep: whether copies of the inputs of options and of the outputs of choices are kept.
 
     Raises:
-        SpaceError: the outputs of a choice's options differ in shape.
+        SpaceError: the outputs of a choice's options cannot be added up.
     """
     trace = Trace(supernet, keep)
     handles = []
@@ -166,17 +169,6 @@ def run_all(supernet: SuperNet, *example: Any, chosen: Path = ()) -> None:
     kept = {label: space.decision(label).indices(option) for label, option in chosen}
     with supernet.route(Routing.masked(space, kept)):
         supernet.model(*example)
-
-
-def _compare(call: ChoiceCall, option: str, shape: tuple[int, ...]) -> None:
-    call.shapes[option] = shape
-    first, expected = next(iter(call.shapes.items()))
-    if shape != expected:
-        raise SpaceError(
-            f"the options of {call.label!r} return different shapes: {first!r} returns "
-            f"{list(expected)}, but {option!r} returns {list(shape)}; all options of a choice must "
-            "return the same shape"
-        )
 
 
 def _copied(value: Any) -> Any:

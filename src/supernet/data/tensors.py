@@ -13,6 +13,7 @@ from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw, make_examples
 from supernet.data.images import from_array, from_pil, stack
 from supernet.errors import DataError
+from supernet.foreign import calling
 
 __all__ = ["Datasets", "Tensors"]
 
@@ -133,7 +134,12 @@ def _read(dataset: Dataset[Any], name: str) -> Pair:
     """Return the inputs and targets of all examples."""
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         raise DataError(f"{name} has no length and no items; give a map-style data set.")
-    pairs = [_pair(dataset[number], f"{name}[{number}]") for number in range(len(dataset))]
+    with calling(f"the length of {name}", DataError, always=True):
+        count = len(dataset)
+    number, pairs = 0, []
+    with calling(lambda: f"{name}[{number}]", DataError):
+        for number in range(count):
+            pairs.append(_pair(dataset[number], f"{name}[{number}]"))
     remedy = "Let the transform of the data set give all examples the same shape and type."
     inputs = stack([pair[0] for pair in pairs], lambda number: f"{name}[{number}]", remedy)
     targets = stack([pair[1] for pair in pairs], lambda number: f"label {number}", remedy)

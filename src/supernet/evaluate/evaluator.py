@@ -19,6 +19,7 @@ from supernet.evaluate.sharing import SharedForward
 from supernet.evaluate.tally import Score, Tally
 from supernet.evaluate.unchanged import UntraceableError
 from supernet.failures import attempted, kind_of
+from supernet.foreign import calling
 from supernet.net import SuperNet
 from supernet.net.batchnorm import (
     batch_statistics,
@@ -36,6 +37,8 @@ __all__ = ["Evaluator", "Protocol", "Score", "measure", "results"]
 CHECKED = 3
 """Candidates that an evaluator scores both ways before it trusts shared evaluation: one that computes
 everything, and two that find results of those before them."""
+
+SCORING = "measuring a network"
 
 
 @dataclass(frozen=True)
@@ -264,7 +267,12 @@ class Evaluator:
     def _plain(self, architecture: Architecture, part: range, before: Tally) -> Tally:
         model, tally = self._supernet, before.extend()
         measures = partial(measured, self._task, model)
-        with torch.inference_mode(), model.route(architecture), explained(self.protocol.batch_size):
+        with (
+            calling(SCORING),
+            torch.inference_mode(),
+            model.route(architecture),
+            explained(self.protocol.batch_size),
+        ):
             if self.protocol.batch_norm == "batch":
                 statistics = batch_statistics(model)
             elif self.protocol.batch_norm == "running":
@@ -309,7 +317,7 @@ class Evaluator:
             given.output, given.inputs = output, batch[:-1]
             tally.add(measured(self._task, given, batch), len(batch[-1]))
 
-        with explained(self.protocol.batch_size):
+        with calling(SCORING), explained(self.protocol.batch_size):
             shared.run(architecture, add)
         tally.score()
         return tally
@@ -359,7 +367,7 @@ def results(
     """
     each = list[torch.Tensor]()
     tally = Tally(each=each)
-    with torch.inference_mode(), evaluating(model):
+    with calling(SCORING), torch.inference_mode(), evaluating(model):
         for batch in chunks(examples, batch_size, normalise):
             tally.add(measured(task, model, batch), len(batch[-1]))
     return tally.score(), torch.cat(each).double().cpu().numpy()

@@ -10,9 +10,10 @@ from typing import Any, Self, cast
 import torch
 from torch import nn
 
-from supernet.errors import RoutingError, SpaceError
+from supernet.errors import RoutingError, SpaceError, SupernetError
 from supernet.net.mixture import Memo, weighted_sum
 from supernet.net.modes import evaluating
+from supernet.net.outputs import explained_sum
 from supernet.net.plain import SelectInputs, Sum
 from supernet.net.routing import Gate
 from supernet.reading import shown
@@ -108,7 +109,8 @@ class ChoiceModule(nn.Module, ABC):
 
         Raises:
             RoutingError: no routing is set.
-            SpaceError: several options run, and one changes its input in place.
+            SpaceError: several options run, and one changes its input in place, or they return what
+                cannot be added up.
         """
         gate = self.gate
         if gate is None:
@@ -120,6 +122,22 @@ class ChoiceModule(nn.Module, ABC):
             # only the shape of an option's output is wanted
             with torch.no_grad(), evaluating(self.options[0]):
                 return torch.zeros_like(run(0))
+        if len(gate.options) == 1 and gate.weights is None:
+            return run(gate.options[0])
+        try:
+            return self._sum(gate, run, inputs)
+        except SupernetError:
+            raise
+        except (TypeError, RuntimeError, AttributeError) as error:
+            ran = [(i, self.names[i]) for i in gate.options]
+            label = self.label or list(self.names)
+            if (found := explained_sum(error, label, ran, run)) is error:
+                raise
+            raise found from error
+
+    def _sum(
+        self, gate: Gate, run: Callable[[int], torch.Tensor], inputs: Sequence[Any]
+    ) -> torch.Tensor:
         if len(gate.options) > 1:
             run = self._watched(run, inputs)
             if (

@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from supernet.errors import ConfigError
+from supernet.foreign import calling
 from supernet.imports import resolve
 from supernet.net.derive import reinitialise
 from supernet.random import derive_seed, seeded
@@ -97,7 +98,7 @@ class FromCallable(ModelSource):
                 f"the model {name} takes {list(takes)} and cannot be built: {error} (the data gives "
                 f"{list(data or ())})"
             ) from error
-        with seeded(derive_seed(seed, "build")):
+        with seeded(derive_seed(seed, "build")), calling(f"building the model {name}"):
             model = self.make(**arguments)
         if not isinstance(model, nn.Module):
             raise ConfigError(f"{name} returned {shown(model)}, which is not an nn.Module")

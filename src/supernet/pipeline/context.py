@@ -13,11 +13,13 @@ from torch import nn
 
 from supernet.config import TrainConfig
 from supernet.cost import Constraints, CostTable
-from supernet.data import Augment, DataSource, Loader, Normalise, Splits
+from supernet.data import Augment, DataSource, Loader, Normalise, Raw, Splits
 from supernet.data import split as split_data
-from supernet.errors import ConfigError, NoNetworkError, RunFolderError
+from supernet.errors import ConfigError, DataError, NoNetworkError, RunFolderError
 from supernet.evaluate import Evaluator, PartsEvaluator, Protocol, Score, measure
+from supernet.foreign import calling
 from supernet.net import SuperNet, split
+from supernet.net.outputs import described
 from supernet.net.source import ModelSource
 from supernet.pipeline.changes import without_neutral
 from supernet.pipeline.costs import cost_tables
@@ -87,7 +89,11 @@ class Run:
     def splits(self) -> Splits:
         """The data, on the device; the test split stays sealed."""
         options = self.config.split
-        raw = self.source.load()
+        name = type(self.source).__name__
+        with calling(f"loading the data with {name}", DataError):
+            raw = self.source.load()
+        if not isinstance(raw, Raw):
+            raise DataError(f"{name}.load() must return a supernet.data.Raw, not {described(raw)}")
         parts = split_data(
             raw, self.seed, options.search_fraction, options.test_fraction, options.limit
         )

@@ -161,6 +161,11 @@ def _picked(run: Run, pick: str, candidates: Sequence[Candidate]) -> Selected:
             )
         costs = cost_of(run.costs, found.architecture)
         return replace(Selected.of(found, "pick"), costs=costs)
+    if not candidates:
+        raise RunFolderError(
+            f"{run.folder.candidates} holds no candidates of the search; delete it and run: "
+            f"supernet search --run {run.folder.path}"
+        )
     raise ConstraintError(
         f"none of the {len(candidates):,} candidates of the search satisfies {pick!r}: "
         f"{_missed(run, constraints, candidates)}. Search with it, with the weights there are: "

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from supernet.data import Augment
-from supernet.errors import DataError, RunFolderError, SupernetError
+from supernet.errors import DataError, RunFolderError
+from supernet.foreign import calling
 from supernet.net.modes import evaluating
 from supernet.net.source import FromCallable, FromInstance
 from supernet.pipeline.changes import ORDER
@@ -189,15 +190,9 @@ def _probed(run: Run) -> tuple[list[float | str], list[list[object]]]:
     found: dict[str, list[float | str]] = {}
     for number in range(PROBES):
         architecture = space[number * (space.size - 1) // (PROBES - 1)]
-        try:
+        doing = f"the model and the task cannot be run on {run.splits.name}"
+        with calling(doing, DataError, always=True):
             values, again = probe(architecture), probe(architecture)
-        except SupernetError:
-            raise
-        except Exception as error:  # a user's model or task may raise anything
-            raise DataError(
-                f"the model and the task cannot be run on {run.splits.name}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
         for name, value in values.items():
             same = math.isclose(value, again[name], rel_tol=1e-5) or not math.isfinite(value)
             shown = value if math.isfinite(value) else str(value)

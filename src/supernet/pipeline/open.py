@@ -21,6 +21,7 @@ from supernet.config import parse
 from supernet.data import Normalise, as_source
 from supernet.errors import ConfigError, RunFolderError
 from supernet.failures import machine_errors
+from supernet.foreign import calling
 from supernet.net.source import FromCallable, FromInstance, ModelSource, as_model_source
 from supernet.pipeline.changes import Changes
 from supernet.pipeline.code import described, structure
@@ -264,7 +265,8 @@ def _json(name: str, value: object) -> str:
 
 def execute(run: Run, steps: Sequence[str]) -> None:
     """Run steps in their order; one whose results stand in the folder is not repeated."""
-    with settings(run):
+    step = ""
+    with settings(run), calling(lambda: f"the step {step!r}" if step else "looking at the run"):
         if any(step != "report" for step in steps):
             check_identity(run)
         for step in steps:

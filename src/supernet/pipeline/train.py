@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from supernet.data import Vocabulary
-from supernet.errors import ConfigError, DataError, SupernetError
+from supernet.data import Augment, Vocabulary
+from supernet.errors import ConfigError, DataError
+from supernet.foreign import calling
 from supernet.net import check_split
 from supernet.net.modes import evaluating
+from supernet.net.outputs import described
 from supernet.pipeline.context import Run
 from supernet.pipeline.identity import record_identity
 from supernet.pipeline.measures import check_measures
@@ -135,7 +137,7 @@ def check_options(run: Run) -> None:
         retraining_supernet(run, "check")
     for augment in (run.augment, run.config.retrain.augment):
         if augment is not None:
-            augment(run.example, generator(run.seed, "check", device=run.device))
+            _check_augment(run, augment)
     _check_run(run)
     check_measures(run)
     match = run.config.retrain.match
@@ -174,6 +176,22 @@ def _check_optimizer(name: str, make: OptimizerFactory) -> None:
         )
 
 
+def _check_augment(run: Run, augment: Augment) -> None:
+    """Change one input at random.
+
+    Raises:
+        DataError: the augmentation cannot do that, or returns something else than inputs.
+    """
+    name = type(augment).__name__
+    with calling(f"the augmentation {name}", DataError, always=True):
+        changed = augment(run.example, generator(run.seed, "check", device=run.device))
+    if not isinstance(changed, torch.Tensor) or changed.shape[:1] != (1,):
+        raise DataError(
+            f"the augmentation {name} must return as many inputs as it is given, but of "
+            f"{described(run.example)} it made {described(changed)}"
+        )
+
+
 def _check_run(run: Run) -> None:
     """Run one architecture on two examples, that of the largest class among them."""
     examples = run.splits.train
@@ -182,17 +200,20 @@ def _check_run(run: Run) -> None:
     few = examples.select(torch.tensor([0, last]))
     batch = (run.normalise(few.inputs), few.targets)
     supernet = run.supernet
-    try:
-        with torch.no_grad(), evaluating(supernet), supernet.route(supernet.space[0]):
-            measured(run.task, supernet, batch)
-            loss = run.task.loss(supernet, batch)
-        if not isinstance(loss, torch.Tensor) or loss.shape != ():
-            raise TypeError(f"the loss must be a tensor of one number, not {loss!r}")
-    except SupernetError:
-        raise
-    except Exception as error:  # a user's model or task may raise anything
+    doing = (
+        f"the model and the task cannot be run on {run.splits.name} (inputs {list(batch[0].shape)}, "
+        f"targets {list(batch[1].shape)} {batch[1].dtype})"
+    )
+    with (
+        calling(doing, DataError, always=True),
+        torch.no_grad(),
+        evaluating(supernet),
+        supernet.route(supernet.space[0]),
+    ):
+        measured(run.task, supernet, batch)
+        loss = run.task.loss(supernet, batch)
+    if not isinstance(loss, torch.Tensor) or loss.shape != ():
         raise DataError(
-            f"the model and the task cannot be run on {run.splits.name} (inputs "
-            f"{list(batch[0].shape)}, targets {list(batch[1].shape)} {batch[1].dtype}): "
-            f"{type(error).__name__}: {error}"
-        ) from error
+            f"{type(run.task).__name__}.loss(model, batch) must return a tensor of one number, the mean "
+            f"over the batch, but on {run.splits.name} it returned {described(loss)}"
+        )

@@ -16,8 +16,9 @@ from random import Random
 
 from supernet.cost import Constraints
 from supernet.cost.constraint import number_text
-from supernet.errors import ConstraintError, SupernetError
+from supernet.errors import ConfigError, ConstraintError, SupernetError
 from supernet.evaluate import Candidate
+from supernet.foreign import calling
 from supernet.random import stream
 from supernet.search.construct import Bound, build, extend
 from supernet.space import Architecture, Sampling, SearchSpace
@@ -235,7 +236,14 @@ class Search:
     """A searcher at work, as `ask` and `tell`."""
 
     def __init__(self, searcher: Searcher, problem: Problem) -> None:
-        self._generations = searcher.generations(problem)
+        self._name = type(searcher).__name__
+        with calling(f"{self._name}.generations(problem)"):
+            self._generations = searcher.generations(problem)
+        if not isinstance(self._generations, Generator):
+            raise ConfigError(
+                f"{self._name}.generations(problem) must yield generations of architectures, but it "
+                f"returned a {type(self._generations).__name__}; write 'told = yield [...]' in it"
+            )
         self._asked: list[Architecture] | None = None
         self._told: Sequence[Candidate] | None = None
         self.batches: int | None = None
@@ -245,18 +253,26 @@ class Search:
         """Return the next generation; empty when the search is over.
 
         Raises:
+            CodeError: the searcher raised something.
+            ConfigError: what it yields are no architectures.
             SupernetError: the generation before was not told.
         """
         if self._asked:
             raise SupernetError("ask() was called twice; tell() the candidates of the first call")
-        try:
-            told = self._told
-            asked = next(self._generations) if told is None else self._generations.send(told)
-        except StopIteration:
-            asked = []
+        with calling(f"{self._name}.generations(problem)"):
+            try:
+                told = self._told
+                asked = next(self._generations) if told is None else self._generations.send(told)
+            except StopIteration:
+                asked = []
         self.batches = None
         if isinstance(asked, Partly):
             self.batches, asked = asked.batches, asked.architectures
+        if not isinstance(asked, Sequence) or not all(isinstance(a, Architecture) for a in asked):
+            raise ConfigError(
+                f"{self._name}.generations(problem) must yield lists of architectures, as of "
+                f"problem.sample(...), but it yielded {str(asked)[:80]}"
+            )
         self._asked = list(asked)
         return self._asked
 

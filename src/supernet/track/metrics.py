@@ -73,6 +73,13 @@ class FewShot(TypedDict):
     parts: Count
 
 
+class Alone(TypedDict):
+    """What a network scores alone; there may be further measures."""
+
+    loss: float
+    accuracy: NotRequired[float | None]
+
+
 class Chosen(TypedDict):
     """An architecture that was selected, or retrained; its costs are further keys."""
 
@@ -94,9 +101,9 @@ class Selected(Chosen):
 class Retrained(Chosen):
     """An architecture that was retrained."""
 
-    validation: Score
+    validation: Alone
     weights: Weights
-    stand_alone: NotRequired[dict[str, Score]]
+    stand_alone: NotRequired[dict[str, Alone]]
 
 
 class Failed(TypedDict):

@@ -332,16 +332,17 @@ def _ranking(run: RunFiles) -> str:
         for row in retrain["candidates"]
         if row.get("validation") and (row.get("supernet") or {}).get("loss") is not None
     ]
-    parts = ("supernet", "validation")
-    accuracy = all(row[part].get("accuracy") is not None for row in measured for part in parts)
-    metric: plots.Metric = "accuracy" if accuracy else "loss"
     ranking = retrain.get("ranking") or {}
     if ranking.get("why") == "same weights":
         return page.section("Ranking", "", ranking_text(ranking))
     truth = ranking.get("truth") or "scratch"
+    shared = [row["supernet"] for row in measured]
+    trained = [alone(row).get(truth, row["validation"]) for row in measured]
+    accuracy = all(one.get("accuracy") is not None for one in [*shared, *trained])
+    metric: plots.Metric = "accuracy" if accuracy else "loss"
     figure = plots.ranking(
-        [row["supernet"][metric] for row in measured],
-        [alone(row).get(truth, row["validation"])[metric] for row in measured],
+        [one[metric] for one in shared],
+        [one[metric] for one in trained],
         [row["key"] for row in measured],
         [bool(row.get("probe")) for row in measured],
         tau=ranking.get("kendall_tau"),

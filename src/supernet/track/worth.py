@@ -116,7 +116,7 @@ def _costs_text(test: Mapping[str, Any], retrain: Mapping[str, Any]) -> str:
     parts = []
     for quantity, name in COSTS.items():
         costs = [rows.get(one["key"], {}).get(quantity) for one in test["random"]]
-        if chosen.get(quantity) and None not in costs:
+        if costs and chosen.get(quantity) and None not in costs:
             ratios = sorted({f"{cost / chosen[quantity]:.2f}" for cost in costs})
             parts.append(
                 f"{' to '.join(dict.fromkeys((ratios[0], ratios[-1])))} times its {name.lower()}"

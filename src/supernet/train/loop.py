@@ -13,7 +13,9 @@ import torch
 from torch import nn
 
 from supernet.data import Loader
-from supernet.errors import DivergedError
+from supernet.errors import ConfigError, DivergedError
+from supernet.foreign import calling
+from supernet.net.outputs import described
 from supernet.random import seeded
 from supernet.task import Task
 from supernet.train.checkpoint import Checkpoint
@@ -92,7 +94,8 @@ class Fit:
         saved, logged, since = time.monotonic(), time.monotonic(), start
         losses: list[torch.Tensor] = []
         schedule = Schedule(self.schedule, self.warmup, self.lowest)
-        with seeded(self.seed):
+        step = start
+        with seeded(self.seed), calling(lambda: f"step {step + 1} of {self.steps} of the training"):
             for step in range(start, self.steps):
                 moment = Moment(step, self.steps, self.seed)
                 factor = learner.rate(schedule, moment)
@@ -169,6 +172,12 @@ class Fit:
 
     def _mean(self, losses: list[torch.Tensor], step: int, peak: float) -> float:
         """Return the mean of the losses of the steps up to this one, the first step being 0."""
+        for loss in losses:
+            if not isinstance(loss, torch.Tensor) or loss.ndim:
+                raise ConfigError(
+                    "backward(...) of the strategy must return the loss of a step, a tensor of one "
+                    f"number, but it returned {described(loss)}"
+                )
         each = torch.stack(losses)
         mean = each.mean().item()
         if not math.isfinite(mean):

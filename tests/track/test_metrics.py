@@ -1,0 +1,182 @@
+"""Files of a run folder that decide: whatever is changed in them is refused, and shown with a note."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+
+import pytest
+
+from supernet.errors import DamagedFileError
+from supernet.track import RunFiles, RunFolder
+from supernet.track.metrics import read_metrics, write_metrics
+from supernet.track.report import render
+from supernet.track.stored import config_text, log_records, read_config
+
+WRONG = (None, True, -1, 0.5, 10**30, "x", [], {}, [1], {"a": 1})
+
+
+def places(value, place=()):
+    yield place
+    items = enumerate(value) if isinstance(value, list) else ()
+    for name, one in value.items() if isinstance(value, dict) else items:
+        yield from places(one, (*place, name))
+
+
+def changed(content, place, new):
+    content = copy.deepcopy(content)
+    outer = content
+    for part in place[:-1]:
+        outer = outer[part]
+    outer[place[-1]] = new
+    return content
+
+
+def test_metrics_come_back(tmp_path, metrics):
+    file = tmp_path / "metrics.json"
+    assert read_metrics(file) == {}
+    write_metrics(file, metrics)
+    assert read_metrics(file) == metrics
+    assert json.loads(file.read_text()).keys() - metrics.keys() == {"digest"}
+
+
+def test_a_digit_that_flips_is_noticed_and_shown_with_a_note(tmp_path, run_folder, metrics):
+    file = run_folder / "metrics.json"
+    write_metrics(file, metrics)
+    text = file.read_text()
+    assert "0.9722" in text
+    file.write_text(text.replace("0.9722", "0.9122"))
+    with pytest.raises(DamagedFileError, match=r"was changed since.*delete its line"):
+        read_metrics(file)
+    page = render(run_folder)
+    assert "metrics.json was changed since the run wrote it" in page
+    assert "91.22 %" in page
+    content = json.loads(file.read_text())
+    del content["digest"]
+    file.write_text(json.dumps(content))
+    assert read_metrics(file)["retrain"]["candidates"][1]["validation"]["accuracy"] == 0.9122
+    assert "metrics.json was changed" not in render(run_folder)
+
+
+def test_nothing_of_another_type_gets_through(tmp_path, metrics):
+    """Read without a digest: what is of another type is refused, or changes nothing that is read."""
+    file = tmp_path / "metrics.json"
+    draws = random.Random(1)
+    found = [(place, new) for place in places(metrics) if place for new in WRONG]
+    refused = 0
+    for place, new in draws.sample(found, 100):
+        file.write_text(json.dumps(changed(metrics, place, new)))
+        try:
+            read_metrics(file)
+        except DamagedFileError:
+            refused += 1
+    assert refused > 50
+
+
+@pytest.mark.parametrize(
+    ("place", "new", "words"),
+    [
+        (("retrain", "chosen"), "a9", r"at retrain.chosen there is 'a9'"),
+        (("retrain", "better"), ["a9"], r"at retrain.better there is 'a9'"),
+        (("test", "better"), ["a1"], r"at test.better there is 'a1'"),
+        (("search", "protocol", "images"), "60", r"at search.protocol.images there is '60'"),
+        (("search", "selected", 0), 3, r"at search.selected\[0\] there is 3, where an object"),
+        (("test",), [], r"at test there is \[\], where an object"),
+    ],
+)
+def test_the_place_is_named(tmp_path, metrics, place, new, words):
+    file = tmp_path / "metrics.json"
+    file.write_text(json.dumps(changed(metrics, place, new)))
+    with pytest.raises(DamagedFileError, match=words):
+        read_metrics(file)
+
+
+@pytest.mark.parametrize(
+    ("place", "new"),
+    [
+        (("retrain", "candidates", 0, "supernet"), {"other": 1.0}),
+        (("test", "random"), []),
+        (("search", "space_size"), "1" * 6000),
+        (("search", "space_size"), "²²²²²²²²"),
+        (("retrain", "candidates", 0, "validation"), {"loss": 0.5}),
+    ],
+)
+def test_what_is_unusual_is_shown(run_folder, metrics, place, new):
+    (run_folder / "metrics.json").write_text(json.dumps(changed(metrics, place, new)))
+    assert "Retrained candidates" in render(run_folder)
+
+
+def test_an_architecture_that_is_not_of_its_key_is_noted(run_folder):
+    notes = RunFiles.read(run_folder).notes
+    assert notes == [
+        "architecture.json was changed since the run wrote it: its key is not that of its answers"
+    ]
+
+
+def test_a_configuration_that_was_changed_is_refused_once_there_are_results(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    try:
+        folder.write_config({"train": {"steps": 30}})
+        assert folder.read_config() == {"train": {"steps": 30}}
+        folder.config.write_text(folder.config.read_text().replace("30", "20"))
+        assert folder.read_config() == {"train": {"steps": 20}}
+        folder.record("train", {"steps": 30})
+        with pytest.raises(DamagedFileError, match=r"was changed since.*on the command line"):
+            folder.read_config()
+        folder.config.write_text("train:\n  steps: 20\n")
+        assert folder.read_config() == {"train": {"steps": 20}}
+    finally:
+        folder.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "- 1",
+        "1: 2",
+        "a: 2020-99-99",
+        "[" * 500,
+        "? [1]\n: 2",
+        "a: " + "9" * 5000,
+        "\0",
+        "a: !x 1",
+    ],
+)
+def test_what_is_no_configuration_is_named(tmp_path, text):
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    with pytest.raises(DamagedFileError, match=r"config\.yaml is damaged.*copy of it back"):
+        read_config(file)
+
+
+def test_a_configuration_is_yaml_and_comes_back(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text(config_text({"a": {"b": [1, None]}}))
+    assert read_config(file) == {"a": {"b": [1, None]}}
+    assert file.read_text().startswith("a:\n")
+
+
+def test_lines_of_the_log_that_are_no_records_are_left_out(tmp_path):
+    file = tmp_path / "log.jsonl"
+    good = {"stage": "train", "step": 5, "loss": None, "further": [1]}
+    wrong = [
+        {**good, "step": "5"},
+        {**good, "stage": 3},
+        {**good, "loss": "x"},
+        {**good, "step": -1},
+    ]
+    lines = [json.dumps(one) for one in (good, *wrong, {"step": 1}, [1], 5)] + ["[" * 10**5, "NaN"]
+    file.write_bytes("\n".join(lines).encode() + b"\n\xff\n" + json.dumps(good).encode())
+    assert [record for _, record in log_records(file)] == [good]
+
+
+def test_numbers_that_json_does_not_know_are_left_out_of_the_log(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    try:
+        folder.stage_log("train").write({"step": 1, "loss": 0.5, "mine": float("nan")})
+        (found,) = [record for _, record in log_records(folder.log)]
+        assert (found["loss"], found["mine"]) == (0.5, None)
+    finally:
+        folder.close()
