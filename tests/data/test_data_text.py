@@ -99,7 +99,12 @@ def test_a_vocabulary_is_read_as_it_was_written(tmp_path_factory, texts, length)
     vocabulary = Vocabulary.of(texts, 99, length, classes=("no", "yes"))
     vocabulary.write(path)
     assert Vocabulary.read(path) == vocabulary
-    assert set(json.loads(path.read_text())) == {"words", "length", "classes"}
+    content = json.loads(path.read_text())
+    assert set(content) == {"words", "length", "classes", "digest"}
+    content["length"] += 1
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="was changed since it was written"):
+        Vocabulary.read(path)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +112,9 @@ def test_a_vocabulary_is_read_as_it_was_written(tmp_path_factory, texts, length)
     [
         "",
         "[]",
-        '{"words": ["a", "b"], "length": 3}',
+        '{"words": ["a", "b"]}',
+        '{"words": ["a", "b", "b"], "length": 3, "classes": []}',
+        '{"words": ["a", "b"], "length": 1000000000, "classes": []}',
         '{"words": ["a"], "length": 3, "classes": []}',
         '{"words": ["a", 2], "length": 3, "classes": []}',
         '{"words": ["a", "b"], "length": 0, "classes": []}',

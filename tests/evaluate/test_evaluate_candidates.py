@@ -290,3 +290,88 @@ def test_without_accuracy_the_loss_ranks(make_candidate):
     assert [one.loss for one in ranked] == sorted(losses)
     failed = make_candidate("e", status="failed", loss=None, accuracy=None)
     assert failed.rank_key > ranked[-1].rank_key
+
+
+def change(path, statement, *values):
+    connection = sqlite3.connect(path)
+    connection.execute(statement, values)
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("accuracy", 0.7500001, "was changed since it was scored"),
+        ("loss", None, "was changed since it was scored"),
+        ("status", "partial", "was changed since it was scored"),
+        ("architecture", '{"op":"b"}', "was changed since it was scored"),
+        ("digest", "0" * 32, "was changed since it was scored"),
+        ("status", "fine", "at status there is 'fine', where 'ok' or 'partial' or 'failed'"),
+        ("accuracy", "high", "at accuracy there is 'high', where a number or nothing"),
+        ("architecture", b"\xff", "at architecture there is b'.xff', where a text"),
+        ("macs", "many", "at macs there is 'many'"),
+        ("costs", "{", "Expecting property name"),
+        ("costs", '{"energy_mj": "low"}', "at energy_mj there is 'low', where a number"),
+    ],
+)
+def test_a_row_that_was_changed_is_named(path, provenance, make_candidate, column, value, words):
+    candidates = [make_candidate(name) for name in "abc"]
+    with CandidateTable(path) as table:
+        for candidate in candidates:
+            table.add(candidate, provenance, **BY)
+    change(path, f"UPDATE candidates SET {column} = ? WHERE key = ?", value, candidates[1].key)
+    with CandidateTable(path) as table, pytest.raises(DamagedFileError, match=words) as caught:
+        table.all(provenance)
+    assert f"the candidate '{candidates[1].key}' of {path}" in str(caught.value)
+    assert "Delete it and run the same command again" in str(caught.value)
+    with CandidateTable(path) as table:
+        assert table.get(candidates[0].key, provenance) == candidates[0]
+
+
+def test_what_others_write_beside_a_candidate_is_no_change(path, provenance, make_candidate):
+    failed, scored = (
+        make_candidate("a", status="failed", loss=None, accuracy=None),
+        make_candidate("a"),
+    )
+    with CandidateTable(path) as table:
+        table.add(failed, provenance, **BY)
+        table.add(scored, provenance, **{**BY, "generation": 7})
+        table.reprice(dataclasses.replace(scored, costs={"params": 3, "energy_mj": 0.5}))
+    change(path, "UPDATE candidates SET searcher = 'me', macs = 5")
+    with CandidateTable(path) as table:
+        (found,) = table.all(provenance)
+    assert (found.status, found.accuracy) == ("ok", 0.75)
+    assert found.costs == {"params": 3, "macs": 5, "energy_mj": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("CREATE VIEW candidates AS SELECT 1 AS key", "lacks architecture"),
+        ("CREATE TABLE candidates AS SELECT * FROM whole.candidates", "no such table"),
+    ],
+)
+def test_what_only_looks_like_the_table_is_recognised(path, tmp_path, statement, words):
+    with CandidateTable(tmp_path / "whole.db"):
+        pass
+    connection = sqlite3.connect(path)
+    connection.execute("ATTACH ? AS whole", (str(tmp_path / "whole.db"),))
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+    with pytest.raises(DamagedFileError, match=words):
+        CandidateTable(path)
+
+
+def test_a_table_that_another_programme_holds_is_said_so(
+    path, provenance, make_candidate, monkeypatch
+):
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **{**k, "timeout": 0}))
+    with CandidateTable(path) as table:
+        other = connect(path)
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StorageError, match=r"locked.*close the programme that is using it"):
+            table.get("a", provenance)
+        other.close()

@@ -315,3 +315,35 @@ def test_too_little_memory_to_read_is_no_damage(tmp_path, monkeypatch):
             checkpoint.load()
     assert "elete" not in str(caught.value)
     assert checkpoint.load() == {"step": 3}
+
+
+WHOLE = {"step": 3, "identity": "a", "model": {}, "optimizer": {}, "learner": {}}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"step": "3"}, "at step there is '3', where a whole number"),
+        ({"step": -1}, "at step there is -1"),
+        ({"identity": None}, "at identity there is nothing, where a text"),
+        ({"model": [1]}, "at model there is a list of 1, where an object"),
+        ({"model": {1: 2}}, "at model there is an object of 1"),
+    ],
+)
+def test_a_state_that_the_loop_did_not_save_is_named(checkpoint, change, words):
+    checkpoint.save(WHOLE)
+    assert checkpoint.trained() == WHOLE
+    checkpoint.save({**WHOLE, **change})
+    with pytest.raises(DamagedFileError, match=words) as caught:
+        checkpoint.trained()
+    assert str(checkpoint.path) in str(caught.value)
+
+
+def test_weights_of_another_model_are_named(checkpoint):
+    checkpoint.save({**WHOLE, "model": nn.Linear(2, 3).state_dict()})
+    state = checkpoint.trained()
+    with (
+        pytest.raises(DamagedFileError, match=r"supernet\.pt.*size mismatch for weight.*delete it"),
+        checkpoint.restoring(),
+    ):
+        nn.Linear(2, 4).load_state_dict(state["model"])

@@ -16,7 +16,9 @@ from supernet.cost.table import CostTable
 from supernet.cost.timing import device_name, usable
 from supernet.errors import ConfigError, DamagedFileError, SpaceError
 from supernet.files import read_json, write_json
+from supernet.parsed import ChangedError, seal, unsealed
 from supernet.space import SearchSpace
+from supernet.typed import MisfitError
 
 __all__ = ["SCHEMA", "LatencyTable", "load_table", "space_hash", "space_to_json"]
 
@@ -56,12 +58,12 @@ class LatencyTable(CostTable):
         return found
 
     def save(self, path: str | File) -> None:
-        """Write the table to a JSON file.
+        """Write the table to a JSON file, with a digest of its content.
 
         Raises:
             StorageError: the file could not be written.
         """
-        write_json(File(path), self.content)
+        write_json(File(path), seal(self.content))
 
 
 def load_table(
@@ -87,7 +89,7 @@ def load_table(
     Raises:
         ConfigError: there is no such file, its schema is unknown, keys are missing, amounts are
             negative or not finite, or it was measured with another input or on another device.
-        DamagedFileError: the file is not JSON.
+        DamagedFileError: the file is not JSON, or was changed since it was measured.
         SpaceError: the table is for another space.
     """
     file = File(path)
@@ -141,10 +143,19 @@ def space_hash(space: SearchSpace) -> str:
 
 def _read(file: File) -> Any:
     try:
-        return read_json(file)
+        content: Any = read_json(file)
+        return unsealed(content) if isinstance(content, dict) else content
+    except ChangedError as error:
+        raise DamagedFileError(
+            f"the cost table {file} was changed since it was measured; build it again, or, if the "
+            'change is meant, delete its "digest"'
+        ) from error
+    except MisfitError as error:
+        raise ConfigError(f"the cost table {file} cannot be used: {error}") from error
     except DamagedFileError as error:
         raise DamagedFileError(
-            f"the cost table {file} is no JSON ({error.__cause__}); mend it, or build it again"
+            f"the cost table {file} cannot be read ({error.__cause__ or error}); mend it, or build it "
+            "again"
         ) from error
     except OSError as error:
         raise ConfigError(f"the cost table {file} cannot be read: {error.strerror}") from error

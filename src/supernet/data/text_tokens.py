@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,13 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from supernet.errors import ConfigError, DataError
-from supernet.files import write_json
+from supernet.errors import ConfigError, DamagedFileError, DataError
+from supernet.files import read_json, write_json
+from supernet.parsed import seal, unsealed
+from supernet.typed import typed
 
 __all__ = ["PADDING", "UNKNOWN", "Vocabulary", "check_sizes", "split_words"]
 
 PADDING, UNKNOWN = "<padding>", "<unknown>"
 """The words of the tokens 0 and 1; no text holds them, since their signs are words of their own."""
+
+LONGEST = 2**24
+"""Tokens of a text that a vocabulary may ask for."""
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 
@@ -77,36 +81,40 @@ class Vocabulary:
         return tokens
 
     def write(self, path: str | Path) -> None:
-        """Write the vocabulary as JSON.
+        """Write the vocabulary as JSON, with a digest.
 
         Raises:
             StorageError: the file cannot be written.
         """
-        write_json(Path(path), asdict(self))
+        write_json(Path(path), seal(asdict(self)))
 
     @classmethod
     def read(cls, path: str | Path) -> Vocabulary:
         """Return what `write` wrote; it is data alone, nothing of it is run.
 
         Raises:
-            DataError: the file is missing, or is no vocabulary.
+            DataError: the file is missing, is no vocabulary, or was changed since it was written.
         """
+        remedy = "take the vocabulary.json of a run folder"
         try:
-            found = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = read_json(Path(path), dict[str, Any])
+            found = typed(unsealed(content), cls)
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}; check the path.") from error
-        except (ValueError, RecursionError):
-            found = None
-        match found:
-            case {
-                "words": [_, _, *_] as words,
-                "length": int(length),
-                "classes": list(classes),
-            } if length > 0 and _texts(words) and _texts(classes):
-                return cls(tuple(words), length, tuple(classes))
-        raise DataError(
-            f"{path} is no vocabulary, or a damaged one; take the vocabulary.json of a run folder."
-        )
+        except DamagedFileError as error:
+            reason = error.__cause__ or error
+            raise DataError(f"{path} is no vocabulary ({reason}); {remedy}.") from error
+        except ValueError as error:
+            raise DataError(
+                f"{path} is no vocabulary, or a damaged one: {error}; {remedy}."
+            ) from error
+        words = len(found.words)
+        if words < 2 or len(set(found.words)) < words or not 0 < found.length <= LONGEST:
+            raise DataError(
+                f"{path} is no vocabulary: it has {words} words, of which {len(set(found.words))} "
+                f"are different, and texts of {found.length} tokens; {remedy}."
+            )
+        return found
 
 
 def check_sizes(length: int, vocabulary: int, least: int = 1) -> None:
@@ -128,7 +136,3 @@ def check_sizes(length: int, vocabulary: int, least: int = 1) -> None:
 def split_words(text: str) -> list[str]:
     """Return the words of a text in lower case, and its other signs one by one."""
     return _WORD.findall(text.lower())
-
-
-def _texts(values: list[Any]) -> bool:
-    return all(isinstance(value, str) for value in values)
