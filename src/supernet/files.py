@@ -20,6 +20,7 @@ __all__ = [
     "FULL",
     "REPEAT",
     "beside",
+    "check_ordinary",
     "clean",
     "left_behind",
     "read_bytes",
@@ -115,14 +116,31 @@ def read_bytes(path: Path) -> bytes:
         DamagedFileError: it is no ordinary file, or cannot be read.
         FileNotFoundError: there is no such file.
     """
-    try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a folder" if stat.S_ISDIR(mode) else "no ordinary file"
-            raise DamagedFileError(
-                f"{path} cannot be read: it is {kind}. Move it away and run the same command again"
-            )
+    check_ordinary(path)
+    with _readable(path):
         return path.read_bytes()
+
+
+def check_ordinary(path: Path) -> None:
+    """Check that a path is that of a file: what opens a pipe waits for ever.
+
+    Raises:
+        DamagedFileError: it is a folder, a pipe or something else, or cannot be looked at.
+        FileNotFoundError: there is no such file.
+    """
+    with _readable(path):
+        mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "no ordinary file"
+        raise DamagedFileError(
+            f"{path} cannot be read: it is {kind}. Move it away and run the same command again"
+        )
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise
     except OSError as error:

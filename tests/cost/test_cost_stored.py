@@ -323,7 +323,7 @@ def test_a_damaged_file_is_told(tmp_path, content):
     path = tmp_path / "table.json"
     path.write_bytes(content)
 
-    with pytest.raises(DamagedFileError, match=r"table.json cannot be read .*build it again"):
+    with pytest.raises(DamagedFileError, match=r"table.json is no JSON .*build it again"):
         load_table(path, SPACE)
 
 
@@ -339,7 +339,7 @@ def test_other_json_is_no_table(tmp_path, content):
 def test_files_that_cannot_be_read_or_written_are_told(tmp_path, table):
     with pytest.raises(ConfigError, match=r"none.json cannot be read: No such file"):
         load_table(tmp_path / "none.json", SPACE)
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match="cannot be read: it is a folder"):
         load_table(tmp_path, SPACE)
     with pytest.raises(StorageError):
         table.save(tmp_path / "none" / "table.json")

@@ -9,6 +9,7 @@ import pytest
 
 from supernet.errors import DamagedFileError, StorageError
 from supernet.evaluate import CandidateTable, Provenance
+from supernet.evaluate.rows import candidate_rows
 
 COLUMNS = [
     "key",
@@ -207,6 +208,13 @@ def test_a_path_that_cannot_be_used_is_reported(tmp_path):
         with pytest.raises(StorageError, match="could not be read or written") as caught:
             CandidateTable(path)
         assert str(path) in str(caught.value)
+
+
+def test_a_pipe_is_not_waited_for(path):
+    os.mkfifo(path)
+    for read in (CandidateTable, candidate_rows):
+        with pytest.raises(DamagedFileError, match="no ordinary file"):
+            read(path)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes anywhere")

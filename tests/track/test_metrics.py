@@ -142,6 +142,8 @@ def test_a_configuration_that_was_changed_is_refused_once_there_are_results(tmp_
         "a: " + "9" * 5000,
         "\0",
         "a: !x 1",
+        "a: &a [*a]",
+        "search: []",
     ],
 )
 def test_what_is_no_configuration_is_named(tmp_path, text):

@@ -153,9 +153,10 @@ def _read(file: File) -> Any:
     except MisfitError as error:
         raise ConfigError(f"the cost table {file} cannot be used: {error}") from error
     except DamagedFileError as error:
+        if not isinstance(error.__cause__, ValueError):  # it is not the content that is wrong
+            raise ConfigError(f"the cost table {error}") from error
         raise DamagedFileError(
-            f"the cost table {file} cannot be read ({error.__cause__ or error}); mend it, or build it "
-            "again"
+            f"the cost table {file} is no JSON ({error.__cause__}); mend it, or build it again"
         ) from error
     except OSError as error:
         raise ConfigError(f"the cost table {file} cannot be read: {error.strerror}") from error

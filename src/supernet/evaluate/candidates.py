@@ -14,6 +14,7 @@ from typing import Any
 from supernet.errors import DamagedFileError, StorageError
 from supernet.evaluate.rows import REMEDY, Row, checked_row, row_digest
 from supernet.failures import Kind
+from supernet.files import check_ordinary
 from supernet.parsed import parse_json
 from supernet.space import Architecture
 
@@ -118,6 +119,8 @@ class CandidateTable:
     def __init__(self, path: Path, *, write: bool = True) -> None:
         self._path = path
         mode = "rwc" if write else "ro"
+        if path.exists() and not path.is_dir():
+            check_ordinary(path)
         with self._errors():
             self._connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True)
             try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 from supernet.errors import DamagedFileError
+from supernet.files import check_ordinary
 from supernet.typed import Count, MisfitError, typed
 
 __all__ = ["REMEDY", "Row", "candidate_rows", "checked_row", "row_digest"]
@@ -97,6 +98,7 @@ def candidate_rows(path: Path) -> tuple[list[Row], list[str]]:
     Raises:
         DamagedFileError: the table cannot be read.
     """
+    check_ordinary(path)
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as store:
             store.row_factory = sqlite3.Row

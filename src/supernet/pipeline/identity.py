@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from supernet.data import Augment
-from supernet.errors import DataError, RunFolderError
+from supernet.errors import ConfigError, DataError, RunFolderError
 from supernet.foreign import calling
 from supernet.net.modes import evaluating
 from supernet.net.source import FromCallable, FromInstance
@@ -161,7 +161,9 @@ def _model_code(run: Run) -> str:
 
 
 def _optimizer(make: OptimizerFactory) -> str:
-    return code_of([type(make([torch.nn.Parameter(torch.zeros(1))]))])
+    with calling("the optimizer cannot be made", ConfigError, always=True):
+        optimizer = make([torch.nn.Parameter(torch.zeros(1))])
+    return code_of([type(optimizer)])
 
 
 def _probed(run: Run) -> tuple[list[float | str], list[list[object]]]:

@@ -34,6 +34,23 @@ class Record(TypedDict):
     most_trained: NotRequired[float | None]
 
 
+class Training(TypedDict):
+    """Options of which those of a training are a part."""
+
+    train: NotRequired[dict[str, Any]]
+
+
+class Options(TypedDict):
+    """Options in groups; what is in a group, the parser of options checks."""
+
+    split: NotRequired[dict[str, Any]]
+    train: NotRequired[dict[str, Any]]
+    few_shot: NotRequired[Training]
+    evaluate: NotRequired[dict[str, Any]]
+    search: NotRequired[dict[str, Any]]
+    retrain: NotRequired[Training]
+
+
 def config_text(config: Mapping[str, Any]) -> str:
     """Return a configuration as YAML, with its digest in a comment at the end."""
     text = yaml.safe_dump(dict(config), sort_keys=False)
@@ -53,7 +70,7 @@ def read_config(path: Path, *, verify: bool = True) -> dict[str, Any]:
     remedy = "Put a copy of it back, or start anew in another folder"
     try:
         text = read_bytes(path).decode("utf-8")
-        config = typed(yaml_value(text, "it"), dict[str, Any])
+        config = dict(typed(yaml_value(text, "it"), Options))
     except (MisfitError, ConfigError, UnicodeDecodeError) as error:
         reason = "" if isinstance(error, UnicodeDecodeError) else f": {error}"
         raise DamagedFileError(f"{path} is damaged{reason}. {remedy}") from error
