@@ -205,6 +205,9 @@ def test_multiply_adds_of_bilinear_layers():
         (lambda x: x @ x[0, 0], 4 * 3),
         (lambda x: x[0, 0] @ x[0, 1], 3),
         (lambda x: torch.addbmm(x[0] @ x[0].T, x, x.mT), 2 * 4 * 3 * 4),
+        (lambda x: torch.addmv(x[0, :, 0], x[0], x[0, 0]), 4 * 3),
+        (lambda x: torch.vdot(x[0, 0], x[0, 1]), 3),
+        (lambda x: torch.conv_tbc(x, torch.ones(1, 3, 5), torch.ones(5), 1), (1 + 2) * 4 * 3 * 5),
     ],
 )
 def test_multiply_adds_of_products_with_vectors(function, expected):

@@ -77,9 +77,25 @@ def _bilinear(first: torch.Tensor, weight: torch.Tensor, *_: Any) -> int:
     return first.shape[0] * (weight.numel() + weight.shape[0] * weight.shape[2])
 
 
+def _by_time(inputs: torch.Tensor, weight: torch.Tensor, _: Any, padding: int = 0) -> int:
+    """A convolution of `[time, batch, channels]` by `[kernel, channels, leaving]`."""
+    times = inputs.shape[0] + 2 * padding - weight.shape[0] + 1
+    return times * inputs.shape[1] * weight.numel()
+
+
+def _in_groups(first: torch.Tensor, second: torch.Tensor, *_: Any) -> int:
+    """Matrix products of groups of rows, `[rows, i] · [groups, i, o]`, or of another axis."""
+    among = first.shape[0] if first.ndim == 3 and second.ndim == 2 else 1
+    return first.numel() // among * second.shape[-1]
+
+
 _FURTHER: dict[str, Callable[..., int]] = {
     "mv": lambda matrix, _: matrix.numel(),
     "dot": lambda vector, _: vector.numel(),
+    "addmv": lambda _, matrix, *__: matrix.numel(),
+    "vdot": lambda vector, _: vector.numel(),
+    "conv_tbc": _by_time,
+    "_grouped_mm": _in_groups,
     "addbmm": lambda _, first, second, *__: first.numel() * second.shape[-1],
     "mkldnn_rnn_layer": lambda x, w_in, w_hidden, *_: _recurrent(x, w_in, w_hidden),
     "_cudnn_rnn": lambda x, weights, *_: _recurrent(x, *weights),

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from supernet.cost.entry import paths_to_json
+from supernet.cost.examples import known_inputs
 from supernet.cost.quality import compare, fitted
 from supernet.cost.stored import SCHEMA, LatencyTable, space_hash, space_to_json
 from supernet.cost.timing import Call, Timer, device_name, timer_of, times, usable
@@ -94,6 +95,7 @@ def build_latency_table(
     _check(example_batch, precision, warmup, repeats, fit, held_out)
     place = usable(device if device is not None else _device_of(supernet))
     copied, batch = _prepared(supernet, example_batch, place, PRECISIONS[precision])
+    inputs = known_inputs(copied, *batch)
     name, timer = ("given", timer) if timer else timer_of(place)
     clock = Clock(timer, warmup, repeats, seed, limit)
     if any(choice.silent for choice in copied.choices):
@@ -113,8 +115,8 @@ def build_latency_table(
             "threads": torch.get_num_threads(),
             "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
             "precision": precision,
-            "batch_size": len(batch[0]),
-            "input_shapes": [list(tensor.shape[1:]) for tensor in batch],
+            "batch_size": inputs.examples,
+            "input_shapes": [list(shape) for shape in inputs.of_one],
             "memory_format": _memory_format(copied, batch),
             "warmup": warmup,
             "repeats": rounds,

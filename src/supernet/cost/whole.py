@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from supernet.cost.ends import extremes
 from supernet.cost.entry import paths_to_json
+from supernet.cost.examples import known_inputs
 from supernet.cost.measure import UncountedWarning, measure_costs
 from supernet.cost.quality import compare
 from supernet.cost.table import CostTable, Entry
@@ -111,7 +112,8 @@ def measure_whole(
         raise ConfigError(f"where numbers are open, fit ({fit}) must be at least 2 networks")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UncountedWarning)
-        costs = measure_costs(supernet, *(x[:1] for x in batch))
+        one = known_inputs(supernet, *batch).resized(batch, 1)
+        costs = measure_costs(supernet, *one)
     macs, params = costs["macs"], costs["params"]
     drawn = _draw(space, macs, fit + held_out, clock.seed)
     networks, failed = runnable(supernet, drawn, batch, 2)

@@ -38,6 +38,11 @@ class Inputs:
         pairs = zip(self.shapes, cut, strict=True)
         return tuple(shape[1:] if batched else shape for shape, batched in pairs)
 
+    @property
+    def examples(self) -> int:
+        """How many rows there are."""
+        return next(s[0] for s, cut in zip(self.shapes, self.batched, strict=True) if cut)
+
     def fit(self, example: Sequence[Any]) -> bool:
         """Return whether inputs are for as many tensors of as many axes."""
         ranks = [tensor.ndim for tensor in _tensors(example)]
@@ -46,6 +51,18 @@ class Inputs:
     def resized(self, example: Sequence[Any], count: int) -> tuple[Any, ...]:
         """Return the inputs for so many examples: the first ones, again and again if there are fewer."""
         return _resized(example, self.batched, count)
+
+    def cut(self, example: Sequence[Any], count: int) -> list[tuple[Any, ...]]:
+        """Return the inputs of so many nearly equal parts of a batch."""
+        leaves, spec = tree_flatten(tuple(example))
+        cut = iter(self.batched)
+        parts = [
+            leaf.tensor_split(count)
+            if isinstance(leaf, torch.Tensor) and next(cut)
+            else [leaf] * count
+            for leaf in leaves
+        ]
+        return [tree_unflatten(list(part), spec) for part in zip(*parts, strict=True)]
 
 
 def inputs_of(example: Sequence[Any], batched: Sequence[bool]) -> Inputs:

@@ -15,7 +15,7 @@ from supernet.errors import RoutingError, SpaceError
 from supernet.net.choice import ChoiceModule
 from supernet.net.flow import Flow
 from supernet.net.nested import cut, joined
-from supernet.net.opened import dimensions_of
+from supernet.net.opened import dimensions_of, opened
 from supernet.net.plain import Part
 from supernet.net.routing import Gate, Routing
 from supernet.net.unweighed import unweighed
@@ -179,9 +179,13 @@ class SuperNet(nn.Module):
         if self._ghosts is None:
             return self._compute(*inputs)
         count = len(self._ghosts)
-        parts = [cut(value, count) for value in inputs]
+        known = opened(self.model)
+        if known is not None and known.example is not None and known.example.fit(inputs):
+            parts = known.example.cut(inputs, count)
+        else:
+            parts = list(zip(*(cut(value, count) for value in inputs), strict=True))
         outputs = []
-        for routing, *part in zip(self._ghosts, *parts, strict=True):
+        for routing, part in zip(self._ghosts, parts, strict=True):
             with self._gated(routing):
                 outputs.append(self._compute(*part))
         return joined(outputs)

@@ -14,6 +14,7 @@ from supernet.conversion import Conversion, Row, conversion_of, convert
 from supernet.cost import Constraints, CostTable, kept_for_backward, measure_costs
 from supernet.cost.constraint import number_text
 from supernet.cost.ends import extremes
+from supernet.cost.examples import known_inputs
 from supernet.errors import ConstraintError, SpaceError, SupernetError
 from supernet.net import SuperNet, derive
 from supernet.net.choice import ChoiceModule
@@ -82,7 +83,7 @@ def diagnose(
         SpaceError: the model has no choices.
     """
     supernet = SuperNet(model)
-    one = tuple(tensor[:1] for tensor in example)
+    one = known_inputs(supernet, *example).resized(example, 1)
     costs = measure_costs(supernet, *one)
     smallest, largest = extremes(supernet.space, costs["macs"])
     ranges = {name: table.range(supernet.space) for name, table in costs.items()}
