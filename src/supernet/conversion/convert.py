@@ -13,13 +13,14 @@ import torch
 from torch import nn
 
 from supernet.conversion.axes import Dim, fix
-from supernet.conversion.corners import drawn, largest, smallest
+from supernet.conversion.corners import drawn, largest, smallest, trial
 from supernet.conversion.counts import count_for_one, miscounted
 from supernet.conversion.examples import inputs_that
 from supernet.conversion.opening import Sizes, Way, choose, leaves, opening, passed, ways
 from supernet.conversion.refusals import explained
 from supernet.conversion.rules import DEFAULT, Depths, Kernels, Operations, Rule, Widths, matching
 from supernet.conversion.structure import (
+    kernels,
     mixed,
     open_depths,
     open_kernel,
@@ -27,6 +28,7 @@ from supernet.conversion.structure import (
     widen_kernels,
 )
 from supernet.conversion.trace import Trace, all_options, astray, first, line, named, noting, trace
+from supernet.conversion.trials import codes, culprit, failing, raised
 from supernet.elastic.sorting import sort_channels
 from supernet.errors import ConversionError, SpaceError
 from supernet.net import SuperNet, derive
@@ -123,11 +125,11 @@ def convert(
     inputs = inputs_that(model, example, batched)
     start = copy.deepcopy(model)
     operations = open_operations(start, rules)
-    kernels = widen_kernels(start, rules)
+    widened = widen_kernels(start, rules)
     found = trace(start, inputs, *example)
     count_for_one(found, start, *example)
     attempt = _Attempts(start, found, rules).made(*example)
-    _check_rules(rules, attempt, operations, kernels)
+    _check_rules(rules, attempt, operations, widened)
     if sort:
         sort_channels(attempt)
     _check_largest(model, attempt, example)
@@ -149,7 +151,9 @@ class _Attempts:
         rules: what to open.
         taken: by kind of module (see `_alike`) how its attributes are taken.
         ways: by kind of module how else they could be.
-        refused: names of sequences and why their depth is not open.
+        refused: names of sequences and why their depth is not open; of convolutions and why their
+            kernel is not.
+        depths_run: whether all depths that are open are known to run.
     """
 
     start: nn.Module
@@ -158,6 +162,7 @@ class _Attempts:
     taken: dict[tuple[object, ...], Way] = field(default_factory=dict)
     ways: dict[tuple[object, ...], Iterator[Way]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    depths_run: bool = False
 
     def made(self, *example: Any) -> nn.Module:
         """Return the model with everything open that runs in all sizes.
@@ -173,7 +178,11 @@ class _Attempts:
             if failure is None:
                 return attempt
             inside, error = failure
-            if not self._close(attempt, inside, error):
+            if not (
+                self._refuse_depths(attempt, *example)
+                or self._close(attempt, inside, error)
+                or self._close_one(attempt, *example)
+            ):
                 break
         raise ConversionError(
             f"the model's sub-networks do not run: {line(error)}in {named(inside)} raises "
@@ -200,6 +209,10 @@ class _Attempts:
         if isinstance(module, Elastic):
             return
         rule = matching(self.rules, Kernels, name, module)
+        if rule is not None and len(kernels(module, rule)) < 2:
+            self.refused[name] = "its padding leaves no room for a smaller kernel"
+        if name in self.refused:
+            rule = None
         way = self.taken.get(_alike(module), {})
         found = opening(name, module, self.trace, sizes, way, always=not name or rule is not None)
         if found is None:
@@ -228,12 +241,15 @@ class _Attempts:
         inside: list[str] = []
         with noting(attempt, inside), evaluating(supernet), torch.no_grad():
             try:
-                for architecture in (smallest(supernet), *drawn(supernet)):
+                for architecture in (smallest(supernet), *codes(supernet), *drawn(supernet)):
                     supernet(*example, architecture)
                 with all_options(attempt):
                     attempt(*example)
             except Exception as error:  # a user's model may raise anything
                 return list(inside), error
+        for architecture in (smallest(supernet), *codes(supernet)):
+            if why := raised(supernet, architecture, *example):
+                return [], ConversionError(f"what is derived computes something else: {why}")
         return None
 
     def _astray(self, *example: Any) -> tuple[list[str], Exception] | None:
@@ -246,7 +262,9 @@ class _Attempts:
             supernet = SuperNet(attempt)
         except SpaceError:
             return None  # no width is open
-        narrow = smallest(supernet)
+        labels = [str(d.label) for d in supernet.space.decisions]
+        # Kernels stay, whose axes are not followed.
+        narrow = trial(supernet, [name for name in labels if not name.endswith(".kernel")])
         with supernet.route(narrow):
             must = [
                 [extent_now(sizes, dim) for dim in shape] if isinstance(shape, tuple) else None
@@ -286,11 +304,40 @@ class _Attempts:
         known.doubt = what
         return False
 
+    def _refuse_depths(self, attempt: nn.Module, *example: Any) -> bool:
+        """Close depths that do not run even where everything else is whole; whether any did not."""
+        if self.depths_run:
+            return False
+        depths = [m for m in attempt.modules() if isinstance(m, Depth)]
+        found = failing(attempt, dict.fromkeys(str(depth.label) for depth in depths), *example)
+        for label, why in found.items():
+            self.refused[label.removesuffix(".depth")] = f"its blocks cannot be left out: {why}"
+        self.depths_run = not found
+        return bool(found)
+
+    def _close_one(self, attempt: nn.Module, *example: Any) -> bool:
+        """Close a decision that is one of those why some architecture does not run, if there is one."""
+        supernet = SuperNet(attempt)
+        for architecture in (smallest(supernet), *codes(supernet)):
+            found = culprit(attempt, architecture, *example)
+            if found is None:
+                continue
+            label, why = found
+            for axis, dimension in choose(self.trace, self.start, self.rules).items():
+                if dimension.label == label:
+                    fix([(axis,)], f"the model does not follow it: {why}")
+                    return True
+            name, _, kind = label.rpartition(".")
+            if kind in ("depth", "kernel") and name not in self.refused:
+                self.refused[name] = f"the model does not follow it: {why}"
+                return True
+        return False
+
     def _close(self, attempt: nn.Module, inside: list[str], error: Exception) -> bool:
         """Take the attributes of the module that failed in another way, or close what it depends on."""
         modules = dict(attempt.named_modules())
         for name in reversed(inside):
-            module, own = modules[name], _plain_name(name, self.start)
+            module, own = modules.get(name), _plain_name(name, self.start)
             if isinstance(module, Depth):
                 self.refused[name.rpartition(".")[0]] = (
                     f"its blocks cannot be left out: {first(error)}"

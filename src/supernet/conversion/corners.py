@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from supernet.net import SuperNet
-from supernet.space import Architecture
+from supernet.space import Architecture, Decision, Value
 
-__all__ = ["drawn", "largest", "smallest"]
+__all__ = ["drawn", "largest", "smallest", "trial"]
 
 
 def smallest(supernet: SuperNet) -> Architecture:
     """Return the architecture of the first options."""
-    space = supernet.space
-    return space.build(lambda decision: decision.value(range(decision.low)))
+    return trial(supernet, supernet.space.labels)
 
 
 def largest(supernet: SuperNet) -> Architecture:
     """Return the architecture of the last options, and of the model's own operations."""
-    last = {
-        d.label: d.value(range(len(d.options) - d.high, len(d.options)))
-        for d in supernet.space.decisions
-    }
-    for label in supernet.space.labels:
-        if label.endswith(".operation"):
-            last[label] = "original"
-    return supernet.space.build(lambda decision: last[decision.label])
+    return trial(supernet, ())
+
+
+def trial(supernet: SuperNet, small: Collection[str]) -> Architecture:
+    """Return the architecture of first options of some decisions, and of the whole model elsewhere."""
+
+    def answer(decision: Decision) -> Value:
+        if decision.label in small:
+            return decision.value(range(decision.low))
+        if "original" in decision.options:
+            return "original"
+        count = len(decision.options)
+        return decision.value(range(count - decision.high, count))
+
+    return supernet.space.build(answer)
 
 
 def drawn(supernet: SuperNet) -> Iterator[Architecture]:

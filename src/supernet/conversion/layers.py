@@ -45,7 +45,7 @@ def _convolution(call: Call) -> Shape:
         rows = (Axis(extent(leaving) // groups),)
         same(leaving, (*count, *rows), call.reason)
         fix([inside, rows], "it is the size of a group, which all widths share")
-        call.numbers.append(Passed(groups, count))
+        call.numbers.append(Passed(groups, count, -1))
     if bias is not None:
         same(bias[0], leaving, call.reason)
     fix(weight[2:], _KERNEL)
@@ -141,7 +141,7 @@ def _layer_norm(call: Call) -> Shape:
         if (other := call.shape(place, ("weight", "bias")[place - 2])) is not None:
             for dim, mine in zip(other, axes, strict=True):
                 same(mine, dim, call.reason)
-    call.numbers += map(Passed, sizes, axes)
+    call.numbers += map(Passed, sizes, axes, range(len(sizes)))
     return x
 
 
@@ -155,7 +155,7 @@ def _group_norm(call: Call) -> Shape:
         count, inside = (Axis(groups),), (Axis(extent(x[1]) // groups),)
         same(x[1], (*count, *inside), call.reason)
         fix([inside], "it is the size of a group, which all widths share")
-        call.numbers.append(Passed(groups, count))
+        call.numbers.append(Passed(groups, count, 0))
     return x
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -167,6 +167,7 @@ def opening(
         place = way.get(own, 0)
         if place < len(could_be):
             numbers[own] = could_be[place]
+    numbers = _several(module, numbers)
     numbers.update(_known(name, module, trace, sizes))
     turns: dict[str, list[tuple[Size | int, ...]]] = {}
     for call in trace.calls.get(name, ()):
@@ -182,6 +183,43 @@ def opening(
         for own in shapes
     }
     return Opened(shapes, numbers, products=products, example=trace.inputs, multiplied=multiplied)
+
+
+@dataclass(frozen=True)
+class Several:
+    """An attribute that is several numbers, of which some follow sizes.
+
+    Attributes:
+        whole: the numbers of the model.
+        follow: by its place the size that a number follows.
+    """
+
+    whole: tuple[int, ...] | list[int]
+    follow: Mapping[int, Size]
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """What they follow."""
+        return tuple(self.follow.values())
+
+    @property
+    def now(self) -> tuple[int, ...] | list[int]:
+        """The numbers."""
+        found = [self.follow[i].now if i in self.follow else n for i, n in enumerate(self.whole)]
+        return type(self.whole)(found)
+
+
+def _several(module: nn.Module, numbers: Mapping[str, Number]) -> dict[str, Number]:
+    """Return numbers of which those of one tuple, as `shape[0]` and `shape[1]`, are put together."""
+    found: dict[str, Number] = {}
+    parts: dict[str, dict[int, Size]] = {}
+    for name, number in numbers.items():
+        own, bracket, place = name.partition("[")
+        if bracket:
+            parts.setdefault(own, {})[int(place.rstrip("]"))] = cast(Size, number)
+        else:
+            found[own] = number
+    return found | {own: Several(module.__dict__[own], follow) for own, follow in parts.items()}
 
 
 def passed(name: str, module: nn.Module, trace: Trace, sizes: Sizes) -> dict[str, list[Size]]:

@@ -51,14 +51,15 @@ class Passed(NamedTuple):
     Attributes:
         value: itself.
         dim: the axis that it is the size of.
-        place: its place among the numbers of the call.
+        place: its place among the numbers of the call in the model's code, -1 for the last; None if it
+            is not known.
         sources: the module and attribute that it is read from, none if it is computed; None where
             that is not known.
     """
 
     value: int
     dim: Dim
-    place: int = 0
+    place: int | None = None
     sources: tuple[Source, ...] | None = None
 
 
@@ -254,6 +255,7 @@ _MAKING = {
     "arange",
     "linspace",
     "eye",
+    "randint",
     "randperm",
     "scalar_tensor",
     "tril_indices",
@@ -263,7 +265,7 @@ _MAKING = {
 
 _FILLING = {
     *("new_empty", "new_zeros", "new_ones", "new_full"),
-    *("zeros", "ones", "full", "empty", "rand", "randn", "randint"),
+    *("zeros", "ones", "full", "empty", "rand", "randn"),
 }
 """Operators whose result is alike in all positions, so that any of them may be left out."""
 

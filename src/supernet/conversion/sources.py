@@ -1,7 +1,9 @@
-"""Which attributes of a model's modules the numbers come from that its code passes to operators.
+"""Where the numbers come from that a model's code passes to operators.
 
-The model runs once with integers that know where they are from. What reaches an operator as such is the
-attribute itself; what was computed from it, or read from a tensor's shape, follows by itself.
+The model runs once with integers that know where they are from: an attribute of a module, or of a tuple
+that is one, the size of a tensor, or a quotient of two of them, as the size of heads is. What reaches an
+operator as an attribute follows that; what was read from a tensor's shape follows by itself, but two
+axes must then be of one size (`supernet.conversion.ties`).
 """
 
 from __future__ import annotations
@@ -9,16 +11,48 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Source", "attributes_passed", "spelled"]
+__all__ = ["Origin", "Quotient", "SizeOf", "Source", "numbers_passed", "spelled"]
 
 Source = tuple[str, str]
-"""The name of a module and of its attribute."""
+"""The name of a module and of its attribute; `shape[1]` is the second number of `shape`."""
+
+
+@dataclass(frozen=True)
+class SizeOf:
+    """The size of an axis of what an operator returned.
+
+    Attributes:
+        scope: the name of the module whose code calls the operator.
+        operator: its name.
+        call: which of the module's calls of it.
+        output: which of its outputs.
+        axis: of that.
+    """
+
+    scope: str
+    operator: str
+    call: int
+    output: int
+    axis: int
+
+
+@dataclass(frozen=True)
+class Quotient:
+    """One number divided by another, without a rest."""
+
+    whole: Source | SizeOf
+    part: Source | SizeOf
+
+
+Origin = Source | SizeOf | Quotient | None
+"""Where a number is from; None if that is not known."""
 
 _SPELLINGS = {
     "split_with_sizes": "split",
@@ -33,59 +67,101 @@ def spelled(operator: str) -> str:
     return _SPELLINGS.get(operator, operator)
 
 
-def attributes_passed(
+def numbers_passed(
     model: nn.Module, *example: torch.Tensor
-) -> dict[tuple[str, str], list[list[Source | None]]]:
-    """Return by module and operator, for each call in their order, where each number is from.
+) -> dict[tuple[str, str], list[list[tuple[int, Origin]]]]:
+    """Return by module and operator, for each call in order, the numbers and where they are from.
 
-    Of numbers that are no attribute the source is None. Where the model does not run, nothing.
+    Where the model does not run, nothing.
     """
-    copied = copy.deepcopy(model).eval()
-    inside: list[str] = []
-    for name, module in copied.named_modules():
-        for own, value in list(module.__dict__.items()):
-            if type(value) is int:
-                module.__dict__[own] = _Known(value, (name, own))
-        module.register_forward_pre_hook(lambda *_, name=name: inside.append(name))
-        module.register_forward_hook(_leaving(inside))
-    watch = _Watch(inside)
-    with torch.no_grad(), watch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            copied(*example)
-        except Exception:  # code that wants integers of the plain type, for instance
-            return {}
-    return watch.found
+    for sizes in (True, False):  # some code wants sizes of the plain type
+        copied = copy.deepcopy(model).eval()
+        inside: list[str] = []
+        for name, module in copied.named_modules():
+            for own, value in list(module.__dict__.items()):
+                module.__dict__[own] = _known(value, name, own)
+            module.register_forward_pre_hook(_entering(inside, name))
+            module.register_forward_hook(_leaving(inside))
+        watch = _Watch(inside, sizes)
+        with torch.no_grad(), watch, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                copied(*example)
+            except Exception:  # code that wants integers of the plain type, for instance
+                continue
+        return watch.found
+    return {}
 
 
 class _Known(int):
-    """An integer that knows which attribute it is."""
+    """An integer that knows where it is from."""
 
-    source: Source
+    origin: Origin
 
-    def __new__(cls, value: int, source: Source) -> _Known:
+    def __new__(cls, value: int, origin: Origin) -> _Known:
         made = super().__new__(cls, value)
-        made.source = source
+        made.origin = origin
         return made
+
+    def __floordiv__(self, other: int) -> int:
+        """Divide, and remember that."""
+        whole, part = self.origin, getattr(other, "origin", None)
+        value = int(self) // int(other)
+        if isinstance(whole, Quotient | None) or isinstance(part, Quotient | None):
+            return value
+        return _Known(value, Quotient(whole, part)) if value * other == self else value
+
+
+def _known(value: Any, module: str, own: str) -> Any:
+    """Return an attribute with integers that know of it."""
+    if type(value) is int:
+        return _Known(value, (module, own))
+    if type(value) in (tuple, list) and value and all(type(one) is int for one in value):
+        return type(value)(_Known(one, (module, f"{own}[{i}]")) for i, one in enumerate(value))
+    return value
 
 
 class _Watch(TorchFunctionMode):
-    """Notes the numbers among the arguments of every operator."""
+    """Notes the numbers among the arguments of every operator, and which tensors it returns.
 
-    def __init__(self, inside: list[str]) -> None:
+    Args:
+        inside: names of the modules that are running.
+        sizes: whether sizes of tensors are to know where they are from.
+    """
+
+    def __init__(self, inside: list[str], sizes: bool) -> None:
         super().__init__()
-        self.found: dict[tuple[str, str], list[list[Source | None]]] = {}
+        self.found: dict[tuple[str, str], list[list[tuple[int, Origin]]]] = {}
         self._inside = inside
+        self._sizes = sizes
+        self._made: dict[int, tuple[torch.Tensor, tuple[str, str, int, int]]] = {}
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func == torch.Tensor.shape.__get__ or func is torch.Tensor.size:  # type: ignore[attr-defined]
+            return self._sized(args[0], func(*args, **kwargs), *args[1:], *kwargs.values())
         scope = self._inside[-1] if self._inside else ""
         name = str(getattr(func, "__name__", func)).rstrip("_")
-        numbers = [getattr(value, "source", None) for value in _numbers((*args, *kwargs.values()))]
-        self.found.setdefault((scope, name), []).append(numbers)
-        return func(*args, **kwargs)
+        given = _numbers((*args, *kwargs.values()))
+        numbers = [(int(value), getattr(value, "origin", None)) for value in given]
+        calls = self.found.setdefault((scope, name), [])
+        calls.append(numbers)
+        result = func(*args, **kwargs)
+        for output, tensor in enumerate(result if isinstance(result, list | tuple) else [result]):
+            if isinstance(tensor, torch.Tensor):  # is held, so that no other has its identity
+                self._made[id(tensor)] = tensor, (scope, name, len(calls) - 1, output)
+        return result
+
+    def _sized(self, tensor: torch.Tensor, sizes: Any, *asked: Any) -> Any:
+        """Return sizes of a tensor that know so."""
+        if not self._sizes or id(tensor) not in self._made or not tensor.ndim:
+            return sizes
+        made = self._made[id(tensor)][1]
+        if isinstance(sizes, int):
+            return _Known(sizes, SizeOf(*made, int(asked[-1]) % tensor.ndim)) if asked else sizes
+        return torch.Size([_Known(n, SizeOf(*made, axis)) for axis, n in enumerate(sizes)])
 
 
 def _numbers(values: Any) -> Iterator[int]:
@@ -94,6 +170,13 @@ def _numbers(values: Any) -> Iterator[int]:
             yield value
         elif isinstance(value, list | tuple):
             yield from _numbers(value)
+
+
+def _entering(inside: list[str], name: str) -> Any:
+    def enter(*_: object) -> None:
+        inside.append(name)
+
+    return enter
 
 
 def _leaving(inside: list[str]) -> Any:

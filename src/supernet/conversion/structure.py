@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -20,7 +21,7 @@ from supernet.net.opened import Number, Opened, elastic_class
 from supernet.net.opened import Shape as Sizes
 from supernet.net.size import Centre
 
-__all__ = ["mixed", "open_depths", "open_kernel", "open_operations", "widen_kernels"]
+__all__ = ["kernels", "mixed", "open_depths", "open_kernel", "open_operations", "widen_kernels"]
 
 
 def open_operations(model: nn.Module, rules: Sequence[Rule]) -> list[str]:
@@ -116,28 +117,74 @@ def widen_kernels(model: nn.Module, rules: Sequence[Rule]) -> list[str]:
         conv = cast(nn.Conv2d, module)
         own, largest = conv.kernel_size[0], max(rule.sizes)
         more = (largest - own) // 2
-        if more > 0 and not isinstance(conv.padding, str):
+        if more > 0 and conv.padding != "valid":
             rank = len(conv.kernel_size)
             wide = nn.functional.pad(conv.weight.detach(), (more,) * 2 * rank)
             conv.weight = nn.Parameter(wide, conv.weight.requires_grad)
             conv.kernel_size = (largest,) * rank
-            conv.padding = tuple(
-                pad + apart * more for pad, apart in zip(conv.padding, conv.dilation, strict=True)
+            around = tuple(
+                pad + apart * more
+                for pad, apart in zip(_around(conv, own), conv.dilation, strict=True)
             )
-            doubled = [pad for pad in reversed(conv.padding) for _ in (0, 1)]
-            conv._reversed_padding_repeated_twice = doubled
+            if not isinstance(conv.padding, str):
+                conv.padding = around
+            conv._reversed_padding_repeated_twice = doubled(around)
         found.append(name)
     return found
+
+
+def doubled(around: Sequence[int]) -> list[int]:
+    """Return the padding by direction as `torch.nn.functional.pad` takes it."""
+    return [pad for pad in reversed(around) for _ in (0, 1)]
+
+
+def _around(conv: nn.Conv2d, own: int) -> tuple[int, ...]:
+    """Return the padding of a convolution by direction, also where it is a word."""
+    if conv.padding == "valid":
+        return (0,) * len(conv.kernel_size)
+    if isinstance(conv.padding, str):
+        return tuple(apart * (own - 1) // 2 for apart in conv.dilation)
+    return conv.padding
+
+
+def kernels(module: nn.Module, rule: Kernels) -> list[int]:
+    """Return the kernels that a convolution may have: padding that is less than theirs closes them."""
+    conv = cast(nn.Conv2d, module)
+    own = conv.kernel_size[0]
+    fitting = [
+        size
+        for size in rule.sizes
+        if size < own
+        and all(
+            pad >= apart * (own - size) // 2
+            for pad, apart in zip(_around(conv, own), conv.dilation, strict=True)
+        )
+    ]
+    return [*sorted(fitting), own]
+
+
+@dataclass(frozen=True)
+class _Doubled:
+    """Padding as `torch.nn.functional.pad` takes it, which does it where it is not of zeros."""
+
+    padding: Padding
+
+    @property
+    def now(self) -> list[int]:
+        """The numbers."""
+        return doubled(self.padding.now)
 
 
 def open_kernel(name: str, module: nn.Module, rule: Kernels, opened: Opened) -> Opened:
     """Let the kernel of a convolution, which `Convolution` was mixed into, be open too."""
     conv = cast(nn.Conv2d, module)
     own, rank = conv.kernel_size[0], len(conv.kernel_size)
-    kernel = Dimension(f"{name}.kernel", sorted({*(s for s in rule.sizes if s <= own), own}))
+    kernel = Dimension(f"{name}.kernel", kernels(conv, rule))
     numbers: dict[str, Number] = {**opened.numbers, "kernel_size": Sizes((kernel,) * rank)}
+    padding = Padding(kernel, _around(conv, own), conv.dilation)
+    numbers["_reversed_padding_repeated_twice"] = _Doubled(padding)
     if not isinstance(conv.padding, str):
-        numbers["padding"] = Padding(kernel, conv.padding, conv.dilation)
+        numbers["padding"] = padding
     weight = opened.shapes.get("weight", (None, None))[:2]
     products = [
         [(*product[: -2 * rank], *(kernel,) * rank, *product[-rank:]) for product in call]

@@ -21,7 +21,8 @@ from supernet.conversion.axes import Axis, Shape, extent, fix, fixed_dim, same
 from supernet.conversion.leaving import Returned, returned
 from supernet.conversion.operators import Call, Passed, follow
 from supernet.conversion.orders import axis_before
-from supernet.conversion.sources import Source, attributes_passed, spelled
+from supernet.conversion.sources import numbers_passed
+from supernet.conversion.ties import read_numbers
 from supernet.errors import ConversionError
 from supernet.net import ChoiceModule, Routing, SuperNet
 from supernet.net.batches import Inputs, inputs_of
@@ -95,7 +96,7 @@ def trace(model: nn.Module, inputs: Inputs, *example: Any) -> Trace:
     batch = inputs.resized(example, 2)
     found = _untraced(model, inputs_of(batch, inputs.batched))
     _follow(found, _exported(model, batch, training=False))
-    _read_numbers(found, attributes_passed(model, *batch))
+    found.numbers = read_numbers(found.calls, numbers_passed(model, *batch))
     found.returned = returned(model, *batch)
     try:
         trained = _exported(model, batch, training=True)
@@ -172,22 +173,6 @@ def astray(
         if must is not None and isinstance(value, torch.Tensor) and [*value.shape] != must:
             return call.scope, f"{call.where} computes {[*value.shape]} where {must} is meant"
     return None
-
-
-def _read_numbers(found: Trace, sources: dict[tuple[str, str], list[list[Source | None]]]) -> None:
-    """Note the numbers that operators are passed, and where from if calls can be told apart."""
-    for scope, calls in found.calls.items():
-        by_name: dict[str, list[Call]] = {}
-        for call in calls:
-            by_name.setdefault(spelled(call.name), []).append(call)
-        for name, alike in by_name.items():
-            known = sources.get((scope, name), [])
-            for place, call in enumerate(alike):
-                for passed in call.numbers:
-                    if len(known) == len(alike) and passed.place < len(known[place]):
-                        source = known[place][passed.place]
-                        passed = passed._replace(sources=(source,) if source else ())
-                    found.numbers.setdefault(scope, []).append(passed)
 
 
 def _exported(model: nn.Module, example: tuple[Any, ...], training: bool) -> ExportedProgram:

@@ -141,7 +141,7 @@ def _split(call: Call) -> list[Shape]:
         for part in parts[1:]:
             same(parts[0], part, call.reason)  # the code cuts what there is into equal parts
         if call.name.endswith("split"):
-            call.numbers.append(Passed(sizes[0], parts[0]))
+            call.numbers.append(Passed(sizes[0], parts[0], 0))
     else:
         fix([x[axis]], f"{call.where} cuts it into unequal parts")
     return [(*x[:axis], part, *x[axis + 1 :]) for part in parts]
