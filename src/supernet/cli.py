@@ -11,6 +11,7 @@ from pathlib import Path
 
 import supernet
 from supernet.errors import ConfigError, SupernetError
+from supernet.failures import MORE_MEMORY, machine_errors
 from supernet.names import meant
 from supernet.reading import shown
 from supernet.terminal import (
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     said = f"supernet {command}" if command in _COMMANDS else "supernet"
     with usable_streams():
         try:
-            _run(command, rest)
+            with machine_errors("this command", MORE_MEMORY):
+                _run(command, rest)
             sys.stdout.flush()
         except SystemExit as end:  # of a parser that has shown its help
             return end.code if isinstance(end.code, int) else 0
@@ -258,15 +260,16 @@ def _doctor(arguments: Sequence[str]) -> None:
         for name, value in vars(given).items()
         if name in ("widths", "multiple", "inner", "depth", "kernels", "keep")
     }
-    found = prescribe(
-        given.model,
-        given.arguments,
-        given.shape,
-        words=given.words,
-        classes=given.classes,
-        constraints=given.constraint,
-        **options,
-    )
+    with machine_errors("the model", f"Give smaller examples with --shape. {MORE_MEMORY}"):
+        found = prescribe(
+            given.model,
+            given.arguments,
+            given.shape,
+            words=given.words,
+            classes=given.classes,
+            constraints=given.constraint,
+            **options,
+        )
     if given.json:
         print(json.dumps(found.to_json(), indent=2))
         return

@@ -31,6 +31,7 @@ from supernet.errors import (
 )
 
 __all__ = [
+    "MORE_MEMORY",
     "OF_RUN",
     "Kind",
     "attempted",
@@ -58,6 +59,8 @@ finite), "measure" (a measure that is not, where the loss is), "refused" (by a c
 
 OF_RUN: frozenset[Kind] = frozenset({"memory", "storage", "device", "folder", "interrupted"})
 """Kinds that end a run; the others concern one network."""
+
+MORE_MEMORY = "Close other programs, or use a machine (or an accelerator) with more memory."
 
 _MEMORY = (
     "can't allocate memory",

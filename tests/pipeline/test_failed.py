@@ -16,7 +16,10 @@ from supernet.errors import DataError, NoNetworkError, TooLittleMemoryError
 from supernet.net.export import ExportError
 from supernet.pipeline import STEPS, execute, open_run, trials
 from supernet.pipeline.networks import candidates_of, untrained
+from supernet.pipeline.records import Selected
+from supernet.pipeline.retrain import _drawing
 from supernet.pipeline.trials import Trials
+from supernet.space import Diagram, Edge, Node
 from supernet.task import Classification
 from supernet.track import print_table, result_table
 from supernet.track.report import render
@@ -260,6 +263,19 @@ def test_a_part_that_fails_is_left_out_with_its_architectures(opened, fails, cap
         assert "search" not in run.folder.metrics  # it has to be repeated
 
 
+def test_treatments_of_batch_norm_are_compared_on_those_that_pass(opened, fails, capsys):
+    with opened(evaluate__probes=6) as run:
+        execute(run, ["train"])
+        fails(y="nan")
+        run.folder.drop_files("search")
+        STEPS["search"](run)
+        found = run.section("search")
+    assert {one["role"] for one in found["batch_norm_report"]["failed"]} == {"batch norm probe"}
+    assert found["batch_norm_report"]["architectures"] == 4
+    assert (found["candidates"], found["failed"]) == (6, 2)
+    assert "2 of 6 candidates failed and are left out" in capsys.readouterr().err
+
+
 def test_where_all_parts_fail_they_are_named(opened, fails):
     with opened(few_shot__decision="a", few_shot__train__steps=2) as run:
         fails(x="nan in training", y="nan in training", z="nan in training")
@@ -316,7 +332,10 @@ def test_a_network_that_fails_on_the_test_split_has_no_result(opened, fails, cap
     said = capsys.readouterr().err
     assert "networks on the test split failed" in said
     print_table(result_table(run.folder.metrics))
-    assert chosen in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
+    assert chosen in shown
+    assert "Failed and left out: 1 on the test split" in shown
+    assert "networks failed on the test split" in shown
 
 
 @pytest.mark.slow
@@ -338,3 +357,27 @@ def test_of_several_exports_one_may_fail(opened, fails, tmp_path, monkeypatch):
             exporting.export(run, ["params <= 100%"])
         with pytest.raises(NoNetworkError, match=r"none is left of the 2 networks"):
             exporting.export(run, ["params <= 100%", "params >= 1"])
+
+
+def test_a_drawing_that_cannot_be_made_is_left_out(opened, capsys):
+    cycle = Diagram(
+        "d", (Node("a", "a", "input"), Node("b", "b", "output")), (Edge("a", "b"), Edge("b", "a"))
+    )
+    sound = Diagram("d", cycle.nodes, cycle.edges[:1])
+
+    def fails(_):
+        raise LookupError("no such option")
+
+    with opened() as run:
+        one = run.supernet.space[0]
+        chosen = Selected(one.key, "top", one, {}, {})
+        for draw, found in (
+            (fails, None),
+            (lambda _: cycle, None),
+            (lambda _: sound, sound.to_json()),
+        ):
+            run.supernet.model.diagram = draw
+            assert _drawing(run, chosen) == found
+    said = capsys.readouterr().err
+    assert said.count("cannot be drawn, and is left out") == 2
+    assert "LookupError: no such option" in said

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from supernet.errors import NoNetworkError
-from supernet.failures import Kind, attempted, kind_of
+from supernet.failures import MORE_MEMORY, Kind, attempted, kind_of
 from supernet.files import read_json, write_json
 from supernet.space import Architecture
 from supernet.train import Checkpoint
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from supernet.pipeline.context import Run
 
 __all__ = [
-    "MORE_MEMORY",
     "Failed",
     "attempt",
     "failed_file",
@@ -44,8 +43,6 @@ REMEDIES: dict[Kind, str] = {
 
 SHOWN = 200
 """Characters of an architecture, and of a reason, that are shown in a line."""
-
-MORE_MEMORY = "Close other programs, or use a machine (or an accelerator) with more memory."
 
 T = TypeVar("T")
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from supernet.cost import LatencyTable, build_latency_table
 from supernet.errors import ConfigError, DamagedFileError
-from supernet.failures import machine_errors
+from supernet.failures import MORE_MEMORY, machine_errors
 from supernet.files import read_json, storage_errors
 from supernet.pipeline.context import Run
-from supernet.pipeline.failed import MORE_MEMORY
 
 __all__ = ["measure_latency"]
 

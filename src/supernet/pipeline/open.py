@@ -20,14 +20,14 @@ from torch import nn
 from supernet.config import parse
 from supernet.data import Normalise, as_source
 from supernet.errors import ConfigError, RunFolderError
-from supernet.failures import machine_errors
+from supernet.failures import MORE_MEMORY, machine_errors
 from supernet.foreign import calling
 from supernet.net.source import FromCallable, FromInstance, ModelSource, as_model_source
 from supernet.pipeline.changes import Changes
 from supernet.pipeline.code import described, structure
 from supernet.pipeline.context import Run
 from supernet.pipeline.export import Exported, export
-from supernet.pipeline.failed import MORE_MEMORY, less_memory
+from supernet.pipeline.failed import less_memory
 from supernet.pipeline.few_shot import few_shot
 from supernet.pipeline.identity import check_identity
 from supernet.pipeline.networks import chosen, retrained

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from supernet.config import TrainConfig, WeightsName
+from supernet.failures import OF_RUN, attempted, first_line, kind_of
 from supernet.files import write_bytes, write_json
-from supernet.net.export import ExportError
 from supernet.pipeline.context import Run
 from supernet.pipeline.failed import summary
 from supernet.pipeline.networks import preference, retrained
@@ -18,6 +18,7 @@ from supernet.pipeline.ranking import ranking
 from supernet.pipeline.records import Selected
 from supernet.pipeline.trials import Trials
 from supernet.space import Diagram
+from supernet.track.diagram import svg
 from supernet.track.worth import better_text
 
 __all__ = ["retrain"]
@@ -95,7 +96,9 @@ def _write_chosen(run: Run, chosen: Selected, weights: WeightsName) -> dict[str,
     takes: dict[str, Any] | None = None
     try:
         made = programs(run, model, [".pt2"], expected)
-    except ExportError as error:
+    except Exception as error:  # whatever a programme of it takes: there are the network's weights
+        if kind_of(error) in OF_RUN - {"memory"}:
+            raise
         run.progress.say(f"model.pt2 is not written: {error}")
     else:
         write_bytes(run.folder.program, made.contents["model.pt2"])
@@ -118,5 +121,22 @@ def _write_chosen(run: Run, chosen: Selected, weights: WeightsName) -> dict[str,
 def _drawing(run: Run, chosen: Selected) -> dict[str, Any] | None:
     """Return the drawing, where the model has a method `diagram(architecture)` for it."""
     draw = getattr(run.supernet.model, "diagram", None)
-    drawing = draw(chosen.architecture) if callable(draw) else None
-    return drawing.to_json() if isinstance(drawing, Diagram) else None
+    if not callable(draw):
+        return None
+
+    def drawn() -> dict[str, Any] | None:
+        drawing = draw(chosen.architecture)
+        if not isinstance(drawing, Diagram):
+            return None
+        svg(drawing)  # as the report will
+        return drawing.to_json()
+
+    found = attempted(drawn)
+    if isinstance(found, Exception):
+        run.progress.say(
+            f"warning: the model's diagram of {chosen.key} cannot be drawn, and is left out: "
+            f"{first_line(found)}. Mend the method, delete {run.folder.architecture}, and run the same "
+            "command again"
+        )
+        return None
+    return found

@@ -40,7 +40,7 @@ def test(run: Run) -> None:
     randoms = Baselines.from_json(section["baselines"]).selected
     networks: list[tuple[Selected, WeightsName]] = [(one, weights)]
     networks += [(random, rows[random.key]["weights"]) for random in randoms]
-    failed_kinds = {row["weights"] for row in section["failed"] if row["key"] == one.key}
+    failed_kinds = {row["weights"] for row in section.get("failed", []) if row["key"] == one.key}
     others = [
         (one, other)
         for other in run.config.retrain.kinds

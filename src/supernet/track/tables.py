@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from supernet.track.numbers import MISSING, count, duration, milliseconds, percent, score
-from supernet.track.worth import better_text, over_random_text, ranking_text
+from supernet.track.worth import better_text, failed_text, over_random_text, ranking_text
 
 __all__ = [
     "STAND_ALONE",
@@ -103,6 +103,7 @@ def result_table(metrics: Mapping[str, Any]) -> Table:
         over_random_text(test, retrain),
         better_text(metrics),
         ranking_text(retrain.get("ranking")),
+        failed_text(metrics),
         other_text(metrics),
         tested_text(metrics),
     )

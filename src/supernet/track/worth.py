@@ -7,7 +7,7 @@ from typing import Any
 
 from supernet.track.numbers import score
 
-__all__ = ["better_text", "gain", "gain_text", "over_random_text", "ranking_text"]
+__all__ = ["better_text", "failed_text", "gain", "gain_text", "over_random_text", "ranking_text"]
 
 TRUTHS = {
     "scratch": "scores after training from scratch",
@@ -51,6 +51,10 @@ def over_random_text(test: Mapping[str, Any] | None, retrain: Mapping[str, Any])
     if not test:
         return ""
     over = test.get("over_random")
+    if not over and test.get("failed"):
+        return "No comparison with random architectures: networks failed on the test split."
+    if not over and any(one["role"] == "random" for one in retrain.get("failed", [])):
+        return "No random baseline: all that were drawn failed."
     if not over:
         return "No random baseline: no architecture was found besides those that were best."
     count, examples = len(test["random"]), over["examples"]
@@ -107,6 +111,18 @@ def better_text(metrics: Mapping[str, Any]) -> str:
             "test split"
         )
     return ". ".join(texts) + "." if texts else ""
+
+
+def failed_text(metrics: Mapping[str, Any]) -> str:
+    """Say how many networks failed, by step, if any did."""
+    parts = [
+        (metrics.get("few_shot", {}).get("failed", []), "in the training of parts"),
+        (["one"] * metrics.get("search", {}).get("failed", 0), "in the search"),
+        (metrics.get("retrain", {}).get("failed", []), "in retraining"),
+        (metrics.get("test", {}).get("failed", []), "on the test split"),
+    ]
+    texts = [f"{len(failed):,} {where}" for failed, where in parts if failed]
+    return f"Failed and left out: {', '.join(texts)} (report.html says why)." if texts else ""
 
 
 def _costs_text(test: Mapping[str, Any], retrain: Mapping[str, Any]) -> str:
