@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import supernet
 from supernet import failures
 from supernet.errors import (
     ConfigError,
@@ -111,3 +112,19 @@ def test_too_little_memory_is_said_with_its_remedy():
         raise ConfigError("no")
     with pytest.raises(TooLittleMemoryError, match=r"^first"), machine_errors("a", "b"):
         raise TooLittleMemoryError("first")
+
+
+class Greedy(torch.nn.Module):
+    """Asks for more memory than there is when it runs, though not when it is traced."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Linear(16, 4))
+
+    def forward(self, x):
+        return self.body(x) + 0 * torch.empty(HUGE)[0]
+
+
+def test_too_little_memory_closes_nothing_of_a_model_in_silence():
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        supernet.convert(Greedy(), torch.zeros(2, 8))

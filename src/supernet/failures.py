@@ -35,6 +35,7 @@ __all__ = [
     "OF_RUN",
     "Kind",
     "attempted",
+    "check_memory",
     "first_line",
     "kind_of",
     "machine_errors",
@@ -102,6 +103,18 @@ def kind_of(error: BaseException) -> Kind:
     if isinstance(error, SupernetError):
         return "refused"
     return "library" if _own(error) else "code"
+
+
+def check_memory(error: Exception) -> None:
+    """Raise an error again that is for a lack of memory, and so says nothing of what was tried.
+
+    For code that tries whether something works, and goes another way in silence if not.
+
+    Raises:
+        Exception: the error.
+    """
+    if kind_of(error) == "memory":
+        raise error
 
 
 def attempted(work: Callable[[], T]) -> T | Exception:

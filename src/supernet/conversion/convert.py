@@ -31,6 +31,7 @@ from supernet.conversion.trace import Trace, all_options, astray, first, line, n
 from supernet.conversion.trials import codes, culprit, failing, raised
 from supernet.elastic.sorting import sort_channels
 from supernet.errors import ConversionError, SpaceError
+from supernet.failures import check_memory
 from supernet.net import SuperNet, derive
 from supernet.net.batches import Inputs
 from supernet.net.dimension import Depth
@@ -246,6 +247,7 @@ class _Attempts:
                 with all_options(attempt):
                     attempt(*example)
             except Exception as error:  # a user's model may raise anything
+                check_memory(error)
                 return list(inside), error
         for architecture in (smallest(supernet), *codes(supernet)):
             if why := raised(supernet, architecture, *example):

@@ -22,6 +22,7 @@ from supernet.conversion.trace import Trace, again, all_options, first
 from supernet.cost.counter import MacCounter, UncountedWarning, counting
 from supernet.cost.measure import count_params, measure_costs
 from supernet.errors import ConversionError
+from supernet.failures import check_memory
 from supernet.net import SuperNet, derive
 from supernet.space import Architecture
 
@@ -49,6 +50,7 @@ def count_for_one(found: Trace, model: nn.Module, *example: Any) -> None:
     try:
         counted = _counted(found, model, *example)
     except Exception as error:  # a user's model may raise anything
+        check_memory(error)
         found.doubt = f"it does not run on one example alone: {first(error)}"
         return
     if _missing(found, counted):

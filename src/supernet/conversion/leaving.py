@@ -15,6 +15,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from supernet.failures import check_memory
 from supernet.net.dimension import Depth
 from supernet.net.plain import Skip
 
@@ -69,7 +70,10 @@ def returned(model: nn.Module, *example: torch.Tensor) -> dict[str, Returned]:
         warnings.simplefilter("ignore")
         try:
             copied(*example)
-        except Exception:  # a user's model may raise anything; it will where it is run again
+        except (
+            Exception
+        ) as error:  # a user's model may raise anything; it will where it is run again
+            check_memory(error)
             return {}
     return found
 

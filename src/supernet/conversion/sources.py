@@ -18,6 +18,8 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from supernet.failures import check_memory
+
 __all__ = ["Origin", "Quotient", "SizeOf", "Source", "numbers_passed", "spelled"]
 
 Source = tuple[str, str]
@@ -87,7 +89,8 @@ def numbers_passed(
             warnings.simplefilter("ignore")
             try:
                 copied(*example)
-            except Exception:  # code that wants integers of the plain type, for instance
+            except Exception as error:  # code that wants integers of the plain type, for instance
+                check_memory(error)
                 continue
         return watch.found
     return {}

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from supernet.conversion.corners import trial
+from supernet.failures import check_memory
 from supernet.net import SuperNet, derive
 from supernet.net.modes import evaluating
 from supernet.net.nested import tensors
@@ -27,6 +28,7 @@ def raised(supernet: SuperNet, architecture: Architecture, *example: Any) -> str
                 list(tensors(mine)), list(tensors(derived)), rtol=1e-3, atol=1e-4
             )
         except Exception as error:  # a user's model may raise anything
+            check_memory(error)
             return (str(error).strip().splitlines() or [type(error).__name__])[0]
     return ""
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from supernet.failures import check_memory
 from supernet.net.choice import ChoiceModule
 
 __all__ = ["UntraceableError", "changed_in_place", "has_choices", "is_pure", "structure", "traces"]
@@ -229,6 +230,7 @@ def _trace(model: nn.Module, tracer: _Tracer, absent: Mapping[str, Any] | None =
     except UntraceableError:
         raise
     except Exception as error:  # the forward pass of a user's model may raise anything here
+        check_memory(error)
         raise UntraceableError(str(error)) from error
     for node in graph.nodes:
         if node.op == "placeholder" and str(node.target).startswith("*") and node.users:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from supernet.failures import check_memory
 from supernet.net import InputChoice, Routing, SuperNet
 from supernet.net.batchnorm import batch_statistics
 from supernet.ops import Zero
@@ -93,7 +94,8 @@ class Signal:
             routing = Routing.masked(model.space, kept)
             with torch.no_grad(), seeded(0), batch_statistics(model), model.route(routing):
                 return bool(self._task.loss(model, self._batch).isnan())
-        except Exception:  # whatever is wrong with the model itself, the training step will say
+        except Exception as error:  # what is wrong with the model, the training step will say
+            check_memory(error)
             return False
         finally:
             for hook in hooks:
