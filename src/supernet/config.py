@@ -213,7 +213,7 @@ class RetrainConfig:
     """How the best candidates are trained by themselves.
 
     Attributes:
-        top: how many of the best candidates.
+        top: how many of the best candidates; the next best takes the place of one that fails.
         probes: how many drawn at random from all candidates, to measure the rank correlation; one that
             is among the best is trained once.
         baselines: how many random architectures that are none of the best; with several, the difference

@@ -2,7 +2,16 @@
 
 import pytest
 
-from supernet.track.worth import better_text, gain, gain_text, over_random_text, ranking_text
+from supernet.track.reading import RunFiles
+from supernet.track.report import _failed
+from supernet.track.worth import (
+    better_text,
+    failed_text,
+    gain,
+    gain_text,
+    over_random_text,
+    ranking_text,
+)
 
 RANKING = {
     "truth": "scratch",
@@ -144,3 +153,31 @@ def test_what_is_better_than_the_chosen_one_is_named():
         "random r0 (88.00 %) and random r1 (88.00 %) scored better than the chosen network (90.00 %) on "
         "the test split."
     )
+
+
+def test_what_failed_is_counted_by_step_and_listed_with_reasons():
+    one = {"key": "k1", "role": "top", "architecture": {"a": ["x", "y"]}, "error": "it is <nan>"}
+    metrics = {
+        "search": {"failed": 1200, "failures": [{**one, "role": "candidate", "weights": None}]},
+        "retrain": {"failed": [{**one, "weights": "fresh"}]},
+        "test": {"failed": []},
+    }
+    assert failed_text(metrics) == (
+        "Failed and left out: 1,200 in the search, 1 in retraining (report.html says why)."
+    )
+    assert failed_text({"search": {"failed": 0}, "retrain": {}}) == ""
+    page = _failed(RunFiles("", {}, [], [], {}, metrics))
+    assert page.count("it is &lt;nan&gt;") == 2
+    assert "top, from fresh weights" in page
+    assert "a: x, y" in page
+    assert "Of the 1,200 candidates that failed" in page
+    assert _failed(RunFiles("", {}, [], [], {}, {})) == ""
+
+
+def test_why_there_is_no_baseline():
+    test = {"images": 9, "chosen": {"key": "a"}, "random": [], "over_random": None}
+    retrain = {"failed": [{"role": "random"}]}
+    assert "all that were drawn failed" in over_random_text(test, retrain)
+    assert "no architecture was found" in over_random_text(test, {})
+    failed = {**test, "failed": [{"role": "chosen"}]}
+    assert "failed on the test split" in over_random_text(failed, retrain)
