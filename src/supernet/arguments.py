@@ -331,6 +331,7 @@ def _long(value: Any, option: str) -> Any:
         return value
     if not isinstance(value, str):
         raise ConfigError(f"{option} {shown(value)} is no name of a class; {_possible(option)}")
+    check_text(value, f"the name of a class for {option}", longest=500)
     known = SHORT.get(option, {})
     classes = _classes(option)
     if value in {*known, *classes}:

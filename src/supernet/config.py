@@ -32,7 +32,7 @@ from supernet.data.splits import FRACTION
 from supernet.errors import ConfigError, SupernetError
 from supernet.imports import resolve
 from supernet.net.source import DATA_ARGUMENTS
-from supernet.reading import plain_value
+from supernet.reading import plain_value, shown
 from supernet.refusals import check_nulls, explained
 from supernet.search import SEARCHERS, Searcher
 from supernet.space import Sampling
@@ -171,6 +171,12 @@ class EvaluateConfig:
         if self.race is not None and not 0 < self.race < 1:
             raise ConfigError(
                 f"evaluate.race is a probability in (0, 1), such as 0.05, or null, not {self.race}"
+            )
+        few = isinstance(self.calibration_batches, int) and self.calibration_batches < 1
+        if self.batch_size < 1 or few:
+            raise ConfigError(
+                "evaluate.batch_size and evaluate.calibration_batches must be positive, not "
+                f"{self.batch_size} and {self.calibration_batches}"
             )
         if self.memory < 0 or self.probes < 0 or self.probes == 1:
             raise ConfigError(
@@ -380,7 +386,24 @@ def _parsed(program: str, layers: Sequence[Layer]) -> tuple[Namespace, dict[str,
     config.pop("config", None)
     plain = plain_value(_dumped(parser, config), "")
     check_nulls(plain, NAMED, _GROUPS)
+    _check_texts(plain)
     return _made(parser, config, program), plain
+
+
+def _check_texts(plain: Mapping[str, Any]) -> None:
+    """Refuse texts that the file of the configuration would not give back as texts.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for name, value in _flat(plain):
+        if isinstance(value, str) and re.fullmatch(
+            r"[-+]?[0-9]{1,400}[eE][-+]?[0-9]{1,400}", value
+        ):
+            raise ConfigError(
+                f"{name.replace('.init_args', '')} {shown(value)} would be read as a number, and a "
+                "text is expected"
+            )
 
 
 def _dumped(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:

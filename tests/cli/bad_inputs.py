@@ -114,11 +114,12 @@ def inputs(folder: Path) -> Iterator[list[str]]:
     out = f"--out={folder / 'run'}"
     for command in COMMANDS[1:]:
         yield [command]
-        yield [command, "--help"]
+        if not command.startswith("-"):  # help wins there
+            yield [command, "--help"]
     for name, content in FILES.items():
         if name not in ("empty", "comment"):
             (folder / f"{name}.yaml").write_bytes(content)
-            for command in ("run", "latency"):
+            for command in ("run", "train", "latency"):
                 yield [command, out, f"--config={folder / name}.yaml"]
     for path in (*PATHS, str(folder), "/dev/zero", str(folder / "none")):
         yield ["run", out, f"--config={path}"]
@@ -128,7 +129,14 @@ def inputs(folder: Path) -> Iterator[list[str]]:
         yield ["export", out, f"--to={path}"]
         yield ["latency", out, f"--table={path}"]
     for number in NUMBERS:
-        for option in ("--seed", "--train.steps", "--retrain.top", "--evaluate.batch_size"):
+        for option in (
+            "--seed",
+            "--train.batch_size",
+            "--train.steps",
+            "--train.log_every",
+            "--retrain.top",
+            "--evaluate.batch_size",
+        ):
             if not (option == "--seed" and number == "0"):
                 yield ["train", out, f"{option}={number}"]
         for option in ("--batch_size", "--repeats"):

@@ -149,7 +149,7 @@ def run(
     if initial == "fresh" and isinstance(model, nn.Module):
         model = FromInstance(model, fresh=True)
     bounds = [constraints] if isinstance(constraints, str) else constraints
-    if not isinstance(bounds, list | tuple):
+    if not isinstance(bounds, list | tuple) or not all(isinstance(one, str) for one in bounds):
         raise ConfigError(f"constraints are a text or a list of texts, not {shown(constraints)}")
     names: dict[str, Any] = {}
     objects: dict[str, object] = {}

@@ -9,16 +9,23 @@ from supernet.errors import SpaceError
 __all__ = ["check_halvings", "check_lengths", "check_positive"]
 
 
+MOST = 2**20
+"""What a size may be: more fits into no memory."""
+
+
 def check_positive(**given: int | Sequence[int]) -> None:
     """Check numbers, and sequences of numbers that may not be empty.
 
     Raises:
-        SpaceError: one of them is smaller than one, or a sequence is empty.
+        SpaceError: one of them is smaller than one or larger than `MOST`, or a sequence is empty.
     """
     for value in given.values():
-        if min(value if isinstance(value, Sequence) else (value,), default=0) < 1:
+        numbers = value if isinstance(value, Sequence) else (value,)
+        if min(numbers, default=0) < 1 or max(numbers) > MOST:
             listing = ", ".join(f"{name} {value}" for name, value in given.items())
-            raise SpaceError(f"of {listing}, all must be positive and none empty")
+            raise SpaceError(
+                f"of {listing}, all must be positive, at most {MOST:,}, and none empty"
+            )
 
 
 def check_lengths(**given: Sequence[int]) -> None:

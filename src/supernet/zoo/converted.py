@@ -12,6 +12,7 @@ from torch import nn
 from supernet.conversion import Depths, Kernels, Rule, Widths, convert
 from supernet.errors import ConfigError, SpaceError
 from supernet.imports import resolve
+from supernet.reading import check_text
 from supernet.space import Architecture, Diagram
 from supernet.zoo.chain import chain
 
@@ -104,6 +105,7 @@ def built_from(model: str, arguments: Mapping[str, Any], **offered: object) -> n
         ConfigError: there is no such thing.
         SpaceError: it cannot be called so, or what it returns is no module.
     """
+    check_text(model, "the name of the model", longest=500)
     try:
         build = resolve(model)
     except ConfigError as error:

@@ -164,6 +164,11 @@ class OFA(nn.Module):
     ) -> None:
         super().__init__()
         check_positive(image=image, classes=classes, stem=stem, features=features)
+        check_positive(depths=depths, kernels=kernels)
+        for of_stage in widths:
+            check_positive(widths=of_stage)
+        if min(expansions, default=0) <= 0:
+            raise SpaceError(f"expansions are positive numbers, at least one, not {expansions}")
         squeeze = squeeze or (False,) * len(widths)
         activations = activations or ("relu",) * len(widths)
         _check_stages(widths, strides, squeeze, activations)
