@@ -291,6 +291,7 @@ class _Attempts:
         try:
             found = miscounted(supernet, largest(supernet), others, *one)
         except Exception as error:  # a user's model may raise anything
+            check_memory(error)
             found = "", f"networks do not run on one example alone: {first(error)}"
         if found is None:
             return False

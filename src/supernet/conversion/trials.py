@@ -29,6 +29,7 @@ def raised(supernet: SuperNet, architecture: Architecture, *example: Any) -> str
             )
         except Exception as error:  # a user's model may raise anything
             check_memory(error)
+            check_memory(error)
             return (str(error).strip().splitlines() or [type(error).__name__])[0]
     return ""
 

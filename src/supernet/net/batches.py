@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from supernet.failures import check_memory
+
 __all__ = ["Inputs", "batched_inputs", "inputs_of"]
 
 _TRIES = 64
@@ -96,7 +98,8 @@ def batched_inputs(run: Callable[..., Any], example: Sequence[Any]) -> Inputs | 
             count = 3 if size != 3 else 2
             try:
                 found = list(_tensors(run(*_resized(example, chosen, count))))
-            except Exception:  # a user's model may raise anything where an input does not fit
+            except Exception as error:  # a model may raise anything where an input does not fit
+                check_memory(error)
                 continue
             if not _as_many(whole, found, size, count):
                 continue

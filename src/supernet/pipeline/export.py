@@ -153,7 +153,8 @@ def _picked(run: Run, pick: str, candidates: Sequence[Candidate]) -> Selected:
     constraints = Constraints(bounds, run.costs, run.supernet.space)
     held = [one for one in candidates if constraints.hold(one.architecture)]
     if held:
-        found = max(held, key=lambda one: _known(run, one))  # of equal ones the first
+        rows = _retrained_rows(run)
+        found = max(held, key=lambda one: _known(rows, one))  # of equal ones the first
         if found is not held[0]:
             run.progress.say(
                 f"{pick}: {found.key} is the best network known, as it was retrained; by one-shot score "
@@ -189,20 +190,24 @@ def _searching(run: Run, bounds: Sequence[str], *more: str) -> str:
     return f"supernet {command} {run.folder.path}{files}{shown}{options}"
 
 
-def _known(run: Run, candidate: Candidate) -> tuple[float, float]:
+def _known(rows: Mapping[str, Mapping[str, Any]], candidate: Candidate) -> tuple[float, float]:
     """Return the best that is known of an architecture: its one-shot score, or after retraining."""
     shared = {"accuracy": candidate.accuracy, "loss": candidate.loss}
-    scores: list[Mapping[str, Any]] = [shared, *_trained(run, candidate.key).values()]
+    scores: list[Mapping[str, Any]] = [shared, *_trained(rows, candidate.key).values()]
     return max(map(preference, scores))
 
 
-def _trained(run: Run, key: str) -> dict[str, Score]:
-    """Return the scores of the networks that retraining left of an architecture, by their name."""
+def _retrained_rows(run: Run) -> dict[str, Mapping[str, Any]]:
+    """Return what is known of the networks that were retrained, by key."""
     if run.config.retrain.model:  # other networks, of other costs
         return {}
     rows = run.folder.metrics.get("retrain", {}).get("candidates", [])
-    row: Mapping[str, Any] = next((row for row in rows if row["key"] == key), {})
-    alone: Mapping[str, Score] = row.get("stand_alone", {})
+    return {row["key"]: row for row in reversed(rows)}
+
+
+def _trained(rows: Mapping[str, Mapping[str, Any]], key: str) -> dict[str, Score]:
+    """Return the scores of the networks that retraining left of an architecture, by their name."""
+    alone: Mapping[str, Score] = rows.get(key, {}).get("stand_alone", {})
     return {name: score for name, score in alone.items() if name in TRAINED_FROM}
 
 
@@ -226,7 +231,7 @@ def _best(run: Run, selected: Selected) -> Network:
     """Return the network of an architecture with the weights that are best on the search split."""
     model = inherited(run, selected.architecture)
     as_it_is = Network(selected, "inherited", model, run.validate(model))
-    trained = _trained(run, selected.key)
+    trained = _trained(_retrained_rows(run), selected.key)
     if not trained:
         return as_it_is
     name = max(trained, key=lambda name: preference(trained[name]))

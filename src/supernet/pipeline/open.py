@@ -469,7 +469,8 @@ def settings(run: Run) -> Iterator[None]:
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(run.config.threads or os.cpu_count() or 1)
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+        with calling("working on the run"), flags:
             yield
     finally:
         torch.set_num_threads(threads)

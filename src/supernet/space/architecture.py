@@ -9,8 +9,10 @@ from functools import cached_property
 from typing import Any
 
 from supernet.errors import SpaceError
+from supernet.parsed import parse_json
 from supernet.reading import shown
 from supernet.space.decision import Option, Value, is_option
+from supernet.typed import MisfitError
 
 __all__ = ["Architecture"]
 
@@ -48,16 +50,17 @@ class Architecture(Mapping[str, Value]):
             SpaceError: the text is not a JSON object of labels and answers.
         """
         try:
-            values = json.loads(text)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise SpaceError(
-                f"this is no architecture, since it is not JSON: {shown(text)}"
-            ) from error
-        if not isinstance(values, dict):
+            return cls(parse_json(text, dict[str, Any]))
+        except MisfitError as error:
             raise SpaceError(
                 f"an architecture is an object of labels and answers, not {shown(text)}"
-            )
-        return cls(values)
+            ) from error
+        except SpaceError:
+            raise
+        except ValueError as error:
+            raise SpaceError(
+                f"this is no architecture, since it is not JSON ({error}): {shown(text)}"
+            ) from error
 
     def to_json(self) -> str:
         """Return the canonical JSON: sorted labels, no spaces; equal architectures, equal text."""
