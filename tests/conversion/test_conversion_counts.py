@@ -240,6 +240,43 @@ class Branching(nn.Module):
         return self.d(x + self.c(x) if x.shape[1] > 8 else x)
 
 
+def test_parameters_that_modules_share_count_once():
+    class Tied(Three):
+        """A bias that another module holds too, and a weight that is tied."""
+
+        def __init__(self):
+            super().__init__()
+            self.other, self.d = nn.Module(), nn.Linear(6, 16)
+            self.other.bias, self.d.weight = self.c.bias, self.a.weight
+
+        def forward(self, x):
+            y = super().forward(x) + self.other.bias
+            return y + self.c(F.relu(self.d(x)))
+
+    x = torch.randn(2, 6)
+    supernet, _ = checked(Tied(), x, one=(x[:1],))
+    params = measure_costs(supernet, x[:1])["params"].cost(ends(supernet)[1])
+    assert params == (6 * 16 + 2 * 16) + (16 * 16 + 16) + (16 * 3 + 3)
+
+
+def test_a_converted_model_that_another_calls_twice():
+    class Pair(nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+
+        def forward(self, x, y):
+            return self.net(x) - self.net(y)
+
+    x = torch.randn(2, 6)
+    pair = sn.SuperNet(Pair(sn.convert(Three().eval(), x, rules=WIDTHS)))
+    macs = measure_costs(pair, x[:1], x[1:])["macs"]
+    assert [macs.cost(architecture) for architecture in ends(pair)] == [
+        2 * (6 * 4 + 4 * 4 + 4 * 3),
+        2 * (6 * 16 + 16 * 16 + 16 * 3),
+    ]
+
+
 def test_costs_that_are_in_doubt_are_warned_of():
     x = torch.randn(2, 6)
     supernet = sn.SuperNet(sn.convert(Three().eval(), x, rules=WIDTHS))

@@ -15,6 +15,8 @@ from supernet.cost.counter import Located, MacCounter, UncountedWarning, countin
 from supernet.cost.products import (
     amounts_of,
     check_known,
+    check_taken,
+    is_converted,
     joined,
     known_parameters,
     products_of,
@@ -94,10 +96,11 @@ def _params(supernet: SuperNet) -> CostTable:
     sizes: dict[object, int] = {}
     places: defaultdict[object, set[Path]] = defaultdict(set)
     held: defaultdict[nn.Module, set[Path]] = defaultdict(set)
+    known = known_parameters(supernet, counted)
     for module, paths in supernet.held():
         owned: dict[object, int]
         if products_of(module) is not None:
-            continue  # see below
+            continue  # see `known_parameters`
         if dimensions_of(module):
             held[module] |= paths
         if isinstance(module, Part):
@@ -107,8 +110,10 @@ def _params(supernet: SuperNet) -> CostTable:
                 else {("part", id(module)): count_params(module.plain())}
             )
         else:
-            mine = module.parameters(recurse=False)
-            owned = {id(p): p.numel() for p in mine if id(p) in counted}
+            mine = [p for p in module.parameters(recurse=False) if id(p) in counted]
+            for parameter in known.keys() & mine:  # another module shares it
+                known[parameter][1].update(paths)
+            owned = {id(p): p.numel() for p in mine if p not in known}
         for key, size in owned.items():
             sizes[key] = size
             places[key] |= paths
@@ -119,7 +124,7 @@ def _params(supernet: SuperNet) -> CostTable:
     for module, found in held.items():
         for atoms, plain in sizes_of(module):
             entries.append(Entry(joined(found, atoms), count_params(plain)))
-    for numbers, found in known_parameters(supernet):
+    for numbers, found in known.values():
         for atoms, amount in amounts_of([numbers]):
             entries.append(Entry(joined(found, atoms), amount))
     return CostTable("params", entries)
@@ -255,7 +260,9 @@ def _known(
     turns: Counter[nn.Module] = Counter()
     pauses: list[int] = []
 
-    def enter(module: nn.Module, _: Any) -> None:
+    def enter(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if is_converted(module):
+            check_taken(module, *inputs)
         pauses.append(counter.pauses)
         counter.pauses = int(module in modules)
         if calls := amounts.get(module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product as combinations
 from math import prod
@@ -13,14 +13,22 @@ from torch import nn
 from supernet.elastic import Resolution
 from supernet.errors import SpaceError
 from supernet.net import SuperNet
-from supernet.net.batches import inputs_of
+from supernet.net.batches import Inputs, inputs_of
 from supernet.net.dimension import Dimension
 from supernet.net.opened import Opened, opened
 from supernet.net.routing import Gate
 from supernet.net.size import Size, as_size, multiplied
 from supernet.space import Path
 
-__all__ = ["amounts_of", "check_known", "joined", "known_parameters", "products_of"]
+__all__ = [
+    "amounts_of",
+    "check_known",
+    "check_taken",
+    "is_converted",
+    "joined",
+    "known_parameters",
+    "products_of",
+]
 
 
 def amounts_of(products: Sequence[Sequence[Size | int]]) -> Iterator[tuple[Path, int]]:
@@ -42,35 +50,50 @@ def products_of(module: nn.Module) -> Sequence[Sequence[Sequence[Size | int]]] |
 
 
 def check_known(supernet: SuperNet, *example: Any) -> None:
-    """Check that the products of all modules that have some are for this example.
+    """Check that the products of all modules that have some hold for what the supernet takes.
+
+    Where a whole converted model lies in the supernet, what that takes is checked when it runs.
 
     Raises:
-        SpaceError: they are for another one, or the resolution is open.
+        SpaceError: they are for another example, or the resolution is open.
     """
     resolutions = [m for m in supernet.modules() if isinstance(m, Resolution)]
+    whole = any(is_converted(module) for module in supernet.modules())
     for module in supernet.modules():
         known = cast(Opened, opened(module)).example if products_of(module) else None
-        if known is None:
-            continue
-        sizes = [list(shape) for shape in known.of_one]
-        if resolutions:
+        if known is not None and resolutions:
             raise SpaceError(
                 f"the resolution {resolutions[0].side.label!r} is open in front of a converted model, "
-                f"whose costs are known for an example of {_listed(sizes)} only; resize images outside "
-                "of the model and convert it once for each size, or write it with the layers of "
-                "supernet.elastic instead of converting it"
+                f"whose costs are known for an example of {_listed(known.of_one)} only; resize images "
+                "outside of the model and convert it once for each size, or write it with the layers "
+                "of supernet.elastic instead of converting it"
             )
-        asked = inputs_of(example, known.batched if known.fit(example) else ())
-        wanted = [list(shape) for shape in asked.of_one]
-        if sizes != wanted:
-            raise SpaceError(
-                f"the model was converted with an example of {_listed(sizes)}, and its costs are known "
-                f"for it, but are asked for {_listed(wanted)}; convert it with such an example"
-            )
+        if known is not None and not whole:
+            check_taken(module, *example)
 
 
-def _listed(sizes: Sequence[list[int]]) -> str:
-    return " and ".join(map(str, sizes))
+def check_taken(module: nn.Module, *example: Any) -> None:
+    """Check that the products of a module hold for what is taken.
+
+    Raises:
+        SpaceError: they are for another example.
+    """
+    known = cast(Inputs, cast(Opened, opened(module)).example)
+    asked = inputs_of(example, known.batched if known.fit(example) else ())
+    if known.of_one != asked.of_one:
+        raise SpaceError(
+            f"the model was converted with an example of {_listed(known.of_one)}, and its costs are "
+            f"known for it, but are asked for {_listed(asked.of_one)}; convert it with such an example"
+        )
+
+
+def is_converted(module: nn.Module) -> bool:
+    """Return whether a module is what `supernet.convert` returned."""
+    return "_conversion" in module.__dict__
+
+
+def _listed(sizes: Sequence[Sequence[int]]) -> str:
+    return " and ".join(str(list(shape)) for shape in sizes)
 
 
 def joined(paths: Iterable[Path], atoms: Path) -> frozenset[Path]:
@@ -78,8 +101,14 @@ def joined(paths: Iterable[Path], atoms: Path) -> frozenset[Path]:
     return frozenset(tuple(dict.fromkeys((*path, *atoms))) for path in paths)
 
 
-def known_parameters(supernet: SuperNet) -> list[tuple[list[Size | int], set[Path]]]:
-    """Return the numbers of all parameters of modules whose products are known.
+def known_parameters(
+    supernet: SuperNet, counted: Container[int]
+) -> dict[nn.Parameter, tuple[list[Size | int], set[Path]]]:
+    """Return the numbers of the parameters of modules whose products are known.
+
+    Args:
+        supernet: that they are of.
+        counted: the identities of those that are meant.
 
     Returns:
         The sizes of each parameter, whose product is its number, and the paths of options that it lies
@@ -90,11 +119,13 @@ def known_parameters(supernet: SuperNet) -> list[tuple[list[Size | int], set[Pat
         if products_of(module) is not None:
             shapes = cast(Opened, opened(module)).shapes
             for name, parameter in module.named_parameters(recurse=False):
+                if id(parameter) not in counted:
+                    continue
                 shape = shapes.get(name, (None,) * parameter.ndim)
                 pairs = zip(parameter.shape, shape, strict=True)
                 sizes = [number if size is None else size for number, size in pairs]
                 found.setdefault(parameter, (sizes, set()))[1].update(paths)
-    return list(found.values())
+    return found
 
 
 @contextmanager
