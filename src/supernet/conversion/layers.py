@@ -102,8 +102,7 @@ def _contract(call: Call, first: int, second: int) -> Shape:
         return unknown(call)  # type: ignore[no-any-return]
     same(a[-1], b[-2], call.reason)
     outer = broadcast(call, [a[:-2], b[:-2]])
-    if call.argument(second).op == "placeholder":
-        call.produced.append(b[-1])
+    call.given += [(call.argument(first), len(a) - 2), (call.argument(second), len(b) - 1)]
     call.summed += [(call.argument(first), len(a) - 1), (call.argument(second), len(b) - 2)]
     call.products.append((*outer, a[-2], a[-1], b[-1]))
     return (*outer, a[-2], b[-1])
@@ -188,7 +187,8 @@ def _einsum(call: Call) -> Any:
                 dims[letter] = dim  # it is repeated
             elif extent(dim) != 1:
                 same(dims[letter], dim, call.reason)
-        call.summed += [(node, letters.index(one)) for one in letters if one not in written.result]
+        for place, one in enumerate(letters):
+            (call.given if one in written.result else call.summed).append((node, place))
     if len(nodes) == 2:
         wide = "".join(letter for letter, dim in dims.items() if extent(dim) != 1)
         if multiplied := written.multiplied(wide):

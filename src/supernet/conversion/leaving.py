@@ -70,9 +70,7 @@ def returned(model: nn.Module, *example: torch.Tensor) -> dict[str, Returned]:
         warnings.simplefilter("ignore")
         try:
             copied(*example)
-        except (
-            Exception
-        ) as error:  # a user's model may raise anything; it will where it is run again
+        except Exception as error:  # it will be raised again where the model is run
             check_memory(error)
             return {}
     return found

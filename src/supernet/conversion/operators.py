@@ -77,6 +77,7 @@ class Call:
         produced: axes that weights give the result.
         turn: which call of the module it is in, by a name that no other call of it has.
         summed: what is multiplied and summed up, and along which of its axes.
+        given: what gives the result an axis, and which of its own; weights produce it so.
     """
 
     node: fx.Node
@@ -88,6 +89,7 @@ class Call:
     produced: list[Dim] = field(default_factory=list)
     turn: str = ""
     summed: list[tuple[fx.Node, int]] = field(default_factory=list)
+    given: list[tuple[fx.Node, int]] = field(default_factory=list)
 
     @property
     def name(self) -> str:

@@ -221,6 +221,19 @@ _KEEPING = {
 """Operators that give the axes of their first input as they are, or a part of one."""
 
 
+def _before_lookup(call: Call, given: fx.Node, axis: int) -> tuple[fx.Node, int] | None:
+    """Return the axis of a tensor, of which others are looked up, that one of the result is."""
+    if call.name == "index":
+        indices: Any = call.argument(1)
+        first = indices[0] if len(indices) == 1 else None
+        ranks = first.meta["val"].ndim if isinstance(first, fx.Node) else 0
+        return (given, axis - ranks + 1) if ranks and axis >= ranks else None
+    place = place_of(call.argument(1, "dim", 0), given.meta["val"].ndim)
+    if call.name in ("select", "unbind"):
+        return given, axis + (axis >= place)
+    return None if axis == place else (given, axis)
+
+
 def axis_before(node: fx.Node, axis: int) -> tuple[fx.Node, int] | None:
     """Return the input that an axis of an operator's result is of, and which; None if unknown."""
     call = Call(node, "", "", {})
@@ -235,4 +248,6 @@ def axis_before(node: fx.Node, axis: int) -> tuple[fx.Node, int] | None:
         return given, {rank - 1: rank - 2, rank - 2: rank - 1}.get(axis, axis)
     if call.name == "permute":
         return given, place_of(call.argument(1)[axis], rank)
+    if call.name in ("index", "select", "unbind", "index_select"):
+        return _before_lookup(call, given, axis)
     return (given, axis) if call.name in _KEEPING else None

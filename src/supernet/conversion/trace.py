@@ -280,24 +280,33 @@ def _follow(found: Trace, program: ExportedProgram) -> None:
             found.calls.setdefault(scope, []).append(call)
             shapes[node] = follow(call)
             _checked(call)
-            for given, axis in call.summed:
-                _note_summed(found, names, given, axis)
+            _note_weights(found, names, call)
         elif node.op == "output":
             for given in node.all_input_nodes:
                 fix(shapes.get(given) or (), "the model's output")
     found.passages = _passages(shapes, scopes, inputs)
 
 
-def _note_summed(found: Trace, names: dict[str, str], node: fx.Node, axis: int) -> None:
-    """Note along which axis of a parameter a product sums up, if it is one in other words."""
+def _note_weights(found: Trace, names: dict[str, str], call: Call) -> None:
+    """Note which axes weights give a product, and along which they are summed up."""
+    for node, axis in call.summed:
+        origin = _parameter(names, node, axis)
+        if origin is not None:
+            key = id(found.tensors[origin[0]])
+            found.summed[key] = found.summed.get(key, frozenset()) | {origin[1]}
+    for node, axis in call.given:
+        if _parameter(names, node, axis) is not None:
+            call.produced.append(call.shapes[node][axis])
+
+
+def _parameter(names: dict[str, str], node: fx.Node, axis: int) -> tuple[str, int] | None:
+    """Return the parameter that a tensor is in other words, and which of its axes one is."""
     while node.op == "call_function":
         moved = axis_before(node, axis)
         if moved is None:
-            return
+            return None
         node, axis = moved
-    if node.name in names:
-        key = id(found.tensors[names[node.name]])
-        found.summed[key] = found.summed.get(key, frozenset()) | {axis}
+    return (names[node.name], axis) if node.name in names else None
 
 
 def _checked(call: Call) -> None:
