@@ -89,6 +89,11 @@ class AuxiliarySuperNet(SuperNet):
                 hooks.callback(handle.remove)
             return super()._compute(*inputs)
 
+    @property
+    def gates_suffice(self) -> bool:
+        """Nothing can be repeated once what runs beside is gone."""
+        return not self._beta
+
 
 class _Adding:
     """A hook that adds the output of a module, times a weight, to that of the one it is set on."""

@@ -15,6 +15,7 @@ from supernet.net.mixture import Memo, weighted_sum
 from supernet.net.modes import evaluating
 from supernet.net.outputs import explained_sum
 from supernet.net.plain import SelectInputs, Sum
+from supernet.net.recall import NO_RECALL, going_backward
 from supernet.net.routing import Gate
 from supernet.reading import shown
 from supernet.space import Decision, OneOf, Option, SomeOf
@@ -74,7 +75,8 @@ class ChoiceModule(nn.Module, ABC):
         self.pick = _pick(pick)
         self.label = label
         self.empty = empty
-        self.gate: Gate | None = None
+        self._gate: Gate | None = None
+        self._recalled: Gate | None = None
         self.memo: Memo | None = None
         """What is computed once for several choices, see `supernet.net.mixture.shared`."""
         if self.decision(label or "unnamed").low < 1 and empty is None:
@@ -93,7 +95,31 @@ class ChoiceModule(nn.Module, ABC):
 
     def set_gate(self, gate: Gate | None) -> None:
         """Set which options run until the gate is set again (past `nn.Module`'s slow setter)."""
-        self.__dict__["gate"] = gate
+        backward = self._recalled is not None and going_backward()
+        self.__dict__["_recalled" if backward else "_gate"] = gate
+
+    def recall(self, gate: Gate | None) -> None:
+        """Set which gate holds while a gradient is computed, see `supernet.net.recall`."""
+        self.__dict__["_recalled"] = gate
+
+    @property
+    def gate(self) -> Gate | None:
+        """Which options run, if that is set; in a backward pass, which ran.
+
+        Raises:
+            RoutingError: in a backward pass, if the forward pass cannot be had again.
+        """
+        recalled = self._recalled
+        if recalled is None or not going_backward():
+            return self._gate
+        if recalled is NO_RECALL:
+            raise RoutingError(
+                "the model computes a part of itself again in the backward pass (activation "
+                "checkpointing, torch.utils.checkpoint), but the strategy adds to its forward pass what "
+                "is gone by then, such as generated weights; switch checkpointing off in the model, or "
+                "use another strategy"
+            )
+        return recalled
 
     @property
     def stand_in(self) -> nn.Module | None:

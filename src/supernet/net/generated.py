@@ -105,6 +105,11 @@ class GeneratedSuperNet(SuperNet):
         # module that has several, and leave the generated weight there.
         return functional_call(self.model, made[mode], inputs, tie_weights=False)
 
+    @property
+    def gates_suffice(self) -> bool:
+        """Nothing of a forward pass can be repeated once its weights are dropped."""
+        return False
+
     def _generate(self) -> dict[str, torch.Tensor]:
         """Return the weights of the layers that the present route reaches, by parameter."""
         running = self._running()

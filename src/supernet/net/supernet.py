@@ -17,6 +17,7 @@ from supernet.net.flow import Flow
 from supernet.net.nested import cut, joined
 from supernet.net.opened import dimensions_of, opened
 from supernet.net.plain import Part
+from supernet.net.recall import remember
 from supernet.net.routing import Gate, Routing
 from supernet.net.unweighed import unweighed
 from supernet.reading import shown
@@ -177,7 +178,7 @@ class SuperNet(nn.Module):
 
     def _run(self, *inputs: Any) -> Any:
         if self._ghosts is None:
-            return self._compute(*inputs)
+            return self._computed(*inputs)
         count = len(self._ghosts)
         known = opened(self.model)
         if known is not None and known.example is not None and known.example.fit(inputs):
@@ -187,8 +188,20 @@ class SuperNet(nn.Module):
         outputs = []
         for routing, part in zip(self._ghosts, parts, strict=True):
             with self._gated(routing):
-                outputs.append(self._compute(*part))
+                outputs.append(self._computed(*part))
         return joined(outputs)
+
+    def _computed(self, *inputs: Any) -> Any:
+        """Run the model under the gates that are set, and remember them for the backward pass."""
+        outputs = self._compute(*inputs)
+        if torch.is_grad_enabled():
+            remember(outputs, list(self._labels), self.gates_suffice)
+        return outputs
+
+    @property
+    def gates_suffice(self) -> bool:
+        """Whether a forward pass is told by its gates alone, so that parts of it can be repeated."""
+        return True
 
     def _compute(self, *inputs: Any) -> Any:
         """Run the model under the gates that are set."""

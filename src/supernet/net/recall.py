@@ -1,0 +1,58 @@
+"""Routes of forward passes, for what is computed again in their backward pass.
+
+Activation checkpointing (`torch.utils.checkpoint`; Chen et al., "Training Deep Nets with Sublinear
+Memory Cost", 2016) runs parts of a model once more while the loss goes backward, when the route is
+over, perhaps after others. So the outputs of a forward pass remember its gates: as soon as the gradient
+reaches them, and until it reaches the outputs of another pass or the backward pass ends, choices are
+read under these gates. PyTorch goes first through what was computed last, so the gradients of two
+passes do not mix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from supernet.net.nested import tensors
+from supernet.net.routing import Gate
+
+if TYPE_CHECKING:
+    from supernet.net.choice import ChoiceModule
+
+__all__ = ["NO_RECALL", "going_backward", "remember"]
+
+NO_RECALL = Gate(())
+"""Stands for a gate that cannot be had again, since more than gates was part of the forward pass."""
+
+
+def going_backward() -> bool:
+    """Return whether a gradient is being computed right now, in this thread."""
+    return bool(torch._C._current_graph_task_id() != -1)
+
+
+def remember(outputs: Any, choices: Sequence[ChoiceModule], whole: bool = True) -> None:
+    """Let choices be read under the present gates while the outputs' gradient is computed.
+
+    Args:
+        outputs: of a forward pass under these gates.
+        choices: those of the model.
+        whole: whether gates are all that the forward pass depended on; if not, choices refuse.
+    """
+    found = [y for y in tensors(outputs) if y.grad_fn is not None]
+    if not found:
+        return
+    gates = [choice.gate if whole else NO_RECALL for choice in choices]
+
+    def forget() -> None:
+        for choice in choices:
+            choice.recall(None)
+
+    def recall(_: torch.Tensor) -> None:
+        for choice, gate in zip(choices, gates, strict=True):
+            choice.recall(gate)
+        torch.autograd.Variable._execution_engine.queue_callback(forget)
+
+    for y in found:
+        y.register_hook(recall)  # type: ignore[no-untyped-call]
