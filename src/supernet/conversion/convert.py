@@ -12,13 +12,15 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from supernet.conversion.attributes import TOLD, computed, configured, told
 from supernet.conversion.axes import Dim, fix
 from supernet.conversion.corners import drawn, largest, smallest, trial
 from supernet.conversion.counts import count_for_one, miscounted
 from supernet.conversion.examples import inputs_that
 from supernet.conversion.opening import Sizes, Way, choose, leaves, opening, passed, ways
-from supernet.conversion.refusals import explained
+from supernet.conversion.refusals import closed, explained
 from supernet.conversion.rules import DEFAULT, Depths, Kernels, Operations, Rule, Widths, matching
+from supernet.conversion.sources import Source, attributes_read
 from supernet.conversion.structure import (
     kernels,
     mixed,
@@ -155,6 +157,7 @@ class _Attempts:
         refused: names of sequences and why their depth is not open; of convolutions and why their
             kernel is not.
         depths_run: whether all depths that are open are known to run.
+        read: attributes that the model's code reads.
     """
 
     start: nn.Module
@@ -164,6 +167,7 @@ class _Attempts:
     ways: dict[tuple[object, ...], Iterator[Way]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     depths_run: bool = False
+    read: set[Source] = field(default_factory=set)
 
     def made(self, *example: Any) -> nn.Module:
         """Return the model with everything open that runs in all sizes.
@@ -171,6 +175,7 @@ class _Attempts:
         Raises:
             ConversionError: nothing can be open, or what fails cannot be closed.
         """
+        self.read = attributes_read(self.start, *example)
         for _ in range(_TRIES):
             attempt = self._open()
             failure = self._run(attempt, *example) or self._astray(*example)
@@ -215,7 +220,10 @@ class _Attempts:
         if name in self.refused:
             rule = None
         way = self.taken.get(_alike(module), {})
-        found = opening(name, module, self.trace, sizes, way, always=not name or rule is not None)
+        read = {source for source in self.read if way.get(source[1]) != TOLD}
+        also = told(name, module, self.trace, sizes, read)
+        always = not name or rule is not None
+        found = opening(name, module, self.trace, sizes, way, always, also)
         if found is None:
             return
         if rule is not None:
@@ -234,10 +242,8 @@ class _Attempts:
         try:
             supernet = SuperNet(attempt)
         except SpaceError as error:
-            rows = cast(Conversion, conversion_of(attempt)).rows
-            reasons = dict.fromkeys(reason for row in rows for reason in row.closed)
-            raise ConversionError(
-                f"nothing of the model can be open: {'; '.join(list(reasons)[:5]) or error}"
+            raise closed(
+                {row.name: row.closed for row in cast(Conversion, conversion_of(attempt)).rows}
             ) from error
         inside: list[str] = []
         with noting(attempt, inside), evaluating(supernet), torch.no_grad():
@@ -353,7 +359,9 @@ class _Attempts:
             if kind not in self.ways:
                 sizes = Sizes(choose(self.trace, self.start, self.rules))
                 could_be = passed(own, before, self.trace, sizes)
-                self.ways[kind] = itertools.islice(ways(could_be), _WAYS)
+                checked = told(own, before, self.trace, sizes, {(own, name) for name in could_be})
+                others = [dict.fromkeys(checked, TOLD)] if checked else []
+                self.ways[kind] = itertools.islice((*others, *ways(could_be)), _WAYS)
             way = next(self.ways[kind], None)
             if way is not None:
                 self.taken[kind] = way
@@ -384,6 +392,7 @@ class _Attempts:
 
     def _report(self, modules: dict[str, nn.Module], sizes: Sizes, depths: set[str]) -> Conversion:
         rows = []
+        stays = configured(self.start, self.trace, sizes)
         for name, module in modules.items():
             kind = getattr(type(module), "_ordinary", type(module)).__name__
             prefix = f"{name}." if name else ""
@@ -402,6 +411,8 @@ class _Attempts:
             reasons = [axis.fixed for dim in closed for axis, _, _ in leaves(dim) if axis.fixed]
             if name in self.refused:
                 reasons.append(self.refused[name])
+            reasons += computed(name, module, self.trace, sizes)
+            reasons += stays.get(name, ())
             if labels or reasons:
                 rows.append(
                     Row(name, kind, tuple(dict.fromkeys(labels)), tuple(dict.fromkeys(reasons)))

@@ -143,7 +143,13 @@ Way = Mapping[str, int]
 
 
 def opening(
-    name: str, module: nn.Module, trace: Trace, sizes: Sizes, way: Way, always: bool = False
+    name: str,
+    module: nn.Module,
+    trace: Trace,
+    sizes: Sizes,
+    way: Way,
+    always: bool = False,
+    told: Mapping[str, Size] | None = None,
 ) -> Opened | None:
     """Return what of a module follows open widths; None if nothing does.
 
@@ -154,6 +160,7 @@ def opening(
         sizes: of the axes.
         way: how its attributes are taken; the first size if it says nothing.
         always: whether to return something all the same.
+        told: attributes that no operator is passed but tell a size.
     """
     shapes = {}
     tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
@@ -162,7 +169,7 @@ def opening(
         found = tuple(sizes.of(dim) for dim in shape)
         if any(size is not None for size in found):
             shapes[own] = found
-    numbers: dict[str, Number] = {}
+    numbers: dict[str, Number] = dict(told or {})
     for own, could_be in passed(name, module, trace, sizes).items():
         place = way.get(own, 0)
         if place < len(could_be):
@@ -259,6 +266,15 @@ def attributes(module: nn.Module, value: int) -> list[str]:
     ]
 
 
+def _channels(name: str, trace: Trace) -> Dim:
+    """Return the channels `[batch, channels, ...]` of what a norm without weights is given."""
+    for call in trace.calls.get(name, ()):
+        if call.name.endswith("_norm"):
+            shape = call.shape(0)
+            return shape[1] if len(shape) > 1 else ()
+    return ()
+
+
 def _known(name: str, module: nn.Module, trace: Trace, sizes: Sizes) -> dict[str, Number]:
     """Return the attributes of torch's layers that tell sizes."""
 
@@ -276,12 +292,16 @@ def _known(name: str, module: nn.Module, trace: Trace, sizes: Sizes) -> dict[str
             dims["in_channels"] = (*passed[0].dim, *weight[1])
     elif isinstance(module, nn.Linear):
         dims = {"out_features": weight[0], "in_features": weight[1]}
-    elif isinstance(module, nn.Embedding):
+    elif isinstance(module, nn.Embedding | nn.EmbeddingBag):
         dims = {"embedding_dim": weight[1]}
     elif isinstance(module, nn.modules.batchnorm._NormBase):
-        dims = {"num_features": weight[0] or axes("running_mean")[0]}
+        dims = {"num_features": weight[0] or axes("running_mean")[0] or _channels(name, trace)}
     elif isinstance(module, nn.GroupNorm):
-        dims = {"num_channels": weight[0]}
+        dims = {"num_channels": weight[0] or _channels(name, trace)}
+    elif isinstance(module, nn.PReLU):
+        dims = {"num_parameters": weight[0]}
+    elif isinstance(module, nn.modules.conv._ConvTransposeNd) and module.groups == 1:
+        dims = {"in_channels": weight[0], "out_channels": weight[1]}
     elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
         normalised = [number.dim for number in trace.numbers.get(name, ())] or list(weight)
         normalised = normalised[: len(module.normalized_shape)]

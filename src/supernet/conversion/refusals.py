@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import ParamSpec
 
 import torch
@@ -13,7 +13,7 @@ from torch.nn.parameter import is_lazy
 from supernet.conversion.trace import first, line
 from supernet.errors import ConversionError, SupernetError
 
-__all__ = ["explained"]
+__all__ = ["closed", "explained"]
 
 P = ParamSpec("P")
 
@@ -37,6 +37,30 @@ def explained(convert: Callable[P, nn.Module]) -> Callable[P, nn.Module]:
             ) from error
 
     return converted
+
+
+def closed(reasons: Mapping[str, Sequence[str]]) -> ConversionError:
+    """Return the error of a model in which nothing can be open.
+
+    Args:
+        reasons: why not, by module.
+    """
+    places: dict[str, list[str]] = {}
+    for name, found in reasons.items():
+        for reason in found:
+            places.setdefault(reason, []).append(name or "the model itself")
+    plain = [reason for reason in places if reason in _EVERYWHERE or "kernel" in reason]
+    others = [reason for reason in places if reason not in plain]
+    told = [f"{reason} ({', '.join(places[reason][:3])})" for reason in (*others, *plain)[:5]]
+    return ConversionError(
+        f"nothing of the model can be open: {'; '.join(told) or 'it has no widths'}; write what is not "
+        "known in other operators or convert another part of the model, see docs/conversion.md; rules "
+        "with a smaller `multiple`, `inner=True`, or for kernels and operations, may open more"
+    )
+
+
+_EVERYWHERE = ("the model's input", "the model's output", "no residual blocks in a row")
+"""Reasons that most models have for something."""
 
 
 def _check_modules(model: object) -> None:

@@ -20,7 +20,15 @@ from torch.overrides import TorchFunctionMode
 
 from supernet.failures import check_memory
 
-__all__ = ["Origin", "Quotient", "SizeOf", "Source", "numbers_passed", "spelled"]
+__all__ = [
+    "Origin",
+    "Quotient",
+    "SizeOf",
+    "Source",
+    "attributes_read",
+    "numbers_passed",
+    "spelled",
+]
 
 Source = tuple[str, str]
 """The name of a module and of its attribute; `shape[1]` is the second number of `shape`."""
@@ -94,6 +102,44 @@ def numbers_passed(
                 continue
         return watch.found
     return {}
+
+
+def attributes_read(model: nn.Module, *example: Any) -> set[Source]:
+    """Return the attributes, of those that are integers, that the model's code reads in either mode.
+
+    Where the model does not run, all.
+    """
+    found: set[Source] = set()
+    for training in (False, True):
+        copied = copy.deepcopy(model).train(training)
+        for name, module in copied.named_modules():
+            kind = type(module)
+            held = {own: value for own, value in module.__dict__.items() if type(value) is int}
+            module.__class__ = type(kind.__name__, (_Reading, kind), {})
+            module.__dict__["_reading"] = (name, held, found)
+            for own in held:
+                del module.__dict__[own]
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                copied(*example)
+            except Exception as error:  # a user's model may raise anything
+                check_memory(error)
+                return {
+                    (name, own) for name, module in model.named_modules() for own in vars(module)
+                }
+    return found
+
+
+class _Reading(nn.Module):
+    """What is mixed into a class of modules to note which of their integers are read."""
+
+    def __getattr__(self, name: str) -> Any:
+        own, held, found = self.__dict__["_reading"]
+        if name not in held:
+            return super().__getattr__(name)
+        found.add((own, name))
+        return held[name]
 
 
 class _Known(int):

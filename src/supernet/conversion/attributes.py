@@ -1,0 +1,125 @@
+"""Numbers of modules that no operator is passed: those that tell a size follow it, others are named.
+
+`num_features` of a norm without weights, `in_features` of a layer of one's own, `embed_dim` of a model:
+code reads them for a check, or nothing does, but a network that is derived should say what it is. Such a
+number follows an open size if its name speaks of sizes and all axes around the module that have as many
+positions are of that one size. Those that code reads, which may count something else, follow only if the
+code does not run otherwise.
+
+Two kinds stay as they are, which the rows of a conversion say: numbers that a constructor computed from
+a width (`dim ** -0.5`), and those of a configuration that many modules share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator
+
+import torch
+from torch import nn
+
+from supernet.conversion.axes import Dim, extent
+from supernet.conversion.opening import Sizes, leaves
+from supernet.conversion.sources import Source
+from supernet.conversion.trace import Trace
+from supernet.net.size import Size
+
+__all__ = ["TOLD", "computed", "configured", "told"]
+
+TOLD = -1
+"""Says, in a way to take a module's attributes, that one tells a size although code reads it."""
+
+_SIZES = (
+    *("feature", "channel", "dim", "width", "hidden", "embed", "embd", "planes", "size", "units"),
+    *("model", "filters", "d_ff", "ffn", "inner", "neurons", "in_", "out_"),
+)
+_OTHERS = (
+    *("kernel", "window", "patch", "image", "img", "batch", "max", "min", "vocab", "input", "seq"),
+    *("grid", "pool", "stride", "pad", "dilation", "layers", "depth", "step"),
+)
+
+
+def told(
+    name: str, module: nn.Module, trace: Trace, sizes: Sizes, read: Collection[Source]
+) -> dict[str, Size]:
+    """Return the attributes that tell a size and are not read, with the size.
+
+    Args:
+        name: of the module.
+        module: itself.
+        trace: of the model.
+        sizes: of the axes.
+        read: attributes that code reads, which may mean something else by them.
+    """
+    found = {}
+    for own, value in module.__dict__.items():
+        if type(value) is not int or value < 2 or (name, own) in read or not _speaks_of_sizes(own):
+            continue
+        could_be = [sizes.of(dim) for dim in _around(name, trace) if extent(dim) == value]
+        if could_be and could_be[0] is not None and all(size is could_be[0] for size in could_be):
+            found[own] = could_be[0]
+    return found
+
+
+def computed(name: str, module: nn.Module, trace: Trace, sizes: Sizes) -> Iterator[str]:
+    """Yield what is to be said of floating-point attributes that seem to be made from an open width."""
+    floats = [(own, value) for own, value in module.__dict__.items() if type(value) is float]
+    if not floats or type(module).__module__.startswith("torch.nn."):
+        return
+    numbers = [number.dim for number in trace.numbers.get(name, ())]
+    counts = set()
+    for dim in (*_around(name, trace), *numbers):
+        if sizes.of(dim) is not None:
+            counts |= {extent(dim), *(axis.extent for axis, _, _ in leaves(dim) if not axis.fixed)}
+    for own, value in floats:
+        for count in sorted(counts - {1}):
+            made = {f"{count} ** 0.5": count**0.5, f"{count} ** -0.5": count**-0.5}
+            made |= {f"1 / {count}": 1 / count, f"{count}.0": float(count)}
+            for words, number in made.items():
+                if math.isclose(value, number, rel_tol=1e-9):
+                    yield f"{own} ({value:.4g}) is {words}, and stays so in narrower networks"
+
+
+def configured(model: nn.Module, trace: Trace, sizes: Sizes) -> dict[str, list[str]]:
+    """Return by module what is to be said of the configurations that modules hold."""
+    open_counts = {
+        extent(dim)
+        for shape in trace.tensors.values()
+        for dim in shape
+        if sizes.of(dim) is not None
+    }
+    found: dict[str, list[str]] = {}
+    seen: set[int] = set()
+    for name, module in model.named_modules():
+        for own, value in module.__dict__.items():
+            if isinstance(value, nn.Module | torch.Tensor | type) or id(value) in seen:
+                continue
+            attributes = getattr(value, "__dict__", None)
+            if not isinstance(attributes, dict) or callable(value):
+                continue
+            seen.add(id(value))
+            for key, number in attributes.items():
+                if type(number) is int and number in open_counts and _speaks_of_sizes(key):
+                    words = f"{own}.{key} ({number}) stays that of the largest network"
+                    found.setdefault(name, []).append(words)
+    return found
+
+
+def _speaks_of_sizes(name: str) -> bool:
+    return any(word in name for word in _SIZES) and not any(word in name for word in _OTHERS)
+
+
+def _around(name: str, trace: Trace) -> list[Dim]:
+    """Return the axes of a module's own tensors, its children's, and what enters and leaves it."""
+    prefix = f"{name}." if name else ""
+    found = [
+        dim
+        for tensor, shape in trace.tensors.items()
+        if tensor.startswith(prefix) and tensor[len(prefix) :].count(".") <= 1
+        for dim in shape
+    ]
+    passage = trace.passages.get(name)
+    if passage is not None:
+        shapes = (*passage.entering, *passage.leaving)
+        found += [dim for shape in shapes if isinstance(shape, tuple) for dim in shape]
+    return found
