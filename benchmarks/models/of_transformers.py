@@ -260,7 +260,10 @@ _OF_IMAGES: dict[str, tuple[int, dict[str, Any]]] = {
         32,
         {"embedding_size": 16, "hidden_sizes": [16, 32], "depths": [2, 2], "groups_width": 8},
     ),
-    "Bit:BitModel": (32, {"embedding_size": 32, "hidden_sizes": [32, 64], "depths": [1, 1]}),
+    "Bit:BitModel": (
+        32,
+        {"embedding_size": 32, "hidden_sizes": [32, 64], "depths": [1, 1], "num_groups": 4},
+    ),
     "MobileNetV1:MobileNetV1Model": (32, {"depth_multiplier": 0.25, "image_size": 32}),
     "MobileNetV2:MobileNetV2Model": (32, {"depth_multiplier": 0.35, "image_size": 32}),
     "EfficientNet:EfficientNetModel": (32, {"width_coefficient": 0.25, "depth_coefficient": 0.25}),
