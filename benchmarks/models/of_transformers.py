@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from benchmarks.models.check import Built
+from supernet.conversion import Named
 
 __all__ = ["MODELS"]
 
@@ -326,23 +327,6 @@ _OF_SOUND: dict[str, dict[str, Any]] = {
 """Those that take sound."""
 
 
-class Called(nn.Module):
-    """A model that takes its inputs by name.
-
-    Args:
-        model: it.
-        names: of its inputs, in the order in which they are given here.
-        options: of its forward pass.
-    """
-
-    def __init__(self, model: nn.Module, *names: str, **options: Any) -> None:
-        super().__init__()
-        self.model, self.names, self.options = model, names, options
-
-    def forward(self, *inputs: torch.Tensor) -> Any:
-        return self.model(**dict(zip(self.names, inputs, strict=True)), **self.options)
-
-
 def _made(name: str, settings: dict[str, Any]) -> nn.Module:
     import transformers
 
@@ -363,7 +347,7 @@ def _of_words(name: str, settings: dict[str, Any]) -> Callable[[], Built]:
 
 def _of_two(name: str, settings: dict[str, Any]) -> Callable[[], Built]:
     return lambda: (
-        Called(_made(name, settings), "input_ids", "decoder_input_ids"),
+        Named(_made(name, settings), "input_ids", "decoder_input_ids"),
         (_words(), _words()),
     )
 
@@ -391,7 +375,7 @@ def _whisper() -> Built:
     settings |= {"decoder_start_token_id": 1}
     settings.pop("max_position_embeddings")
     model = _made("Whisper:WhisperModel", settings)
-    called = Called(model, "input_features", "decoder_input_ids")
+    called = Named(model, "input_features", "decoder_input_ids")
     return called, (torch.randn(2, 8, 32), _words())
 
 

@@ -12,7 +12,7 @@ from conversion_models import Gated
 from torch import nn
 from torch.nn import functional as F
 
-from supernet.conversion import convert
+from supernet.conversion import Named, convert
 from supernet.conversion.operators import OPERATORS
 from supernet.errors import ConversionError
 from supernet.net import SuperNet, derive
@@ -178,3 +178,30 @@ def test_whatever_else_happens_is_said_in_words(monkeypatch):
         ConversionError, match=r"cannot be converted: .*KeyError: 'blocks.0'; leave"
     ):
         convert(Gated(), torch.randn(2, 3, 8, 8))
+
+
+class Distant(nn.Module):
+    """Takes words and places, which are given by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.places, self.head = (
+            nn.Embedding(9, 16),
+            nn.Embedding(4, 16),
+            nn.Linear(16, 5),
+        )
+
+    def forward(self, *, words, places, negate=False):
+        y = self.head(self.words(words) + self.places(places))
+        return -y if negate else y
+
+
+def test_inputs_by_name():
+    words, places = torch.randint(9, (2, 4)), torch.arange(4).repeat(2, 1)
+    model = Distant()
+    supernet = checked(Named(model, "words", "places", negate=True), words, places)
+    assert supernet.space.labels == {"model.words"}
+    largest = {"model.words": 16}
+    expected = -model(words=words, places=places)
+    torch.testing.assert_close(supernet(words, places, largest), expected)
+    assert derive(supernet, {"model.words": 8}).model.head.in_features == 8

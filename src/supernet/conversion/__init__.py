@@ -1,6 +1,7 @@
 """Any PyTorch model as a search space: what can be open is found by following its operators."""
 
 from supernet.conversion.convert import Conversion, Row, conversion_of, convert
+from supernet.conversion.named import Named
 from supernet.conversion.rules import DEFAULT, Depths, Kernels, Operations, Rule, Widths
 
 __all__ = [
@@ -8,6 +9,7 @@ __all__ = [
     "Conversion",
     "Depths",
     "Kernels",
+    "Named",
     "Operations",
     "Row",
     "Rule",
