@@ -43,13 +43,15 @@ class Attempt:
     count: int = 0
     seen: list[str] = dataclasses.field(default_factory=list)
     busy: bool = False
+    inside: bool = False  # whether the file that was opened last, to be written, counts
 
     def install(self) -> None:
         sys.addaudithook(self._hook)
         real = os.fsync
 
         def fsync(file: int) -> None:
-            self._operation("os.fsync", free=False)
+            if self.inside:
+                self._operation("os.fsync", free=False)
             real(file)
 
         os.fsync = fsync
@@ -62,9 +64,11 @@ class Attempt:
             inside = event != "open"  # relative to a folder that is being removed
         else:
             inside = Path(os.fsdecode(path)).is_relative_to(self.root)
-        if inside and (
-            event != "open" or (isinstance(arguments[2], int) and arguments[2] & WRITES)
-        ):
+        if event == "open":
+            if not (isinstance(arguments[2], int) and arguments[2] & WRITES):
+                return
+            self.inside = inside
+        if inside:
             self._operation(event, free=event in ("os.remove", "os.rmdir", "shutil.rmtree"))
 
     def _operation(self, event: str, *, free: bool) -> None:
