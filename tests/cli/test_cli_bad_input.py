@@ -210,11 +210,14 @@ def test_only_files_of_the_run_are_cleaned(copy, call):
     assert all(file.exists() for file in others)
 
 
-def test_missing_retrained_model_is_named(copy, call):
+def test_missing_retrained_model_is_named_and_made_again(copy, call):
     _without(copy, "test")
     for file in (copy / "retrain").iterdir():
         file.unlink()
-    _refused(call("run", "--out", str(copy)), "retrain", "missing or unfinished")
+    _refused(call("test", "--run", str(copy)), "supernet retrain --run", "missing, unfinished")
+    before = (copy / "model.pt").read_bytes()
+    assert call("run", "--out", str(copy))[0] == 0
+    assert (copy / "model.pt").read_bytes() == before
 
 
 def test_loss_that_is_no_number(tmp_path, call, tiny):
