@@ -7,6 +7,7 @@ import json
 import random
 
 import pytest
+import yaml
 
 from supernet.errors import DamagedFileError
 from supernet.track import RunFiles, RunFolder
@@ -157,7 +158,15 @@ def test_a_configuration_is_yaml_and_comes_back(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(config_text({"a": {"b": [1, None]}}))
     assert read_config(file) == {"a": {"b": [1, None]}}
-    assert file.read_text().startswith("a:\n")
+    assert yaml.safe_load(file.read_text()) == {"a": {"b": [1, None]}}
+
+
+def test_a_configuration_that_is_cut_off_is_refused(tmp_path):
+    file, text = tmp_path / "config.yaml", config_text({"a": {"b": 1}, "c": 2, "d": 34})
+    for length in range(text.index("\n") + 1, len(text)):
+        file.write_text(text[:length])
+        with pytest.raises(DamagedFileError):
+            read_config(file)
 
 
 def test_lines_of_the_log_that_are_no_records_are_left_out(tmp_path):

@@ -18,7 +18,8 @@ from supernet.typed import Count, MisfitError, typed
 __all__ = ["Record", "config_text", "log_records", "read_config"]
 
 MARK = "# digest: "
-"""Before the digest in the last line of a configuration, a comment of YAML."""
+"""Before the digest in the first line of a configuration, a comment of YAML; at the end, it would be
+missing from a file that was cut off."""
 
 
 class Record(TypedDict):
@@ -52,9 +53,9 @@ class Options(TypedDict):
 
 
 def config_text(config: Mapping[str, Any]) -> str:
-    """Return a configuration as YAML, with its digest in a comment at the end."""
+    """Return a configuration as YAML, with its digest in a comment at the beginning."""
     text = yaml.safe_dump(dict(config), sort_keys=False)
-    return f"{text}{MARK}{_digest(text)}\n"
+    return f"{MARK}{_digest(text)}\n{text}"
 
 
 def read_config(path: Path, *, verify: bool = True) -> dict[str, Any]:
@@ -74,12 +75,12 @@ def read_config(path: Path, *, verify: bool = True) -> dict[str, Any]:
     except (MisfitError, ConfigError, UnicodeDecodeError) as error:
         reason = "" if isinstance(error, UnicodeDecodeError) else f": {error}"
         raise DamagedFileError(f"{path} is damaged{reason}. {remedy}") from error
-    body, mark, digest = text.rpartition(MARK)
-    if verify and mark and digest.strip() != _digest(body):
+    first, _, body = text.partition("\n")
+    if verify and first.startswith(MARK) and first.removeprefix(MARK) != _digest(body):
         raise DamagedFileError(
             f"{path} was changed since the run wrote it, so the results in the folder may be of other "
             "options. Put a copy of it back, and give other options on the command line, which repeats "
-            f"what depends on them. If the change is meant, delete the last line, {MARK.strip()!r}"
+            f"what depends on them. If the change is meant, delete the first line, {first[:20]!r}..."
         )
     return config
 
