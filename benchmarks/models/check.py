@@ -62,7 +62,8 @@ def checked(build: Callable[[], Built], draws: int = 3) -> Outcome:
         try:
             model, inputs = build()
             model = model.eval()
-            model(*inputs)
+            with torch.no_grad():
+                model(*inputs)
             return Outcome("right", _check(model, inputs, draws))
         except ImportError:
             raise

@@ -146,7 +146,7 @@ _SIDED: dict[str, tuple[int, dict[str, Any]]] = {
     "mixer_s32_224": (64, {"img_size": 64, "num_blocks": 2}),
     "gmixer_12_224": (32, {"img_size": 32, "patch_size": 8, "num_blocks": 2}),
     "resmlp_12_224": (32, {"img_size": 32, "patch_size": 8, "num_blocks": 2}),
-    "gmlp_ti16_224": (32, {"img_size": 32, "patch_size": 8, "num_blocks": 2}),
+    "gmlp_ti16_224": (32, {"img_size": 32, "num_blocks": 2}),
     "sequencer2d_s": (64, {"img_size": 64, "layers": (1, 1, 1, 1)}),
     "nest_tiny": (64, {"img_size": 64, "depths": (1, 1, 1)}),
     "maxvit_pico_rw_256": (64, {"img_size": 64}),

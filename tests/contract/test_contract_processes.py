@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from processes import seen
 from test_contract_spaces import ARGUMENTS
 
+import supernet as sn
 from supernet.cli import main
 from supernet.zoo import SPACES
+from supernet.zoo.resnet import ResNet
 
 HERE = Path(__file__).parent
 
@@ -51,20 +54,21 @@ for command in (["run"], ["export"]):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES)
 def test_another_process_goes_on_with_the_folder_and_exports(name, tmp_path):
-    text = "vocabulary" in ARGUMENTS[name]
     given = {"image", "classes", "vocabulary", "context"}
     config = {
         "model": {
             "class_path": name,
             "init_args": {k: v for k, v in ARGUMENTS[name].items() if k not in given},
         },
-        "data": "docstrings" if text else "digits",
+        "data": _data(name),
         "split": {"limit": 200},
         "strategy": "spos",
         "train": {"steps": 3, "batch_size": 8},
         "search": {"searcher": {"class_path": "random", "init_args": {"count": 2}}},
         "retrain": {"top": 1, "weights": "inherited", "train": {"steps": 0}},
     }
+    if name == "gpt":
+        config["task"] = "supernet.task.LanguageModel"
     file = tmp_path / "config.yaml"
     file.write_text(json.dumps(config))
     out = tmp_path / "run"
@@ -73,3 +77,31 @@ def test_another_process_goes_on_with_the_folder_and_exports(name, tmp_path):
     started("-c", AGAIN, str(out))
     assert (out / "supernet.pt").read_bytes() == weights  # nothing was trained again
     assert any((out / "exports").rglob("model.pt2"))
+
+
+def _data(name):
+    if name == "gpt":
+        return {"class_path": "prose", "init_args": {"length": 8}}
+    return "docstrings" if "vocabulary" in ARGUMENTS[name] else "digits"
+
+
+def _built():
+    model = ResNet(image=(1, 8, 8), widths=(16, 32), blocks=2)
+    return sn.convert(model, torch.zeros(2, 1, 8, 8))
+
+
+@pytest.mark.slow
+def test_a_converted_model_is_exported_right_after_its_run(tmp_path):
+    options = {"train.steps": 4, "search.searcher.count": 3, "retrain.top": 1}
+    options |= {"retrain.weights": "inherited", "retrain.train.steps": 0}
+    result = sn.run(
+        _built,
+        data="digits",
+        strategy="sandwich",
+        searcher="random",
+        constraints="macs <= 60%",
+        out=tmp_path / "run",
+        options=options,
+    )
+    (exported,) = result.export("macs <= 60%")
+    assert exported.content["costs"]["macs"] > 0

@@ -205,3 +205,12 @@ def test_inputs_by_name():
     expected = -model(words=words, places=places)
     torch.testing.assert_close(supernet(words, places, largest), expected)
     assert derive(supernet, {"model.words": 8}).model.head.in_features == 8
+
+
+def test_a_cache_that_cannot_be_copied_is_named():
+    model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 5))
+    model[1].kept = {"last": model[0](torch.randn(2, 6))}
+    with pytest.raises(
+        ConversionError, match=r"module '1' keeps a tensor .*\('kept'\).*empty that"
+    ):
+        convert(model, torch.randn(2, 6))

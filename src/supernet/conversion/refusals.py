@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ParamSpec
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from supernet.conversion.trace import first, line
 from supernet.errors import ConversionError, SupernetError
+from supernet.net.nested import tensors
 
 __all__ = ["closed", "explained"]
 
@@ -63,6 +64,15 @@ _EVERYWHERE = ("the model's input", "the model's output", "no residual blocks in
 """Reasons that most models have for something."""
 
 
+def _with_graphs(module: nn.Module) -> Iterator[str]:
+    """Yield the attributes that hold tensors which are results of others, by themselves or in a row."""
+    for own, value in module.__dict__.items():
+        if own in ("_parameters", "_modules"):
+            continue
+        if any(tensor.grad_fn is not None for tensor in tensors(value)):
+            yield own
+
+
 def _check_modules(model: object) -> None:
     """Refuse modules whose code is compiled, and such as have no weights yet.
 
@@ -86,6 +96,12 @@ def _check_modules(model: object) -> None:
             raise ConversionError(
                 f"{where} is compiled by torch.compile; give the module before that (its attribute "
                 "`_orig_mod`), and compile what is derived"
+            )
+        for own in _with_graphs(module):
+            raise ConversionError(
+                f"{where} keeps a tensor that was computed with gradients ({own!r}), so it cannot be "
+                "copied; empty that cache, or build the model anew and run it under torch.no_grad() "
+                "only, before it is converted"
             )
         if any(
             is_lazy(tensor) for tensor in (*module._parameters.values(), *module._buffers.values())
