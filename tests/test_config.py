@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from supernet.arguments import read_config_file
+from supernet.arguments import read_layers
 from supernet.config import differences, parse
 from supernet.errors import ConfigError
 from supernet.search import Evolution
@@ -44,12 +44,12 @@ def test_short_names_in_files(tmp_path):
     file.write_text(
         "strategy: spos\nsearch:\n  searcher: {class_path: evolution, init_args: {population: 60}}\n"
     )
-    read = read_config_file(file)
+    read = read_layers([f"--config={file}"], None)[1][1]
     assert read["strategy"] == "supernet.strategies.SPOS"
     assert plain("--config", str(file))["search"]["searcher"]["init_args"]["population"] == 60
     file.write_text("strategy: nonsense\n")
     with pytest.raises(ConfigError, match=r"bender, .*fairnas, .*spos"):
-        read_config_file(file)
+        plain("--config", str(file))
 
 
 def test_optimizer_is_built_with_its_options():

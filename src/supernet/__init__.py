@@ -4,11 +4,10 @@ Names are loaded when they are used, so that importing the package (and `superne
 wait for PyTorch.
 """
 
-from __future__ import annotations
-
 import importlib
-from typing import TYPE_CHECKING, Any
 
+# `python -m supernet` looks for modules in the working directory first; fewer are asked for like this.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from supernet.conversion import convert
     from supernet.errors import SupernetError
@@ -50,7 +49,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'supernet' has no attribute {name!r}")
     return getattr(importlib.import_module(f"supernet.{_HOMES[name]}"), name)

@@ -18,10 +18,12 @@ import yaml
 from torch.utils.data import Dataset
 
 import supernet.task
+from supernet.accepted import KINDS
 from supernet.data import SOURCES
 from supernet.errors import ConfigError
-from supernet.imports import dotted, resolve
+from supernet.imports import dotted, look_here, resolve
 from supernet.names import meant
+from supernet.origin import check_origin, code_in, is_own_file
 from supernet.reading import check_number, check_text, read_text, shown, yaml_value
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
@@ -71,13 +73,44 @@ Layer = tuple[str, Any]
 """An option and its value; "config" with a mapping of options."""
 
 
-def read_layers(arguments: Sequence[str], base: Mapping[str, Any] | None) -> list[Layer]:
+def read_layers(
+    arguments: Sequence[str],
+    base: Mapping[str, Any] | None,
+    trust: bool = False,
+    foreign: str | None = None,
+) -> list[Layer]:
     """Return what is given, in its order: `base`, then options and configuration files.
 
+    Modules that are named, and are nowhere else, are from now on found in the working directory.
+
+    Args:
+        arguments: as on the command line.
+        base: options before them.
+        trust: use options of another origin that name code.
+        foreign: what `base` is of, if that is of another origin; see `supernet.origin`.
+
     Raises:
-        ConfigError: a configuration file cannot be read, or a short name is unknown.
+        ConfigError: a configuration file cannot be read or is not trusted, or a short name is unknown.
     """
-    return [("config", copy.deepcopy(dict(base or {}))), *map(_layer, _joined(arguments))]
+    joined = _joined(arguments)
+    files = {one: read_config_file(path) for one in joined if (path := _file(one)) is not None}
+    named = set(code_in([one for one in joined if one not in files]))
+    for one, options in [] if trust else files.items():
+        path = Path(one.partition("=")[2])
+        if not is_own_file(path, options):
+            check_origin(f"the configuration {path}", options, named)
+    if foreign is not None and not trust:
+        check_origin(foreign, base, {*named, *code_in(list(files.values()))})
+    layers = [files.get(one, one) for one in joined]
+    look_here(code_in([base, *layers]))
+    return [("config", copy.deepcopy(dict(base or {}))), *map(_layer, layers)]
+
+
+def _file(argument: str) -> Path | None:
+    """Return the configuration file that an argument names, if it does."""
+    name, equals, value = argument.partition("=")
+    text = value.lstrip().startswith("{") or "\n" in value
+    return Path(value) if name == "--config" and equals and not text else None
 
 
 def inherited(layers: Sequence[Layer]) -> list[Layer]:
@@ -137,7 +170,7 @@ def named_class(option: str, layers: Sequence[Layer]) -> str | None:
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
-    """Return the options in a YAML file, short names written out.
+    """Return the options in a YAML file, as they are written.
 
     Raises:
         ConfigError: the file is missing or is no YAML mapping.
@@ -146,7 +179,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
 
 
 def _options(text: str, what: str) -> dict[str, Any]:
-    """Return the options in a YAML text, short names written out."""
+    """Return the options in a YAML text, as they are written."""
     config = yaml_value(text, what)
     if not isinstance(config, dict):
         raise ConfigError(f"{what} holds no options; write 'name: value' lines")
@@ -154,7 +187,7 @@ def _options(text: str, what: str) -> dict[str, Any]:
         raise ConfigError(
             f"{what} names another one, but each is given on its own, as --config FILE --config FILE"
         )
-    return _written_out(config)
+    return config
 
 
 def _written_out(config: dict[str, Any]) -> dict[str, Any]:
@@ -206,15 +239,17 @@ def _joined(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
-def _layer(argument: str) -> Layer:
+def _layer(argument: str | dict[str, Any]) -> Layer:
+    """Return the layer of an option, or of the options that a configuration file holds."""
+    if isinstance(argument, dict):
+        return ("config", _written_out(argument))
     name, equals, value = argument.partition("=")
     option = name.removeprefix("--")
     if not argument.startswith("--") or not equals:
         return ("", argument)
     mapping = value.lstrip().startswith("{")
     if option == "config":
-        text = mapping or "\n" in value
-        return ("config", _options(value, option) if text else read_config_file(Path(value)))
+        return ("config", _written_out(_options(value, option)))
     _check_value(option, value)
     if (option in GROUPS or option.endswith(".init_args")) and not mapping:
         raise ConfigError(_no_group(option, value))
@@ -392,7 +427,8 @@ def _check_importable(option: str, path: str) -> None:
         ConfigError: it cannot be imported, or what it names cannot be used for this option.
     """
     try:
-        found = resolve(path)
+        # A torch data set is told below where it is to be named.
+        found = resolve(path, KINDS[option], *([Dataset] if option == "data" else []))
     except ConfigError as error:
         raise ConfigError(f"{option} {error}") from error
     if inspect.isfunction(found) and inspect.signature(found).return_annotation is inspect._empty:

@@ -12,6 +12,7 @@ from pathlib import Path
 import supernet
 from supernet.errors import ConfigError, SupernetError
 from supernet.failures import MORE_MEMORY, machine_errors
+from supernet.imports import leave_here
 from supernet.names import meant
 from supernet.reading import shown
 from supernet.terminal import (
@@ -46,10 +47,15 @@ _COMMANDS = {
 
 _DEFAULT_OUT = "runs/default"
 
+_TRUST = "--trust"
+_TRUST_HELP = "run code that a folder or configuration of another origin names"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 2 wrong input, 1 anything else."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:  # called by a shell
+        leave_here()
     command, rest = (given[0], given[1:]) if given else ("", [])
     said = f"supernet {command}" if command in _COMMANDS else "supernet"
     with usable_streams():
@@ -123,29 +129,29 @@ def _folder(command: str, arguments: Sequence[str]) -> tuple[Path, list[str]]:
 
 def _steps(command: str, arguments: Sequence[str]) -> None:
     from supernet.config import help_text, parse
-    from supernet.imports import import_from_here
     from supernet.pipeline import STEPS, execute, open_run
     from supernet.track import print_table, result_table
 
     program = f"supernet {command}"
-    import_from_here()
     if {"-h", "--help"} & set(arguments):
         print(f"{program}: {_STEPS[command]}\n")
         print(f"--out DIR, --run DIR: the run folder (default: {_DEFAULT_OUT})\n")
         if command == "report":
             print("--to FILE: where the page is written (default: report.html in the run folder)\n")
             return
+        print(f"{_TRUST}: {_TRUST_HELP}\n")
         print(help_text(program))
         return
     if any(argument.partition("=")[0].endswith(".help") for argument in arguments):
         parse(program, arguments)
+    trust, arguments = _trust(arguments)
     out, rest = _folder(command, arguments)
     if command not in ("run", "train"):
         _check_folder(out)
     if command == "report":
         _report(out, rest)
         return
-    with open_run(rest, out, program=program) as opened:
+    with open_run(rest, out, program=program, trust=trust) as opened:
         steps = {"run": list(STEPS), "train": ["train", "few_shot"]}
         execute(opened, steps.get(command, [command]))
         metrics = opened.folder.metrics
@@ -153,6 +159,11 @@ def _steps(command: str, arguments: Sequence[str]) -> None:
         print_table(result_table(metrics))
     if command == "run":
         print(f"report: {out / 'report.html'}")
+
+
+def _trust(arguments: Sequence[str]) -> tuple[bool, list[str]]:
+    """Take `--trust` out of the arguments."""
+    return _TRUST in arguments, [one for one in arguments if one != _TRUST]
 
 
 def _check_folder(out: Path) -> None:
@@ -185,17 +196,16 @@ def _export(arguments: Sequence[str]) -> None:
         type=file_path,
         help="where the folders are made (default: exports in the run folder)",
     )
+    parser.add_argument(_TRUST, action="store_true", help=_TRUST_HELP)
     given, rest = parser.parse_known_args(arguments)
 
-    from supernet.imports import import_from_here
     from supernet.pipeline import check_identity, export, open_run, settings
     from supernet.track import export_table, print_table
 
-    import_from_here()
     _check_folder(given.out)
     program = "supernet export"
     with (
-        open_run(rest, given.out, program=program, write=False) as opened,
+        open_run(rest, given.out, program=program, write=False, trust=given.trust) as opened,
         settings(opened),
     ):
         check_identity(opened, look=True)
@@ -250,11 +260,9 @@ def _doctor(arguments: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     given = parser.parse_args(arguments)
 
-    from supernet.imports import import_from_here
     from supernet.pipeline import doctor_text, prescribe
     from supernet.track import doctor_table, print_table
 
-    import_from_here()
     options = {
         name: value
         for name, value in vars(given).items()
@@ -297,16 +305,17 @@ def _latency(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--repeats", type=whole(1, 10**6), default=50, help="measurements of each option"
     )
+    parser.add_argument(_TRUST, action="store_true", help=_TRUST_HELP)
     given, rest = parser.parse_known_args(arguments)
 
-    from supernet.imports import import_from_here
     from supernet.pipeline import measure_latency, open_run, settings
     from supernet.track import latency_text
 
-    import_from_here()
     path = given.table or given.out / "latency.json"
     with (
-        open_run(rest, given.out, program="supernet latency", look=True) as opened,
+        open_run(
+            rest, given.out, program="supernet latency", look=True, trust=given.trust
+        ) as opened,
         settings(opened),
     ):
         table = measure_latency(

@@ -6,6 +6,7 @@ import path, and the ready ones by a short name too.
 
 from __future__ import annotations
 
+import copy
 import re
 import warnings
 from argparse import ArgumentError
@@ -18,6 +19,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
+from supernet.accepted import check_code, check_made
 from supernet.arguments import (
     NAMED,
     Layer,
@@ -30,7 +32,7 @@ from supernet.arguments import (
 from supernet.data import SOURCES, Augment, DataSource
 from supernet.data.splits import FRACTION
 from supernet.errors import ConfigError, SupernetError
-from supernet.imports import resolve
+from supernet.imports import resolve, safe_children
 from supernet.net.source import DATA_ARGUMENTS
 from supernet.reading import plain_value, shown
 from supernet.refusals import check_nulls, explained
@@ -301,7 +303,8 @@ zoo' lists them) or the import path of a class, and its arguments as further opt
 
 def help_text(program: str) -> str:
     """Return the help of a command, without the lists of every class that PyTorch has."""
-    text = build_parser(program).format_help()
+    with safe_children():
+        text = build_parser(program).format_help()
     return re.sub(r",\s+known\s+subclasses:[^)]*\)", ")", text)
 
 
@@ -347,24 +350,37 @@ def build_parser(program: str, defaults: Mapping[str, Any] = DEFAULTS) -> Argume
 
 
 def parse(
-    program: str, arguments: Sequence[str], base: Mapping[str, Any] | None = None
+    program: str,
+    arguments: Sequence[str],
+    base: Mapping[str, Any] | None = None,
+    trust: bool = False,
+    foreign: str | None = None,
 ) -> tuple[Namespace, dict[str, Any]]:
     """Read a configuration: defaults, then `base`, then the arguments in their order.
 
     Where a class is named, the arguments of another class that was named before are forgotten.
+
+    Args:
+        program: what error messages call the command.
+        arguments: as on the command line.
+        base: options before them.
+        trust: use options of another origin that name code.
+        foreign: what `base` is of, if that is of another origin; see `supernet.origin`.
 
     Returns:
         The instantiated configuration (the model as class path and arguments), and the resolved
         one as plain data, which read again gives the same.
 
     Raises:
-        ConfigError: an option is unknown or of the wrong type, or a file cannot be read.
+        ConfigError: an option is unknown or of the wrong type, or a file cannot be read or is not
+            trusted, or code that it names is not made for what it would be used for.
     """
-    layers = read_layers(arguments, base)
+    layers = read_layers(arguments, base, trust, foreign)
+    again = copy.deepcopy(layers)
     try:
         return _parsed(program, inherited(layers))
     except ConfigError:
-        _parsed(program, read_layers(arguments, base))  # names what is wrong as it was written
+        _parsed(program, again)  # names what is wrong as it was written
         raise
 
 
@@ -372,7 +388,8 @@ def _parsed(program: str, layers: Sequence[Layer]) -> tuple[Namespace, dict[str,
     given, defaults = prepared(layers, _defaults(layers))
     parser = build_parser(program, defaults)
     try:
-        config = parser.parse_args(given)
+        with safe_children():
+            config = parser.parse_args(given)
     except (
         Exception
     ) as error:  # what the parser meets in values that it does not expect may be anything
@@ -384,10 +401,14 @@ def _parsed(program: str, layers: Sequence[Layer]) -> tuple[Namespace, dict[str,
         )
         raise ConfigError(f"{explained(reason, known)} (see {program} --help)") from error
     config.pop("config", None)
-    plain = plain_value(_dumped(parser, config), "")
+    with safe_children():
+        check_code(config)
+        plain = plain_value(_dumped(parser, config), "")
     check_nulls(plain, NAMED, _GROUPS)
     _check_texts(plain)
-    return _made(parser, config, program), plain
+    made = _made(parser, config, program)
+    check_made(made)
+    return made, plain
 
 
 def _check_texts(plain: Mapping[str, Any]) -> None:

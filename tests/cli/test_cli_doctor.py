@@ -66,7 +66,7 @@ def test_what_is_kept_and_what_is_wider(capsys):
         (["torch.nn:Linear"], "cannot be built: TypeError"),
         (
             ["supernet.zoo.converted:rules_of"],
-            "returns a list, but must return a module",
+            "does not say that it returns a torch.nn.modules.module.Module",
         ),
         (["torch.nn:Identity"], "nothing of the model can be open"),
         ([NET, "--shape", "2,3,8,8"], "image"),

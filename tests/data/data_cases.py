@@ -150,6 +150,10 @@ def named_pairs(count, first=0):
     return Pairs([(image, int(label)) for image, label in zip(images, labels, strict=True)])
 
 
+def no_dataset():
+    return {}
+
+
 def _named(folder):
     path = f"{__name__}.named_pairs"
     source = NamedDataset(path, {"count": 30}, test=path, test_arguments={"count": 9, "first": 100})

@@ -10,7 +10,9 @@ from supernet.errors import DataError
         ("no.such.module", {}, "no.such.module.*No module named"),
         ("data_cases.no_such", {}, "data_cases.no_such.*no_such"),
         ("data_cases.named_pairs", {"wrong": 1}, "wrong"),
-        ("builtins.dict", {}, "gave a dict, which is no torch Dataset"),
+        ("builtins.dict", {}, "Python's own"),
+        ("data_cases.no_dataset", {}, "gave a dict, which is no torch Dataset"),
+        ("torch.nn.Linear", {}, "none of the kind that is needed"),
     ],
 )
 def test_what_cannot_be_made_is_named(path, arguments, words):

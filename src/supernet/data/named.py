@@ -49,7 +49,8 @@ class NamedDataset(DataSource):
         """Return the data sets in memory.
 
         Raises:
-            DataError: a path cannot be imported or called so, or see `Datasets.load`.
+            DataError: a path cannot be imported or called so, or names what makes no data set, or see
+                `Datasets.load`.
         """
         train = _made(self.train, self.arguments)
         test = None if self.test is None else _made(self.test, self.test_arguments)
@@ -58,7 +59,7 @@ class NamedDataset(DataSource):
 
 def _made(path: str, arguments: Mapping[str, Any]) -> Dataset[Any]:
     try:
-        dataset = resolve(path)(**arguments)
+        dataset = resolve(path, Dataset)(**arguments)
     except Exception as error:  # a user's data set may raise anything
         raise DataError(
             f"the data set {path!r} cannot be made with {dict(arguments)}: {error}"

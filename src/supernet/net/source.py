@@ -74,7 +74,7 @@ class FromCallable(ModelSource):
         Raises:
             ConfigError: there is no such module or name.
         """
-        return cls(resolve(path), arguments)
+        return cls(resolve(path, nn.Module), arguments)
 
     def build(
         self, seed: int, data: Mapping[str, Any] | None = None, **overrides: Any

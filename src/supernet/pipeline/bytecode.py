@@ -10,13 +10,14 @@ import importlib
 import importlib.util
 import inspect
 import sys
-import sysconfig
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from supernet.imports import is_installed
 
 __all__ = [
     "OF_THE_SOURCE",
@@ -81,7 +82,7 @@ def imported_in(code: types.CodeType, around: Mapping[str, Any]) -> Iterator[typ
                 name, package = "." * int(before[-2] or 0) + one.argval, around.get("__package__")
                 try:
                     found = importlib.util.find_spec(name, package)
-                    if found is not None and not _is_installed(found.name, found.origin):
+                    if found is not None and not is_installed(found.name, found.origin):
                         yield importlib.import_module(found.name)
                 except Exception:  # what is not there now may not be needed
                     continue
@@ -143,15 +144,6 @@ def constant(value: Any) -> object:
 @functools.cache
 def is_own(module: str | None) -> bool:
     """Return whether a module is the user's: not installed, and not Python's, torch's or supernet's."""
-    return module is None or not _is_installed(
+    return module is None or not is_installed(
         module, getattr(sys.modules.get(module), "__file__", None)
     )
-
-
-def _is_installed(module: str, file: str | None) -> bool:
-    top = module.partition(".")[0]
-    if top in ("supernet", "torch"):
-        return True
-    if top in sys.stdlib_module_names:  # unless a file of the user's has that name
-        return file is None or Path(file).is_relative_to(sysconfig.get_path("stdlib"))
-    return file is not None and bool({"site-packages", "dist-packages"} & set(Path(file).parts))

@@ -23,6 +23,7 @@ from supernet.errors import ConfigError, RunFolderError
 from supernet.failures import MORE_MEMORY, machine_errors
 from supernet.foreign import calling
 from supernet.net.source import FromCallable, FromInstance, ModelSource, as_model_source
+from supernet.origin import code_in
 from supernet.pipeline.changes import Changes
 from supernet.pipeline.code import described, structure
 from supernet.pipeline.context import Run
@@ -115,6 +116,7 @@ def run(
     initial: Literal["given", "fresh"] = "given",
     options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
+    trust: bool = False,
 ) -> Result:
     """Search around a model: train the supernet, rank, retrain the best, test once.
 
@@ -136,6 +138,7 @@ def run(
         options: any other option of the command line by its dotted name, for instance
             `{"train.steps": 1000, "search.searcher.count": 50}`.
         progress: whether to draw bars; by default on terminals only.
+        trust: go on in a folder of another origin that names code which is not given here.
 
     Raises:
         SupernetError: the message says what is wrong and what to do.
@@ -172,7 +175,7 @@ def run(
         f"--{name}={value if isinstance(value, str) else _json(name, value)}"
         for name, value in {**names, "search.constraints": list(bounds), **options}.items()
     ]
-    opens = partial(open_run, arguments, folder, objects=objects, progress=progress)
+    opens = partial(open_run, arguments, folder, objects=objects, progress=progress, trust=trust)
     with opens() as opened:
         execute(opened, list(STEPS))
         metrics = opened.folder.metrics
@@ -317,6 +320,7 @@ def open_run(
     progress: bool | None = None,
     look: bool = False,
     write: bool = True,
+    trust: bool = False,
 ) -> Iterator[Run]:
     """Open a run folder: a new one, or one whose trained supernet the options still fit.
 
@@ -330,9 +334,11 @@ def open_run(
         look: use other options than the folder's without applying them to what is in it.
         write: whether anything is to be written into the folder, which one process at a time may do;
             otherwise the folder is only looked at, and may be one that cannot be written.
+        trust: use a folder and configuration files of another origin that name code; see
+            `supernet.origin`.
 
     Raises:
-        ConfigError: the options cannot be read.
+        ConfigError: the options cannot be read, or name code and are not trusted.
         RunFolderError: the folder belongs to another configuration, or cannot be used.
     """
     look = look or not write
@@ -351,7 +357,9 @@ def open_run(
         made_before, base = _apart(stored or {})
         given = {*objects, *(argument[2:].partition("=")[0] for argument in arguments)}
         _check_python(folder, made_before, given)
-        config, plain = parse(program, arguments, base)
+        own = stored is None or folder.is_own()
+        foreign = None if own else f"the run folder {out}"
+        config, plain = parse(program, arguments, base, trust, foreign)
         _, before = parse(program, [], base)  # what an older version did not know has its default
         for name, value in objects.items():
             _put(plain, name, {"python": _fingerprint(value)})
@@ -377,7 +385,8 @@ def open_run(
                 folder.forget(
                     ("environment", "data", "identity")
                 )  # of an attempt that trained nothing
-            if plain != stored and not look:
+            marks = not own and set(code_in(plain))  # what was trusted once is from now on
+            if (plain != stored or marks) and not look:
                 folder.write_config(plain)
             with machine_errors("this command", MORE_MEMORY):
                 yield opened

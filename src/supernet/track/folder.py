@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 from supernet.errors import RunFolderError, StorageError
-from supernet.files import FULL, clean, storage_errors, write_bytes, write_text
+from supernet.files import FULL, clean, read_bytes, storage_errors, write_bytes, write_text
 from supernet.folders import MARK, kind_of, mark_text, recover, write_mark
+from supernet.origin import mark, marked
 from supernet.track.lock import LOCK, FolderLock
 from supernet.track.metrics import read_metrics, write_metrics
 from supernet.track.stored import config_text, log_records, read_config
@@ -220,9 +221,13 @@ class RunFolder:
             return None
         return read_config(self.config, verify=self.has_results())
 
+    def is_own(self) -> bool:
+        """Return whether the configuration was written here, see `supernet.origin`."""
+        return self.config.exists() and marked(self.path, read_bytes(self.config).decode())
+
     def write_config(self, config: dict[str, Any]) -> None:
-        """Write the whole resolved configuration."""
-        write_text(self.config, config_text(config))
+        """Write the whole resolved configuration, and that it was written here."""
+        write_text(self.config, mark(self.path, config_text(config)))
 
     @property
     def metrics(self) -> dict[str, Any]:

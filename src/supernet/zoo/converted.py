@@ -107,7 +107,7 @@ def built_from(model: str, arguments: Mapping[str, Any], **offered: object) -> n
     """
     check_text(model, "the name of the model", longest=500)
     try:
-        build = resolve(model)
+        build = resolve(model, nn.Module)
     except ConfigError as error:
         raise ConfigError(f"the model {error}") from error
     try:
