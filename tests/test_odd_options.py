@@ -108,6 +108,7 @@ def test_empty_groups_in_a_file_are_as_if_left_out(tmp_path):
         (["--train.optimizer=AdamWW"], "did you mean 'AdamW'"),
         (["--config={config: x.yaml}"], "names another one"),
         (["--task.label_smoothing=null"], "task.label_smoothing cannot be null"),
+        (["--data=folder", "--data.folder=1e3"], "data.folder is a text"),
         (["--config={seed: null}"], "seed cannot be null"),
         (["--seed=9223372036854775808"], "seed is a number of 64 bits"),
     ],

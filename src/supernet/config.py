@@ -34,7 +34,7 @@ from supernet.data.splits import FRACTION
 from supernet.errors import ConfigError, SupernetError
 from supernet.imports import resolve, safe_children
 from supernet.net.source import DATA_ARGUMENTS
-from supernet.reading import plain_value, shown
+from supernet.reading import plain_value
 from supernet.refusals import check_nulls, explained
 from supernet.search import SEARCHERS, Searcher
 from supernet.space import Sampling
@@ -405,26 +405,9 @@ def _parsed(program: str, layers: Sequence[Layer]) -> tuple[Namespace, dict[str,
         check_code(config)
         plain = plain_value(_dumped(parser, config), "")
     check_nulls(plain, NAMED, _GROUPS)
-    _check_texts(plain)
     made = _made(parser, config, program)
     check_made(made)
     return made, plain
-
-
-def _check_texts(plain: Mapping[str, Any]) -> None:
-    """Refuse texts that the file of the configuration would not give back as texts.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    for name, value in _flat(plain):
-        if isinstance(value, str) and re.fullmatch(
-            r"[-+]?[0-9]{1,400}[eE][-+]?[0-9]{1,400}", value
-        ):
-            raise ConfigError(
-                f"{name.replace('.init_args', '')} {shown(value)} would be read as a number, and a "
-                "text is expected"
-            )
 
 
 def _dumped(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:

@@ -134,7 +134,9 @@ def _expected(message: str) -> tuple[list[str], list[str]]:
 
 
 def check_nulls(plain: Mapping[str, Any], named: Sequence[str], groups: Mapping[str, type]) -> None:
-    """Refuse null where an option cannot be null, which the parser lets pass.
+    """Refuse null where an option cannot be null, and texts that are stored as numbers.
+
+    The parser lets both pass.
 
     Args:
         plain: the configuration.
@@ -179,6 +181,11 @@ def _check_arguments(given: Any, kind: Any, name: str) -> None:
         )
         if value is None and known is not None and not nullable:
             raise ConfigError(f"{name}.{argument} cannot be null; leave it out for its default")
+        if isinstance(value, float) and str in kinds and not {int, float} & set(kinds):
+            raise ConfigError(
+                f"{name}.{argument} is a text, but what was given would be read as the number {value} "
+                "when the configuration is read again; write it another way"
+            )
         for one in kinds:
             if is_dataclass(one) and isinstance(one, type):
                 _check_arguments(value, one, f"{name}.{argument}")
