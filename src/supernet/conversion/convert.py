@@ -248,6 +248,8 @@ class _Attempts:
         inside: list[str] = []
         with noting(attempt, inside), evaluating(supernet), torch.no_grad():
             try:
+                # The whole model first: what a module keeps of it does not fit smaller networks.
+                supernet(*example, largest(supernet))
                 for architecture in (smallest(supernet), *codes(supernet), *drawn(supernet)):
                     supernet(*example, architecture)
                 with all_options(attempt):
