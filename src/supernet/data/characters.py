@@ -13,6 +13,7 @@ from torch import Tensor
 
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw
+from supernet.data.files import files_in, reading
 from supernet.data.text import check_encoding, decoded
 from supernet.data.text_docstrings import PACKAGES, prose
 from supernet.data.text_tokens import UNKNOWN, Vocabulary
@@ -220,9 +221,10 @@ class Prose(Continued):
 
 
 def _paths(file: Path) -> Sequence[Path]:
-    if not file.is_dir():
-        return [file]
-    if not (found := sorted(file.rglob(f"*{_SUFFIX}"))):
+    with reading(file, "check the path"):
+        if not file.is_dir():
+            return [file]
+    if not (found := [one for one in files_in(file) if one.suffix.lower() == _SUFFIX]):
         raise DataError(f"{file} holds no files {_SUFFIX}; name the files one by one.")
     return found
 

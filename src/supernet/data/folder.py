@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
+import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import torch
 from torch import Tensor
 
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw
+from supernet.data.files import files_in, folders_in, name_of, opened, reading
 from supernet.data.images import from_pil, stack
 from supernet.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["ImageFolder"]
 
@@ -32,7 +39,8 @@ class ImageFolder(DataSource):
 
     Images may lie in folders within that of their class. Names that begin with a dot are ignored; what
     else is no image, or lies elsewhere, is left out, and said. Of a file of several images the first is
-    used. The images are grey if all of them are, else all are red-green-blue.
+    used. The images are grey if all of them are, else all are red-green-blue. They are turned
+    upright as their EXIF data say, and what is transparent is as if it were not.
 
     Args:
         folder: the folder that contains `train`.
@@ -51,7 +59,7 @@ class ImageFolder(DataSource):
             )
         self.folder = Path(folder)
         self.size = size
-        self.name = name or self.folder.resolve().name
+        self.name = name or name_of(self.folder)
 
     def load(self) -> Raw:
         """Return inputs [n, 1 or 3, height, width] uint8, ordered by class and file name.
@@ -61,7 +69,7 @@ class ImageFolder(DataSource):
                 the classes of `train` and `test` do.
         """
         train = _listing(self.folder, "train")
-        has_test = (self.folder / "test").is_dir()
+        has_test = os.path.isdir(self.folder / "test")
         test = _listing(self.folder, "test") if has_test else {}
         if has_test and list(train) != list(test):
             raise DataError(
@@ -95,20 +103,22 @@ def _crop(side: int) -> int:
 
 def _listing(folder: Path, split: str) -> Listing:
     """Return the image files of each class, both in sorted order."""
-    if not (folder / split).is_dir():
-        found = ", ".join(_visible(folder)) if folder.is_dir() else "nothing"
+    with reading(folder, "check the path"):
+        names = folders_in(folder) if folder.is_dir() else []
+    if split not in names:
+        found = ", ".join(names)
         raise DataError(
             f"{folder} has no folder {split!r} (found: {found or 'nothing'}); put the images in "
             f"{folder / split}/<class>/."
         )
-    classes = [name for name in _visible(folder / split) if (folder / split / name).is_dir()]
+    classes = folders_in(folder / split)
     if not classes:
         raise DataError(f"{folder / split} has no folders; it needs one for each class.")
     return {name: _images(folder / split / name) for name in classes}
 
 
 def _images(folder: Path) -> list[Path]:
-    files = [file for file in _files_in(folder) if file.suffix.lower() in _suffixes()]
+    files = [file for file in files_in(folder) if file.suffix.lower() in _suffixes()]
     if not files:
         raise DataError(
             f"{folder} has no images (.jpg, .png, .webp, or another format that Pillow reads); add "
@@ -126,18 +136,9 @@ def _suffixes() -> frozenset[str]:
     return frozenset(end for end, kind in known if kind in Image.OPEN and kind not in _OTHERS)
 
 
-def _files_in(folder: Path) -> list[Path]:
-    """Return all files in a folder and those within it, sorted, but for what begins with a dot."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(folder).parts)
-    )
-
-
 def _left_out(folder: Path, used: Collection[Path]) -> tuple[str, ...]:
     """Say what lies in the folder and is not used."""
-    others = [path for path in _files_in(folder) if path not in used]
+    others = [path for path in files_in(folder) if path not in used]
     if not others:
         return ()
     count = f"{len(others):,} file{'s' * (len(others) > 1)}"
@@ -145,10 +146,6 @@ def _left_out(folder: Path, used: Collection[Path]) -> tuple[str, ...]:
         f"{count} left out, for instance {others[0].relative_to(folder)}: only images in "
         "train/<class> and test/<class> are used",
     )
-
-
-def _visible(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _files(listing: Listing) -> list[Path]:
@@ -175,10 +172,48 @@ def _decode(files: Sequence[Path], size: int | None) -> list[Tensor]:
 
 
 def _open(path: Path, size: int | None) -> Tensor:
-    from PIL import Image, ImageOps
+    with opened(path) as file:
+        return _pixels(path, file, size)
+
+
+def _pixels(path: Path, file: BinaryIO, size: int | None) -> Tensor:
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    remedy = "Get the file again, save it as PNG, or remove it."
+    try:
+        with Image.open(file) as image:
+            _check_size(path, image.size)
+            upright = _upright(image)
+            return from_pil(upright if size is None else ImageOps.fit(upright, (size, size)))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"{path} is too large: {error} Scale it down, or remove it.") from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path} cannot be used as an image: it is none. {remedy}") from error
+    except DataError as error:
+        if str(path) in str(error):
+            raise
+        raise DataError(f"{path} cannot be used as an image: {error}.") from error
+    except Exception as error:  # a damaged file makes Pillow raise almost anything
+        raise DataError(f"{path} cannot be used as an image: {error}. {remedy}") from error
+
+
+def _check_size(path: Path, size: tuple[int, int]) -> None:
+    """Refuse what Pillow takes for a bomb: few bytes that become very many pixels."""
+    from PIL import Image
+
+    if Image.MAX_IMAGE_PIXELS is not None and math.prod(size) > Image.MAX_IMAGE_PIXELS:
+        raise DataError(
+            f"{path} has {size[0]:,}x{size[1]:,} pixels, more than the {Image.MAX_IMAGE_PIXELS:,} up to "
+            "which images are read. Scale it down, or remove it."
+        )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return an image as viewers show it: turned as its EXIF data say, if that can be read."""
+    from PIL import ExifTags, ImageOps
 
     try:
-        with Image.open(path) as image:
-            return from_pil(image if size is None else ImageOps.fit(image, (size, size)))
-    except Exception as error:  # a damaged file makes Pillow raise almost anything
-        raise DataError(f"{path} cannot be used as an image: {error}.") from error
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image
+    except Exception:  # damaged EXIF data are like none
+        return image

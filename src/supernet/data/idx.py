@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gzip
 import math
-import zlib
+import os
+import struct
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -17,15 +19,23 @@ from torch import Tensor
 
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw, make_examples
+from supernet.data.files import name_of, opened, reading
 from supernet.errors import DataError
 
 __all__ = ["Idx"]
 
 _UNSIGNED_BYTE = 0x08
 
+_GZIP = b"\x1f\x8b"
+
+_MOST = 1032
+"""By what a file of gzip grows at most when it is unpacked (zlib.net/zlib_tech.html)."""
+
 
 class Idx(DataSource):
     """IDX files `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-...`, or `.gz` of them.
+
+    A dot may stand before `idx`, as some programmes unpack them: `train-images.idx3-ubyte`.
 
     Args:
         folder: where the files are.
@@ -35,7 +45,7 @@ class Idx(DataSource):
 
     def __init__(self, folder: str, name: str | None = None, flip: bool = False) -> None:
         self.folder = Path(folder)
-        self.name = name or self.folder.resolve().name
+        self.name = name or name_of(self.folder)
         self.flip = flip
 
     def load(self) -> Raw:
@@ -67,34 +77,52 @@ def _names(split: str) -> tuple[str, str]:
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    paths = (folder / name, folder / f"{name}.gz")
-    return next((path for path in paths if path.is_file()), None)
+    dotted = name.replace("-idx", ".idx")
+    paths = [folder / f"{one}{end}" for one in (name, dotted) for end in ("", ".gz")]
+    return next((path for path in paths if os.path.lexists(path)), None)
 
 
 def _need(folder: Path, name: str) -> Path:
     path = _find(folder, name)
     if path is None:
+        with reading(folder, "check the path"):
+            others = sorted(other.name for other in folder.iterdir() if "idx" in other.name)
+        found = f" (there are {', '.join(others[:8])})" if others else ""
         raise DataError(
-            f"{folder} has neither {name} nor {name}.gz; a data set in IDX format needs "
-            "images and labels of `train`, and for an official test split both of `t10k`."
+            f"{folder} has neither {name} nor {name}.gz{found}; a data set in IDX format needs "
+            "images and labels of `train`, and for an official test split both of `t10k`. Rename what "
+            "has another name."
         )
     return path
 
 
-def _content(path: Path) -> bytes:
-    try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:  # gzip.BadGzipFile is an OSError
-        raise DataError(f"{path} cannot be read ({error}); get this file again.") from error
-
-
 def _parse(path: Path, dimensions: int) -> Tensor:
     """Return the unsigned bytes of an IDX file of this many dimensions."""
-    content = _content(path)
+    with opened(path) as file:
+        begins = file.read(2)  # browsers unpack files and leave the name as it was
+        packed = begins == _GZIP or (path.suffix == ".gz" and begins != b"\0\0")
+        size = os.fstat(file.fileno()).st_size * (_MOST if packed else 1)
+        file.seek(0)
+        if packed:
+            with gzip.open(file) as inner:
+                return _values(path, inner, dimensions, size)
+        return _values(path, file, dimensions, size)
+
+
+def _values(path: Path, file: gzip.GzipFile | BinaryIO, dimensions: int, size: int) -> Tensor:
+    """Return the values in an open file, of which no more is read than its header announces.
+
+    Args:
+        path: for messages.
+        file: at its beginning.
+        dimensions: how many there must be.
+        size: bytes that the file cannot have more than.
+    """
     start = 4 * (1 + dimensions)
-    if len(content) < start:
+    header = file.read(start)
+    if len(header) < start:
         raise DataError(f"{path} ends within its header; get this file again.")
-    magic, *shape = (int(number) for number in np.frombuffer(content[:start], ">u4"))
+    magic, *shape = struct.unpack(f">{1 + dimensions}I", header)
     expected = (_UNSIGNED_BYTE << 8) + dimensions
     if magic != expected:
         raise DataError(
@@ -102,10 +130,13 @@ def _parse(path: Path, dimensions: int) -> Tensor:
             f"unsigned bytes in {dimensions} dimension(s). Check that it has the right name."
         )
     values = math.prod(shape)
-    if len(content) != start + values:
-        raise DataError(
-            f"{path} announces {values} values ({'x'.join(map(str, shape))}), but holds "
-            f"{len(content) - start}; get this file again."
-        )
+    announced = f"{path} announces {values} values ({'x'.join(map(str, shape))}), but holds"
+    if start + values > size:
+        raise DataError(f"{announced} {max(0, size - start)} at most; get this file again.")
+    content = file.read(values)
+    if len(content) != values:
+        raise DataError(f"{announced} {len(content)}; get this file again.")
+    if file.read(1):
+        raise DataError(f"{announced} {values + 1} or more; get this file again.")
     # Copied, because torch wants memory that it may write to.
-    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy())
+    return torch.from_numpy(np.frombuffer(content, np.uint8).reshape(shape).copy())

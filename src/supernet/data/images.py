@@ -22,12 +22,16 @@ _GREY = ("1", "L")
 def from_pil(image: Image.Image) -> Tensor:
     """Return the pixels, uint8 [channels, height, width]: one channel if grey, else red-green-blue.
 
+    What is transparent is as if it were not.
+
     Raises:
         DataError: pixels have more than 8 bits, and would be clipped if converted.
     """
     if image.mode.startswith(("I", "F")):
         raise DataError(f"pixels of mode {image.mode} have more than 8 bits; save the image with 8")
     mode = "L" if image.mode in _GREY else "RGB"
+    if image.mode == "P" and "transparency" in image.info:  # or Pillow warns that it is lost
+        image = image.convert("RGBA")
     return from_array(np.array(image if image.mode == mode else image.convert(mode)))
 
 

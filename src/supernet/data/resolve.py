@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeGuard
@@ -14,6 +15,7 @@ from torch.utils.data import Dataset
 from supernet.data.base import DataSource
 from supernet.data.characters import Characters, Prose
 from supernet.data.digits import Digits
+from supernet.data.files import reading
 from supernet.data.folder import ImageFolder
 from supernet.data.idx import Idx
 from supernet.data.tensors import Datasets, Tensors
@@ -70,7 +72,7 @@ def as_source(data: object) -> DataSource:
     if isinstance(data, str) and data in _READY:
         return _READY[data]()
     if isinstance(data, str | Path):
-        path = Path(data).expanduser()
+        path = Path(os.path.expanduser(data))
         if path.suffix.lower() == ".txt":
             return Characters(str(path))
         return Text(str(path)) if path.suffix.lower() in SUFFIXES else _folder(path)
@@ -82,9 +84,14 @@ def _pair(data: object) -> TypeGuard[Sequence[object]]:
 
 
 def _folder(folder: Path) -> DataSource:
+    with reading(folder, "check the path"):
+        return _source_in(folder)
+
+
+def _source_in(folder: Path) -> DataSource:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder. {_POSSIBLE}")
-    if any(folder.glob("*-idx[13]-ubyte*")):
+    if any(folder.glob("*[-.]idx[13]-ubyte*")):
         return Idx(str(folder))
     if (folder / "train").is_dir():
         return ImageFolder(str(folder))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import torch
 
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw
+from supernet.data.files import read_bytes
 from supernet.data.text_tokens import Vocabulary, check_sizes, split_words
 from supernet.errors import ConfigError, DataError
 
@@ -22,6 +26,14 @@ _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _LINES = (".jsonl", ".ndjson", ".json")
 SUFFIXES = (*_DELIMITERS, *_LINES)
 """How the names of files of texts end."""
+
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",  # which begins as UTF-16 does
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Encodings by the mark that a file begins with; Excel writes "Unicode text" so."""
 
 Pairs = list[tuple[str, str]]
 """Texts and their labels."""
@@ -72,7 +84,7 @@ class Text(DataSource):
             raise ConfigError(f"text and label are both {text!r}; they are different columns.")
         self.file = Path(file)
         self.test = None if test is None else Path(test)
-        if self.test is not None and self.test.resolve() == self.file.resolve():
+        if test is not None and os.path.abspath(test) == os.path.abspath(file):
             raise ConfigError(
                 f"test is {file} too; give other texts, or leave it out to have some divided off."
             )
@@ -207,51 +219,78 @@ def check_encoding(encoding: str) -> None:
 def decoded(file: Path, encoding: str) -> str:
     """Return the content of a file, without a byte order mark.
 
+    The mark says which encoding it is, unless another one than UTF-8 is given.
+
     Raises:
         DataError: it cannot be read, or is not of that encoding.
     """
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}; check the path.") from error
+    content = read_bytes(file)
+    if codecs.lookup(encoding).name == "utf-8":  # a byte order mark knows better
+        encoding = next(
+            (name for mark, name in _MARKS.items() if content.startswith(mark)), encoding
+        )
     try:
         text = content.decode(encoding)
+        text.encode()  # which halves of surrogate pairs cannot
     except UnicodeError as error:
         line = content.count(b"\n", 0, getattr(error, "start", 0)) + 1
         raise DataError(
             f"{file}, line {line}: the bytes are no {encoding} "
             f"({getattr(error, 'reason', error)}); give the file's `encoding`, for instance latin-1."
         ) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(
+            f"{file}, line {line}: there is a character NUL, which no text has; if this is UTF-16, give "
+            "the `encoding` utf-16-le (or utf-16-be), else correct the line."
+        )
     return text.removeprefix("\ufeff")
 
 
 def _csv_rows(file: Path, content: str, delimiter: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield each row by column, and where it ends."""
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
     columns: list[str] | None = None
-    try:
-        for row in reader:
-            place = f"{file}, line {reader.line_num}"
-            if not row:
-                continue
-            if columns is None:
-                columns = [name.strip() for name in row]
-                if len(set(columns)) < len(columns):
-                    raise DataError(
-                        f"{place}: there are two columns of one name in {_listed(columns)}; rename one."
-                    )
-                continue
-            if len(row) != len(columns):
+    for line, row in _cells(file, content, delimiter):
+        place = f"{file}, line {line}"
+        if not row:
+            continue
+        if columns is None:
+            columns = [name.strip() for name in row]
+            if len(set(columns)) < len(columns):
                 raise DataError(
-                    f"{place}: there are {len(row)} cells, but {len(columns)} columns; put quotes "
-                    f"around cells that contain {delimiter!r}."
+                    f"{place}: there are two columns of one name in {_listed(columns)}; rename one."
                 )
-            yield place, dict(zip(columns, row, strict=True))
-    except csv.Error as error:
-        raise DataError(
-            f"{file}, line {reader.line_num}: this is no CSV ({error}); check the quotes, or write JSON "
-            "lines."
-        ) from error
+            continue
+        if len(row) != len(columns):
+            raise DataError(
+                f"{place}: there are {len(row)} cells, but {len(columns)} columns; put quotes "
+                f"around cells that contain {delimiter!r}."
+            )
+        yield place, dict(zip(columns, row, strict=True))
+
+
+def _cells(file: Path, content: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """Return the cells of each row, of any length, and the line that it ends in."""
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
+    with _long_cells(len(content)):
+        try:
+            return [(reader.line_num, row) for row in reader]
+        except csv.Error as error:
+            raise DataError(
+                f"{file}, line {reader.line_num}: this is no CSV ({error}); check the quotes, or write "
+                "JSON lines."
+            ) from error
+
+
+@contextlib.contextmanager
+def _long_cells(most: int) -> Iterator[None]:
+    """Let cells have so many characters; the module's limit, of 131,072, is one for the process."""
+    before = csv.field_size_limit()
+    csv.field_size_limit(max(before, most + 1))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _json_rows(file: Path, content: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

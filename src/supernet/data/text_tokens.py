@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +27,8 @@ PADDING, UNKNOWN = "<padding>", "<unknown>"
 LONGEST = 2**24
 """Tokens of a text that a vocabulary may ask for."""
 
-_WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+_JOINERS = "\u200c\u200d"
+"""What stands within words of Indic and Arabic scripts, and between parts of one picture."""
 
 
 @dataclass(frozen=True)
@@ -134,5 +137,27 @@ def check_sizes(length: int, vocabulary: int, least: int = 1) -> None:
 
 
 def split_words(text: str) -> list[str]:
-    """Return the words of a text in lower case, and its other signs one by one."""
-    return _WORD.findall(text.lower())
+    """Return the words of a text in lower case, and its other signs one by one.
+
+    Letters and what is written above, below or beside them, such as vowel signs, are words together,
+    however they are composed: the text is brought into Unicode's form NFC. Soft hyphens are left out.
+    """
+    plain = unicodedata.normalize("NFC", text.lower()).replace("\u00ad", "")
+    return _words(max(plain, default="") > "\uffff").findall(plain)
+
+
+@functools.cache
+def _words(rare: bool) -> re.Pattern[str]:
+    """Return what finds words and signs; "word characters" alone leave combining marks out.
+
+    Args:
+        rare: with characters beyond U+FFFF, which takes longer.
+    """
+    codes = [*range(0x300, 0x20000), *range(0xE0100, 0xE01F0)] if rare else [*range(0x300, 0x10000)]
+    found = dict.fromkeys(code for code in codes if unicodedata.category(chr(code))[0] == "M")
+    first = [code for code in found if code - 1 not in found]
+    last = [code for code in found if code + 1 not in found]
+    marks = "".join(f"{chr(one)}-{chr(other)}" for one, other in zip(first, last, strict=True))
+    letters = rf"[\w{marks}][\w{marks}{_JOINERS}]*"
+    sign = rf"[^\w\s{marks}][{marks}]*"
+    return re.compile(rf"{letters}(?:['’]{letters})*|{sign}(?:\u200d{sign})*")
