@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import yaml
 from torch import nn
 from torch.utils.data import Dataset
 
+from supernet.cli import main
 from supernet.config import parse
 from supernet.errors import ConfigError
 from supernet.imports import leave_here, named_in, resolve
@@ -119,6 +121,7 @@ def test_arguments_are_made_of_nothing_else_either(mine, here):
         ["--train.optimizer=subprocess.call"],
         ["--data=dataset", f"--data.train={mine}.make", f'--data.arguments={{"x": {popen}}}'],
         ["--data=dataset", '--data.arguments={"x": {"class_path": "joblib.Memory"}}'],
+        ['--retrain.model={"x": {"class_path": "supernet.track.RunFolder"}}'],
     ):
         with pytest.raises(ConfigError):
             parse("supernet run", options)
@@ -188,6 +191,33 @@ def test_a_folder_is_trusted_where_it_was_made(here, mine):
         opens(here / "moved")
     opens(here / "moved", trust=True)
     opens(here / "moved")
+
+
+def test_the_command_line_asks_and_is_told(here, mine, capsys):
+    made, copy = here / "made", here / "copy"
+    with open_run([f"--model={mine}.Net"], made):
+        pass
+    shutil.copytree(made, copy)
+    assert main(["search", "--run", str(copy)]) == 2
+    assert "another origin" in capsys.readouterr().err
+    assert main(["search", "--run", str(copy), "--trust"]) == 2
+    assert "no trained supernet" in capsys.readouterr().err
+    for command in ("run", "export", "latency"):
+        with contextlib.suppress(SystemExit):
+            main([command, "--help"])
+        assert "--trust" in capsys.readouterr().out
+
+
+def test_the_environment_stays_on_the_path_within_it(tmp_path, monkeypatch):
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    monkeypatch.setattr(sys, "path", ["", str(packages), str(tmp_path)])
+    monkeypatch.chdir(packages)
+    leave_here()
+    assert sys.path == [str(packages), str(tmp_path)]
+    monkeypatch.chdir(tmp_path)
+    leave_here()
+    assert sys.path == [str(packages)]
 
 
 def test_a_folder_that_names_only_what_comes_along_needs_no_trust(

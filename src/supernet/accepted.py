@@ -10,7 +10,7 @@ from jsonargparse import Namespace
 from torch import nn, optim
 from torch.utils.data import Dataset
 
-from supernet.data import DataSource
+from supernet.data import Augment, DataSource
 from supernet.errors import ConfigError
 from supernet.imports import check_callable, resolve
 from supernet.search import Searcher
@@ -28,7 +28,7 @@ KINDS: dict[str, type] = {
 }
 """What is made of an option that names a class or function."""
 
-_NESTED = (nn.Module, Dataset, optim.Optimizer)
+_NESTED = (*KINDS.values(), Dataset, optim.Optimizer, Augment)
 """What of installed packages may be made for an argument."""
 
 

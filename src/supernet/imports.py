@@ -10,6 +10,7 @@ is free: it is judged by what it returns. See docs/trust.md.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import importlib
 import importlib.util
@@ -96,7 +97,7 @@ def check_callable(found: Any, path: str, *kinds: type, nested: bool = False) ->
         path: for the message.
         kinds: of which a class must be, and what a function of an installed package must say that it
             returns; what one's own function returns is looked at when it has been called.
-        nested: it is an argument, so that classes of one's own and of supernet may be of any kind.
+        nested: it is an argument, so that what is one's own, and groups of options, may be of any kind.
 
     Raises:
         ConfigError: it is refused.
@@ -114,7 +115,8 @@ def check_callable(found: Any, path: str, *kinds: type, nested: bool = False) ->
     if top == "torch" and not any(f"{home}.".startswith(f"{one}.") for one in _OF_TORCH):
         only = f"PyTorch's, of which only what lies in {', '.join(_OF_TORCH[:3])} may be named"
         raise ConfigError(_refusal(path, only, home))
-    if not kinds or (nested and (not installed or (top == "supernet" and inspect.isclass(made)))):
+    options = top == "supernet" and dataclasses.is_dataclass(made)
+    if not kinds or (nested and (options or not installed)):
         return
     wanted = " or ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
     if inspect.isclass(made):
@@ -178,7 +180,7 @@ def leave_here() -> None:
 
     So a `random.py` that lies there hides nothing, and commands that only read run nothing.
     """
-    here = [os.path.realpath(one) for one in _here()]
+    here = [os.path.realpath(one) for one in _here() if not _is_environment(one)]
     sys.path[:] = [entry for entry in sys.path if entry and os.path.realpath(entry) not in here]
 
 
@@ -268,4 +270,9 @@ def is_installed(module: str, file: str | None) -> bool:
             Path(str(file)).is_relative_to(sysconfig.get_path(name))
             for name in ("stdlib", "platstdlib")
         )
-    return file is not None and bool({"site-packages", "dist-packages"} & set(Path(file).parts))
+    return file is not None and _is_environment(file)
+
+
+def _is_environment(path: str) -> bool:
+    """Return whether a path lies where packages are installed."""
+    return bool({"site-packages", "dist-packages"} & set(Path(path).parts))
