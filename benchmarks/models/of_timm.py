@@ -157,9 +157,9 @@ _SIDED: dict[str, tuple[int, dict[str, Any]]] = {
     "efficientformer_l1": (224, {}),
     "efficientformerv2_s0": (64, {"img_size": 64}),
     "efficientvit_m0": (64, {"img_size": 64}),
-    "tiny_vit_5m_224": (64, {"img_size": 64}),
+    "tiny_vit_5m_224": (64, {}),
     "nextvit_small": (64, {}),
-    "volo_d1_224": (64, {"img_size": 64, "layers": (1, 1, 1, 1)}),
+    "volo_d1_224": (64, {"img_size": 64}),
     "botnet26t_256": (256, {}),
     "halonet26t": (256, {}),
     "samvit_base_patch16_224": (
