@@ -428,7 +428,8 @@ def _check_importable(option: str, path: str) -> None:
     """
     try:
         # A torch data set is told below where it is to be named.
-        found = resolve(path, KINDS[option], *([Dataset] if option == "data" else []))
+        kind = KINDS.get(option, torch.optim.Optimizer)
+        found = resolve(path, kind, *([Dataset] if option == "data" else []))
     except ConfigError as error:
         raise ConfigError(f"{option} {error}") from error
     if inspect.isfunction(found) and inspect.signature(found).return_annotation is inspect._empty:
