@@ -226,7 +226,7 @@ def test_a_folder_that_names_only_what_comes_along_needs_no_trust(
     made = here / "made"
     with open_run(["--strategy=spos"], made):
         pass
-    assert not made.joinpath("config.yaml").read_text().startswith("#")
+    assert not made.joinpath("config.yaml").read_text().startswith("# made here")
     shutil.copytree(made, here / "copy")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("another")))
     with open_run([], here / "copy"):
@@ -265,7 +265,32 @@ def test_configurations_of_ones_own_and_of_others(here, mine, tmp_path_factory, 
     (received / "c.yaml").write_text("model: received.brought.Net")
     with pytest.raises(ConfigError, match=r"another origin.*received\.brought\.Net"):
         model("--config=received/c.yaml")
+    (received / "configs").mkdir()
+    (received / "configs" / "c.yaml").write_text("model: received.brought.Net")
+    with pytest.raises(ConfigError, match=r"another origin.*received\.brought\.Net"):
+        model("--config=received/configs/c.yaml")
     assert not imported(received, "brought")
+
+
+@pytest.mark.parametrize("name", ["hid-den", "1hidden", "hidde\u0301n", "hid den"])
+def test_a_path_that_is_no_name_hides_no_code(here, name):
+    received = here / "received"
+    received.mkdir()
+    (received / f"{name}.py").write_text(MINE)
+    for path in (f"received.{name}.Net", f"received.{name}:Net"):
+        (received / "c.yaml").write_text(yaml.safe_dump({"model": path}))
+        with pytest.raises(ConfigError, match=r"another origin|no names of Python"):
+            parse("supernet run", ["--config=received/c.yaml"])
+    assert not imported(received, name)
+
+
+def test_nothing_of_pythons_own_is_imported_by_the_parser(here):
+    inner = {"class_path": "this.X"}
+    for written in ({"split": {"augment": inner}}, {"split": yaml.safe_dump({"augment": inner})}):
+        (here / "c.yaml").write_text(yaml.safe_dump(written))
+        with pytest.raises(ConfigError, match=r"this\.X.*Python's own"):
+            parse("supernet run", ["--config=c.yaml"])
+    assert "this" not in sys.modules
 
 
 def test_files_are_read_at_one_door(here):
@@ -276,7 +301,7 @@ def test_files_are_read_at_one_door(here):
     for given, words in (
         ("--search=other.yaml", "search is a group of options, not 'other.yaml'"),
         ("--config=c.yaml", "search is a group of options"),
-        ("--config=d.yaml", "names no other one"),
+        ("--config=d.yaml", "names another one"),
     ):
         with pytest.raises(ConfigError, match=words):
             parse("supernet run", [given])

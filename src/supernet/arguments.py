@@ -23,7 +23,7 @@ from supernet.data import SOURCES
 from supernet.errors import ConfigError
 from supernet.imports import dotted, look_here, resolve
 from supernet.names import meant
-from supernet.origin import check_origin, code_in, is_own_file
+from supernet.origin import check_classes, check_origin, code_in, is_own_file
 from supernet.reading import check_number, check_text, read_text, shown, yaml_value
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
@@ -102,6 +102,7 @@ def read_layers(
     if foreign is not None and not trust:
         check_origin(foreign, base, {*named, *code_in(list(files.values()))})
     layers = [files.get(one, one) for one in joined]
+    check_classes([base, *layers])
     look_here(code_in([base, *layers]))
     return [("config", copy.deepcopy(dict(base or {}))), *map(_layer, layers)]
 
@@ -427,7 +428,7 @@ def _check_importable(option: str, path: str) -> None:
         ConfigError: it cannot be imported, or what it names cannot be used for this option.
     """
     try:
-        # A torch data set is told below where it is to be named.
+        # What is in no list of kinds is an optimizer; a torch data set is told below where to be named.
         kind = KINDS.get(option, torch.optim.Optimizer)
         found = resolve(path, kind, *([Dataset] if option == "data" else []))
     except ConfigError as error:

@@ -28,6 +28,7 @@ from supernet.errors import ConfigError
 
 __all__ = [
     "check_callable",
+    "check_not_pythons",
     "dotted",
     "find_module",
     "is_installed",
@@ -44,7 +45,9 @@ _OF_TORCH = ("torch.nn", "torch.optim", "torch.utils.data", "torch._C._nn")
 
 _SAFE = "PYTHONSAFEPATH"
 
-_PATH = re.compile(r"[^\W\d]\w*(?:[.:][^\W\d]\w*)+")
+_PART = r"(?:\w|[^\x00-\x7f\s])+"
+_PATH = re.compile(rf"{_PART}(?:[.:]{_PART})+")
+"""More than can be imported: names in Python also hold marks that are no letters."""
 
 
 def dotted(path: str) -> str:
@@ -67,9 +70,9 @@ def resolve(path: str, *kinds: type) -> Any:
     try:
         if not module:
             raise ImportError("it names no module")
-        spec = find_module(top)
-        if spec is not None and is_installed(top, spec.origin) and top in sys.stdlib_module_names:
-            raise ConfigError(_refusal(path, "Python's own, which nothing may be taken from", top))
+        if not all(part.isidentifier() for part in dotted(path).split(".")):
+            raise ImportError("its parts are no names of Python")
+        check_not_pythons(path)
         _import_from_here(top)
         found, inner = _module(module, within=":" not in path)
         name = f"{inner}{name}"
@@ -85,6 +88,18 @@ def resolve(path: str, *kinds: type) -> Any:
         ) from error
     check_callable(found, path, *kinds)
     return found
+
+
+def check_not_pythons(path: str) -> None:
+    """Refuse an import path into what Python itself brings along, importing nothing.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    top = dotted(path).partition(".")[0]
+    spec = find_module(top) if top in sys.stdlib_module_names else None
+    if spec is not None and is_installed(top, spec.origin):
+        raise ConfigError(_refusal(path, "Python's own, which nothing may be taken from", top))
 
 
 def check_callable(found: Any, path: str, *kinds: type, nested: bool = False) -> None:

@@ -19,9 +19,9 @@ from typing import Any
 import yaml
 
 from supernet.errors import ConfigError
-from supernet.imports import find_module, named_in
+from supernet.imports import check_not_pythons, dotted, find_module, named_in
 
-__all__ = ["check_origin", "code_in", "is_own_file", "mark", "marked", "unmarked"]
+__all__ = ["check_classes", "check_origin", "code_in", "is_own_file", "mark", "marked", "unmarked"]
 
 _MARK = "# made here: "
 
@@ -54,15 +54,17 @@ def is_own_file(path: Path, options: Mapping[str, Any]) -> bool:
     """Return whether a configuration that was named is the user's own.
 
     It is if it was made here, or lies in the working directory; or below it, and names no code that
-    lies beside it, as code that came along with it would.
+    lies in the same folder of the working directory, as code that came along with it would.
     """
     folder, here = path.resolve().parent, Path.cwd()
     if folder == here or marked(folder, path.read_text()):
         return True
+    if not folder.is_relative_to(here):
+        return False
+    together = here / folder.relative_to(here).parts[0]
     specs = map(find_module, code_in(options))
     files = [Path(spec.origin).resolve() for spec in specs if spec is not None and spec.origin]
-    beside = any(file.is_relative_to(folder) for file in files)
-    return folder.is_relative_to(here) and not beside
+    return not any(file.is_relative_to(together) for file in files)
 
 
 def check_origin(where: str, options: Mapping[str, Any] | None, named: Iterable[str]) -> None:
@@ -85,11 +87,33 @@ def check_origin(where: str, options: Mapping[str, Any] | None, named: Iterable[
         )
 
 
+def check_classes(value: Any) -> None:
+    """Refuse classes of Python's own in what was read from a file, importing nothing.
+
+    The parser of options imports what a class path names, and some of Python's modules do things when
+    they are imported.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for one in _parts(value):
+        path = one.get("class_path") if isinstance(one, Mapping) else None
+        if isinstance(path, str) and "." in dotted(path):  # others are short names
+            check_not_pythons(path)
+
+
 def code_in(value: Any) -> Iterator[str]:
     """Yield the import paths of code in what was read from a file, outside supernet and PyTorch.
 
     Any text counts, wherever it stands, if there is a module as it says. Nothing is imported.
     """
+    for one in _parts(value):
+        if isinstance(one, str):
+            yield from named_in(one)
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """Yield all that is in what was read from a file, options that are written as texts included."""
     seen: dict[int, object] = {}  # what a file mentions twice, or within itself, is walked once
     waiting = [value]
     while waiting:
@@ -100,10 +124,10 @@ def code_in(value: Any) -> Iterator[str]:
             seen[id(one)] = one
             waiting += [*one.keys(), *one.values()] if isinstance(one, Mapping) else one
         elif isinstance(one, str):
-            yield from named_in(one)
             with contextlib.suppress(yaml.YAMLError, ValueError, RecursionError):
-                inner = yaml.safe_load(one)  # options may be written as texts
+                inner = yaml.safe_load(one)
                 waiting += [] if inner == one else [inner]
+        yield one
 
 
 def _signature(key: bytes, folder: Path, text: str) -> str:

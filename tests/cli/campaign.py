@@ -15,8 +15,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from conftest import candidates, metrics
 from faults import KILLED, attempt, moments, remembered
+
+from conftest import candidates, metrics
 
 EXPECTED = {"kill": KILLED, "full": 1}
 
