@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from supernet.files import beside, left_behind, storage_errors, write_json
 __all__ = [
     "FORMAT",
     "MARK",
+    "check_links",
     "check_ours",
     "kind_of",
     "new_folder",
@@ -137,6 +138,26 @@ def check_ours(folder: Path, kind: str, files: Collection[str], option: str) -> 
         raise RunFolderError(
             f"{folder} holds what supernet did not write there ({_listed(others)}), {remedy}"
         )
+
+
+def check_links(folder: Path, paths: Iterable[Path]) -> None:
+    """Check that what is written into a folder stays there: a received one may hold links to anywhere.
+
+    Args:
+        folder: it may be a link itself.
+        paths: what is written, or written into; directly or deeper in the folder.
+
+    Raises:
+        RunFolderError: one is a link that leads out of the folder.
+    """
+    real = os.path.realpath(folder)
+    for path in paths:
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(real):
+            raise RunFolderError(
+                f"{path} is a link to {os.readlink(path)}, outside the folder, where nothing is "
+                "written. Remove the link, or put what it leads to in its place; to keep a run on "
+                "another disk, let the whole folder be a link"
+            )
 
 
 @contextlib.contextmanager

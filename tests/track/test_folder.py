@@ -12,7 +12,7 @@ import pytest
 
 from supernet.errors import DamagedFileError, RunFolderError
 from supernet.folders import MARK, kind_of, write_mark
-from supernet.track import RunFolder
+from supernet.track import RunFolder, write_report
 from supernet.track.lock import LOCK, FolderLock
 
 NOBODY = 2**30
@@ -258,3 +258,30 @@ def test_forgotten_retraining_that_is_killed_half_way_is_repeated(folder, monkey
     with pytest.raises(KeyboardInterrupt):
         folder.forget(["retrain"])
     assert not folder.complete("retrain")
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "model.pt", "retrain", "retrain/ab.pt", "exports"])
+def test_nothing_is_written_through_links_that_lead_out_of_a_run(tmp_path, name):
+    """As in a folder that was received: they could lead to any file of the user."""
+    RunFolder(tmp_path / "run").close()
+    run = tmp_path / "run"
+    (run / name).parent.mkdir(parents=True, exist_ok=True)
+    write_mark(run, "run")
+    (run / name).symlink_to(tmp_path / "profile")
+    for write in (True, False):
+        with pytest.raises(RunFolderError, match="outside the folder"):
+            RunFolder(run, write=write)
+    assert not (tmp_path / "profile").exists()
+    (run / name).unlink()
+    (run / name).symlink_to(run / "inside")
+    (tmp_path / "link").symlink_to(run)
+    RunFolder(tmp_path / "link").close()
+
+
+def test_no_page_is_written_through_a_link_that_leads_out_of_a_run(tmp_path):
+    (tmp_path / "log.jsonl").touch()
+    write_mark(tmp_path, "run")
+    (tmp_path / "report.html").symlink_to(tmp_path.parent / "profile")
+    with pytest.raises(RunFolderError, match="outside the folder"):
+        write_report(tmp_path)
+    assert not (tmp_path.parent / "profile").exists()

@@ -18,7 +18,7 @@ import torch
 
 from supernet.errors import RunFolderError, StorageError
 from supernet.files import FULL, clean, read_bytes, storage_errors, write_bytes, write_text
-from supernet.folders import MARK, kind_of, mark_text, recover, write_mark
+from supernet.folders import MARK, check_links, kind_of, mark_text, recover, write_mark
 from supernet.origin import mark, marked
 from supernet.track.lock import LOCK, FolderLock
 from supernet.track.metrics import read_metrics, write_metrics
@@ -71,7 +71,8 @@ class RunFolder:
     Raises:
         DamagedFileError: the mark of the folder cannot be read.
         RunFolderError: the folder cannot be made or written, holds files that a run would overwrite and
-            that are not ours, or another process works in it; to be read, it has to be there.
+            that are not ours or links to files elsewhere, or another process works in it; to be read,
+            it has to be there.
     """
 
     def __init__(self, path: Path, *, write: bool = True) -> None:
@@ -87,6 +88,8 @@ class RunFolder:
         self.initial = path / "initial.pt"
         self.checkpoint = Checkpoint(path / "supernet.pt")
         self._write = write
+        written = [path / name for name in (MARK, LOCK, *FILES, *FOLDERS, EXPORTS)]
+        check_links(path, [*written, *(one for name in FOLDERS for one in (path / name).glob("*"))])
         self._lock = self._begin() if write else self._look()
         self.unlocked = self._lock.missing
 

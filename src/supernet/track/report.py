@@ -10,7 +10,7 @@ from typing import Any
 
 from supernet.errors import RunFolderError
 from supernet.files import storage_errors, write_text
-from supernet.folders import kind_of
+from supernet.folders import check_links, kind_of
 from supernet.space.diagram import Diagram
 from supernet.track import page, plots
 from supernet.track.diagram import svg
@@ -41,10 +41,13 @@ def write_report(folder: Path, to: Path | None = None) -> Path:
 
     Raises:
         DamagedFileError: a file of the folder cannot be read.
-        RunFolderError: the folder holds no run, or what is there is no page of ours.
+        RunFolderError: the folder holds no run, or what is there is no page of ours, or a link to
+            somewhere else.
         StorageError: the page cannot be written.
     """
     path = folder / "report.html" if to is None else to
+    if to is None:
+        check_links(folder, [path])
     text = render(folder)
     if not (to is None and kind_of(folder) == "run") and not _replaceable(path):
         raise RunFolderError(
