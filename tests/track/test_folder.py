@@ -254,7 +254,7 @@ def test_forgotten_retraining_that_is_killed_half_way_is_repeated(folder, monkey
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("supernet.track.folder.write_json", killed)
+    monkeypatch.setattr("supernet.track.folder.write_metrics", killed)
     with pytest.raises(KeyboardInterrupt):
         folder.forget(["retrain"])
     assert not folder.complete("retrain")

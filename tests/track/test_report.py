@@ -70,6 +70,7 @@ def test_a_finished_run_shows_everything(run_folder):
     shown = page(run_folder)
     assert shown.headings == [
         "Architecture search on digits",
+        "Changed files",  # a key such as "a1" is no digest of answers
         "Training the supernet",
         "Candidates",
         "Score and multiply-adds",
@@ -238,6 +239,7 @@ def test_no_text_of_a_run_can_become_markup(make_run, tmp_path):
     def poison(metrics):
         metrics["data"]["name"] = metrics["search"]["searcher"] = EVIL
         metrics["search"]["space_size"] = EVIL
+        metrics["search"]["selected"][1]["key"] = EVIL
         metrics["retrain"]["candidates"][1].update(key=EVIL, role=EVIL)
         metrics["test"]["chosen"]["key"] = metrics["retrain"]["chosen"] = EVIL
 
