@@ -245,11 +245,12 @@ def test_dropping_a_step_leaves_the_users_files_in_its_folder(folder):
     assert list((folder.path / "retrain").iterdir()) == [mine]
 
 
-def test_forgotten_retraining_that_is_killed_half_way_is_repeated(folder, monkeypatch):
+def test_forgotten_retraining_that_is_killed_half_way_is_repeated(folder, monkeypatch, metrics):
     """The files go first, so that nothing takes what they were for what is there."""
     for file in (folder.architecture, folder.weights):
         file.write_text("{}")
-    folder.record("retrain", {})
+    folder.record("retrain", {**metrics["retrain"], "steps": 0})
+    assert folder.complete("retrain")
 
     def killed(*_):
         raise KeyboardInterrupt
