@@ -178,7 +178,7 @@ BAD = {
     "header only": ("a.csv", b"text,label\n", "a.csv is empty: it holds no text"),
     "one class": ("a.csv", b"text,label\na a,x\nb,x\n", "label 'x'; a classifier needs two"),
     "bytes": ("a.csv", b"text,label\na,x\nna\xefve,y\n", "line 3: the bytes are no utf-8"),
-    "columns": ("a.csv", b"body,label\na,x\n", "there is no 'text', only 'body', 'label'"),
+    "columns": ("a.csv", b"body,label\na,x\n", "there is no 'text', only 'body', 'label'; name"),
     "twice": ("a.csv", b"text,label,text\na,x,b\n", "line 1: there are two columns of one name"),
     "label": ("a.csv", b"text,label\na,x\nb, \n", "line 3: 'label' is ' ', not a label"),
     "few cells": ("a.csv", b"text,label\na,x\nb\n", "line 3: there are 1 cells, but 2 columns"),

@@ -131,3 +131,9 @@ def test_a_built_model_has_the_same_space(net):
 
     assert built.space.decisions == net.space.decisions
     assert not same(built, net)
+
+
+def test_arguments_that_a_layer_of_torch_refuses_are_said():
+    source = FromCallable(nn.Linear, {"in_features": 8, "out_features": -2})
+    with pytest.raises(CodeError, match=r"building the model Linear: .*negative dimension -2"):
+        source.build(0)

@@ -273,3 +273,9 @@ def test_canonical_is_the_identity_unless_given():
     assert SearchSpace(decisions).canonical(architecture) is architecture
     always_x = SearchSpace(decisions, canonical=lambda _: Architecture({"a": "x"}))
     assert always_x.canonical(architecture) == Architecture({"a": "x"})
+
+
+def test_a_label_that_was_misspelt_is_named():
+    space = SearchSpace([OneOf("block0.inputs", ("a", "b"))])
+    with pytest.raises(SpaceError, match=r"did you mean 'block0\.inputs'\?"):
+        space.decision("block0.input")

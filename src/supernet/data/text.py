@@ -19,6 +19,7 @@ from supernet.data.base import DataSource, Examples, Raw
 from supernet.data.files import read_bytes
 from supernet.data.text_tokens import Vocabulary, check_sizes, split_words
 from supernet.errors import ConfigError, DataError
+from supernet.names import meant
 
 __all__ = ["SUFFIXES", "Text", "check_encoding", "decoded"]
 
@@ -181,7 +182,8 @@ class Text(DataSource):
     def _cell(self, row: Mapping[str, Any], place: str, column: str) -> Any:
         if column not in row:
             raise DataError(
-                f"{place}: there is no {column!r}, only {_listed(row) or 'nothing'}; name "
+                f"{place}: there is no {column!r}, only "
+                f"{_listed(row) or 'nothing'}{meant(column, row)}; name "
                 "the columns that hold texts and labels with `text` and `label`."
             )
         return row[column]

@@ -98,7 +98,10 @@ class FromCallable(ModelSource):
                 f"the model {name} takes {list(takes)} and cannot be built: {error} (the data gives "
                 f"{list(data or ())})"
             ) from error
-        with seeded(derive_seed(seed, "build")), calling(f"building the model {name}"):
+        home = getattr(self.make, "__module__", None) or ""
+        others = home.partition(".")[0] != "supernet"  # torch's own refuse arguments, too
+        building = calling(f"building the model {name}", always=others)
+        with seeded(derive_seed(seed, "build")), building:
             model = self.make(**arguments)
         if not isinstance(model, nn.Module):
             raise ConfigError(f"{name} returned {shown(model)}, which is not an nn.Module")

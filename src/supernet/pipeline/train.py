@@ -15,6 +15,7 @@ from torch import nn
 from supernet.data import Augment, Vocabulary
 from supernet.errors import ConfigError, DataError
 from supernet.foreign import calling
+from supernet.names import meant
 from supernet.net import check_split
 from supernet.net.modes import evaluating
 from supernet.net.outputs import described
@@ -143,7 +144,8 @@ def check_options(run: Run) -> None:
     match = run.config.retrain.match
     if match is not None and match not in run.costs:
         raise ConfigError(
-            f"retrain.match is {match!r}, but costs are known for {', '.join(sorted(run.costs))}; name "
+            f"retrain.match is {match!r}, but costs are known for "
+            f"{', '.join(sorted(run.costs))}{meant(match, run.costs)}; name "
             "one of them, or give null for random architectures of any cost"
         )
     _ = run.training  # prepares the strategy

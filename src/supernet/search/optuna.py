@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from supernet.errors import ConfigError, StorageError
 from supernet.evaluate import Candidate
+from supernet.names import meant
 from supernet.search.base import Generation, Problem, Searcher
 from supernet.search.completions import extreme
 from supernet.search.pareto import pareto_front
@@ -175,7 +176,8 @@ class NSGA2(_Asked):
         unknown = [name for name in self.objectives if name not in possible]
         if unknown:
             raise ConfigError(
-                f"unknown objective {', '.join(map(repr, unknown))}; possible: {', '.join(possible)}"
+                f"unknown objective {', '.join(map(repr, unknown))}; possible: "
+                f"{', '.join(possible)}{meant(unknown[0], possible)}"
             )
         return self.objectives
 

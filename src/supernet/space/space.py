@@ -8,6 +8,7 @@ from random import Random
 from typing import Literal
 
 from supernet.errors import SpaceError
+from supernet.names import meant
 from supernet.reading import shown
 from supernet.space.architecture import Architecture
 from supernet.space.decision import Decision, Option, Value
@@ -90,6 +91,7 @@ class SearchSpace:
         except KeyError:
             raise SpaceError(
                 f"no decision {label!r}; the space has {list(self._by_label)}"
+                f"{meant(label, self._by_label)}"
             ) from None
 
     def conditions(self, label: str) -> tuple[Path, ...]:

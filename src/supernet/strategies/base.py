@@ -13,6 +13,7 @@ from torch import nn
 from supernet.cost import CostTable
 from supernet.data import Loader
 from supernet.errors import ConfigError
+from supernet.names import meant
 from supernet.net import SuperNet
 from supernet.space import Architecture
 from supernet.task import Batch, Task
@@ -73,8 +74,8 @@ class Setting:
         if quantity not in self.costs:
             raise ConfigError(
                 f"the strategy uses the cost {quantity!r}, but costs are known for "
-                f"{', '.join(sorted(self.costs))}; a table of latencies, as `supernet latency` writes "
-                "it, is given by search.costs"
+                f"{', '.join(sorted(self.costs))}{meant(quantity, self.costs)}; a "
+                "table of latencies, as `supernet latency` writes it, is given by search.costs"
             )
         return self.costs[quantity]
 
