@@ -13,9 +13,11 @@ import yaml
 from torch import nn
 from torch.utils.data import Dataset
 
+from supernet.accepted import check_code
 from supernet.cli import main
 from supernet.config import parse
 from supernet.errors import ConfigError
+from supernet.files import write_text
 from supernet.imports import leave_here, named_in, resolve
 from supernet.origin import code_in
 from supernet.pipeline import open_run
@@ -115,6 +117,7 @@ def test_code_of_ones_own_is_accepted(mine, name):
 def test_arguments_are_made_of_nothing_else_either(mine, here):
     """Neither where an argument may be anything, nor where it is a function."""
     popen = '{"class_path": "subprocess.Popen", "init_args": {"args": ["touch", "made"]}}'
+    piped = '{"class_path": "torch.utils.data.datapipes.map.SequenceWrapper"}'
     for options in (
         [f'--retrain.model={{"x": {popen}}}'],
         [f"--model={mine}.Net", f'--model.classes=[{{"deep": {popen}}}]'],
@@ -122,10 +125,14 @@ def test_arguments_are_made_of_nothing_else_either(mine, here):
         ["--data=dataset", f"--data.train={mine}.make", f'--data.arguments={{"x": {popen}}}'],
         ["--data=dataset", '--data.arguments={"x": {"class_path": "joblib.Memory"}}'],
         ['--retrain.model={"x": {"class_path": "supernet.track.RunFolder"}}'],
+        [f'--retrain.model={{"x": {piped}}}'],
     ):
         with pytest.raises(ConfigError):
             parse("supernet run", options)
     assert not (here / "made").exists()
+    for function in (write_text, main):  # as an argument that is a function
+        with pytest.raises(ConfigError, match="may be called with anything"):
+            check_code({"init_args": [function]})
 
 
 def test_a_local_module_hides_none_that_is_installed(here, mine):

@@ -53,7 +53,14 @@ def check_code(options: Any) -> None:
         for value in options:
             check_code(value)
     elif callable(options):
-        check_callable(options, getattr(options, "__qualname__", repr(options)))
+        name = getattr(options, "__qualname__", repr(options))
+        check_callable(options, name)
+        ours = str(getattr(options, "__module__", "")).partition(".")[0] == "supernet"
+        if ours and not (isinstance(options, type) and issubclass(options, _NESTED)):
+            # Among its functions are those that write files, and its command line.
+            raise ConfigError(
+                f"{name!r} of supernet is no function that may be called with anything"
+            )
 
 
 def check_made(config: Any) -> None:

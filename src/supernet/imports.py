@@ -43,6 +43,9 @@ _OF_TORCH = ("torch.nn", "torch.optim", "torch.utils.data", "torch._C._nn")
 """Where PyTorch keeps modules, their functions, optimizers and data sets; `torch.hub`, `torch.load`,
 `torch.package` and `torch.utils.cpp_extension` run code that they find in files."""
 
+_NOT_OF_TORCH = "torch.utils.data.datapipes"
+"""Data sets there call any function with any arguments, and open files."""
+
 _SAFE = "PYTHONSAFEPATH"
 
 _PART = r"(?:\w|[^\x00-\x7f\s])+"
@@ -127,8 +130,10 @@ def check_callable(found: Any, path: str, *kinds: type, nested: bool = False) ->
     top = home.partition(".")[0]
     if installed and (top in sys.stdlib_module_names or top == "builtins"):
         raise ConfigError(_refusal(path, "Python's own, which nothing may be taken from", home))
-    if top == "torch" and not any(f"{home}.".startswith(f"{one}.") for one in _OF_TORCH):
+    accepted = any(f"{home}.".startswith(f"{one}.") for one in _OF_TORCH)
+    if top == "torch" and (not accepted or f"{home}.".startswith(f"{_NOT_OF_TORCH}.")):
         only = f"PyTorch's, of which only what lies in {', '.join(_OF_TORCH[:3])} may be named"
+        only += ", without datapipes"
         raise ConfigError(_refusal(path, only, home))
     options = top == "supernet" and dataclasses.is_dataclass(made)
     if not kinds or (nested and (options or not installed)):
