@@ -38,10 +38,10 @@ def test_marks_say_what_a_folder_is(tmp_path):
 @pytest.mark.parametrize(
     ("content", "error", "words"),
     [
-        ("{", DamagedFileError, "cannot be read"),
-        ("[]", DamagedFileError, "no mark"),
-        ('{"kind": "run"}', DamagedFileError, "no mark"),
-        ('{"format": 1}', DamagedFileError, "no mark"),
+        ("{", DamagedFileError, "is no JSON"),
+        ("[]", DamagedFileError, "A mark is, for instance"),
+        ('{"kind": "run"}', DamagedFileError, "A mark is, for instance"),
+        ('{"format": 1}', DamagedFileError, "A mark is, for instance"),
         (json.dumps({"kind": "run", "format": FORMAT + 1}), RunFolderError, "later version"),
     ],
 )
@@ -158,3 +158,16 @@ def test_only_what_is_ours_may_be_replaced(tmp_path):
         check_ours(tmp_path / "file", "export", [], "--to")
     with pytest.raises(RunFolderError, match="file is there and no folder"):
         check_ours(tmp_path / "file" / "below" / "chosen", "export", [], "--to")
+
+
+def test_a_mark_is_read_through_the_door_for_files(tmp_path):
+    path = tmp_path / MARK
+    path.write_text("[" * 100_000)
+    with pytest.raises(DamagedFileError, match="nested too deeply"):
+        kind_of(tmp_path)
+    path.unlink()
+    os.mkfifo(path)  # whoever opens it waits for ever
+    with pytest.raises(DamagedFileError, match="no ordinary file"):
+        kind_of(tmp_path)
+    (tmp_path / "file").touch()
+    assert kind_of(tmp_path / "file") is None is kind_of(tmp_path / "nothing")

@@ -12,12 +12,12 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from supernet.errors import DamagedFileError, RunFolderError
-from supernet.files import beside, left_behind, storage_errors, write_json
+from supernet.files import beside, left_behind, read_json, storage_errors, write_json
 
 __all__ = [
     "FORMAT",
@@ -43,6 +43,13 @@ _ABOUT = (
 )
 
 
+class Mark(TypedDict):
+    """What the mark of a folder says."""
+
+    kind: str
+    format: int
+
+
 def write_mark(folder: Path, kind: str, **more: Any) -> None:
     """Mark a folder as ours.
 
@@ -57,30 +64,21 @@ def write_mark(folder: Path, kind: str, **more: Any) -> None:
     write_json(folder / MARK, {"kind": kind, "format": FORMAT, **more, "about": _ABOUT})
 
 
-def read_mark(folder: Path) -> Mapping[str, Any] | None:
+def read_mark(folder: Path) -> Mark | None:
     """Return what the mark of a folder says, or None if it bears none.
 
     Raises:
         DamagedFileError: the mark cannot be read.
         RunFolderError: a later version made the folder.
     """
-    path = folder / MARK
     try:
-        mark = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
+        mark = read_json(folder / MARK, Mark, f"A mark is, for instance, {mark_text('run')}")
+    except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise DamagedFileError(
-            f"{path}, the mark of the folder, cannot be read: {error}"
-        ) from error
-    if not (
-        isinstance(mark, dict)
-        and isinstance(mark.get("kind"), str)
-        and isinstance(mark.get("format"), int)
-    ):
-        raise DamagedFileError(
-            f"{path} is no mark of a folder; it would be, for instance, {mark_text('run')}"
-        )
+    except DamagedFileError as error:
+        if isinstance(error.__cause__, NotADirectoryError):
+            return None
+        raise
     if mark["format"] > FORMAT:
         raise RunFolderError(
             f"{folder} was made by a later version of supernet (its format is {mark['format']}, and "
@@ -97,7 +95,7 @@ def kind_of(folder: Path) -> str | None:
         RunFolderError: a later version made the folder.
     """
     mark = read_mark(folder)
-    return None if mark is None else str(mark.get("kind"))
+    return None if mark is None else mark["kind"]
 
 
 def mark_text(kind: str) -> str:

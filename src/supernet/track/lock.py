@@ -36,7 +36,8 @@ class FolderLock:
         path = folder / LOCK
         while True:
             try:
-                self._file = os.open(path, os.O_RDWR | os.O_CREAT if write else os.O_RDONLY, 0o666)
+                mode = os.O_RDWR | os.O_CREAT if write else os.O_RDONLY
+                self._file = os.open(path, mode | os.O_NONBLOCK, 0o666)  # opening a pipe would wait
             except OSError:
                 if write:
                     raise
