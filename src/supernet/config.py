@@ -7,6 +7,8 @@ import path, and the ready ones by a short name too.
 from __future__ import annotations
 
 import copy
+import functools
+import json
 import re
 import warnings
 from argparse import ArgumentError
@@ -377,16 +379,24 @@ def parse(
     """
     layers = read_layers(arguments, base, trust, foreign)
     again = copy.deepcopy(layers)
+    all_layers = inherited(layers)
     try:
-        return _parsed(program, inherited(layers))
+        return _parsed(program, all_layers)
     except ConfigError:
-        _parsed(program, again)  # names what is wrong as it was written
+        if len(all_layers) > len(again):
+            _parsed(program, again)  # names what is wrong as it was written
         raise
+
+
+@functools.lru_cache(maxsize=16)
+def _parser(program: str, defaults: str) -> ArgumentParser:
+    """Return a parser for these defaults as JSON; building one takes longer than using it."""
+    return build_parser(program, json.loads(defaults))
 
 
 def _parsed(program: str, layers: Sequence[Layer]) -> tuple[Namespace, dict[str, Any]]:
     given, defaults = prepared(layers, _defaults(layers))
-    parser = build_parser(program, defaults)
+    parser = _parser(program, json.dumps(defaults))
     try:
         with safe_children():
             config = parser.parse_args(given)
@@ -413,7 +423,10 @@ def _parsed(program: str, layers: Sequence[Layer]) -> tuple[Namespace, dict[str,
 def _dumped(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
     """Return the configuration as plain data, without defaults of classes that are objects."""
     with warnings.catch_warnings(action="ignore", category=UserWarning):
-        plain: dict[str, Any] = yaml.safe_load(parser.dump(config, skip_unset=False))
+        plain: dict[str, Any] = yaml.load(
+            parser.dump(config, skip_unset=False),
+            Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader),
+        )
     for option in NAMED:
         found = place(plain, option)
         arguments = found.get("init_args") if isinstance(found, dict) else None
