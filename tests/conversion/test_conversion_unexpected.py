@@ -11,6 +11,7 @@ import torch
 from conversion_models import Gated
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import prune
 
 from supernet.conversion import Named, convert
 from supernet.conversion.operators import OPERATORS
@@ -213,4 +214,19 @@ def test_a_cache_that_cannot_be_copied_is_named():
     with pytest.raises(
         ConversionError, match=r"module '1' keeps a tensor .*\('kept'\).*empty that"
     ):
+        convert(model, torch.randn(2, 6))
+
+
+@pytest.mark.parametrize(
+    ("weigh", "remedy"),
+    [
+        (nn.utils.weight_norm, "remove_weight_norm"),
+        (nn.utils.spectral_norm, "remove_spectral_norm"),
+        (lambda layer: prune.l1_unstructured(layer, "weight", 0.5), "prune.remove"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+def test_weights_that_hooks_make_are_refused_with_the_remedy(weigh, remedy):
+    model = nn.Sequential(nn.Linear(6, 32), nn.ReLU(), weigh(nn.Linear(32, 5)))
+    with pytest.raises(ConversionError, match=rf"'2' has its weights from a hook.*{remedy}"):
         convert(model, torch.randn(2, 6))

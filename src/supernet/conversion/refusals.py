@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ParamSpec
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from supernet.conversion.trace import first, line
 from supernet.errors import ConversionError, SupernetError
-from supernet.net.nested import tensors
+from supernet.net.copies import results
 
 __all__ = ["closed", "explained"]
 
@@ -64,13 +67,8 @@ _EVERYWHERE = ("the model's input", "the model's output", "no residual blocks in
 """Reasons that most models have for something."""
 
 
-def _with_graphs(module: nn.Module) -> Iterator[str]:
-    """Yield the attributes that hold tensors which are results of others, by themselves or in a row."""
-    for own, value in module.__dict__.items():
-        if own in ("_parameters", "_modules"):
-            continue
-        if any(tensor.grad_fn is not None for tensor in tensors(value)):
-            yield own
+_HOOKS = (WeightNorm, SpectralNorm, BasePruningMethod)
+"""By which PyTorch computes weights before each forward pass, and keeps them as plain attributes."""
 
 
 def _check_modules(model: object) -> None:
@@ -97,7 +95,16 @@ def _check_modules(model: object) -> None:
                 f"{where} is compiled by torch.compile; give the module before that (its attribute "
                 "`_orig_mod`), and compile what is derived"
             )
-        for own in _with_graphs(module):
+        for hook in module._forward_pre_hooks.values():
+            if isinstance(hook, _HOOKS):
+                raise ConversionError(
+                    f"{where} has its weights from a hook ({type(hook).__name__}) that makes them anew "
+                    "in each forward pass, so it cannot be copied; use weight_norm or spectral_norm of "
+                    "torch.nn.utils.parametrizations instead, or make them plain weights before it is "
+                    "converted, by remove_weight_norm or remove_spectral_norm of torch.nn.utils, or by "
+                    "torch.nn.utils.prune.remove"
+                )
+        for own, _ in results(module):
             raise ConversionError(
                 f"{where} keeps a tensor that was computed with gradients ({own!r}), so it cannot be "
                 "copied; empty that cache, or build the model anew and run it under torch.no_grad() "

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 
 from torch import nn
 
 from supernet.errors import SpaceError
 from supernet.net.choice import ChoiceModule
+from supernet.net.copies import copied
 from supernet.net.opened import Elastic, close, settle
 from supernet.net.plain import Part
 from supernet.net.supernet import SuperNet
@@ -51,10 +51,10 @@ def derive(supernet: nn.Module, architecture: Architecture | Mapping[str, Value]
             if label in architecture and id(choice) not in memo:
                 chosen = supernet.space.decision(label).indices(architecture[label])
                 _plain_parts((choice.options[i] for i in chosen), memo)
-                modules = [copy.deepcopy(choice.options[i], memo) for i in chosen]
+                modules = [copied(choice.options[i], memo) for i in chosen]
                 memo[id(choice)] = choice.derive(chosen, modules)
         _plain_parts([supernet.model], memo)
-        return close(copy.deepcopy(supernet.model, memo))
+        return close(copied(supernet.model, memo))
 
 
 def _plain_parts(modules: Iterable[nn.Module], memo: dict[int, object]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import importlib
 import io
 import linecache
@@ -22,6 +21,7 @@ from torch.export import ExportedProgram
 
 from supernet.errors import ConfigError, SupernetError
 from supernet.files import write_bytes
+from supernet.net.copies import copied
 from supernet.net.modes import evaluating
 from supernet.net.nested import tensors
 
@@ -176,7 +176,7 @@ def traced(
         ExportError: PyTorch cannot trace the module; the message names the place.
     """
     whole = nn.Sequential(before, model) if before is not None else model
-    whole = copy.deepcopy(whole).eval().cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    whole = copied(whole).eval().cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     for module in list(whole.modules()):
         for name, child in list(module.named_children()):
             if getattr(child, "training_only", False):

@@ -11,7 +11,6 @@ a step does not use, as in the published codes.
 
 from __future__ import annotations
 
-import copy
 import copyreg
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from torch import nn
 
 from supernet.errors import SpaceError
 from supernet.net.batches import Inputs
+from supernet.net.copies import copied
 from supernet.net.dimension import Dimension, OpenLayer
 from supernet.net.masks import weighed
 from supernet.net.size import Size
@@ -286,7 +286,7 @@ class ElasticLayer(Elastic):
         for module in self.modules():
             if isinstance(module, Elastic):
                 settle(module, memo)
-        return close(copy.deepcopy(self, memo))
+        return close(copied(self, memo))
 
 
 class ElasticNorm(ElasticLayer):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from torch import nn
 from supernet.errors import ConfigError
 from supernet.foreign import calling
 from supernet.imports import resolve
+from supernet.net.copies import copied
 from supernet.net.derive import reinitialise
 from supernet.random import derive_seed, seeded
 from supernet.reading import shown
@@ -126,7 +126,7 @@ class FromInstance(ModelSource):
         """Return a copy, with the weights as they are unless fresh ones are wanted."""
         if self.fresh or overrides:
             return self.build(seed, data, **overrides)
-        return copy.deepcopy(self.model)
+        return copied(self.model)
 
     def build(
         self, seed: int, data: Mapping[str, Any] | None = None, **overrides: Any
@@ -141,7 +141,7 @@ class FromInstance(ModelSource):
             raise ConfigError(
                 f"an instance cannot be built with {sorted(overrides)}; give the class instead"
             )
-        return reinitialise(copy.deepcopy(self.model), seed)
+        return reinitialise(copied(self.model), seed)
 
 
 def as_model_source(model: object) -> ModelSource:

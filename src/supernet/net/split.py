@@ -5,9 +5,8 @@ Zhao et al., "Few-shot Neural Architecture Search" (ICML 2021).
 
 from __future__ import annotations
 
-import copy
-
 from supernet.errors import SpaceError
+from supernet.net.copies import copied
 from supernet.net.supernet import SuperNet
 from supernet.space import OneOf, Option
 
@@ -32,8 +31,8 @@ def split(supernet: SuperNet, label: str, option: Option) -> SuperNet:
     memo: dict[int, object] = {}
     for choice, name in supernet.choices.items():
         if name == label:
-            memo[id(choice)] = choice.keep(index, copy.deepcopy(choice.options[index], memo))
-    return supernet.like(copy.deepcopy(supernet.model, memo))
+            memo[id(choice)] = choice.keep(index, copied(choice.options[index], memo))
+    return supernet.like(copied(supernet.model, memo))
 
 
 def check_split(supernet: SuperNet, label: str) -> OneOf:
