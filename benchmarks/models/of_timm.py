@@ -23,7 +23,7 @@ _PLAIN: dict[str, dict[str, Any]] = {
     "resnext50_32x4d": {"layers": (1, 1, 1, 1)},
     "seresnet18": {},
     "resnetv2_18": {},
-    "resnetv2_50x1_bit": {"layers": (1, 1, 1, 1)},
+    "resnetv2_50x1_bit": {},
     "legacy_seresnet18": {},
     "skresnet18": {},
     "resnest14d": {},

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from supernet.conversion import Depths, Widths, conversion_of, convert
+from supernet.cost import measure_costs
 from supernet.net import SuperNet, derive
 from supernet.space import Architecture
 
@@ -300,5 +301,6 @@ def test_blocks_of_several_tensors_are_left_out(how):
     supernet = checked(model, x, depths=(Depths(least=0.0),))
     assert supernet.space.decision("blocks.depth").options == (0, 1, 2, 3)
     supernet.eval()
-    narrow = supernet(x, Architecture({"stem": 16, "blocks.depth": 0}))
-    torch.testing.assert_close(narrow, model.head(model.stem(x)))
+    none = Architecture({"stem": 16, "blocks.depth": 0})
+    torch.testing.assert_close(supernet(x, none), model.head(model.stem(x)))
+    assert measure_costs(supernet, x[:1])["macs"].cost(none) == 6 * 16 + 16 * 3

@@ -156,6 +156,10 @@ class OpenDepth(Depth):
                     return option.__dict__[name]
             raise
 
+    def added(self, output: Any) -> Any:
+        """Return the block's output, of what it returns."""
+        return output if isinstance(output, torch.Tensor) else output[self._returned.place]
+
     def forward(self, *inputs: Any, **named: Any) -> Any:
         """Return the gated sum of the block's output and the input, with what else the block returns."""
         if self.stand_in is not None:
@@ -164,10 +168,9 @@ class OpenDepth(Depth):
 
         def run(index: int) -> torch.Tensor:
             output = self.options[index](*inputs, **named)
-            if isinstance(output, torch.Tensor):
-                return output
-            beside[:] = output
-            return cast(torch.Tensor, output[self._returned.place])
+            if not isinstance(output, torch.Tensor):
+                beside[:] = output
+            return cast(torch.Tensor, self.added(output))
 
         output = self.mix(run, inputs)
         if not beside:

@@ -120,7 +120,7 @@ class Trace:
         call = cast(OptionCall, self.running.pop())
         caller = self.running[-1]
         if isinstance(caller, ChoiceCall):
-            caller.outputs[str(call.path[-1][1])] = described(output)
+            caller.outputs[str(call.path[-1][1])] = described(caller.choice.added(output))
             error = unlike(caller.label, caller.outputs)
             if error and len(caller.outputs) > 1:
                 raise error

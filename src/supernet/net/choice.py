@@ -205,6 +205,10 @@ class ChoiceModule(nn.Module, ABC):
 
         return checked
 
+    def added(self, output: Any) -> Any:
+        """Return what of an option's output is added up: all of it, in most choices."""
+        return output
+
     def keep(self, index: int, module: nn.Module) -> Self:
         """Return a choice with one option left, of which `module` is a copy; this one stays as it is."""
         kept = copy.copy(self)
