@@ -304,3 +304,29 @@ def test_blocks_of_several_tensors_are_left_out(how):
     none = Architecture({"stem": 16, "blocks.depth": 0})
     torch.testing.assert_close(supernet(x, none), model.head(model.stem(x)))
     assert measure_costs(supernet, x[:1])["macs"].cost(none) == 6 * 16 + 16 * 3
+
+
+class Regions(nn.Module):
+    """Computes a gate without gradients, and sums up in full precision within that."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.gate = nn.Linear(6, 16), nn.Linear(16, 16)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x):
+        x = self.stem(x)
+        with torch.no_grad():
+            gate = self.gate(x)
+            with torch.autocast("cpu", enabled=False):
+                gate, total = gate.sigmoid(), gate.sum(1, keepdim=True)
+        return self.head(x * gate + total)
+
+
+def test_regions_without_gradients_and_in_full_precision_are_followed():
+    model, x = Regions().eval(), torch.randn(4, 6)
+    supernet = checked(model, x)
+    assert supernet.space.decision("stem").options == (4, 8, 16)
+    narrow = Architecture({"stem": 8})
+    macs = measure_costs(supernet, x[:1])["macs"].cost(narrow)
+    assert macs == 6 * 8 + 8 * 8 + 8 * 3

@@ -21,6 +21,7 @@ from supernet.conversion.axes import Axis, Shape, extent, fix, fixed_dim, same
 from supernet.conversion.leaving import Returned, returned
 from supernet.conversion.operators import Call, Passed, follow
 from supernet.conversion.orders import axis_before
+from supernet.conversion.regions import inline
 from supernet.conversion.sources import numbers_passed
 from supernet.conversion.ties import read_numbers
 from supernet.errors import ConversionError
@@ -184,7 +185,7 @@ def _exported(model: nn.Module, example: tuple[Any, ...], training: bool) -> Exp
         warnings.simplefilter("ignore")
         torch.backends.mha.set_fastpath_enabled(False)  # whose operators say nothing of heads
         try:
-            return torch.export.export(copied, example, strict=False)
+            program = torch.export.export(copied, example, strict=False)
         except Exception as error:  # a user's model may raise anything, and PyTorch does
             raise ConversionError(
                 f"the model cannot be traced: {line(error)}in {named(inside)} raises "
@@ -193,6 +194,8 @@ def _exported(model: nn.Module, example: tuple[Any, ...], training: bool) -> Exp
             ) from error
         finally:
             torch.backends.mha.set_fastpath_enabled(fused)
+    inline(program.graph_module)
+    return program
 
 
 @contextmanager
