@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from supernet.conversion import conversion_of, convert
+from supernet.conversion import Widths, conversion_of, convert
 from supernet.net import SuperNet, derive
 
 
@@ -103,3 +103,29 @@ def test_attributes_of_two_sizes_stay():
     derived, _ = narrow(Two(), torch.randn(2, 6))
     assert (derived.first.out_features, derived.second.out_features) == (8, 8)
     assert derived.hidden == 16
+
+
+class Computing(nn.Module):
+    """Divides by its width, by a number of its own."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.d, self.layers = width, width
+        self.gain = nn.Parameter(torch.ones(width))
+
+    def forward(self, x):
+        for _ in range(self.layers):
+            x = x + 0
+        return self.gain * x / (x.square().sum(-1, keepdim=True) / self.d + 1e-6).sqrt()
+
+
+def test_numbers_that_code_computes_with_are_named():
+    model = nn.Sequential(nn.Embedding(9, 16), nn.Linear(16, 4), nn.Linear(4, 32))
+    model += nn.Sequential(Computing(32), nn.Linear(32, 5))
+    supernet = SuperNet(
+        convert(model, torch.zeros(2, 3, dtype=torch.long), rules=[Widths(multiple=1)])
+    )
+    rows = {row.name: row for row in conversion_of(supernet.model).rows}
+    assert rows["3"].closed == ("d (32) stays that of the largest network",)
+    assert {"0", "2"} <= set(rows)
+    assert not any("norm_type" in reason for reason in rows["0"].closed)  # 2.0 is not 4 ** 0.5

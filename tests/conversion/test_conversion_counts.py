@@ -286,3 +286,32 @@ def test_costs_that_are_in_doubt_are_warned_of():
     opened(supernet.model).doubt = "macs are 3 where sizes say 2"
     with pytest.warns(UncountedWarning, match="macs are 3 where sizes say 2"):
         measure_costs(supernet, x[:1])
+
+
+class AttentivePooling(nn.Module):
+    """Vectors on either side of matrix products."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 16), nn.Linear(6, 16)
+        self.v, self.w = nn.Parameter(torch.randn(16)), nn.Parameter(torch.randn(16))
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x):
+        scores = (self.a(x).tanh() @ self.v).softmax(-1)
+        gate = torch.matmul(self.w, self.b(x).transpose(1, 2))
+        return self.head(((scores * gate)[..., None] * x).sum(1)) + self.v @ self.v
+
+
+def test_products_with_vectors_are_open_and_count():
+    supernet = sn.SuperNet(
+        sn.convert(AttentivePooling().eval(), torch.randn(2, 7, 6), rules=WIDTHS)
+    )
+    table = measure_costs(supernet.eval(), torch.randn(1, 7, 6))["macs"]
+    assert [d.options for d in supernet.space.decisions] == [(4, 8, 12, 16)] * 2
+    for architecture in ends(supernet):
+        a, b = (int(architecture[d.label]) for d in supernet.space.decisions)
+        layers = 7 * 6 * (a + b) + 6 * 5
+        assert table.cost(architecture) == layers + 7 * (a + b) + a
+        y = sn.derive(supernet, architecture)(torch.ones(2, 7, 6))
+        torch.testing.assert_close(y, supernet(torch.ones(2, 7, 6), architecture))

@@ -6,8 +6,9 @@ number follows an open size if its name speaks of sizes and all axes around the 
 positions are of that one size. Those that code reads, which may count something else, follow only if the
 code does not run otherwise.
 
-Two kinds stay as they are, which the rows of a conversion say: numbers that a constructor computed from
-a width (`dim ** -0.5`), and those of a configuration that many modules share.
+What stays as it is, the rows of a conversion say: numbers that code computes with (`x.sum(-1) / self.dim`),
+those that a constructor computed from a width (`dim ** -0.5`), and those of a configuration that many
+modules share.
 """
 
 from __future__ import annotations
@@ -61,23 +62,44 @@ def told(
     return found
 
 
-def computed(name: str, module: nn.Module, trace: Trace, sizes: Sizes) -> Iterator[str]:
-    """Yield what is to be said of floating-point attributes that seem to be made from an open width."""
-    floats = [(own, value) for own, value in module.__dict__.items() if type(value) is float]
-    if not floats or type(module).__module__.startswith("torch.nn."):
+def computed(
+    name: str, module: nn.Module, trace: Trace, sizes: Sizes, read: Collection[Source]
+) -> Iterator[str]:
+    """Yield what is to be said of attributes that seem to be an open width, or made from one, and stay.
+
+    Those of torch's own layers follow, or mean something else.
+
+    Args:
+        name: of the module.
+        module: itself, opened: what follows a size is no attribute any more.
+        trace: of the model.
+        sizes: of the axes.
+        read: attributes that code reads.
+    """
+    kind = getattr(type(module), "_ordinary", type(module))
+    if kind.__module__.startswith("torch.nn."):
         return
     numbers = [number.dim for number in trace.numbers.get(name, ())]
     counts = set()
     for dim in (*_around(name, trace), *numbers):
         if sizes.of(dim) is not None:
             counts |= {extent(dim), *(axis.extent for axis, _, _ in leaves(dim) if not axis.fixed)}
-    for own, value in floats:
-        for count in sorted(counts - {1}):
-            made = {f"{count} ** 0.5": count**0.5, f"{count} ** -0.5": count**-0.5}
-            made |= {f"1 / {count}": 1 / count, f"{count}.0": float(count)}
-            for words, number in made.items():
-                if math.isclose(value, number, rel_tol=1e-9):
-                    yield f"{own} ({value:.4g}) is {words}, and stays so in narrower networks"
+    for own, value in module.__dict__.items():
+        if type(value) is int and value in counts - {1} and (name, own) in read and not _else(own):
+            yield f"{own} ({value}) stays that of the largest network"
+        if type(value) is float:
+            for words in _made(value, counts - {1}):
+                yield f"{own} ({value:.4g}) is {words}, and stays so in narrower networks"
+
+
+def _made(value: float, counts: Collection[int]) -> Iterator[str]:
+    """Yield how a number may have been made of one of these."""
+    for count in sorted(counts):
+        made = {f"{count} ** 0.5": count**0.5, f"{count} ** -0.5": count**-0.5}
+        made |= {f"1 / {count}": 1 / count, f"{count}.0": float(count)}
+        for words, number in made.items():
+            if math.isclose(value, number, rel_tol=1e-9):
+                yield words
 
 
 def configured(model: nn.Module, trace: Trace, sizes: Sizes) -> dict[str, list[str]]:
@@ -106,7 +128,11 @@ def configured(model: nn.Module, trace: Trace, sizes: Sizes) -> dict[str, list[s
 
 
 def _speaks_of_sizes(name: str) -> bool:
-    return any(word in name for word in _SIZES) and not any(word in name for word in _OTHERS)
+    return any(word in name for word in _SIZES) and not _else(name)
+
+
+def _else(name: str) -> bool:
+    return any(word in name for word in _OTHERS)
 
 
 def _around(name: str, trace: Trace) -> list[Dim]:

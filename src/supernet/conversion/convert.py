@@ -413,7 +413,7 @@ class _Attempts:
             reasons = [axis.fixed for dim in closed for axis, _, _ in leaves(dim) if axis.fixed]
             if name in self.refused:
                 reasons.append(self.refused[name])
-            reasons += computed(name, module, self.trace, sizes)
+            reasons += computed(name, module, self.trace, sizes, self.read)
             reasons += stays.get(name, ())
             if labels or reasons:
                 rows.append(

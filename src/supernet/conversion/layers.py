@@ -96,16 +96,17 @@ def _added_matmul(call: Call) -> Shape:
 
 
 def _contract(call: Call, first: int, second: int) -> Shape:
-    """Return the axes of a matrix product, whose outer axes are broadcast."""
+    """Return the axes of a matrix product, whose outer axes are broadcast; of vectors, those left."""
     a, b = call.shape(first), call.shape(second)
-    if len(a) < 2 or len(b) < 2:
-        return unknown(call)  # type: ignore[no-any-return]
-    same(a[-1], b[-2], call.reason)
+    rows, columns = a[-2:-1], b[-1:] if len(b) > 1 else ()
+    inner = len(b) - 1 - len(columns)
+    same(a[-1], b[inner], call.reason)
     outer = broadcast(call, [a[:-2], b[:-2]])
-    call.given += [(call.argument(first), len(a) - 2), (call.argument(second), len(b) - 1)]
-    call.summed += [(call.argument(first), len(a) - 1), (call.argument(second), len(b) - 2)]
-    call.products.append((*outer, a[-2], a[-1], b[-1]))
-    return (*outer, a[-2], b[-1])
+    call.given += [(call.argument(first), len(a) - 2)] * len(rows)
+    call.given += [(call.argument(second), len(b) - 1)] * len(columns)
+    call.summed += [(call.argument(first), len(a) - 1), (call.argument(second), inner)]
+    call.products.append((*outer, *rows, a[-1], *columns))
+    return (*outer, *rows, *columns)
 
 
 @rule("scaled_dot_product_attention")
