@@ -151,3 +151,10 @@ def test_generated_weights_are_gone_and_that_is_said():
     loss = supernet(X.clone().requires_grad_(), Architecture({"choice": "two"})).square().sum()
     with pytest.raises(RoutingError, match=r"again in the backward pass.*switch checkpointing off"):
         loss.backward()
+
+
+def test_outputs_are_saved_without_a_warning(tmp_path):
+    supernet = SuperNet(Net(plainly))
+    y = supernet(X, Architecture({"width": 4, "act": "relu"}))
+    torch.save(y, tmp_path / "y.pt")
+    assert torch.equal(torch.load(tmp_path / "y.pt", weights_only=True), y)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils.hooks import unserializable_hook
 
 from supernet.net.nested import tensors
 from supernet.net.routing import Gate
@@ -49,6 +50,7 @@ def remember(outputs: Any, choices: Sequence[ChoiceModule], whole: bool = True) 
         for choice in choices:
             choice.recall(None)
 
+    @unserializable_hook  # type: ignore[untyped-decorator] # what is saved of the outputs are their values
     def recall(_: torch.Tensor) -> None:
         for choice, gate in zip(choices, gates, strict=True):
             choice.recall(gate)
