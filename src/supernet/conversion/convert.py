@@ -30,7 +30,7 @@ from supernet.conversion.structure import (
     widen_kernels,
 )
 from supernet.conversion.trace import Trace, all_options, astray, first, line, named, noting, trace
-from supernet.conversion.trials import codes, culprit, failing, raised
+from supernet.conversion.trials import codes, culprit, failing, raised, stumbling, untrained
 from supernet.elastic.sorting import sort_channels
 from supernet.errors import ConversionError, SpaceError
 from supernet.failures import check_memory
@@ -42,8 +42,9 @@ from supernet.net.nested import tensors
 from supernet.net.opened import (
     Elastic,
     ElasticLayer,
-    ElasticNorm,
     Opened,
+    Recording,
+    RecordingLayer,
     elastic_class,
     open_up,
     opened,
@@ -193,7 +194,7 @@ class _Attempts:
         raise ConversionError(
             f"the model's sub-networks do not run: {line(error)}in {named(inside)} raises "
             f"{type(error).__name__}: {first(error)}; leave that module out by a rule, such as "
-            f"Widths({inside[-1] if inside else '*'!r}, fractions=(1.0,)) before the others"
+            f"Widths({(inside and inside[-1]) or '*'!r}, fractions=(1.0,)) before the others"
         ) from error
 
     def _widths(self) -> tuple[nn.Module, Sizes]:
@@ -231,9 +232,10 @@ class _Attempts:
             found = open_kernel(name, module, rule, found)
         else:
             leaf = name and not any(True for _ in module.children())
-            base = ElasticLayer if leaf else Elastic
-            if isinstance(module, nn.modules.batchnorm._NormBase):
-                base = ElasticNorm
+            if any(own in found.shapes for own in module._buffers):
+                base: type[Elastic] = RecordingLayer if leaf else Recording
+            else:
+                base = ElasticLayer if leaf else Elastic
             module.__class__ = elastic_class(type(module), base)
         open_up(cast(Elastic, module), found)
 
@@ -260,7 +262,9 @@ class _Attempts:
         for architecture in (smallest(supernet), *codes(supernet)):
             if why := raised(supernet, architecture, *example):
                 return [], ConversionError(f"what is derived computes something else: {why}")
-        return None
+        # What fails as the whole model does, as with one example, is no matter of sizes.
+        failure = untrained(supernet, smallest(supernet), *example)
+        return failure if failure and not stumbling(supernet, largest(supernet), *example) else None
 
     def _astray(self, *example: Any) -> tuple[list[str], Exception] | None:
         """Return where the smallest network of full depth has other sizes than it must, if anywhere.
@@ -329,8 +333,9 @@ class _Attempts:
     def _close_one(self, attempt: nn.Module, *example: Any) -> bool:
         """Close a decision that is one of those why some architecture does not run, if there is one."""
         supernet = SuperNet(attempt)
-        for architecture in (smallest(supernet), *codes(supernet)):
-            found = culprit(attempt, architecture, *example)
+        trials = [(architecture, raised) for architecture in (smallest(supernet), *codes(supernet))]
+        for architecture, fails in (*trials, (smallest(supernet), stumbling)):
+            found = culprit(supernet, architecture, fails, *example)
             if found is None:
                 continue
             label, why = found

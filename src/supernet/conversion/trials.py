@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
 from supernet.conversion.corners import trial
+from supernet.conversion.trace import first, noting
 from supernet.failures import check_memory
 from supernet.net import SuperNet, derive
 from supernet.net.modes import evaluating
 from supernet.net.nested import tensors
+from supernet.random import seeded
 from supernet.space import Architecture
 
-__all__ = ["codes", "culprit", "failing", "raised"]
+__all__ = ["codes", "culprit", "failing", "raised", "stumbling", "untrained"]
 
 
 def raised(supernet: SuperNet, architecture: Architecture, *example: Any) -> str:
@@ -29,9 +32,32 @@ def raised(supernet: SuperNet, architecture: Architecture, *example: Any) -> str
             )
         except Exception as error:  # a user's model may raise anything
             check_memory(error)
-            check_memory(error)
-            return (str(error).strip().splitlines() or [type(error).__name__])[0]
+            return first(error)
     return ""
+
+
+def untrained(
+    supernet: SuperNet, architecture: Architecture, *example: Any
+) -> tuple[list[str], Exception] | None:
+    """Return where a sub-network raises what in training mode; None if it runs.
+
+    It runs on a copy, since code may record in training mode what it is given.
+    """
+    copied = copy.deepcopy(supernet).train()
+    inside: list[str] = []
+    with noting(copied.model, inside), torch.no_grad(), seeded(0):
+        try:
+            copied(*example, architecture)
+        except Exception as error:  # a user's model may raise anything
+            check_memory(error)
+            return list(inside), error
+    return None
+
+
+def stumbling(supernet: SuperNet, architecture: Architecture, *example: Any) -> str:
+    """Return why a sub-network does not run in training mode; nothing if it does."""
+    found = untrained(supernet, architecture, *example)
+    return f"{first(found[1])} (in training mode)" if found else ""
 
 
 def codes(supernet: SuperNet) -> list[Architecture]:
@@ -56,24 +82,34 @@ def failing(model: nn.Module, labels: Iterable[str], *example: Any) -> dict[str,
     return {label: why for label, why in found.items() if why}
 
 
-def culprit(model: nn.Module, architecture: Architecture, *example: Any) -> tuple[str, str] | None:
+def culprit(
+    supernet: SuperNet,
+    architecture: Architecture,
+    fails: Callable[..., str],
+    *example: Any,
+) -> tuple[str, str] | None:
     """Return a decision without which an architecture would not fail, and why it fails.
 
     One decision after the other is answered as in the whole model, unless what is left would run then.
     Of those that stay the first is returned; None if the whole model fails, or the smallest options do
     not.
+
+    Args:
+        supernet: of the converted model.
+        architecture: that fails.
+        fails: `raised` or `stumbling`, which say why.
+        example: what the model takes.
     """
-    supernet = SuperNet(model)
     whole = trial(supernet, ())
     small = {
         d.label
         for d in supernet.space.decisions
         if d.label in architecture and architecture[d.label] != whole.get(d.label)
     }
-    why = raised(supernet, trial(supernet, small), *example)
+    why = fails(supernet, trial(supernet, small), *example)
     for label in sorted(small) if why else ():
         without = small - {label}
-        failed = raised(supernet, trial(supernet, without), *example)
+        failed = fails(supernet, trial(supernet, without), *example)
         if failed:
             small, why = without, failed
     return (min(small), why) if why and small else None

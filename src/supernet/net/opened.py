@@ -14,6 +14,7 @@ from __future__ import annotations
 import copyreg
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Protocol, SupportsIndex, cast
 
 import torch
@@ -29,10 +30,11 @@ from supernet.net.size import Size
 __all__ = [
     "Elastic",
     "ElasticLayer",
-    "ElasticNorm",
     "Groups",
     "Number",
     "Opened",
+    "Recording",
+    "RecordingLayer",
     "Shape",
     "close",
     "dimensions_of",
@@ -178,6 +180,19 @@ class Elastic(nn.Module):
             return weighed(self, name, part, found.shapes[name])
         return value
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; of a buffer that is seen in part that part, in a copy of the whole."""
+        found = opened(self)
+        whole = self._buffers.get(name) if found is not None and name in found.shapes else None
+        if whole is not None and isinstance(value, torch.Tensor):
+            shape = cast(Opened, found).shapes[name]
+            part = taken(whole, shape).shape
+            if part != whole.shape and part == value.shape:
+                whole = whole.clone()
+                _put(whole, shape, value)
+                value = whole
+        super().__setattr__(name, value)
+
     def extra_repr(self) -> str:
         """Return what the class says of the module; some read their numbers from its dictionary."""
         numbers = cast(Opened, opened(self)).now()
@@ -231,6 +246,15 @@ def taken(whole: torch.Tensor, shape: Sequence[Size | None]) -> torch.Tensor:
         if size is not None and span is None:
             part = size.take(part, axis)
     return part
+
+
+def _put(whole: torch.Tensor, shape: Sequence[Size | None], part: torch.Tensor) -> None:
+    """Write the part that is used under the gates into a tensor, of the sizes of its axes."""
+    places = []
+    for axis, (size, count) in enumerate(zip_longest(shape, whole.shape)):
+        place = torch.arange(count) if size is None else size.apart(whole.device)
+        places.append(place.to(whole.device).view(-1, *(1,) * (whole.ndim - 1 - axis)))
+    whole[tuple(places)] = part
 
 
 class _Cut(torch.autograd.Function):
@@ -289,26 +313,37 @@ class ElasticLayer(Elastic):
         return close(copied(self, memo))
 
 
-class ElasticNorm(ElasticLayer):
-    """A norm of channels that may lie apart: the statistics that it records are written back."""
+class Recording(Elastic):
+    """An elastic module with buffers, such as statistics: what its code writes in them is kept.
 
-    def forward(self, *inputs: Any) -> Any:
-        """Normalise, as the class of the norm does."""
-        if not self.training:
-            return super().forward(*inputs)
+    A part whose positions lie apart, as those of concatenated channels, is a copy. While the module runs
+    in training mode it has one for each buffer, and what became of them is written back.
+    """
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Run, as the class of the module does."""
+        if not self.training or "_held" in self.__dict__:
+            return super().__call__(*inputs, **options)
         held: dict[str, torch.Tensor] = {}
         self.__dict__["_held"] = held
         try:
-            y = super().forward(*inputs)
+            y = super().__call__(*inputs, **options)
         finally:
             del self.__dict__["_held"]
         shapes = self.__dict__["_opened"].shapes
         for name, part in held.items():
-            shapes[name][0].put(self._buffers[name], part)
+            whole = self._buffers[name]
+            if whole is not None:
+                _put(whole, shapes[name], part.detach())
         return y
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; what was written in the part of a buffer before is overwritten."""
+        super().__setattr__(name, value)  # which reads it before
+        self.__dict__.get("_held", {}).pop(name, None)
+
     def _used(self, name: str, value: torch.Tensor) -> torch.Tensor:
-        """Return the part that is used; of statistics that are recorded the same for a whole call."""
+        """Return the part that is used; of buffers that are recorded in, the same for a whole call."""
         held: dict[str, torch.Tensor] | None = self.__dict__.get("_held")
         if held is None or name not in self._buffers:
             return super()._used(name, value)
@@ -318,6 +353,10 @@ class ElasticNorm(ElasticLayer):
                 return part
             held[name] = part
         return held[name]
+
+
+class RecordingLayer(Recording, ElasticLayer):
+    """A layer with buffers, such as a norm."""
 
 
 def open_up(module: Elastic, what: Opened) -> None:

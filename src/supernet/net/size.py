@@ -78,10 +78,6 @@ class Size(ABC):
         """Return the used positions on a device, where they lie apart."""
         return self.used().to(device)
 
-    def put(self, tensor: torch.Tensor, part: torch.Tensor) -> None:
-        """Write the part that is used into a largest tensor, along its first axis."""
-        tensor[: self.now] = part
-
     def used(self) -> torch.Tensor:
         """Return the positions that are used under the gates, `[now]`."""
         return torch.arange(self.now)
@@ -185,10 +181,6 @@ class _Made(Size):
         """Where the used positions start, and their number; None if they lie apart."""
         whole = all(term.now == term.largest for term in self._terms)
         return (0, self.now) if whole or self._leading() else None
-
-    def put(self, tensor: torch.Tensor, part: torch.Tensor) -> None:
-        """Write the part that is used into a largest tensor, along its first axis."""
-        tensor.index_copy_(0, self.apart(tensor.device), part)
 
     def apart(self, device: torch.device) -> torch.Tensor:
         """Return the used positions on a device; they are found once for each change of numbers."""
