@@ -1,7 +1,8 @@
 """Any PyTorch model as a search space: what can be open is found by following its operators."""
 
-from supernet.conversion.convert import Conversion, Row, conversion_of, convert
+from supernet.conversion.convert import convert
 from supernet.conversion.named import Named
+from supernet.conversion.report import Conversion, Row, conversion_of
 from supernet.conversion.rules import DEFAULT, Depths, Kernels, Operations, Rule, Widths
 
 __all__ = [

@@ -6,9 +6,9 @@ number follows an open size if its name speaks of sizes and all axes around the 
 positions are of that one size. Those that code reads, which may count something else, follow only if the
 code does not run otherwise.
 
-What stays as it is, the rows of a conversion say: numbers that code computes with (`x.sum(-1) / self.dim`),
-those that a constructor computed from a width (`dim ** -0.5`), and those of a configuration that many
-modules share.
+What stays as it is, the rows of a conversion say: numbers that code computes with, as in
+`x.sum(-1) / self.dim`, those that a constructor computed from a width (`dim ** -0.5`), and those of a
+configuration that many modules share.
 """
 
 from __future__ import annotations

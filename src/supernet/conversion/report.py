@@ -1,0 +1,103 @@
+"""What became of each module of a converted model, and why something of it is closed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from torch import nn
+
+from supernet.conversion.attributes import computed, configured
+from supernet.conversion.opening import Sizes, leaves
+from supernet.conversion.sources import Source
+from supernet.conversion.trace import Trace
+from supernet.net.batches import Inputs
+from supernet.net.opened import opened
+
+__all__ = ["Conversion", "Row", "conversion_of", "report"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of a module of the model.
+
+    Attributes:
+        name: of the module.
+        kind: its class.
+        open: decisions that it follows.
+        closed: why something of it cannot be open.
+    """
+
+    name: str
+    kind: str
+    open: tuple[str, ...]
+    closed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a model became.
+
+    Attributes:
+        rows: one for each module with parameters, and for each sequence of modules.
+        inputs: what the model takes, in the sizes of the batch that it was followed on.
+    """
+
+    rows: tuple[Row, ...]
+    inputs: Inputs
+
+
+def conversion_of(model: nn.Module) -> Conversion | None:
+    """Return what a converted model became; None of other models."""
+    return cast(Conversion | None, model.__dict__.get("_conversion"))
+
+
+def report(
+    model: nn.Module,
+    modules: Mapping[str, nn.Module],
+    trace: Trace,
+    sizes: Sizes,
+    depths: Collection[str],
+    refused: Mapping[str, str],
+    read: Collection[Source],
+) -> Conversion:
+    """Return what became of a model.
+
+    Args:
+        model: before it was opened.
+        modules: what its modules became, by name.
+        trace: of the model.
+        sizes: of the axes.
+        depths: names of sequences whose depth is open.
+        refused: names of sequences and of convolutions, and why their depth or kernel is closed.
+        read: attributes that the model's code reads.
+    """
+    rows = []
+    stays = configured(model, trace, sizes)
+    for name, module in modules.items():
+        kind = getattr(type(module), "_ordinary", type(module)).__name__
+        prefix = f"{name}." if name else ""
+        dims = [
+            dim
+            for own, _ in itertools.chain(
+                module.named_parameters(recurse=False), module.named_buffers(recurse=False)
+            )
+            for dim in trace.tensors.get(f"{prefix}{own}", ())
+        ]
+        found = opened(module)
+        labels = [str(d.label) for d in found.dimensions] if found and dims else []
+        if name in depths:
+            labels.append(f"{name}.depth")
+        closed = [dim for dim in dims if sizes.of(dim) is None]
+        reasons = [axis.fixed for dim in closed for axis, _, _ in leaves(dim) if axis.fixed]
+        if name in refused:
+            reasons.append(refused[name])
+        reasons += computed(name, module, trace, sizes, read)
+        reasons += stays.get(name, ())
+        if labels or reasons:
+            rows.append(
+                Row(name, kind, tuple(dict.fromkeys(labels)), tuple(dict.fromkeys(reasons)))
+            )
+    return Conversion(tuple(rows), trace.inputs)
