@@ -45,7 +45,6 @@ _PLAIN: dict[str, dict[str, Any]] = {
     "gernet_s": {},
     "gcresnext26ts": {},
     "eca_resnext26ts": {},
-    "bat_resnext26ts": {},
     "efficientnet_b0": {},
     "efficientnetv2_rw_t": {},
     "efficientnet_cc_b0_4e": {},
@@ -106,6 +105,7 @@ _PLAIN: dict[str, dict[str, Any]] = {
 """Those that take images of any size, and what they are built with."""
 
 _SIDED: dict[str, tuple[int, dict[str, Any]]] = {
+    "bat_resnext26ts": (256, {}),
     "vit_tiny_patch16_224": (32, {"img_size": 32, "patch_size": 8, "depth": 3}),
     "vit_base_patch16_gap_224": (
         32,
