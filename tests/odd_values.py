@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from inspect import signature
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from supernet.arguments import SHORT
 from supernet.config import parse
 from supernet.errors import SupernetError
 from supernet.net.source import FromCallable
+from supernet.zoo.converted import rules_of
 
 ODD = [
     *("", "null", "true", "x", "a: b", "2024-01-01", "-1", "0", "1", "1.5", "1e30", "nan", ".inf"),
@@ -152,8 +154,12 @@ def fault(message: str, option: str) -> str | None:
 def made(config: Any) -> None:
     """Make the model of a configuration, on no device."""
     path = config.model.class_path
-    if path.startswith("supernet.") and not path.endswith("Converted"):  # which runs the model
-        given = config.model.init_args.as_dict() if "init_args" in config.model else {}
+    given = config.model.init_args.as_dict() if "init_args" in config.model else {}
+    if path.endswith("Converted"):  # which runs the model
+        rules_of(
+            **{name: one for name, one in given.items() if name in signature(rules_of).parameters}
+        )
+    elif path.startswith("supernet."):
         source = FromCallable.named(config.model.class_path, given)
         data: dict[str, Any] = {
             "image": (3, 32, 32),

@@ -11,7 +11,7 @@ from supernet.cli import main
 from supernet.config import parse
 from supernet.data import NamedDataset
 from supernet.errors import ConfigError
-from supernet.imports import resolve
+from supernet.imports import named_in, resolve
 from supernet.net.source import FromCallable
 from supernet.task import Classification
 from supernet.zoo.converted import Converted
@@ -124,6 +124,13 @@ def test_what_cannot_be_imported_is_named(path):
     with pytest.raises(ConfigError, match="cannot be imported"):
         resolve(path)
     assert resolve("supernet.task:Classification") is Classification
+
+
+@pytest.mark.parametrize("sign", ["x", "é", "é.", "1"])
+def test_import_paths_are_looked_for_in_one_pass(sign):
+    """However long a text is; looking back from each place of it would take hours."""
+    assert list(named_in(sign * 300_000)) == []
+    assert list(named_in(f"{sign * 9} pytest:mark pytest.mark")) == ["pytest.mark"] * 2
 
 
 def test_a_name_without_a_module_is_no_short_name(capsys):

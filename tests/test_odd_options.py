@@ -85,6 +85,24 @@ def test_defaults_that_are_objects_are_not_stored_as_something_else():
     assert [stage.keep for stage in config.strategy.stages] == [5, 3]
 
 
+def test_a_list_is_read_as_in_a_file():
+    """The parser would take 010 for eight, as YAML 1.1 does."""
+    groups = plain("--model.groups=[010, 1_0]")["model"]["init_args"]["groups"]
+    assert groups == [10, 10]
+    assert plain("--config={model: {init_args: {groups: [010, 1_0]}}}") == plain(
+        "--model.groups=[010, 1_0]"
+    )
+    assert plain("--retrain.model={channels: 010}")["retrain"]["model"] == {"channels": 10}
+
+
+def test_a_parser_is_used_again_without_what_was_given_before():
+    before = plain()
+    assert plain("--strategy=darts", "--train.steps=3", "--model.channels=5") != before
+    with pytest.raises(ConfigError):
+        plain("--train.steps=4", "--train.clip=x")
+    assert plain() == before
+
+
 def test_empty_groups_in_a_file_are_as_if_left_out(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text("train:\n  # steps: 3\nsearch:\nstrategy:\n")
@@ -111,6 +129,10 @@ def test_empty_groups_in_a_file_are_as_if_left_out(tmp_path):
         (["--data=folder", "--data.folder=1e3"], "data.folder is a text"),
         (["--config={seed: null}"], "seed cannot be null"),
         (["--seed=9223372036854775808"], "seed is a number of 64 bits"),
+        (["--model.groups=[1, 1:30]"], "model.groups.* 1:30 is a time of day"),
+        (["--config={train: {lowest: '0:0.5'}}"], "0:0.5 is a time of day"),
+        (["--search.searcher=nsga2", "--search.searcher.storage=1e30"], "storage is a text"),
+        (["--config={search: {costs: [12]}}"], r"search.costs cannot be '12'; possible: a text \("),
     ],
 )
 def test_one_sentence_says_what_is_possible(arguments, message):

@@ -260,6 +260,8 @@ def _layer(argument: str | dict[str, Any]) -> Layer:
         return ("config", _placed(f"{owner}.init_args.{inner}", None))
     if mapping and any(one.startswith(f"{option}.") for one in NAMED):
         return ("config", _written_out(_nested(option, value)))
+    if option not in NAMED and value.lstrip()[:1] in ("[", "{"):
+        return (option, yaml_value(value, f"{option} {shown(value)}"))  # as it is read in files
     return (option, _long(value, option.removesuffix(".help")))
 
 

@@ -48,8 +48,8 @@ _NOT_OF_TORCH = "torch.utils.data.datapipes"
 
 _SAFE = "PYTHONSAFEPATH"
 
-_PART = r"(?:\w|[^\x00-\x7f\s])+"
-_PATH = re.compile(rf"{_PART}(?:[.:]{_PART})+")
+_SIGN = r"(?:[a-zA-Z0-9_]|[^\x00-\x7f\s])"
+_PATH = re.compile(rf"(?<![a-zA-Z0-9_])(?<![^\x00-\x7f\s]){_SIGN}++(?:[.:]{_SIGN}++)+")
 """More than can be imported: names in Python also hold marks that are no letters."""
 
 

@@ -87,6 +87,11 @@ def check_number(text: str, what: str) -> None:
         raise ConfigError(
             f"{what} {shown(text, 24)} cannot be read as a number; write up to 400 digits from 0 to 9"
         )
+    _check_clock(text, what)
+
+
+def _check_clock(text: str, what: str) -> None:
+    """Refuse a time of day, which the parser of options would read as a number of seconds or minutes."""
     if _CLOCK.fullmatch(text):
         raise ConfigError(f"{what} {text!r} is a time of day, and no option takes one")
 
@@ -158,8 +163,8 @@ def read_text(path: str | os.PathLike[str], what: str, longest: int = LONGEST) -
 def yaml_value(text: str, what: str) -> Any:
     """Return what a YAML text holds: mappings with names as keys, lists, texts and numbers.
 
-    Dates are texts. Numbers are read as in YAML 1.2 (`1e3` is one, `010` is ten), words for yes and no
-    as in YAML 1.1.
+    Dates are texts, times of day are refused. Numbers are read as in YAML 1.2 (`1e3` is one, `010` is
+    ten), words for yes and no as in YAML 1.1.
 
     Raises:
         ConfigError: it is no YAML, too long or too deep; it has tags, aliases or several documents; a
@@ -213,6 +218,8 @@ class _Builder:
             check_text(
                 event.value, self._what
             )  # escapes can write what the text itself cannot hold
+            if not self._is_key() and _CLOCK.fullmatch(event.value):
+                self._refuse(event, f"{event.value} is a time of day, and no option takes one")
             self._add(event, event.value if self._is_key() else self._scalar(event))
             return
         value: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
@@ -309,6 +316,7 @@ def _simple(value: Any, what: str) -> Any:
         value = value.item()
     if isinstance(value, str):
         check_text(value, what)
+        _check_clock(value, what)
         return str(value)
     if isinstance(value, int) and abs(value) >= LARGEST:
         raise ConfigError(f"{what} is a number of {value.bit_length():,} bits; at most 63 are used")

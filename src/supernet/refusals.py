@@ -10,6 +10,7 @@ import inspect
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from supernet.errors import ConfigError
@@ -107,6 +108,7 @@ def _value(message: str) -> str | None:
     if not option or given is None or not wanted:
         return None
     value = re.sub(r"^NestedArg\(key='.*?', val='?(.*?)'?\)$", r"\1", given[1])
+    wanted = list(dict.fromkeys(wanted))
     listed = ", ".join(wanted[:-1]) + " or " * (len(wanted) > 1) + wanted[-1]
     return f"{option} cannot be {value!r}{meant(value, choices)}; possible: {listed}"
 
@@ -181,7 +183,7 @@ def _check_arguments(given: Any, kind: Any, name: str) -> None:
         )
         if value is None and known is not None and not nullable:
             raise ConfigError(f"{name}.{argument} cannot be null; leave it out for its default")
-        if isinstance(value, float) and str in kinds and not {int, float} & set(kinds):
+        if isinstance(value, float) and {str, Path} & set(kinds) and not {int, float} & set(kinds):
             raise ConfigError(
                 f"{name}.{argument} is a text, but what was given would be read as the number {value} "
                 "when the configuration is read again; write it another way"

@@ -71,7 +71,7 @@ def test_what_is_kept_and_what_is_wider(capsys):
         (["torch.nn:Identity"], "nothing of the model can be open"),
         ([NET, "--shape", "2,3,8,8"], "image"),
         ([NET, *SMALL, "--keep", "nothing"], "matches no module"),
-        ([NET, *SMALL, "--widths", "0,1"], "fractions of a width are numbers above 0"),
+        ([NET, *SMALL, "--widths", "0,1"], "widths are fractions above 0"),
     ],
 )
 def test_bad_input(capsys, arguments, message):

@@ -222,7 +222,7 @@ def test_rules_that_offer_nothing():
 
 @pytest.mark.parametrize("fractions", [(), (0.0, 1.0), (0.5, 1.5)], ids=str)
 def test_fractions_that_are_none(fractions):
-    with pytest.raises(ConversionError, match="fractions of a width are numbers above 0"):
+    with pytest.raises(ConversionError, match="widths are fractions above 0"):
         Widths(fractions=fractions)
 
 

@@ -362,7 +362,7 @@ def test_what_cannot_be_compared_is_refused(task, message, distance):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"cycles": 0}, "at least 1 cycle, not 0"),
+        ({"cycles": 0}, "cycles of at least 1, not 0"),
         ({"temperature": 0.0}, "positive temperature, not 0.0"),
         ({"regular_share": 0.0}, "regular_share in"),
         ({"regular_share": 1.5}, "regular_share in"),

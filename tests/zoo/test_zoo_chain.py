@@ -90,8 +90,8 @@ def test_images_that_are_large_enough_pass(side, strides):
     [
         ((1, 7, 9), (2, 2, 2), "7×9 cannot be halved 3 times; at most 2 times"),
         ((1, 9, 3), (2, 1, 2), "9×3 cannot be halved 2 times; at most 1 times"),
-        ((1, 9, 9), (2, 3), r"strides are 1 or 2 .*not \(2, 3\)"),
-        ((1, 9, 9), (0,), r"strides are 1 or 2 .*not \(0,\)"),
+        ((1, 9, 9), (2, 3), r"strides: a stride is 1 or 2 .*not \(2, 3\)"),
+        ((1, 9, 9), (0,), r"strides: a stride is 1 or 2 .*not \(0,\)"),
     ],
 )
 def test_too_small_images_and_other_strides_are_refused(image, strides, message):

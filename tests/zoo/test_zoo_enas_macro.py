@@ -227,6 +227,7 @@ def test_the_diagram_shows_skips(six):
     [
         ({"layers": 2}, "layers is 2, but two halvings between layers need 3"),
         ({"channels": 0}, "channels 0"),
+        ({"channels": 1}, "channels is 1, but halvings of images need at least 2"),
         ({"growth": 0}, "growth 0"),
         ({"image": (1, 8, 3)}, "8×3 cannot be halved 2 times"),
     ],

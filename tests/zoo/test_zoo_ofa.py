@@ -197,7 +197,8 @@ def test_the_diagram_shows_resolution_and_blocks():
         ({"widths": ((6,),)}, "1 widths, 2 strides"),
         ({"resolutions": (8, 5)}, "increasing"),
         ({"resolutions": (1, 8)}, "1×1 cannot be halved 1 times"),
-        ({"strides": (1, 3)}, "strides are 1 or 2"),
+        ({"strides": (1, 3)}, "^strides: a stride is 1 or 2"),
+        ({"resolutions": (1,)}, "1×1 cannot be halved .* larger resolutions"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):

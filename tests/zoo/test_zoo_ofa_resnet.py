@@ -199,7 +199,9 @@ def test_the_diagram_shows_the_blocks_that_run():
         ({"depths": ((0, 1), (1,))}, "must be positive"),
         ({"expansions": (0,)}, r"expansions \(0,\) must be positive"),
         ({"multipliers": (-1, 1)}, r"multipliers \(-1, 1\)"),
-        ({"strides": (1, 3)}, "strides are 1 or 2"),
+        ({"multipliers": ()}, r"multipliers \(\) .* none empty"),
+        ({"strides": (1, 3)}, "^strides: a stride is 1 or 2"),
+        ({"stem_strides": (0, 1)}, r"^stem_strides: a stride is 1 or 2 .*not \(0, 1\)"),
         ({"image": (1, 2, 3)}, "2×3 cannot be halved 2 times"),
     ],
 )

@@ -57,7 +57,7 @@ class Widths(Rule):
     def __post_init__(self) -> None:
         if not self.fractions or not all(0 < fraction <= 1 for fraction in self.fractions):
             raise ConversionError(
-                f"fractions of a width are numbers above 0, at most 1, not {list(self.fractions)}"
+                f"widths are fractions above 0, at most 1, of the whole one, not {list(self.fractions)}"
             )
         if self.multiple < 1:
             raise ConversionError(

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from supernet.errors import SpaceError
+
 __all__ = ["FactorizedReduce", "Noise", "Zero", "depthwise", "strided_pool"]
 
 
@@ -46,10 +48,15 @@ class FactorizedReduce(nn.Module):
         channels_in: channels of the input.
         channels_out: channels of the output, half of them from each convolution; at least 2.
         affine: whether batch norm learns a scale and an offset.
+
+    Raises:
+        SpaceError: there are fewer channels.
     """
 
     def __init__(self, channels_in: int, channels_out: int, *, affine: bool = False) -> None:
         super().__init__()
+        if channels_out < 2:
+            raise SpaceError(f"channels is {channels_out}, but halvings of images need at least 2")
         half = channels_out // 2
         self.even = nn.Conv2d(channels_in, half, 1, stride=2, bias=False)
         self.odd = nn.Conv2d(channels_in, channels_out - half, 1, stride=2, bias=False)

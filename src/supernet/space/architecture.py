@@ -49,6 +49,8 @@ class Architecture(Mapping[str, Value]):
         Raises:
             SpaceError: the text is not a JSON object of labels and answers.
         """
+        if not isinstance(text, str | bytes):
+            raise SpaceError(f"an architecture is read from a text of JSON, not {shown(text)}")
         try:
             return cls(parse_json(text, dict[str, Any]))
         except MisfitError as error:

@@ -134,7 +134,7 @@ class CDARTS(Coupled):
         super().__init__(alpha, rule, cost)
         if cycles < 1 or not 0 < temperature < math.inf or not 0 < regular_share <= 1:
             raise ConfigError(
-                f"CDARTS needs at least 1 cycle, not {cycles}, a positive temperature, not "
+                f"CDARTS needs cycles of at least 1, not {cycles}, a positive temperature, not "
                 f"{temperature}, and regular_share in (0, 1], not {regular_share}"
             )
         if not 0 < weight < math.inf or not 0 <= regular < math.inf:

@@ -39,17 +39,28 @@ def check_lengths(**given: Sequence[int]) -> None:
         raise SpaceError(f"of {listing}, each must have one entry per stage, so equally many")
 
 
-def check_halvings(image: Sequence[int], strides: Sequence[int]) -> None:
+def check_halvings(
+    image: Sequence[int], strides: Sequence[int], **others: int | Sequence[int]
+) -> None:
     """Check that strides are 1 or 2 and that the image is large enough to be halved that often.
+
+    Args:
+        image: channels, height and width.
+        strides: of the stages.
+        others: further strides, by the names of their options.
 
     Raises:
         SpaceError: a stride is another one, or the image is too small.
     """
-    if not set(strides) <= {1, 2}:
-        raise SpaceError(f"strides are 1 or 2 (it halves the image), not {tuple(strides)}")
-    halvings = strides.count(2)
+    halvings = 0
+    for name, value in {**others, "strides": strides}.items():
+        given = tuple(value) if isinstance(value, Sequence) else (value,)
+        if not set(given) <= {1, 2}:
+            raise SpaceError(f"{name}: a stride is 1 or 2 (it halves the image), not {value}")
+        halvings += given.count(2)
     if min(image[1:]) < 2**halvings:
         raise SpaceError(
             f"images of {image[1]}×{image[2]} cannot be halved {halvings} times; "
-            f"at most {min(image[1:]).bit_length() - 1} times is possible, so use fewer or other stages"
+            f"at most {min(image[1:]).bit_length() - 1} times is possible, so use fewer or other "
+            "stages, or larger resolutions"
         )

@@ -173,7 +173,7 @@ class OFA(nn.Module):
         activations = activations or ("relu",) * len(widths)
         _check_stages(widths, strides, squeeze, activations)
         smallest = min(resolutions, default=min(image[1:]))
-        check_halvings((image[0], smallest, smallest), (stem_stride, *strides))
+        check_halvings((image[0], smallest, smallest), strides, stem_stride=stem_stride)
         self.resize = (
             Resolution(Dimension("resolution", resolutions)) if resolutions else nn.Identity()
         )

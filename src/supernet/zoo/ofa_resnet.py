@@ -138,11 +138,11 @@ class OFAResNet(nn.Module):
                 f"{len(widths)} widths, {len(strides)} strides and {len(depths)} depths are not of one "
                 "stage each"
             )
-        if min(*multipliers, *expansions) <= 0:
+        if min(min(given, default=0) for given in (multipliers, expansions)) <= 0:
             raise SpaceError(
-                f"multipliers {multipliers} and expansions {expansions} must be positive"
+                f"multipliers {multipliers} and expansions {expansions} must be positive, and none empty"
             )
-        check_halvings(image, (*stem_strides, *strides))
+        check_halvings(image, strides, stem_strides=stem_strides)
 
         def multiplied(channels: int, label: str) -> Size:
             return Scaled(channels, Dimension(label, multipliers), MULTIPLE)

@@ -67,7 +67,7 @@ class Proxyless(nn.Module):
         check_positive(image=image, classes=classes, stem=stem, first=first, features=features)
         check_positive(widths=widths, depths=depths)
         check_lengths(widths=widths, depths=depths, strides=strides)
-        check_halvings(image, (stem_stride, *strides))
+        check_halvings(image, strides, stem_stride=stem_stride)
         self.stem = nn.Sequential(
             nn.Conv2d(image[0], stem, 3, stem_stride, padding=1, bias=False),
             nn.BatchNorm2d(stem, affine=affine),

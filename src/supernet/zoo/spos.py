@@ -76,7 +76,7 @@ class SPOS(nn.Module):
         check_positive(image=image, classes=classes, stem=stem, features=features)
         check_positive(widths=widths, depths=depths)
         check_lengths(widths=widths, depths=depths, strides=strides)
-        check_halvings(image, (stem_stride, *strides))
+        check_halvings(image, strides, stem_stride=stem_stride)
         _check_widths(stem, widths)
         if any(factor <= 0 for factor in factors) or len(set(factors)) < len(factors):
             raise SpaceError(f"factors {factors} must be positive and different")
