@@ -23,7 +23,7 @@ from torch import nn
 from supernet.config import WeightsName
 from supernet.cost import Constraints, cost_of
 from supernet.cost.constraint import number_text
-from supernet.errors import ConstraintError, RunFolderError
+from supernet.errors import ConfigError, ConstraintError, RunFolderError
 from supernet.evaluate import Candidate, Score
 from supernet.failures import attempted
 from supernet.files import write_bytes, write_json
@@ -44,6 +44,7 @@ from supernet.pipeline.networks import (
 )
 from supernet.pipeline.programs import programs
 from supernet.pipeline.records import Selected
+from supernet.reading import shown
 from supernet.task import measured
 from supernet.track.numbers import score as score_text
 
@@ -107,7 +108,7 @@ def export(
         to: where the folders are made; by default `exports` in the run folder.
 
     Raises:
-        ConfigError: a package that ONNX needs is missing.
+        ConfigError: a pick is no text, or a package that ONNX needs is missing.
         ConstraintError: a pick cannot be read, or no candidate satisfies it.
         ExportError: the only network cannot be exported, or its programme computes something else.
         NoNetworkError: of several networks none can be exported.
@@ -115,6 +116,8 @@ def export(
             is where an export would go is none, or holds other files besides.
         StorageError: a folder cannot be written; an export that was there is as it was.
     """
+    if wrong := [pick for pick in picks if not isinstance(pick, str)]:
+        raise ConfigError(f"a pick is a text such as 'macs <= 50%', not {shown(wrong[0])}")
     formats = [".pt2", ".onnx"] if onnx else [".pt2"]
     check_formats(formats)
     candidates = candidates_of(run)
