@@ -239,10 +239,12 @@ def test_finished_stages_are_results(folder):
 
 def test_dropping_a_step_leaves_the_users_files_in_its_folder(folder):
     folder.retrained("0123456789abcdef-inherited").save({"step": 1})
-    mine = folder.path / "retrain" / "best of all.pt"
-    mine.write_text("mine")
+    (folder.path / "retrain" / "0123456789abcdef.failed.json").touch()
+    mine = [folder.path / "retrain" / f"best of all.{end}" for end in ("failed.json", "pt")]
+    for file in mine:
+        file.write_text("mine")
     folder.drop_files("retrain")
-    assert list((folder.path / "retrain").iterdir()) == [mine]
+    assert sorted((folder.path / "retrain").iterdir()) == mine
 
 
 def test_forgotten_retraining_that_is_killed_half_way_is_repeated(folder, monkeypatch, metrics):

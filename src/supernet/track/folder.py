@@ -51,7 +51,8 @@ EXPORTS = "exports"
 """Where networks are exported to; each has a folder and a mark of its own there."""
 
 _CHECKPOINT = re.compile(r"[0-9a-f]+(-inherited)?(\.previous)?\.pt")
-"""What checkpoints in these folders are called, by a number or by the key of an architecture."""
+_FAILURE = re.compile(r"[0-9a-f]+(-inherited)?\.failed\.json")
+"""What checkpoints and failures in these folders are called, by a number or the key of an architecture."""
 
 
 class RunFolder:
@@ -273,7 +274,8 @@ class RunFolder:
     def drop_failures(self, step: str) -> None:
         """Have the networks that failed in a step tried again."""
         for file in (self.path / step).glob("*.failed.json"):
-            file.unlink()
+            if _FAILURE.fullmatch(file.name):
+                file.unlink()
 
     def write_initial(self, weights: Mapping[str, Any]) -> None:
         """Write the weights that training begins with, where they were given."""
