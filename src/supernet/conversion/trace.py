@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import io
 import re
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, cast
@@ -185,7 +186,8 @@ def _exported(model: nn.Module, example: tuple[Any, ...], training: bool) -> Exp
         warnings.simplefilter("ignore")
         torch.backends.mha.set_fastpath_enabled(False)  # whose operators say nothing of heads
         try:
-            program = torch.export.export(copied, example, strict=False)
+            with redirect_stderr(io.StringIO()):  # PyTorch prints all operators before it raises
+                program = torch.export.export(copied, example, strict=False)
         except Exception as error:  # a user's model may raise anything, and PyTorch does
             raise ConversionError(
                 f"the model cannot be traced: {line(error)}in {named(inside)} raises "

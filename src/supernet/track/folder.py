@@ -52,7 +52,7 @@ EXPORTS = "exports"
 
 _CHECKPOINT = re.compile(r"[0-9a-f]+(-inherited)?(\.previous)?\.pt")
 _FAILURE = re.compile(r"[0-9a-f]+(-inherited)?\.failed\.json")
-"""What checkpoints and failures in these folders are called, by a number or the key of an architecture."""
+"""What checkpoints and failures in these folders are called, by a number or by an architecture's key."""
 
 
 class RunFolder:
