@@ -9,6 +9,7 @@ import torch
 import supernet
 from supernet import failures
 from supernet.errors import (
+    CodeError,
     ConfigError,
     DamagedFileError,
     DataError,
@@ -128,3 +129,18 @@ class Greedy(torch.nn.Module):
 def test_too_little_memory_closes_nothing_of_a_model_in_silence():
     with pytest.raises(RuntimeError, match="can't allocate memory"):
         supernet.convert(Greedy(), torch.zeros(2, 8))
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (LookupError(), "code"),
+        (SystemExit(1), "code"),
+        (FloatingPointError(), "numbers"),
+        (MemoryError(), "memory"),
+    ],
+)
+def test_what_users_code_raised_is_told_apart_behind_the_error_that_names_its_place(raised, kind):
+    error = CodeError("step 1")
+    error.__cause__ = raised
+    assert kind_of(error) == kind

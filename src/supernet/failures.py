@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from supernet.errors import (
+    CodeError,
     DamagedFileError,
     DeviceError,
     DivergedError,
@@ -96,10 +97,13 @@ def kind_of(error: BaseException) -> Kind:
         return "folder"
     if isinstance(error, MeasureError):
         return "measure"
-    if isinstance(error, DivergedError | ArithmeticError) or _named(
-        error, "LinAlgError", "_LinAlgError"
+    raised = error.__cause__ if isinstance(error, CodeError) else error
+    if isinstance(raised, DivergedError | ArithmeticError) or (
+        raised is not None and _named(raised, "LinAlgError", "_LinAlgError")
     ):
         return "numbers"
+    if isinstance(error, CodeError):
+        return "code"
     if isinstance(error, SupernetError):
         return "refused"
     return "library" if _own(error) else "code"
