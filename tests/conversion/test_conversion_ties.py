@@ -223,3 +223,25 @@ def test_a_kernel_that_grows_within_padding_of_a_word():
     for architecture in supernet.space:  # the larger kernel has zeros around it
         torch.testing.assert_close(supernet(x, architecture), model(x))
         torch.testing.assert_close(derive(supernet, architecture)(x), model(x))
+
+
+class Shifted(nn.Module):
+    """Moves an eighth of the channels by one place, of however many there are."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.head = nn.Linear(6, 32), nn.Linear(32, 16), nn.Linear(16, 5)
+
+    def forward(self, x):
+        x = self.a(x)
+        part = x.shape[-1] // 8
+        x = torch.cat([x[:, 1:, :part], x[:, :-1, part : 2 * part], x[:, 1:, 2 * part :]], 2)
+        return self.head(self.b(x).relu())
+
+
+def test_a_share_that_code_cuts_of_a_width_closes_it_alone():
+    x = torch.randn(2, 5, 6)
+    space = convert(Shifted().eval(), x, rules=[Widths(multiple=8)])
+    assert [str(d.label) for d in SuperNet(space).space.decisions] == ["b"]
+    rows = {row.name: row for row in conversion_of(space).rows}
+    assert any("where [2, 4, 4] is meant" in reason for reason in rows["a"].closed)

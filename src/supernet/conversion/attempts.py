@@ -61,6 +61,8 @@ class Attempts:
             kernel is not.
         depths_run: whether all depths that are open are known to run.
         read: attributes that the model's code reads.
+        other: axes that had other sizes than they must when a network was last traced, and those that
+            these come from.
     """
 
     start: nn.Module
@@ -71,6 +73,7 @@ class Attempts:
     refused: dict[str, str] = field(default_factory=dict)
     depths_run: bool = False
     read: set[Source] = field(default_factory=set)
+    other: list[list[Dim]] = field(default_factory=list)
 
     def made(self, *example: Any) -> nn.Module:
         """Return the model with everything open that runs in all sizes.
@@ -91,6 +94,7 @@ class Attempts:
                 self._refuse_depths(attempt, *example)
                 or self._close(attempt, inside, error)
                 or self._close_one(attempt, *example)
+                or self._close_astray(error)
             ):
                 break
         raise ConversionError(
@@ -191,7 +195,7 @@ class Attempts:
         found = astray(derive(supernet, narrow), self.trace, must, *example)
         if found is None:
             return None
-        name, what = found
+        name, what, self.other = found
         inside = [""] + [".".join(name.split(".")[: n + 1]) for n in range(name.count(".") + 1)]
         return list(dict.fromkeys(inside)), ConversionError(what)
 
@@ -280,6 +284,15 @@ class Attempts:
             self.taken.pop(kind, None)
             reason = f"{line(error)}in {own or 'the model itself'} does not follow: {first(error)}"
             if self._fix(own, reason):
+                return True
+        return False
+
+    def _close_astray(self, error: Exception) -> bool:
+        """Close the axes that had other sizes than they must; whether there were any."""
+        groups, self.other = self.other, []
+        for dims in groups:
+            if any(_is_open(dim) for dim in dims):
+                fix(dims, f"the model does not follow it: {error}")
                 return True
         return False
 

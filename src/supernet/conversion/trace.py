@@ -18,7 +18,7 @@ from torch import fx, nn
 from torch.export import ExportedProgram
 
 from supernet.conversion import layers, orders, views  # noqa: F401  they hold the rules of operators
-from supernet.conversion.axes import Axis, Shape, extent, fix, fixed_dim, same
+from supernet.conversion.axes import Axis, Dim, Shape, extent, fix, fixed_dim, same
 from supernet.conversion.leaving import Returned, returned
 from supernet.conversion.operators import Call, Passed, follow
 from supernet.conversion.orders import axis_before
@@ -152,7 +152,7 @@ def again(model: nn.Module, like: Trace, example: tuple[Any, ...], count: int) -
 
 def astray(
     model: nn.Module, like: Trace, sizes: list[list[int] | None], *example: Any
-) -> tuple[str, str] | None:
+) -> tuple[str, str, list[list[Dim]]] | None:
     """Say where a model computes tensors of other sizes than it must.
 
     Args:
@@ -162,8 +162,9 @@ def astray(
         example: what the model takes.
 
     Returns:
-        The name of the module whose code does, and what it does; None if none does, or if the code
-        takes another way, so that nothing can be compared.
+        The name of the module whose code does, what it does, and the axes that have other sizes, and
+        those that they come from; None if none does, or if the code takes another way, so that nothing
+        can be compared.
     """
     program = _exported(model, like.inputs.resized(example, 2), training=False)
     nodes = [node for node in program.graph.nodes if node.op == "call_function"]
@@ -173,7 +174,10 @@ def astray(
     for node, call, must in zip(nodes, like.order, sizes, strict=True):
         value = node.meta.get("val")
         if must is not None and isinstance(value, torch.Tensor) and [*value.shape] != must:
-            return call.scope, f"{call.where} computes {[*value.shape]} where {must} is meant"
+            what = f"{call.where} computes {[*value.shape]} where {must} is meant"
+            sides = zip(call.shapes[call.node], value.shape, must, strict=True)
+            other = [dim for dim, size, meant in sides if size != meant]
+            return call.scope, what, [other, [dim for shape in call.tensors for dim in shape]]
     return None
 
 
