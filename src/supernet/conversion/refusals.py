@@ -15,6 +15,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from supernet.conversion.trace import first, line
 from supernet.errors import ConversionError, SupernetError
+from supernet.failures import check_memory
 from supernet.net.copies import results
 
 __all__ = ["closed", "explained"]
@@ -34,6 +35,7 @@ def explained(convert: Callable[P, nn.Module]) -> Callable[P, nn.Module]:
         except SupernetError:
             raise
         except Exception as error:  # a user's model may do anything
+            check_memory(error)
             raise ConversionError(
                 f"the model cannot be converted: {line(error)}raises {type(error).__name__}: "
                 f"{first(error)}; leave the part that does so out by rules, such as "

@@ -26,6 +26,7 @@ from supernet.conversion.regions import inline
 from supernet.conversion.sources import numbers_passed
 from supernet.conversion.ties import read_numbers
 from supernet.errors import ConversionError
+from supernet.failures import check_memory
 from supernet.net import ChoiceModule, Routing, SuperNet
 from supernet.net.batches import Inputs, inputs_of
 from supernet.net.dimension import Depth
@@ -193,6 +194,7 @@ def _exported(model: nn.Module, example: tuple[Any, ...], training: bool) -> Exp
             with redirect_stderr(io.StringIO()):  # PyTorch prints all operators before it raises
                 program = torch.export.export(copied, example, strict=False)
         except Exception as error:  # a user's model may raise anything, and PyTorch does
+            check_memory(error)
             raise ConversionError(
                 f"the model cannot be traced: {line(error)}in {named(inside)} raises "
                 f"{type(error).__name__}: {first(error)}; what the model does must not depend on the "
