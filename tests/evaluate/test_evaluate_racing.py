@@ -9,7 +9,7 @@ from scipy import stats
 from torch import nn
 
 from supernet.data import Examples, Normalise
-from supernet.errors import ConfigError
+from supernet.errors import CodeError, ConfigError
 from supernet.evaluate import Evaluator, Protocol
 from supernet.evaluate.racing import Dropped, Race, rounds
 from supernet.net import Choice, SuperNet
@@ -272,7 +272,8 @@ def test_failures_are_their_own(make):
     supernet.model.last.options[0].register_forward_hook(fail)
     fates = dict(made.race(list(supernet.space), 1))
     for architecture, fate in fates.items():
-        assert isinstance(fate, KeyError) == (architecture["last"] == "0.9")
+        failed = isinstance(fate, CodeError) and isinstance(fate.__cause__, KeyError)
+        assert failed == (architecture["last"] == "0.9")
 
 
 def test_all_failing_is_no_race(make):
@@ -284,7 +285,8 @@ def test_all_failing_is_no_race(make):
             raise KeyError("no luck")
 
     supernet, made = make(task=Broken())
-    assert all(isinstance(fate, KeyError) for _, fate in made.race(list(supernet.space), 1))
+    fates = [fate for _, fate in made.race(list(supernet.space), 1)]
+    assert all(isinstance(fate.__cause__, KeyError) for fate in fates)
     assert list(made.race([], 1)) == []
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 import supernet as sn
 from supernet.data import Examples, Normalise
+from supernet.errors import CodeError
 from supernet.evaluate import Evaluator, Protocol
 from supernet.evaluate.sharing import SharedForward, UntraceableError
 from supernet.task import Classification
@@ -194,7 +195,8 @@ def test_one_failure_is_its_own(examples):
     results = dict(made.scores(list(supernet.space)))
     for architecture, score in results.items():
         if architecture["first"] == "conv":
-            assert isinstance(score, ValueError)
+            assert isinstance(score, CodeError)
+            assert isinstance(score.__cause__, ValueError)
         else:
             assert score == made.score(architecture)
 
