@@ -609,7 +609,7 @@ class Faulty(Classification):
 
 
 def test_a_faulty_loss_is_found_before_training_and_mended_in_place(tmp_path, data):
-    with pytest.raises(DataError, match="must be a tensor of one number"):
+    with pytest.raises(DataError, match="must return a tensor of one number"):
         search(Net, data, tmp_path / "run", task=Faulty())
     assert search(Net, data, tmp_path / "run").metrics["search"]["candidates"] == 12
 
