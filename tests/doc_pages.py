@@ -16,11 +16,13 @@ import json
 import math
 import re
 import shlex
+import sys
 import tokenize
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from types import ModuleType
 
 from supernet.cli import main
 from supernet.config import parse
@@ -86,7 +88,10 @@ def run_blocks(page: str, found: Sequence[Block]) -> None:
     Raises:
         AssertionError: a command fails, or a result is not what a comment says.
     """
-    names: dict[str, object] = {"__name__": page}
+    # A module of that name, since options may be looked for among the classes of all modules.
+    module = ModuleType(re.sub(r"\W", "_", f"page {page}"))
+    sys.modules[module.__name__] = module
+    names: dict[str, object] = vars(module)
     for block in found:
         if block.remark == "fragment":
             continue

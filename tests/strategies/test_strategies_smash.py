@@ -215,7 +215,7 @@ def test_layers_that_cannot_be_generated_are_refused(layers):
         SMASH(layers=layers).build(space())
 
 
-class StoppedError(Exception):
+class StoppedError(KeyboardInterrupt):
     pass
 
 

@@ -14,7 +14,7 @@ from supernet.train import Checkpoint, Fit, Learner, Plain
 STEPS = 11
 
 
-class Interrupted(Exception):
+class Interrupted(KeyboardInterrupt):
     """The process ends here."""
 
 
