@@ -229,5 +229,6 @@ def _check_kept(
             pickle.dumps(model)
         except Exception:  # the model itself cannot be
             return
+        # Of bytes that were made here just now.
         again = pickle.loads(pickle.dumps(supernet))
         _compare("a pickled one", tensors(again(*inputs, smallest)), expected)

@@ -423,6 +423,7 @@ def _parsed(program: str, layers: Sequence[Layer]) -> tuple[Namespace, dict[str,
 def _dumped(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
     """Return the configuration as plain data, without defaults of classes that are objects."""
     with warnings.catch_warnings(action="ignore", category=UserWarning):
+        # What safe_load does, by the loader in C where there is one: this takes most of the time.
         plain: dict[str, Any] = yaml.load(
             parser.dump(config, skip_unset=False),
             Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader),
