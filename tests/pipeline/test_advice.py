@@ -77,6 +77,7 @@ def other_options(folder: Path) -> None:
 def other_weights(folder: Path) -> None:
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics["search"]["protocol"]["weights"] = "others"
+    del metrics["digest"]  # as who means it
     (folder / "metrics.json").write_text(json.dumps(metrics))
 
 

@@ -347,11 +347,11 @@ class Recording(Elastic):
         held: dict[str, torch.Tensor] | None = self.__dict__.get("_held")
         if held is None or name not in self._buffers:
             return super()._used(name, value)
+        sizes = self.__dict__["_opened"].shapes.get(name, ())
+        if all(size is None or size.span is not None for size in sizes):
+            return super()._used(name, value)  # a view: what is written in it is in the whole
         if name not in held:
-            part = super()._used(name, value)
-            if part._is_view() or part is value:
-                return part
-            held[name] = part
+            held[name] = super()._used(name, value)
         return held[name]
 
 

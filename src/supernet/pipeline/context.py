@@ -19,6 +19,7 @@ from supernet.errors import ConfigError, DataError, NoNetworkError, RunFolderErr
 from supernet.evaluate import Evaluator, PartsEvaluator, Protocol, Score, measure
 from supernet.foreign import calling
 from supernet.net import SuperNet, split
+from supernet.net.memory_format import memory_format
 from supernet.net.outputs import described
 from supernet.net.source import ModelSource
 from supernet.pipeline.changes import without_neutral
@@ -104,7 +105,12 @@ class Run:
     @cached_property
     def normalise(self) -> Normalise:
         """From stored examples to inputs, measured on the training split."""
-        return Normalise.of(self.splits.train, channels_last=True)
+        models: list[nn.Module] = [self.supernet]
+        models += [self.stage(number) for number in range(len(self.config.strategy.stages))]
+        if self.config.retrain.model:
+            models.append(self.built("retrain", "check", **self.config.retrain.model))
+        formats = {memory_format(model, self.device) for model in models}
+        return Normalise.of(self.splits.train, channels_last=formats == {torch.channels_last})
 
     @property
     def augment(self) -> Augment:
@@ -445,7 +451,8 @@ class Run:
         """Return the model on the device, in the memory format that convolutions prefer."""
         if any(parameter.ndim == 5 for parameter in model.parameters()):
             return model.to(self.device)  # the format exists for images only
-        placed: M = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        layout = memory_format(model, self.device)
+        placed: M = model.to(self.device, memory_format=layout)  # type: ignore[call-overload]
         return placed
 
 
