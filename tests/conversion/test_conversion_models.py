@@ -107,15 +107,17 @@ def test_a_copy_is_routed_by_its_own_numbers():
         assert first.blocks[0].attn.num_heads == 4
 
 
-def test_what_a_batch_norm_of_concatenations_records_is_what_the_derived_one_does():
-    model, x = made("dense")
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("name", ["dense", "residual"])
+def test_what_batch_norms_record_is_what_the_derived_ones_do(name, mode):
+    model, x = made(name)
     supernet = SuperNet(convert(model, x, rules=RULES))
     batches = [torch.randn(4, 3, 8, 8) for _ in range(3)]
     for architecture in drawn(supernet.space, 5):
         derived = derive(supernet, architecture)
-        with recalibrated(derived, batches, derived):
+        with mode(), recalibrated(derived, batches, derived):
             expected = derived(x)
-        with supernet.route(architecture), recalibrated(supernet, batches, supernet):
+        with mode(), supernet.route(architecture), recalibrated(supernet, batches, supernet):
             torch.testing.assert_close(supernet(x), expected)
 
 

@@ -208,13 +208,14 @@ def test_derived_networks_compute_and_cost_what_the_supernet_says(net):
         assert not {id(p) for p in derived.parameters()} & {id(p) for p in net.parameters()}
 
 
-def test_recalibrated_statistics_are_those_of_the_derived_network(net):
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.inference_mode])
+def test_recalibrated_statistics_are_those_of_the_derived_network(net, mode):
     batches = [torch.randn(16, 1, 8, 8) for _ in range(3)]
     for architecture in drawn(net.space, 5):
         derived = derive(net, architecture)
-        with recalibrated(derived, batches, derived):
+        with mode(), recalibrated(derived, batches, derived):
             expected = derived(batches[0])
-        with net.route(architecture), recalibrated(net, batches, net):
+        with mode(), net.route(architecture), recalibrated(net, batches, net):
             torch.testing.assert_close(net(batches[0]), expected)
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from supernet.net.dimension import Dimension
+from supernet.net.opened import dimensions_of
 from supernet.net.routing import Gate
 
 __all__ = ["memory_format"]
@@ -41,12 +41,12 @@ def _is_narrow(module: nn.Module) -> bool:
 @contextmanager
 def _smallest(model: nn.Module) -> Iterator[None]:
     """Let every open number of a model be the smallest that it can be."""
-    dimensions = [module for module in model.modules() if isinstance(module, Dimension)]
-    before = [dimension.gate for dimension in dimensions]
+    dimensions = {d for module in model.modules() for d in dimensions_of(module)}
+    before = {dimension: dimension.gate for dimension in dimensions}
     try:
         for dimension in dimensions:
             dimension.set_gate(Gate((0,)))
         yield
     finally:
-        for dimension, gate in zip(dimensions, before, strict=True):
+        for dimension, gate in before.items():
             dimension.set_gate(gate)
