@@ -39,7 +39,8 @@ def test_the_smallest_number_counts_and_gates_are_as_before():
     width = elastic.Dimension("width", (4, 8))
     model = nn.Sequential(elastic.Conv2d(3, width, 3), elastic.Conv2d(width, 8, 1, stride=2))
     assert memory_format(model, CPU) == torch.contiguous_format
-    assert width.gate is None and width.now == 8
+    assert width.gate is None
+    assert width.now == 8
 
 
 def test_other_numbers_of_channels_leave_the_ready_spaces_as_they_were():
