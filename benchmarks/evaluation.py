@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from benchmarks.measure import interleaved, spread
-from supernet.data import Digits, Normalise, split
+from supernet.data import Digits, Normalise, split_data
 from supernet.evaluate import Evaluator, Protocol, measure
 from supernet.net import SuperNet, derive
 from supernet.random import stream
@@ -14,7 +14,7 @@ from supernet.zoo import Bender
 
 
 def main(repeats: int = 60) -> None:
-    splits = split(Digits().load(), seed=0)
+    splits = split_data(Digits().load(), seed=0)
     normalise = Normalise.of(splits.train, channels_last=True)
     model = Bender((1, 8, 8), 10, 8, (1, 1)).to(memory_format=torch.channels_last)
     supernet, task = SuperNet(model), Classification()

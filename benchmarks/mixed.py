@@ -22,10 +22,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.measure import spread
+from supernet.choice import ChoiceModule, Routing
 from supernet.data import Examples, Loader, Normalise
-from supernet.net import ChoiceModule, Routing, SuperNet
+from supernet.net import SuperNet
 from supernet.strategies import DARTS
-from supernet.strategies.base import Setting
+from supernet.strategies.base import TrainingContext
 from supernet.task import Classification
 from supernet.train import Moment
 from supernet.zoo import NASBench201
@@ -145,7 +146,7 @@ def prepared(way: str) -> Callable[[int], None]:
 def strategy(supernet: SuperNet, loader: Loader) -> Callable[[int], None]:
     """Return the step of the library."""
     darts, sgd = DARTS(order=1), _sgd(supernet)
-    darts.prepare(supernet, Setting(0, {}, search=loader))
+    darts.prepare(supernet, TrainingContext(0, {}, search=loader))
 
     def step(number: int) -> None:
         moment = Moment(number, 100, seed=0)

@@ -24,7 +24,7 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from benchmarks.alone import FASHION, trained
-from supernet.cost.ends import extremes
+from supernet.cost.extremes import extremes
 from supernet.data import Augment, DataSource, Examples, Idx, Raw
 from supernet.evaluate import Evaluator, measure
 from supernet.pipeline.context import Run

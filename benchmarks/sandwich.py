@@ -16,7 +16,7 @@ from benchmarks.measure import spread
 from supernet.cost import measure_costs
 from supernet.data import Examples, Loader, Normalise
 from supernet.net import SuperNet
-from supernet.strategies import AlphaNet, Sandwich, Setting
+from supernet.strategies import AlphaNet, Sandwich, TrainingContext
 from supernet.strategies.sandwich import extremes
 from supernet.task import Classification
 from supernet.train import Moment, backward
@@ -56,7 +56,7 @@ def compare(
     loader = Loader(examples, BATCH, seed=0, normalise=normalise)
     supernet = SuperNet(model.to(memory_format=torch.channels_last)).train()
     costs, task = measure_costs(supernet, normalise(inputs[:1])), Classification()
-    strategy.prepare(supernet, Setting(0, costs))
+    strategy.prepare(supernet, TrainingContext(0, costs))
     ends = extremes(supernet.space, costs["macs"])
     moments = [Moment(repeat, repeats + 5, seed=0) for repeat in range(repeats + 5)]
     architectures = [

@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.measure import spread
 from supernet.cost import Constraints, count_macs, measure_costs
-from supernet.data import Digits, Examples, Loader, Normalise, split
+from supernet.data import Digits, Examples, Loader, Normalise, split_data
 from supernet.evaluate import Candidate, Evaluator, Protocol
 from supernet.net import SuperNet
 from supernet.random import stream
@@ -142,7 +142,7 @@ def saved(net: SuperNet, architectures: Sequence[Architecture]) -> float:
 
 def race(batch_norm: str, images: int, candidates: int, keep: int = 5) -> None:
     """Compare a race with full shared evaluation, of random candidates on noisy digits."""
-    splits = split(Digits().load(), 0)
+    splits = split_data(Digits().load(), 0)
     train, search = noisy(splits.train, 1000), noisy(splits.search, images)
     torch.manual_seed(0)
     model = NASBenchMacro((1, 16, 16), 10, 4, features=16).to(memory_format=torch.channels_last)

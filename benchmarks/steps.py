@@ -7,7 +7,7 @@ import time
 import torch
 
 from benchmarks.measure import interleaved, spread
-from supernet.data import Digits, Examples, Loader, Normalise, split
+from supernet.data import Digits, Examples, Loader, Normalise, split_data
 from supernet.net import SuperNet, derive
 from supernet.random import stream
 from supernet.strategies import SPOS, BenderOneShot, FairNAS, Strategy
@@ -98,7 +98,7 @@ def fair(image: tuple[int, int, int] = (3, 32, 32), channels: int = 8, repeats: 
 
 def throughput(strategy: Strategy, steps: int = 60) -> None:
     """Print images per second of training on digits, averaged over the whole schedule."""
-    splits = split(Digits().load(), seed=0)
+    splits = split_data(Digits().load(), seed=0)
     normalise = Normalise.of(splits.train, channels_last=True)
     loader = Loader(splits.train, BATCH, 0, splits.augment, normalise=normalise)
     model = Bender((1, 8, 8), 10, 8, (1, 1)).to(memory_format=torch.channels_last)

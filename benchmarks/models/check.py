@@ -15,12 +15,13 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from supernet.choice import ChoiceModule
 from supernet.conversion import convert
 from supernet.cost import count_params, measure_costs
 from supernet.elastic import Elastic
 from supernet.errors import SupernetError
-from supernet.net import ChoiceModule, SuperNet, derive
-from supernet.net.nested import tensors
+from supernet.modules.nested import tensors
+from supernet.net import SuperNet, derive
 from supernet.space import Architecture, SearchSpace
 
 __all__ = ["Built", "Outcome", "Wrong", "checked"]

@@ -9,9 +9,10 @@ import importlib
 # `python -m supernet` looks for modules in the working directory first; fewer are asked for like this.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from supernet.choice import Choice, InputChoice, Routing
     from supernet.conversion import convert
     from supernet.errors import SupernetError
-    from supernet.net import Choice, InputChoice, Routing, SuperNet, derive
+    from supernet.net import SuperNet, derive
     from supernet.net.export import export
     from supernet.pipeline import Result, run
     from supernet.space import Architecture, SearchSpace
@@ -33,12 +34,12 @@ __all__ = [
     "run",
 ]
 
-_HOMES = {
+_LAZY = {
     "Architecture": "space",
-    "Choice": "net",
-    "InputChoice": "net",
+    "Choice": "choice",
+    "InputChoice": "choice",
     "Result": "pipeline",
-    "Routing": "net",
+    "Routing": "choice",
     "SearchSpace": "space",
     "SuperNet": "net",
     "SupernetError": "errors",
@@ -50,9 +51,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in _LAZY:
         raise AttributeError(f"module 'supernet' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"supernet.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"supernet.{_LAZY[name]}"), name)
 
 
 def __dir__() -> list[str]:

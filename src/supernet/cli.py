@@ -40,7 +40,7 @@ _STEPS = {
 _COMMANDS = {
     **_STEPS,
     "latency": "measure latencies on this device, into a table of costs",
-    "export": "write the best candidates within bounds as files that run without supernet",
+    "export_networks": "write the best candidates within bounds as files that run without supernet",
     "doctor": "say what of a model is open, why something is not, and what its networks cost",
     "zoo": "list spaces, strategies, searchers and data sets",
 }
@@ -94,7 +94,9 @@ def _run(command: str, rest: Sequence[str]) -> None:
     if command in _STEPS:
         _steps(command, rest)
     elif command in _COMMANDS:
-        {"latency": _latency, "export": _export, "doctor": _doctor, "zoo": _zoo}[command](rest)
+        {"latency": _latency, "export_networks": _export, "doctor": _doctor, "zoo": _zoo}[command](
+            rest
+        )
     elif not command or command.startswith("-"):
         parser = _parser()
         parser.parse_args([command, *rest] if command else [])
@@ -199,7 +201,7 @@ def _export(arguments: Sequence[str]) -> None:
     parser.add_argument(_TRUST, action="store_true", help=_TRUST_HELP)
     given, rest = parser.parse_known_args(arguments)
 
-    from supernet.pipeline import check_identity, export, open_run, settings
+    from supernet.pipeline import check_identity, export_networks, open_run, settings
     from supernet.track import export_table, print_table
 
     _check_folder(given.out)
@@ -209,7 +211,7 @@ def _export(arguments: Sequence[str]) -> None:
         settings(opened),
     ):
         check_identity(opened, look=True)
-        exported = export(opened, given.pick, onnx=given.onnx, to=given.to)
+        exported = export_networks(opened, given.pick, onnx=given.onnx, to=given.to)
     print_table(export_table([one.content for one in exported]))
     for one in exported:
         print(f"{one.name}: {one.folder}")
@@ -260,7 +262,7 @@ def _doctor(arguments: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     given = parser.parse_args(arguments)
 
-    from supernet.pipeline import doctor_text, prescribe
+    from supernet.pipeline import diagnose_named, doctor_text
     from supernet.track import doctor_table, print_table
 
     options = {
@@ -269,7 +271,7 @@ def _doctor(arguments: Sequence[str]) -> None:
         if name in ("widths", "multiple", "inner", "depth", "kernels", "keep")
     }
     with machine_errors("the model", f"Give smaller examples with --shape. {MORE_MEMORY}"):
-        found = prescribe(
+        found = diagnose_named(
             given.model,
             given.arguments,
             given.shape,
@@ -356,7 +358,7 @@ def _zoo(arguments: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     as_json = parser.parse_args(arguments).json
 
-    from supernet.registry import catalogue
+    from supernet.catalogue import catalogue
 
     entries = catalogue()
     if as_json:

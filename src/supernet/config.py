@@ -22,15 +22,7 @@ from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
 from supernet.accepted import check_code, check_made
-from supernet.arguments import (
-    NAMED,
-    Layer,
-    inherited,
-    named_class,
-    place,
-    prepared,
-    read_layers,
-)
+from supernet.arguments import NAMED, Layer, inherited, named_class, place, prepared, read_layers
 from supernet.data import SOURCES, Augment, DataSource
 from supernet.data.splits import FRACTION
 from supernet.errors import ConfigError, SupernetError

@@ -12,8 +12,8 @@ import pytest
 import torch
 import yaml
 
+from supernet.catalogue import catalogue
 from supernet.cli import main
-from supernet.registry import catalogue
 
 
 def test_run_folder_holds_the_contracted_files(finished):

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import supernet as sn
+from supernet.choice import Routing
+from supernet.choice.plain import Part
 from supernet.cost import cost_of, count_macs, count_params, measure_costs
-from supernet.net import Routing
-from supernet.net.plain import Part
 from supernet.space import Diagram
 from supernet.track.diagram import svg
 from supernet.zoo import SPACES

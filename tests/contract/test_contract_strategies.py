@@ -14,20 +14,21 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from supernet.choice import Choice, InputChoice, Routing
 from supernet.cost import measure_costs
 from supernet.data import Digits, Examples, Loader, Normalise
+from supernet.elastic import SuperKernel
 from supernet.errors import ConfigError, DivergedError, RoutingError
-from supernet.net import Choice, InputChoice, Routing, SuperKernel
 from supernet.strategies import (
     STRATEGIES,
     Alpha,
     AlphaNet,
     Attentive,
-    Charge,
+    CostPenalty,
     Coupled,
-    Setting,
     SinglePath,
     Strategy,
+    TrainingContext,
 )
 from supernet.task import Classification, Task
 from supernet.train import Moment, digest
@@ -44,7 +45,10 @@ CASES = {
     "cdarts": ("cdarts", {"cycles": 3}),
     "darts": ("darts", {}),
     "darts of second order": ("darts", {"order": 2}),
-    "darts that is charged": ("darts", {"cost": Charge("macs", form="log"), "rule": "strongest"}),
+    "darts that is charged": (
+        "darts",
+        {"cost": CostPenalty("macs", form="log"), "rule": "strongest"},
+    ),
     "dartsminus": ("dartsminus", {}),
     "dartspt": ("dartspt", {"batches": 1}),
     "drnas": ("drnas", {}),
@@ -58,7 +62,7 @@ CASES = {
     "ofa": ("ofa", {"lengths": (1, 3, 1, 1, 1, 1)}),
     "pdarts": ("pdarts", {"alpha": Alpha(6e-4)}),
     "pcdarts": ("pcdarts", {"alpha": Alpha(6e-4)}),
-    "proxyless": ("proxyless", {"every": 1, "alpha": EARLY, "cost": Charge("macs")}),
+    "proxyless": ("proxyless", {"every": 1, "alpha": EARLY, "cost": CostPenalty("macs")}),
     "proxyless-rl": ("proxyless-rl", {"every": 1, "alpha": EARLY, "paths": 3}),
     "randomnas": ("randomnas", {}),
     "singlepath": ("singlepath", {}),
@@ -214,7 +218,7 @@ def setting(supernet, examples, seed=4):
     """Return what a run tells; the search split is the last 200 examples."""
     inputs, targets = (tensor[-200:] for tensor in examples)
     loader = Loader(Examples(inputs, targets), 16, seed, purpose="search")
-    return Setting(seed, measure_costs(supernet, inputs[:1]), search=loader)
+    return TrainingContext(seed, measure_costs(supernet, inputs[:1]), search=loader)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import supernet as sn
 from supernet.conversion import Depths, Operations, Widths, conversion_of
 from supernet.cost import UncountedWarning, count_params, measure_costs
-from supernet.net.opened import opened
+from supernet.elastic.spec import elastic_spec
 
 WIDTHS = (Widths(multiple=4),)
 
@@ -283,7 +283,7 @@ def test_costs_that_are_in_doubt_are_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         measure_costs(supernet, x[:1])
-    opened(supernet.model).doubt = "macs are 3 where sizes say 2"
+    elastic_spec(supernet.model).doubt = "macs are 3 where sizes say 2"
     with pytest.warns(UncountedWarning, match="macs are 3 where sizes say 2"):
         measure_costs(supernet, x[:1])
 

@@ -9,7 +9,7 @@ import supernet as sn
 from supernet.conversion import Widths
 from supernet.cost import build_latency_table, measure_costs
 from supernet.errors import ConversionError, SpaceError
-from supernet.net.batches import batched_inputs
+from supernet.modules.batches import batched_inputs
 from supernet.pipeline import diagnose
 
 WIDTHS = (Widths(multiple=4),)

@@ -10,10 +10,11 @@ import torch
 from conversion_models import MODELS, Dense, Transformer, made
 from torch import nn
 
+from supernet.choice import ChoiceModule
 from supernet.conversion import DEFAULT, Depths, Kernels, Operations, Widths, conversion_of, convert
 from supernet.cost import count_macs, count_params, measure_costs
 from supernet.elastic import Elastic
-from supernet.net import ChoiceModule, SuperNet, derive
+from supernet.net import SuperNet, derive
 from supernet.net.batchnorm import recalibrated
 from supernet.space import Architecture
 

@@ -1,6 +1,6 @@
 import pytest
 
-from supernet.cost.quality import compare, fitted
+from supernet.cost.latency_error import compare, fitted
 
 
 def test_a_straight_line_is_found():

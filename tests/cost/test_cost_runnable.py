@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import supernet as sn
-from supernet.cost.whole import runnable
+from supernet.cost.fitted_latency import runnable
 from supernet.errors import NoNetworkError
 
 

@@ -8,14 +8,8 @@ import torch
 from torch import nn
 
 import supernet as sn
-from supernet.cost import (
-    Constraints,
-    CostTable,
-    LatencyTable,
-    build_latency_table,
-    load_table,
-)
-from supernet.cost.stored import space_hash
+from supernet.cost import Constraints, CostTable, LatencyTable, build_latency_table, load_table
+from supernet.cost.table_files import space_hash
 from supernet.cost.timing import device_name
 from supernet.errors import ConfigError, DamagedFileError, SpaceError, StorageError
 from supernet.space import OneOf, Ordered, SearchSpace, SomeOf

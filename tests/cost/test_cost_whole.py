@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from supernet import elastic as el
+from supernet.choice import Choice
 from supernet.conversion import Widths, convert
 from supernet.cost import (
     Constraints,
@@ -20,11 +21,11 @@ from supernet.cost import (
     count_params,
     load_table,
     measure_costs,
-    whole,
 )
-from supernet.cost.ends import extremes
+from supernet.cost import fitted_latency as whole
+from supernet.cost.extremes import extremes
 from supernet.errors import ConfigError
-from supernet.net import Choice, SuperNet, derive
+from supernet.net import SuperNet, derive
 
 X = torch.randn(1, 1, 10, 10)
 

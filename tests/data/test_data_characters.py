@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from supernet.data import Alphabet, Characters, Prose, Vocabulary, split
+from supernet.data import Alphabet, Characters, Prose, Vocabulary, split_data
 from supernet.errors import ConfigError, DataError
 
 
@@ -62,7 +62,7 @@ def test_no_character_is_in_two_splits(tmp_path, length):
     assert not places["train"] & places["search"]
     assert not places["search"] & places["test"]
     assert alphabet.text(raw.train.inputs.flatten()) == text[: len(raw.train) * length]
-    splits = split(raw, 3)
+    splits = split_data(raw, 3)
     assert not (splits.train.inputs == 0).any()
     assert (splits.search.inputs == 0).all()  # unknown, as all of it is where it is unique
     assert (splits.test.open("chosen").inputs == 0).all()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from supernet.data import Loader, Normalise, Raw, split
+from supernet.data import Loader, Normalise, Raw, split_data
 
 
 def contents(examples):
@@ -49,19 +49,19 @@ def test_tokens_and_nothing_else_have_words(case, raw):
     assert bool(words) == (case.dtype == torch.int64)
     assert len(set(words)) == len(words)
     assert raw.test is None or raw.test.words == words
-    for part in parts(split(raw, 3)):
+    for part in parts(split_data(raw, 3)):
         assert part.words == words
         assert not words or int(part.inputs.max()) < len(words)
 
 
 def test_splits_are_disjoint_and_cover_everything(raw):
-    found = [content for part in parts(split(raw, 3)) for content in contents(part)]
+    found = [content for part in parts(split_data(raw, 3)) for content in contents(part)]
     assert len(set(found)) == len(found)
     assert sorted(found) == sorted(contents(raw.train) + official(raw))
 
 
 def test_an_official_test_split_is_the_test_split(raw):
-    splits = split(raw, 3)
+    splits = split_data(raw, 3)
     if raw.test is None:
         assert len(splits.test) == round(0.2 * len(raw.train))
     else:
@@ -69,7 +69,7 @@ def test_an_official_test_split_is_the_test_split(raw):
 
 
 def test_examples_to_select_with_are_the_search_split(raw):
-    splits = split(raw, 3)
+    splits = split_data(raw, 3)
     if raw.search is None:
         rest = len(splits.train) + len(splits.search)
         assert len(splits.search) == round(0.2 * rest)
@@ -83,18 +83,18 @@ def test_targets_stay_with_their_inputs(raw):
     for part in (raw.train, raw.search):
         if part is not None:
             known.update(zip(contents(part), part.targets.tolist(), strict=True))
-    for part in (split(raw, 3).train, split(raw, 3).search):
+    for part in (split_data(raw, 3).train, split_data(raw, 3).search):
         assert [known[content] for content in contents(part)] == part.targets.tolist()
 
 
 def test_splits_are_a_function_of_the_seed(raw):
-    first, same, other = (list(map(contents, parts(split(raw, seed)))) for seed in (3, 3, 4))
+    first, same, other = (list(map(contents, parts(split_data(raw, seed)))) for seed in (3, 3, 4))
     assert first == same
     assert all(one != two for one, two in zip(first, other, strict=True))
 
 
 def test_no_split_is_sorted_by_class(raw):
-    for part in parts(split(raw, 3)):
+    for part in parts(split_data(raw, 3)):
         assert (part.targets.diff() < 0).any()
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supernet.data import Augment, Examples, Raw, Sealed, split
+from supernet.data import Augment, Examples, Raw, Sealed, split_data
 from supernet.errors import ConfigError, DataError
 
 
@@ -48,7 +48,7 @@ def test_shares_are_kept_to_less_than_one_example(
 ):
     classes, total = len(counts), sum(counts)
     raw = make(counts)
-    splits = split(raw, seed, search_fraction, test_fraction, limit)
+    splits = split_data(raw, seed, search_fraction, test_fraction, limit)
     test = splits.test.open("chosen")
     assert_shares(per_class(test, classes), counts, round(test_fraction * total))
     rest = [c - t for c, t in zip(counts, per_class(test, classes), strict=True)]
@@ -64,7 +64,7 @@ def test_shares_are_kept_to_less_than_one_example(
 
 def test_limit_and_search_fraction_leave_the_test_split_alone():
     raw = make((40, 60))
-    whole, limited = split(raw, 1), split(raw, 1, search_fraction=0.5, limit=20)
+    whole, limited = split_data(raw, 1), split_data(raw, 1, search_fraction=0.5, limit=20)
     assert numbers(limited.test.open("a")) == numbers(whole.test.open("a"))
     assert (len(limited.train), len(limited.search)) == (10, 10)
 
@@ -79,18 +79,18 @@ def own(train, search):
 
 @pytest.mark.parametrize("limit", [None, 2, 3, 5, 6, 11, 29, 100])
 def test_examples_to_select_with_stay_apart_whatever_the_limit(limit):
-    splits = split(own(20, 10), 1, search_fraction=0.9, limit=limit)
+    splits = split_data(own(20, 10), 1, search_fraction=0.9, limit=limit)
     train, search = numbers(splits.train), numbers(splits.search)
     assert len(train) + len(search) == min(limit or 30, 30)
     assert len(search) == max(1, min(limit or 30, 30) // 3)
     assert max(train) < 20 <= min(search)
     assert len(set(train)) == len(train)
     with pytest.raises(DataError, match="a limit of 1 leaves no examples to train"):
-        split(own(20, 10), 1, limit=1)
+        split_data(own(20, 10), 1, limit=1)
 
 
 def test_limit_leaves_an_official_test_split_whole():
-    splits = split(make((40, 60), test=(30, 30)), 1, limit=20)
+    splits = split_data(make((40, 60), test=(30, 30)), 1, limit=20)
     assert len(splits.test) == 60
     assert len(splits.train) + len(splits.search) == 20
 
@@ -98,18 +98,18 @@ def test_limit_leaves_an_official_test_split_whole():
 @pytest.mark.parametrize("limit", [80, 1000])
 def test_a_limit_of_all_examples_or_more_changes_nothing(limit):
     raw = make((40, 60))
-    assert numbers(split(raw, 1, limit=limit).train) == numbers(split(raw, 1).train)
+    assert numbers(split_data(raw, 1, limit=limit).train) == numbers(split_data(raw, 1).train)
 
 
 def test_a_limit_may_keep_all_of_a_rare_class():
-    splits = split(make((5, 20), test=(1, 1)), 1, limit=24)
+    splits = split_data(make((5, 20), test=(1, 1)), 1, limit=24)
     assert per_class(splits.train, 2)[0] + per_class(splits.search, 2)[0] == 5
 
 
 @pytest.mark.parametrize("shape", [(50,), (50, 2)])
 def test_regression_targets_are_split_at_random(shape):
     inputs = torch.arange(50.0).view(-1, 1)
-    splits = split(Raw("mine", Examples(inputs, torch.rand(shape)), None, Augment()), 0)
+    splits = split_data(Raw("mine", Examples(inputs, torch.rand(shape)), None, Augment()), 0)
     test = splits.test.open("chosen")
     assert (len(splits.train), len(splits.search), len(test)) == (32, 8, 10)
     found = numbers(test) + numbers(splits.train) + numbers(splits.search)
@@ -118,7 +118,7 @@ def test_regression_targets_are_split_at_random(shape):
 
 
 def test_name_augmentation_and_class_names_go_along():
-    splits = split(make((20, 20), names=("ant", "bee")), 0)
+    splits = split_data(make((20, 20), names=("ant", "bee")), 0)
     assert splits.name == "mine"
     assert splits.augment == Augment(crop=1)
     assert splits.search.classes == splits.test.open("a").classes == ("ant", "bee")
@@ -128,12 +128,12 @@ def test_name_augmentation_and_class_names_go_along():
 @pytest.mark.parametrize("value", [0.0, 1.0, -0.1, 20, float("nan")])
 def test_fractions_out_of_range_are_refused(option, value):
     with pytest.raises(ConfigError, match=f"{option} is {value}; give a part between 0 and 1"):
-        split(make((20, 20)), 0, **{option: value})
+        split_data(make((20, 20)), 0, **{option: value})
 
 
 def test_a_limit_that_is_no_number_of_examples_is_refused():
     with pytest.raises(ConfigError, match="limit is 0; give a number of examples"):
-        split(make((20, 20)), 0, limit=0)
+        split_data(make((20, 20)), 0, limit=0)
 
 
 @pytest.mark.parametrize(
@@ -152,12 +152,12 @@ def test_a_limit_that_is_no_number_of_examples_is_refused():
 )
 def test_too_few_examples_are_refused(raw, limit, message):
     with pytest.raises(DataError, match=message):
-        split(raw, 0, limit=limit)
+        split_data(raw, 0, limit=limit)
 
 
 def test_a_class_used_up_by_one_split_is_refused():
     with pytest.raises(DataError, match=r"38 of 42 are for search, not enough of class 0 \(2\)"):
-        split(make((2, 40), test=(1, 1)), 0, search_fraction=0.9)
+        split_data(make((2, 40), test=(1, 1)), 0, search_fraction=0.9)
 
 
 def test_the_test_split_is_read_once():
@@ -180,7 +180,7 @@ def test_no_architecture_no_test_split():
 
 
 def test_there_is_no_other_way_to_the_test_examples():
-    splits = split(make((20, 20)), 0)
+    splits = split_data(make((20, 20)), 0)
     public = [name for name in dir(splits.test) if not name.startswith("_")]
     assert public == ["identity", "open"]  # a hash, and the examples
     assert "tensor" not in repr(splits.test)
@@ -198,12 +198,12 @@ def test_fractions_that_are_not_used_are_named():
         return Examples(torch.zeros(count, 2), torch.arange(count) % 2, ("a", "b"))
 
     own = Raw("own", examples(40), examples(10), Augment(), search=examples(10))
-    assert split(own, 0).notes == ()
-    assert [note.split()[0] for note in split(own, 0, 0.3, 0.1).notes] == [
+    assert split_data(own, 0).notes == ()
+    assert [note.split()[0] for note in split_data(own, 0, 0.3, 0.1).notes] == [
         "split.search_fraction",
         "split.test_fraction",
     ]
-    assert split(Raw("none", examples(40), None, Augment()), 0, 0.3, 0.1).notes == ()
+    assert split_data(Raw("none", examples(40), None, Augment()), 0, 0.3, 0.1).notes == ()
 
 
 def test_a_test_split_is_known_again_without_being_opened():

@@ -22,7 +22,7 @@ from supernet.data import (
     Raw,
     Text,
     Vocabulary,
-    split,
+    split_data,
 )
 from supernet.data import text_docstrings as docstrings
 from supernet.data.text_tokens import split_words
@@ -247,7 +247,7 @@ def test_bad_options_are_refused(arguments, message):
 def test_tokens_pass_through_the_pipeline_as_they_are(file):
     texts, labels = [f"{text} {n}" for n in range(20) for text in TEXTS], 20 * LABELS
     write_csv(Path(file), texts, labels)
-    splits = split(Text(file, length=6, least=1).load(), seed=0)
+    splits = split_data(Text(file, length=6, least=1).load(), seed=0)
     normalise = Normalise.of(splits.train, channels_last=True)
     assert normalise == Normalise(channels_last=True)
     inputs, _ = Loader(splits.train, 16, 0, splits.augment, normalise=normalise).batch(0)

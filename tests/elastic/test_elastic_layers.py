@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from supernet import elastic as el
+from supernet.choice import Choice
 from supernet.cost import count_macs, count_params, measure_costs
 from supernet.errors import SpaceError
-from supernet.net import Choice, SuperNet, derive
+from supernet.net import SuperNet, derive
 from supernet.net.batchnorm import recalibrated
 from supernet.space import Architecture, Ordered
 

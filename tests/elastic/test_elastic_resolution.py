@@ -12,9 +12,10 @@ from PIL import Image
 from torch import nn
 
 from supernet import elastic as el
+from supernet.choice import Choice, Gate, Routing
 from supernet.cost import build_latency_table, count_macs, count_params, measure_costs
 from supernet.errors import RoutingError, SpaceError
-from supernet.net import Choice, Gate, Routing, SuperNet, derive, split
+from supernet.net import SuperNet, derive, split_supernet
 from supernet.net.export import export_program
 from supernet.space import Architecture, Ordered
 
@@ -178,7 +179,7 @@ def test_a_mixture_of_sides_is_refused(net):
 def test_a_supernet_can_be_split_along_the_resolution(net):
     x = torch.randn(2, 1, 8, 8)
     for side in SIDES:
-        part = split(net, "side", side)
+        part = split_supernet(net, "side", side)
         assert part.space.size == net.space.size // len(SIDES)
         architecture = Architecture({**net.space[0], "side": side})
         torch.testing.assert_close(part(x, architecture), net(x, architecture))

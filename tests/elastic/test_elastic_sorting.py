@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from supernet import elastic as el
+from supernet.elastic.composed import JoinedSize, ProductSize
+from supernet.elastic.size import FixedSize
 from supernet.elastic.sorting import reorder, sort_channels
 from supernet.net import SuperNet
-from supernet.net.size import Fixed, Joined, Product
 from supernet.space import Architecture
 from supernet.zoo.ofa import OFA
 
@@ -102,7 +103,7 @@ def test_the_first_channels_are_those_that_weigh_most():
 
 
 def test_heads_are_sorted_as_wholes():
-    size = Product(el.Dimension("heads", [1, 2]), 3)
+    size = ProductSize(el.Dimension("heads", [1, 2]), 3)
     order = {"heads": torch.tensor([1, 0])}
     assert size.order(order).tolist() == [3, 4, 5, 0, 1, 2]
     assert size.positions("heads").tolist() == [0, 0, 0, 1, 1, 1]
@@ -110,7 +111,7 @@ def test_heads_are_sorted_as_wholes():
 
 def test_positions_of_joined_sizes():
     a, b = el.Dimension("a", [1, 2]), el.Dimension("b", [2, 3])
-    size = Joined(a, Fixed(1), Product(b, 2))
+    size = JoinedSize(a, FixedSize(1), ProductSize(b, 2))
     assert size.largest == 9
     assert size.positions("b").tolist() == [-1, -1, -1, 0, 0, 1, 1, 2, 2]
     order = {"a": torch.tensor([1, 0]), "b": torch.tensor([2, 0, 1])}

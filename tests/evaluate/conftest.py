@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch import nn
 
+from supernet.choice import Choice, InputChoice
 from supernet.data import Digits, Normalise
 from supernet.evaluate import Candidate, Evaluator, Protocol, Provenance
-from supernet.net import Choice, InputChoice, SuperNet
+from supernet.net import SuperNet
 from supernet.space import Architecture
 from supernet.task import Classification
 

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from supernet.choice import Choice
 from supernet.data import Examples, Normalise, chunks
 from supernet.errors import CodeError, ConfigError, DivergedError, SpaceError
 from supernet.evaluate import Evaluator, Protocol, measure
 from supernet.evaluate.batches import Batches
-from supernet.net import Choice, SuperNet, derive
+from supernet.net import SuperNet, derive
 from supernet.space import Architecture
 from supernet.task import Classification, Task
 

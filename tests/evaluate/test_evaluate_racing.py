@@ -8,11 +8,12 @@ import torch
 from scipy import stats
 from torch import nn
 
+from supernet.choice import Choice
 from supernet.data import Examples, Normalise
 from supernet.errors import CodeError, ConfigError
 from supernet.evaluate import Evaluator, Protocol
 from supernet.evaluate.racing import Dropped, Race, rounds
-from supernet.net import Choice, SuperNet
+from supernet.net import SuperNet
 from supernet.task import Classification, Task
 
 

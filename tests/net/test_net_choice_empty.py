@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from supernet.choice import Choice, Gate, InputChoice, Routing
 from supernet.cost import count_params, measure_costs
 from supernet.errors import SpaceError
-from supernet.net import Choice, Gate, InputChoice, Routing, SuperNet, derive
+from supernet.net import SuperNet, derive
 from supernet.ops import Zero
 from supernet.space import Architecture
 

@@ -64,7 +64,7 @@ def test_inference_tensors_do_not_count_changes():
 
 def test_an_input_choice_runs_its_options_on_different_inputs():
     join = sn.InputChoice({"a": nn.ReLU(inplace=True), "b": nn.Identity()}, (1, 2), label="join")
-    join.set_gate(sn.net.Gate((0, 1)))
+    join.set_gate(sn.choice.Gate((0, 1)))
     x, y = torch.randn(2, 3), torch.randn(2, 3)
     expected = x.relu() + y
     assert torch.equal(join([x, y]), expected)
@@ -72,7 +72,7 @@ def test_an_input_choice_runs_its_options_on_different_inputs():
 
 def test_an_input_choice_given_one_tensor_twice_refuses_it():
     join = sn.InputChoice({"a": nn.ReLU(inplace=True), "b": nn.Identity()}, (1, 2), label="join")
-    join.set_gate(sn.net.Gate((0, 1)))
+    join.set_gate(sn.choice.Gate((0, 1)))
     x = torch.randn(2, 3)
     with pytest.raises(SpaceError, match="in place"):
         join([x, x])

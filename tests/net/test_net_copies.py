@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 import supernet as sn
-from supernet.net import split
-from supernet.net.copies import copied, results
+from supernet.modules.copies import copied, results
+from supernet.net import split_supernet
 from supernet.net.source import FromInstance
 
 
@@ -45,7 +45,7 @@ def test_results_that_a_model_keeps_do_not_hinder_copies():
     assert {name for name, _ in results(model)} == {"loss", "kept"}
     (expected.sum() + model.loss).backward()
     assert torch.equal(sn.derive(supernet, {"c": "b"})(x), expected)
-    assert torch.equal(split(supernet, "c", "b")(x, {"c": "b"}), expected)
+    assert torch.equal(split_supernet(supernet, "c", "b")(x, {"c": "b"}), expected)
     assert FromInstance(model).build(0) is not model
     again = copied(model)
     assert torch.equal(again.loss, model.loss)

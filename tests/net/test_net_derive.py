@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 import supernet as sn
+from supernet.choice import ChoiceModule
 from supernet.cost import count_params
 from supernet.errors import SpaceError
-from supernet.net import ChoiceModule, reinitialise
+from supernet.net import reinitialise
 from supernet.zoo import Bender
 
 SHAPES = {"8x8 grey": (1, 8, 8), "28x28 grey": (1, 28, 28), "32x32 colour": (3, 32, 32)}

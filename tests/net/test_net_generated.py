@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from supernet.choice import Choice, Routing
 from supernet.cost import measure_costs
 from supernet.data import Examples, Normalise
 from supernet.errors import ConfigError, RoutingError
 from supernet.evaluate import Evaluator, Protocol
-from supernet.net import Choice, GeneratedSuperNet, Routing, SuperNet, derive, split
+from supernet.net import GeneratedSuperNet, SuperNet, derive, split_supernet
 from supernet.net.generated import Hypernetwork, designated
 from supernet.space import Architecture
 from supernet.task import Classification
@@ -245,7 +246,7 @@ def test_costs_are_those_of_the_model(supernet, images):
 @pytest.mark.parametrize("option", ["deep", "flat"])
 def test_a_part_of_a_split_supernet_generates_the_same_weights(supernet, images, option):
     supernet.eval()
-    part = split(supernet, "outer", option)
+    part = split_supernet(supernet, "outer", option)
     mine = [architecture for architecture in supernet.space if architecture["outer"] == option]
     assert list(part.space) == mine
     for architecture in mine:

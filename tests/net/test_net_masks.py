@@ -11,12 +11,13 @@ from torch import nn
 
 from supernet import convert
 from supernet import elastic as el
+from supernet.choice import Choice, Gate, Routing
 from supernet.conversion import Widths
-from supernet.elastic import Joined, Product
+from supernet.elastic import JoinedSize, ProductSize
+from supernet.elastic.composed import CentreSize
+from supernet.elastic.masks import expected_mask
 from supernet.errors import RoutingError
-from supernet.net import Choice, Gate, Routing, SuperNet
-from supernet.net.masks import expected_mask
-from supernet.net.size import Centre
+from supernet.net import SuperNet
 from supernet.space import Architecture
 
 DOUBLE = torch.float64
@@ -42,8 +43,8 @@ class Network(nn.Module):
         self.groups = nn.Sequential(
             el.Conv2d(width, width, 3, groups=3), el.GroupNorm(2, width), nn.Sigmoid()
         )
-        self.join = el.Conv2d(Joined(width, width, 1), 3, kernel, dilation=2, padding=4)
-        self.head = el.Linear(Product(width, 4), 3)
+        self.join = el.Conv2d(JoinedSize(width, width, 1), 3, kernel, dilation=2, padding=4)
+        self.head = el.Linear(ProductSize(width, 4), 3)
 
     def forward(self, x):
         x = self.stem(x)
@@ -166,19 +167,19 @@ def test_expected_masks_by_hand():
 
     assert mask(width) == [1.0, 0.5, 0.25, 0.25]
     assert mask(el.Scaled(width, 2)) == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25]
-    assert mask(Product(heads, width)) == [1, 0.5, 0.25, 0.25, 0.5, 0.25, 0.125, 0.125]
-    assert mask(Joined(heads, 1, width)) == [1, 0.5, 1, 1, 0.5, 0.25, 0.25]
+    assert mask(ProductSize(heads, width)) == [1, 0.5, 0.25, 0.25, 0.5, 0.25, 0.125, 0.125]
+    assert mask(JoinedSize(heads, 1, width)) == [1, 0.5, 1, 1, 0.5, 0.25, 0.25]
     heads.set_gate(Gate((0,)))
-    assert mask(Product(heads, width)) == [1, 0.5, 0.25, 0.25]
-    assert mask(Joined(heads, width)) == [1, 1, 0.5, 0.25, 0.25]
-    kernel = Centre(width)
+    assert mask(ProductSize(heads, width)) == [1, 0.5, 0.25, 0.25]
+    assert mask(JoinedSize(heads, width)) == [1, 1, 0.5, 0.25, 0.25]
+    kernel = CentreSize(width)
     expected = [[0.25] * 4, [0.25, 1, 0.5, 0.25], [0.25, 0.5, 0.5, 0.25], [0.25] * 4]
     assert expected_mask([kernel, kernel], like).tolist() == expected  # not the product of two
     same = Gate((0, 1), torch.tensor([0.5, 0.5]))
     twins = el.Dimension("both", [1, 2]), el.Dimension("both", [1, 2])
     for twin in twins:
         twin.set_gate(same)
-    assert mask(Product(*twins)) == [1, 0.5, 0.5, 0.5]  # one decision: 1 of 1, or 2 of 2
+    assert mask(ProductSize(*twins)) == [1, 0.5, 0.5, 0.5]  # one decision: 1 of 1, or 2 of 2
 
 
 def test_what_is_kept_of_masks_serves_later_passes():

@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
 import supernet as sn
+from supernet.choice import Gate
+from supernet.choice.mixture import shared
 from supernet.errors import SpaceError
-from supernet.net import Gate
-from supernet.net.mixture import shared
 from supernet.ops import Zero, pool
 from supernet.zoo import NASBench201
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 import supernet as sn
+from supernet.choice import Routing
 from supernet.errors import RoutingError, SpaceError
-from supernet.net import Routing
-from supernet.net.nested import cut, joined, tensors
+from supernet.modules.nested import cut, joined, tensors
 
 
 class Pair(NamedTuple):

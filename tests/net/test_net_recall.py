@@ -8,8 +8,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from supernet import elastic as el
+from supernet.choice import Choice, Routing
 from supernet.errors import RoutingError
-from supernet.net import Choice, GeneratedSuperNet, Routing, SuperNet, derive
+from supernet.net import GeneratedSuperNet, SuperNet, derive
 from supernet.net.generated import Hypernetwork, designated
 from supernet.space import Architecture
 

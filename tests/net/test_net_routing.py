@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 import supernet as sn
+from supernet.choice import Gate, Routing
 from supernet.errors import RoutingError, SpaceError
-from supernet.net import Gate, Routing
 
 X = torch.tensor([[1.0, -2.0], [3.0, 4.0]])
 

@@ -4,7 +4,7 @@ from torch import nn
 
 import supernet as sn
 from supernet.errors import SpaceError
-from supernet.net import derive, split
+from supernet.net import derive, split_supernet
 
 
 class Net(nn.Module):
@@ -33,7 +33,7 @@ X = torch.randn(3, 4)
 @pytest.mark.parametrize("label", ["join", "op", "twice"])
 def test_the_parts_are_the_whole_cut_by_one_decision(whole, label):
     options = whole.space.decision(label).options
-    parts = [split(whole, label, option) for option in options]
+    parts = [split_supernet(whole, label, option) for option in options]
     assert sum(part.space.size for part in parts) == whole.space.size
     for option, part in zip(options, parts, strict=True):
         for architecture in part.space:
@@ -46,7 +46,7 @@ def test_the_parts_are_the_whole_cut_by_one_decision(whole, label):
 
 def test_a_part_has_weights_of_its_own_and_no_other_options(whole):
     before = {name: value.clone() for name, value in whole.state_dict().items()}
-    part = split(whole, "twice", "p")
+    part = split_supernet(whole, "twice", "p")
     held = sum(parameter.numel() for parameter in whole.parameters())
     assert sum(parameter.numel() for parameter in part.parameters()) == held - 2 * 20
     with torch.no_grad():
@@ -59,10 +59,10 @@ def test_a_part_has_weights_of_its_own_and_no_other_options(whole):
 
 def test_what_cannot_be_split_is_refused(whole):
     with pytest.raises(SpaceError, match="no decision 'other'"):
-        split(whole, "other", "p")
+        split_supernet(whole, "other", "p")
     with pytest.raises(SpaceError, match=r"'z'|has the options"):
-        split(whole, "twice", "z")
+        split_supernet(whole, "twice", "z")
     with pytest.raises(SpaceError, match="with one answer"):
-        split(whole, "some", "0")
+        split_supernet(whole, "some", "0")
     with pytest.raises(SpaceError, match="inside an option"):
-        split(whole, "op.nested", "x")
+        split_supernet(whole, "op.nested", "x")

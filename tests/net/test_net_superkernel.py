@@ -10,10 +10,12 @@ from torch import nn
 from torch.nn import functional as F
 
 import supernet as sn
+from supernet.choice import Gate, Routing
 from supernet.cost import cost_of, count_macs, count_params, measure_costs
-from supernet.net import Gate, Routing, SuperKernel, SuperNet
+from supernet.elastic import SuperKernel
+from supernet.net import SuperNet
 from supernet.ops import InvertedResidual
-from supernet.ops.superkernel import indicator
+from supernet.ops.superblock import indicator
 from supernet.space import Architecture
 
 INDICATORS = {

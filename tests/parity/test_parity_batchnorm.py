@@ -5,9 +5,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from supernet.choice import Choice
 from supernet.data import Digits, Normalise
 from supernet.evaluate import Evaluator, Protocol
-from supernet.net import Choice, SuperNet
+from supernet.net import SuperNet
 from supernet.space import Architecture
 from supernet.task import Classification
 

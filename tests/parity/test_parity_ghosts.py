@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from supernet.choice import Choice
 from supernet.data import Digits, Normalise
-from supernet.net import Choice, SuperNet
+from supernet.net import SuperNet
 from supernet.strategies import BenderOneShot
 from supernet.task import Classification
 from supernet.train import Moment

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from supernet.choice import Choice
 from supernet.data import Augment, Digits, Loader
-from supernet.net import Choice, SuperNet
+from supernet.net import SuperNet
 from supernet.random import derive_seed, stream
 from supernet.strategies import SPOS
 from supernet.task import Classification

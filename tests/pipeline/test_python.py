@@ -12,8 +12,8 @@ from torch.utils.data import TensorDataset
 
 import supernet as sn
 import supernet.search as sn_searcher
+from supernet.choice import ChoiceModule
 from supernet.errors import ConfigError, DataError, RunFolderError, SpaceError
-from supernet.net import ChoiceModule
 from supernet.search import NSGA2, Exhaustive, RandomNASSearch, RandomSearch
 from supernet.strategies import SPOS, BenderOneShot
 from supernet.task import Classification

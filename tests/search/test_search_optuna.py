@@ -12,15 +12,7 @@ import pytest
 from supernet.cost import Constraints, CostTable, Entry
 from supernet.errors import ConfigError, StorageError
 from supernet.evaluate import Candidate
-from supernet.search import (
-    NSGA2,
-    TPE,
-    Problem,
-    RandomSearch,
-    Search,
-    hypervolume,
-    pareto_front,
-)
+from supernet.search import NSGA2, TPE, Problem, RandomSearch, Search, hypervolume, pareto_front
 from supernet.search.optuna import _parameters, _suggest
 from supernet.space import Architecture, OneOf, Ordered, SearchSpace, SomeOf
 

@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
+from supernet.choice import Choice
 from supernet.cost import measure_costs
 from supernet.data import Examples, Loader
-from supernet.net import Choice
-from supernet.strategies import Setting
+from supernet.strategies import TrainingContext
 from supernet.task import Task
 from supernet.train import Moment
 
@@ -83,7 +83,9 @@ def ready(strategy, model=None, seed=4, inputs=None, start=None):
     inputs = torch.randn(64, 4) if inputs is None else inputs
     examples = Examples(inputs, torch.arange(len(inputs)) % 3)
     loader = Loader(examples, 8, seed, purpose="search")
-    strategy.prepare(supernet, Setting(seed, measure_costs(supernet, inputs[:1]), search=loader))
+    strategy.prepare(
+        supernet, TrainingContext(seed, measure_costs(supernet, inputs[:1]), search=loader)
+    )
     with torch.no_grad():
         for label, values in (start or {}).items():
             strategy.alphas[label].copy_(torch.tensor(values))

@@ -4,9 +4,10 @@ import torch
 from torch import nn
 
 from supernet import elastic as el
+from supernet.choice import Choice
 from supernet.cost import measure_costs
-from supernet.net import Choice, SuperNet
-from supernet.strategies import Setting
+from supernet.net import SuperNet
+from supernet.strategies import TrainingContext
 from supernet.train import Moment
 
 BATCH = (
@@ -41,5 +42,5 @@ def made(kind, dropout=0.0, **arguments):
     """Return a strategy and the supernet that it is ready for."""
     torch.manual_seed(0)
     supernet, strategy = SuperNet(Mixed(dropout)).train(), kind(**arguments)
-    strategy.prepare(supernet, Setting(4, measure_costs(supernet, BATCH[0][:1])))
+    strategy.prepare(supernet, TrainingContext(4, measure_costs(supernet, BATCH[0][:1])))
     return strategy, supernet

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from supernet.choice import Choice
 from supernet.errors import ConfigError
-from supernet.net import Choice, SuperNet
+from supernet.net import SuperNet
 from supernet.ops import Zero
 from supernet.space import OneOf, SearchSpace, SomeOf
 from supernet.strategies import BenderOneShot

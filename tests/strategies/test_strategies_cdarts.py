@@ -10,9 +10,9 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from supernet.choice import Choice, InputChoice, Routing
 from supernet.errors import ConfigError
-from supernet.net import Choice, InputChoice, Routing
-from supernet.strategies import CDARTS, Alpha, Charge, Evaluation
+from supernet.strategies import CDARTS, Alpha, CostPenalty, Evaluation
 from supernet.task import Classification, Task
 from supernet.train import digest
 
@@ -85,7 +85,7 @@ def smooth_l1(ours, theirs):
 def test_alpha_and_the_evaluation_network_follow_the_gradient_of_the_formula(
     distance, model, charged
 ):
-    cost = Charge("macs", 0.7, form="log") if charged else None
+    cost = CostPenalty("macs", 0.7, form="log") if charged else None
     evaluation = Evaluation(0.05, momentum=0.0, weight_decay=0.1, clip=None, warmup=0.0)
     strategy, supernet = double(
         model(),

@@ -6,20 +6,21 @@ import pytest
 import torch
 from torch import nn
 
+from supernet.choice import Choice, InputChoice
 from supernet.cost import CostTable, Entry, ExpectedCost, measure_costs
 from supernet.data import Examples, Loader
 from supernet.errors import ConfigError
-from supernet.net import Choice, InputChoice, SuperNet
+from supernet.net import SuperNet
 from supernet.strategies import (
     DARTS,
     GDAS,
     SNAS,
     Alpha,
-    Charge,
+    CostPenalty,
     DrNAS,
     FBNet,
     ProxylessNAS,
-    Setting,
+    TrainingContext,
 )
 from supernet.task import Classification
 from supernet.train import Moment
@@ -59,7 +60,7 @@ def make(costs=None, seed=0, **arguments):
     strategy = DARTS(**arguments)
     tables = measure_costs(supernet, SEARCH.inputs[:1]) if costs is None else costs
     loader = Loader(SEARCH, 16, 0, purpose="search")
-    strategy.prepare(supernet, Setting(seed, tables, search=loader))
+    strategy.prepare(supernet, TrainingContext(seed, tables, search=loader))
     strategy.start(torch.optim.SGD(supernet.parameters(), lr=0.1))
     return strategy, supernet
 
@@ -102,12 +103,12 @@ def test_alpha_starts_small_and_depends_on_the_seed_alone():
 
 
 def test_a_strategy_that_is_prepared_again_begins_anew():
-    strategy, supernet = make(cost=Charge("macs"))
+    strategy, supernet = make(cost=CostPenalty("macs"))
     train(strategy, supernet)
     loader = Loader(SEARCH, 16, 0, purpose="search")
     costs = measure_costs(supernet, SEARCH.inputs[:1])
-    strategy.prepare(supernet, Setting(0, costs, search=loader))
-    fresh = make(cost=Charge("macs"))[0]
+    strategy.prepare(supernet, TrainingContext(0, costs, search=loader))
+    fresh = make(cost=CostPenalty("macs"))[0]
     assert all(torch.equal(a, fresh.alphas[label]) for label, a in strategy.alphas.items())
     assert strategy.state_dict()["optimizer"] == fresh.state_dict()["optimizer"]
 
@@ -128,7 +129,7 @@ def test_chances_are_those_of_the_derived_architecture():
 @pytest.mark.parametrize("target", [None, 700.0])
 def test_both_losses_of_the_cost(target):
     for kind in ("linear", "log"):
-        strategy, supernet = make(cost=Charge("macs", form=kind, weight=0.3, target=target))
+        strategy, supernet = make(cost=CostPenalty("macs", form=kind, weight=0.3, target=target))
         costs = measure_costs(supernet, SEARCH.inputs[:1])["macs"]
         expected = ExpectedCost(costs, supernet.space)(strategy.chances()).item()
         goal = expected if target is None else target
@@ -145,7 +146,7 @@ def test_both_losses_of_the_cost(target):
 def test_cost_pulls_towards_what_is_cheap(kind):
     def share(**amounts):
         strategy, supernet = make(
-            {"macs": table(**amounts)}, alpha=Alpha(0.1), cost=Charge("macs", 20.0, form=kind)
+            {"macs": table(**amounts)}, alpha=Alpha(0.1), cost=CostPenalty("macs", 20.0, form=kind)
         )
         train(strategy, supernet)
         return strategy.probabilities()["some"]
@@ -156,18 +157,18 @@ def test_cost_pulls_towards_what_is_cheap(kind):
 
 def test_a_latency_without_a_table_is_refused_before_training():
     with pytest.raises(ConfigError, match=r"'latency_ms', but costs are known for macs, params.*"):
-        make(cost=Charge("latency_ms"))
+        make(cost=CostPenalty("latency_ms"))
 
 
 def test_costs_below_one_have_no_usable_logarithm():
     small = {"macs": CostTable("macs", [Entry(frozenset([(("some", "a"),)]), 5.0)])}
-    assert make(small, cost=Charge("macs", form="linear"))
+    assert make(small, cost=CostPenalty("macs", form="linear"))
     with pytest.raises(ConfigError, match="the cheapest architecture costs 0; use 'linear'"):
-        make(small, cost=Charge("macs", form="log"))
+        make(small, cost=CostPenalty("macs", form="log"))
     with pytest.raises(ConfigError, match=r"the target is 0\.5"):
-        make(cost=Charge("macs", form="log", target=0.5))
+        make(cost=CostPenalty("macs", form="log", target=0.5))
     with pytest.raises(ConfigError, match="target must be above 0, not 0"):
-        make(cost=Charge("macs", target=0.0))
+        make(cost=CostPenalty("macs", target=0.0))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ def test_betas_and_charges_out_of_range_are_refused():
     with pytest.raises(ConfigError, match=r"betas are in \[0, 1\), not \[1.5, 2\]"):
         Alpha(betas=(1.5, 2))
     with pytest.raises(ConfigError, match=r"cost\.weight is at least 0, not -1"):
-        Charge("macs", weight=-1.0)
+        CostPenalty("macs", weight=-1.0)
 
 
 @pytest.mark.parametrize("kind", [DrNAS, GDAS, SNAS, FBNet, ProxylessNAS])
@@ -245,7 +246,7 @@ def test_options_that_are_out_of_the_race_have_no_share_and_do_not_run():
 def test_without_a_search_split_nothing_can_be_learned():
     supernet = SuperNet(Net())
     with pytest.raises(ConfigError, match="DARTS learns the architecture on a search split"):
-        DARTS().prepare(supernet, Setting(0, {}))
+        DARTS().prepare(supernet, TrainingContext(0, {}))
 
 
 class OnlyOne(DARTS):
@@ -255,7 +256,7 @@ class OnlyOne(DARTS):
 def test_a_strategy_may_take_decisions_with_one_answer_alone():
     loader = Loader(SEARCH, 16, 0)
     with pytest.raises(ConfigError, match=r"OnlyOne cannot relax decision '(node|some)'"):
-        OnlyOne().prepare(SuperNet(Net()), Setting(0, {}, search=loader))
+        OnlyOne().prepare(SuperNet(Net()), TrainingContext(0, {}, search=loader))
 
 
 def test_entropy_is_one_where_nothing_is_decided_and_falls_to_zero():

@@ -7,11 +7,12 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from supernet.choice import Choice, InputChoice, Routing
 from supernet.cost import measure_costs
 from supernet.data import Examples, Loader
 from supernet.errors import ConfigError
-from supernet.net import Choice, InputChoice, Routing, SuperNet
-from supernet.strategies import DARTS, Alpha, Charge, Setting
+from supernet.net import SuperNet
+from supernet.strategies import DARTS, Alpha, CostPenalty, TrainingContext
 from supernet.task import Classification
 from supernet.train import Moment
 
@@ -76,7 +77,7 @@ def make(optimizer=None, groups=None, **arguments):
     supernet = SuperNet(Net()).double().train()
     strategy = DARTS(**arguments)
     costs = measure_costs(supernet, SEARCH.inputs[:1])
-    strategy.prepare(supernet, Setting(0, costs, search=search_loader()))
+    strategy.prepare(supernet, TrainingContext(0, costs, search=search_loader()))
     torch.manual_seed(3)
     for label, alpha in strategy.alphas.items():
         strategy.alphas[label] = nn.Parameter(torch.randn(len(alpha), dtype=torch.float64))
@@ -279,7 +280,7 @@ def steps(monkeypatch):
 
 @pytest.mark.parametrize("cost", [None, "macs"])
 def test_first_order_is_plain_differentiation_on_the_search_batch(steps, cost):
-    strategy, supernet, _ = make(cost=cost and Charge(cost, 0.7))
+    strategy, supernet, _ = make(cost=cost and CostPenalty(cost, 0.7))
     batch = search_loader().batch(0)
     weights = dict(supernet.model.named_parameters())
     alphas = {

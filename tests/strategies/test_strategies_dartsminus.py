@@ -3,12 +3,13 @@ import torch
 from coupled_models import BATCH, Chain, Factors, at, calls, ready
 from torch import nn
 
+from supernet.choice import Choice
 from supernet.cost import count_params, measure_costs
 from supernet.data import Examples, Loader
 from supernet.errors import ConfigError
-from supernet.net import Choice, SuperNet, derive, split
+from supernet.net import SuperNet, derive, split_supernet
 from supernet.ops import FactorizedReduce
-from supernet.strategies import DARTS, Alpha, DARTSMinus, Setting
+from supernet.strategies import DARTS, Alpha, DARTSMinus, TrainingContext
 from supernet.task import Classification
 from supernet.zoo import DARTS as Cells
 
@@ -146,13 +147,13 @@ def test_candidates_and_derived_networks_know_nothing_of_it():
 def test_a_part_of_a_supernet_has_copies():
     strategy = DARTSMinus()
     supernet = made(strategy, Step("skip"))
-    part = split(supernet, "pick", "linear")
+    part = split_supernet(supernet, "pick", "linear")
     (mine,), (copied,) = supernet.modules_beside.values(), part.modules_beside.values()
     assert torch.equal(mine.weight, copied.weight)
     assert mine.weight is not copied.weight
     other = DARTSMinus()
     search = Loader(Examples(torch.randn(16, 4), torch.arange(16) % 3), 8, 1, purpose="search")
-    other.prepare(part, Setting(1, {}, part=True, search=search))
+    other.prepare(part, TrainingContext(1, {}, part=True, search=search))
     assert other.backward(part, Classification(), BATCH, at(0)).isfinite()
     assert copied.weight.grad is not None
 
@@ -160,16 +161,16 @@ def test_a_part_of_a_supernet_has_copies():
 def test_a_space_without_skips_is_refused_but_not_a_part_of_one():
     supernet = DARTSMinus().build(Factors(1, 2))
     with pytest.raises(ConfigError, match="no decision has an option named skip or skip_connect"):
-        DARTSMinus().prepare(supernet, Setting(1, {}, search=object()))
+        DARTSMinus().prepare(supernet, TrainingContext(1, {}, search=object()))
     strategy = DARTSMinus()
-    strategy.prepare(supernet, Setting(1, {}, part=True, search=object()))
+    strategy.prepare(supernet, TrainingContext(1, {}, part=True, search=object()))
     weights = strategy.routing(supernet, at(0))["pick"].weights
     torch.testing.assert_close(weights, strategy.probabilities()["pick"])
 
 
 def test_a_supernet_that_it_did_not_build_is_refused():
     with pytest.raises(ConfigError, match=r"make it by its method build\(model\)"):
-        DARTSMinus().prepare(SuperNet(Step()), Setting(1, {}, search=object()))
+        DARTSMinus().prepare(SuperNet(Step()), TrainingContext(1, {}, search=object()))
 
 
 def test_a_negative_beta_is_refused():

@@ -3,11 +3,12 @@ import torch
 from coupled_models import Chain, Factors, Mean, ready
 from torch import nn
 
+from supernet.choice import Choice, Gate, InputChoice, Routing
 from supernet.data import Digits, Loader
 from supernet.errors import ConfigError
-from supernet.net import Choice, Gate, InputChoice, Routing, SuperNet
+from supernet.net import SuperNet
 from supernet.net.batchnorm import batch_statistics
-from supernet.strategies import DARTSPT, Alpha, Setting
+from supernet.strategies import DARTSPT, Alpha, TrainingContext
 from supernet.task import Classification
 from supernet.train import Moment, Schedule
 from supernet.zoo import DARTS
@@ -179,7 +180,7 @@ def test_a_restart_in_the_middle_of_the_settlement_goes_on_alike():
     model = DARTS((1, 8, 8), cells=3, channels=4, nodes=1, operations="S3")
     supernet = SuperNet(model).train()
     loader = Loader(Digits().load().train, 16, 3)
-    setting = Setting(3, {}, search=loader)
+    setting = TrainingContext(3, {}, search=loader)
 
     def trained(strategy, steps):
         for step in steps:
@@ -202,7 +203,7 @@ def test_settling_moves_no_statistics_and_drops_nothing():
     model = DARTS((1, 8, 8), cells=3, channels=4, nodes=1, operations="S2", drop_path=0.9)
     supernet, strategy = SuperNet(model).train(), DARTSPT(batches=1)
     loader = Loader(Digits().load().train, 16, 3)
-    strategy.prepare(supernet, Setting(3, {}, search=loader))
+    strategy.prepare(supernet, TrainingContext(3, {}, search=loader))
     before = {name: value.clone() for name, value in supernet.named_buffers()}
     decision, scores = strategy._rounds[0][0], []
     for _ in range(2):
@@ -219,7 +220,7 @@ def test_the_order_is_drawn_from_the_seed():
     loader = Loader(Digits().load().train, 16, 3)
     for seed in (0, 0, 1, 2):
         strategy = DARTSPT()
-        strategy.prepare(supernet, Setting(seed, {}, search=loader))
+        strategy.prepare(supernet, TrainingContext(seed, {}, search=loader))
         orders.append([tuple(d.label for d in one) for one in strategy._rounds])
     assert orders[0] == orders[1]
     assert len({tuple(order) for order in orders}) == 3
@@ -228,7 +229,7 @@ def test_the_order_is_drawn_from_the_seed():
 def test_cells_of_two_kinds_are_settled_side_by_side_operations_first():
     supernet = SuperNet(DARTS((1, 8, 8), cells=3, channels=4, nodes=3))
     strategy = DARTSPT()
-    strategy.prepare(supernet, Setting(0, {}, search=Loader(Digits().load().train, 16, 3)))
+    strategy.prepare(supernet, TrainingContext(0, {}, search=Loader(Digits().load().train, 16, 3)))
     rounds = [[d.label for d in one] for one in strategy._rounds]
     assert all(
         one[0].startswith("normal.") and one[1].startswith("reduce.") and len(one) == 2
@@ -244,7 +245,7 @@ def test_cells_of_two_kinds_are_settled_side_by_side_operations_first():
         one[1].partition(".")[2] for one in rounds
     ]
     apart = DARTSPT(together=())
-    apart.prepare(supernet, Setting(0, {}, search=Loader(Digits().load().train, 16, 3)))
+    apart.prepare(supernet, TrainingContext(0, {}, search=Loader(Digits().load().train, 16, 3)))
     assert [len(one) for one in apart._rounds] == [1] * 22
 
 

@@ -6,9 +6,10 @@ from coupled_models import BATCH, Factors, Mean, at, ready, values
 from torch import nn
 from torch.distributions import Dirichlet, kl_divergence
 
+from supernet.choice import Choice, InputChoice
 from supernet.errors import ConfigError, DivergedError
-from supernet.net import Choice, InputChoice, SuperNet
-from supernet.strategies import Alpha, DrNAS, Setting, Stage
+from supernet.net import SuperNet
+from supernet.strategies import Alpha, DrNAS, Stage, TrainingContext
 from supernet.task import Classification
 from supernet.train import Schedule
 
@@ -115,7 +116,7 @@ def test_alpha_that_is_not_finite_is_an_error_of_ours():
 
 def test_alpha_lies_on_the_cpu_and_weights_where_the_model_is():
     strategy, supernet = DrNAS(), SuperNet(Factors(1, 2)).to("meta")
-    strategy.prepare(supernet, Setting(0, {}, search=object()))
+    strategy.prepare(supernet, TrainingContext(0, {}, search=object()))
     assert strategy.alphas["pick"].device.type == "cpu"
     assert strategy.routing(supernet, at(0))["pick"].weights.device.type == "meta"
 
@@ -193,7 +194,7 @@ def test_alpha_and_its_optimizer_go_on_into_the_next_stage():
     first.learn(supernet, Mean(), BATCH, at(0))
     state = first.state_dict()
     other = SuperNet(Factors(1, 2, 3))
-    second.prepare(other, Setting(4, {}, search=first._search, before=state, stage=1))
+    second.prepare(other, TrainingContext(4, {}, search=first._search, before=state, stage=1))
     assert torch.equal(second.alphas["pick"], first.alphas["pick"])
     assert second.kept["pick"] == (0, 2)
     (moments,) = second._optimizer.state_dict()["state"].values()

@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from supernet.data import Digits, Loader, Normalise, split
+from supernet.choice import Choice
+from supernet.data import Digits, Loader, Normalise, split_data
 from supernet.errors import ConfigError
-from supernet.net import Choice, SuperNet
-from supernet.strategies import ENAS, Setting
+from supernet.net import SuperNet
+from supernet.strategies import ENAS, TrainingContext
 from supernet.task import Classification
 from supernet.train import Moment
 
@@ -37,12 +38,12 @@ class Lose(nn.Module):
 
 @pytest.fixture
 def splits():
-    return split(Digits().load(), seed=0)
+    return split_data(Digits().load(), seed=0)
 
 
 def setting(splits, seed=1):
     normalise = Normalise.of(splits.train)
-    return Setting(seed, {}, search=Loader(splits.search, 64, seed, normalise=normalise))
+    return TrainingContext(seed, {}, search=Loader(splits.search, 64, seed, normalise=normalise))
 
 
 def train(strategy, supernet, splits, steps, start=0):
@@ -144,4 +145,4 @@ def test_numbers_must_be_positive(name):
 
 def test_there_must_be_a_search_split():
     with pytest.raises(ConfigError, match="search split"):
-        ENAS().prepare(make(), Setting(0, {}))
+        ENAS().prepare(make(), TrainingContext(0, {}))

@@ -5,8 +5,8 @@ import torch
 from coupled_models import BATCH, Factors, at, ready
 from torch import nn
 
+from supernet.choice import Choice
 from supernet.errors import ConfigError
-from supernet.net import Choice
 from supernet.strategies import Alpha, FairDARTS
 from supernet.task import Classification
 from supernet.zoo import DARTS

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from supernet.net import Choice, SuperNet
+from supernet.choice import Choice
+from supernet.net import SuperNet
 from supernet.space import OneOf, SearchSpace, SomeOf
 from supernet.strategies import FairNAS
 from supernet.strategies.fairnas import fair_paths

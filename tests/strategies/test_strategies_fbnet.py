@@ -3,9 +3,9 @@ import torch
 from coupled_models import BATCH, Factors, at, moved, ready, values
 from torch import nn
 
+from supernet.choice import Choice
 from supernet.cost import ExpectedCost, measure_costs
 from supernet.errors import ConfigError
-from supernet.net import Choice
 from supernet.strategies import Alpha, FBNet
 from supernet.task import Classification
 

@@ -16,11 +16,12 @@ from coupled_models import (
 )
 from torch import nn
 
+from supernet.choice import Choice, InputChoice, Routing
 from supernet.data import Examples, Loader
 from supernet.errors import ConfigError
-from supernet.net import Choice, InputChoice, Routing, SuperNet
+from supernet.net import SuperNet
 from supernet.space import Architecture
-from supernet.strategies import GDAS, Alpha, Setting
+from supernet.strategies import GDAS, Alpha, TrainingContext
 from supernet.task import Classification
 from supernet.zoo import DARTS
 
@@ -225,7 +226,7 @@ def test_it_trains_on_the_cells_of_darts():
     images, classes = torch.randn(8, 1, 8, 8), torch.arange(8) % 3
     loader = Loader(Examples(images, classes), 4, 0, purpose="search")
     strategy = GDAS(alpha=Alpha(0.1, weight_decay=0.0), temperature=1.0)
-    strategy.prepare(supernet, Setting(0, {}, search=loader))
+    strategy.prepare(supernet, TrainingContext(0, {}, search=loader))
     before = values(strategy)
     for step in range(5):
         strategy.backward(supernet, Classification(), (images, classes), at(step))
@@ -241,7 +242,7 @@ def test_it_trains_on_the_cells_of_darts():
 
 def test_alpha_stays_where_no_device_is_waited_for():
     strategy, supernet = GDAS(), SuperNet(Chain()).to("meta")
-    strategy.prepare(supernet, Setting(0, {}, search=object()))
+    strategy.prepare(supernet, TrainingContext(0, {}, search=object()))
     assert {alpha.device.type for alpha in strategy.alphas.values()} == {"cpu"}
     gates = strategy.routing(supernet, at(0)).values()
     assert {gate.weights.device.type for gate in gates} == {"meta"}

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from supernet.choice import Choice, InputChoice
 from supernet.errors import ConfigError
-from supernet.net import Choice, InputChoice, SuperNet, split
+from supernet.net import SuperNet, split_supernet
 from supernet.space import Architecture
 from supernet.strategies import GHN
 from supernet.task import Classification
@@ -122,7 +123,7 @@ def test_every_architecture_has_weights_and_gradients(model):
 
 def test_parts_of_a_split_supernet_keep_the_graph():
     supernet, x = built(), torch.randn(5, 4)
-    part = split(supernet, "one", "x")
+    part = split_supernet(supernet, "one", "x")
     for one in part.space:
         assert torch.equal(part(x, one), supernet(x, one))
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from supernet.choice import Choice
 from supernet.data import Examples, Loader
 from supernet.errors import ConfigError, DivergedError
-from supernet.net import Choice, SuperNet
-from supernet.strategies import DARTS, Alpha, Setting
+from supernet.net import SuperNet
+from supernet.strategies import DARTS, Alpha, TrainingContext
 from supernet.strategies.guards import (
     BACK,
     EVALUATIONS,
@@ -180,7 +181,9 @@ def make(search, early_stop=None, guard=None):
     ).train()
     strategy = DARTS(alpha=Alpha(learning_rate=0.05, early_stop=early_stop))
     strategy.guard = guard or strategy.guard
-    strategy.prepare(supernet, Setting(0, {}, search=Loader(search, 16, 0, purpose="search")))
+    strategy.prepare(
+        supernet, TrainingContext(0, {}, search=Loader(search, 16, 0, purpose="search"))
+    )
     optimizer = torch.optim.SGD(supernet.parameters(), lr=0.1, momentum=0.9, weight_decay=3e-4)
     strategy.start(optimizer)
     return strategy, supernet, optimizer

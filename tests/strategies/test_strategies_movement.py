@@ -7,7 +7,8 @@ import torch
 from coupled_models import BATCH, Chain, Counting, Factors, Mean, at, ready
 from torch import nn
 
-from supernet.net import Choice, InputChoice, SuperNet
+from supernet.choice import Choice, InputChoice
+from supernet.net import SuperNet
 from supernet.strategies import DARTS, ENAS, GDAS, SNAS, Alpha, FairDARTS, ProxylessNAS, ProxylessRL
 from supernet.strategies.controller import Controller, Policy
 from supernet.strategies.movement import Movement

@@ -9,11 +9,12 @@ from elastic_models import BATCH, made
 from torch import nn
 from torch.nn import functional as F
 
+from supernet.choice import Choice
 from supernet.cost import measure_costs
 from supernet.errors import ConfigError
-from supernet.net import Choice, SuperNet, derive
+from supernet.net import SuperNet, derive
 from supernet.space import Architecture
-from supernet.strategies import ProgressiveShrinking, Setting
+from supernet.strategies import ProgressiveShrinking, TrainingContext
 from supernet.task import Classification
 from supernet.train import Moment, digest
 
@@ -44,7 +45,7 @@ def test_phases_that_open_nothing_are_left_out():
             return self.op(x)
 
     supernet, strategy = SuperNet(Operations()), ProgressiveShrinking()
-    strategy.prepare(supernet, Setting(0, measure_costs(supernet, torch.randn(1, 4))))
+    strategy.prepare(supernet, TrainingContext(0, measure_costs(supernet, torch.randn(1, 4))))
     phases = [strategy.phase(Moment(step, 305, 0)) for step in range(305)]
     assert phases == [0] * 180 + [1] * 125
 
@@ -265,7 +266,7 @@ def test_the_teacher_is_the_network_at_the_end_of_the_first_phase():
 def test_a_strategy_that_is_prepared_again_begins_anew():
     strategy, supernet = made(ProgressiveShrinking, **EVEN)
     strategy.backward(supernet, Classification(), BATCH, moment(9))
-    strategy.prepare(supernet, Setting(4, measure_costs(supernet, BATCH[0][:1])))
+    strategy.prepare(supernet, TrainingContext(4, measure_costs(supernet, BATCH[0][:1])))
     assert strategy.state_dict() == {"teacher": None, "sorted": False}
 
 

@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 from supernet import elastic as el
+from supernet.choice import Choice
 from supernet.cost import measure_costs
 from supernet.data import Examples, Loader
 from supernet.errors import ConfigError
-from supernet.net import Choice, SuperNet
-from supernet.strategies import STRATEGIES, Alpha, Charge, Coupled, Setting
+from supernet.net import SuperNet
+from supernet.strategies import STRATEGIES, Alpha, CostPenalty, Coupled, TrainingContext
 from supernet.strategies.paths import reached
 from supernet.task import Classification
 from supernet.train import Moment
@@ -81,7 +82,7 @@ def prepared(strategy, model, inputs=INPUTS, seed=0):
     supernet = strategy.build(model).train()
     targets = CLASSES[: len(inputs)]
     loader = Loader(Examples(inputs, targets), 64, seed, purpose="search")
-    setting = Setting(seed, measure_costs(supernet, inputs[:1]), search=loader)
+    setting = TrainingContext(seed, measure_costs(supernet, inputs[:1]), search=loader)
     strategy.prepare(supernet, setting)
     optimizer = torch.optim.SGD(supernet.parameters(), lr=0.2, momentum=0.9)
     strategy.start(optimizer)
@@ -140,7 +141,7 @@ def test_the_width_that_the_task_needs_is_learned(name, seed):
 
 @pytest.mark.parametrize("name", ["darts", "gdas", "proxyless"])
 def test_the_expected_cost_of_widths_is_that_of_the_chances(name):
-    strategy = made(name, cost=Charge("macs", weight=0.5))
+    strategy = made(name, cost=CostPenalty("macs", weight=0.5))
     supernet, _ = prepared(strategy, Wide())
     table = measure_costs(supernet, INPUTS[:1])["macs"]
     with torch.no_grad():
@@ -204,7 +205,7 @@ def test_looking_changes_neither_statistics_nor_modes_nor_random_state():
     costs = measure_costs(supernet, INPUTS[:1])
     state = torch.get_rng_state()
     strategy = made("darts")
-    strategy.prepare(supernet, Setting(0, costs, search=loader))
+    strategy.prepare(supernet, TrainingContext(0, costs, search=loader))
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[n]) for n, value in supernet.state_dict().items())
     assert all(module.training for module in supernet.modules())

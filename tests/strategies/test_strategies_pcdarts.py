@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import torch
 
+from supernet.choice import Choice, InputChoice
 from supernet.data import Digits, Loader
-from supernet.net import Choice, InputChoice, SuperNet
-from supernet.strategies import PCDARTS, Alpha, Setting
+from supernet.net import SuperNet
+from supernet.strategies import PCDARTS, Alpha, TrainingContext
 from supernet.task import Classification
 from supernet.train import Moment
 from supernet.zoo import DARTS, NASBenchMacro
@@ -16,7 +17,7 @@ def made(model=None, **arguments):
     supernet = SuperNet(model or DARTS((1, 8, 8), cells=3, channels=4, nodes=2, partial=2)).train()
     strategy = PCDARTS(**arguments)
     loader = Loader(Digits().load().train, 16, 3)
-    strategy.prepare(supernet, Setting(3, {}, search=loader))
+    strategy.prepare(supernet, TrainingContext(3, {}, search=loader))
     return strategy, supernet, loader.batch(0)
 
 
@@ -44,7 +45,7 @@ def test_the_input_of_a_node_is_weighed_by_edges_and_operations():
     model = Two()
     supernet, strategy = SuperNet(model), PCDARTS()
     loader = Loader(Digits().load().train, 16, 3)
-    strategy.prepare(supernet, Setting(3, {}, search=loader))
+    strategy.prepare(supernet, TrainingContext(3, {}, search=loader))
     with torch.no_grad():
         strategy.alphas["edges"].copy_(torch.tensor([1.0, 2.0, 0.5]))
         strategy.alphas["a.op"].copy_(torch.tensor([0.3, -0.3]))

@@ -6,7 +6,7 @@ from supernet.data import Digits, Loader
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.space import OneOf
-from supernet.strategies import PDARTS, Alpha, DrNAS, Setting, Stage
+from supernet.strategies import PDARTS, Alpha, DrNAS, Stage, TrainingContext
 from supernet.strategies.rules import edges, strongest, with_at_most
 from supernet.task import Classification
 from supernet.train import Moment
@@ -19,7 +19,7 @@ def cells(count=3, **arguments):
 
 
 def setting(**given):
-    return Setting(3, {}, search=Loader(Digits().load().train, 16, 3), **given)
+    return TrainingContext(3, {}, search=Loader(Digits().load().train, 16, 3), **given)
 
 
 def set_alphas(strategy, seed=0):

@@ -9,10 +9,10 @@ import torch
 from coupled_models import BATCH, Factors, Mean, at, calls, moved, ready, values
 from torch import nn
 
+from supernet.choice import Choice
 from supernet.cost import ExpectedCost, measure_costs
 from supernet.errors import ConfigError
-from supernet.net import Choice
-from supernet.strategies import Alpha, Charge, ProxylessNAS, ProxylessRL
+from supernet.strategies import Alpha, CostPenalty, ProxylessNAS, ProxylessRL
 from supernet.strategies.proxyless import draw_active, draw_pair
 from supernet.task import Classification
 from supernet.train import Schedule
@@ -154,7 +154,7 @@ def test_with_more_options_every_difference_has_its_sign_and_the_pairs_weight():
 @pytest.mark.parametrize("kind", ["linear", "log"])
 def test_the_expected_cost_is_that_of_the_options_with_a_gate(kind, mode, monkeypatch):
     strategy = ProxylessNAS(
-        every=1, mode=mode, zeros=(), cost=Charge("macs", weight=0.3, target=30, form=kind)
+        every=1, mode=mode, zeros=(), cost=CostPenalty("macs", weight=0.3, target=30, form=kind)
     )
     supernet = ready(strategy, start=START)
     pairs = strategy.drawn(at(2))
@@ -370,7 +370,7 @@ def test_the_baseline_moves_and_is_then_subtracted(monkeypatch):
 
 
 def test_the_reward_is_the_accuracy_times_the_price_of_the_cost():
-    strategy = ProxylessRL(cost=Charge("macs", weight=0.5, target=32))
+    strategy = ProxylessRL(cost=CostPenalty("macs", weight=0.5, target=32))
     supernet = ready(strategy)
     table = measure_costs(supernet, BATCH[0][:1])["macs"]
     for path in supernet.space:

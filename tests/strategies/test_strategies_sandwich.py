@@ -4,11 +4,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from supernet import elastic as el
+from supernet.choice import Choice
 from supernet.cost import measure_costs
 from supernet.errors import ConfigError
-from supernet.net import Choice, SuperNet
+from supernet.net import SuperNet
 from supernet.space import Architecture
-from supernet.strategies import Sandwich, Setting
+from supernet.strategies import Sandwich, TrainingContext
 from supernet.strategies.sandwich import extremes
 from supernet.task import Classification, Task
 from supernet.train import Moment
@@ -33,7 +34,7 @@ class Net(nn.Module):
 def made(dropout=0.0, **arguments):
     torch.manual_seed(0)
     supernet, strategy = SuperNet(Net(dropout)).train(), Sandwich(**arguments)
-    strategy.prepare(supernet, Setting(4, measure_costs(supernet, BATCH[0][:1])))
+    strategy.prepare(supernet, TrainingContext(4, measure_costs(supernet, BATCH[0][:1])))
     return strategy, supernet
 
 
@@ -48,7 +49,7 @@ def test_the_ends_are_the_dearest_and_the_cheapest_architecture():
     assert strategy._ends == (SMALLEST, LARGEST)
     costs = measure_costs(supernet, BATCH[0][:1])["macs"]
     everything = [supernet.space[i] for i in range(supernet.space.size)]
-    assert extremes(supernet.space, costs) == (
+    assert extremes(supernet.space, costs.cost) == (
         min(everything, key=costs.cost),
         max(everything, key=costs.cost),
     )

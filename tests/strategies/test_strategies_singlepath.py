@@ -6,10 +6,12 @@ import torch
 from coupled_models import Chain, at, ready
 from torch import nn
 
+from supernet.choice import Choice
 from supernet.cost import CostTable, Entry, measure_costs
+from supernet.elastic import SuperKernel
 from supernet.errors import ConfigError, DivergedError
-from supernet.net import Choice, SuperKernel, SuperNet, split
-from supernet.strategies import Counted, Setting, SinglePath
+from supernet.net import SuperNet, split_supernet
+from supernet.strategies import SinglePath, TrainingContext, UpdateCounts
 from supernet.task import Classification
 from supernet.zoo import SinglePath as Space
 
@@ -35,7 +37,7 @@ def made(strategy, model=None, seed=4, **changes):
     torch.manual_seed(1)
     supernet = SuperNet(Kernels() if model is None else model).train()
     costs = changes.pop("costs", None) or measure_costs(supernet, IMAGES[:1])
-    strategy.prepare(supernet, Setting(seed, costs, **changes))
+    strategy.prepare(supernet, TrainingContext(seed, costs, **changes))
     return supernet
 
 
@@ -159,7 +161,7 @@ def test_in_the_published_space_every_threshold_has_a_gradient_at_the_start():
     model = Space((3, 32, 32), 10, strides=(1, 2, 2, 1, 2, 1), stem_stride=1)
     supernet, images = SuperNet(model).train(), torch.randn(2, 3, 32, 32)
     strategy = SinglePath()
-    strategy.prepare(supernet, Setting(0, measure_costs(supernet, images[:1])))
+    strategy.prepare(supernet, TrainingContext(0, measure_costs(supernet, images[:1])))
     assert strategy.weight == pytest.approx(1e3 * 0.02)  # what the authors' example comes to
     before, gradients = thresholds(strategy), {}
     note = strategy.movement.note
@@ -279,7 +281,7 @@ def test_it_continues_from_its_state():
 
 def test_what_is_counted_is_the_option_that_runs():
     inner = SinglePath(warmup=0.0)
-    strategy = Counted(inner)
+    strategy = UpdateCounts(inner)
     supernet = made(strategy)
     put(inner, supernet, first=(-1.0, 1.0), second=(1.0, 1.0, 1.0))
     for step in range(3):
@@ -332,10 +334,10 @@ def test_spaces_without_superkernels_are_refused():
 def test_a_part_of_a_split_supernet_keeps_its_option(option):
     torch.manual_seed(1)
     whole = SuperNet(Kernels())
-    part = split(whole, "second", option).train()
+    part = split_supernet(whole, "second", option).train()
     table = measure_costs(whole, IMAGES[:1])
     strategy = SinglePath(start=0.8, warmup=0.5, weight=0.5)
-    strategy.prepare(part, Setting(4, table, part=True))
+    strategy.prepare(part, TrainingContext(4, table, part=True))
     assert list(strategy.thresholds) == ["first"]
     for step in range(11):
         (architecture,) = strategy.learned(part)
@@ -345,7 +347,7 @@ def test_a_part_of_a_split_supernet_keeps_its_option(option):
         assert charge.detach().item() == pytest.approx(expected)
         strategy.backward(part, Classification(), IMAGE_BATCH, at(step))
     with pytest.raises(ConfigError, match=r"nothing to decide: of first, second, each has one"):
-        made(strategy, split(part, "first", "mb5e6").model)
+        made(strategy, split_supernet(part, "first", "mb5e6").model)
 
 
 @pytest.mark.parametrize(

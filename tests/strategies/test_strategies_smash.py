@@ -9,12 +9,13 @@ from torch import nn
 from torch.nn import functional as F
 
 import supernet as sn
+from supernet.choice import Choice
 from supernet.data import Digits, Examples, Loader, Normalise
 from supernet.errors import ConfigError
 from supernet.evaluate import Evaluator, Protocol
-from supernet.net import Choice, SuperNet
+from supernet.net import SuperNet
 from supernet.random import generator
-from supernet.strategies import SMASH, Setting
+from supernet.strategies import SMASH, TrainingContext
 from supernet.task import Classification
 from supernet.train import Checkpoint, Fit, Moment, digest
 from supernet.zoo import SMASH as Space
@@ -198,7 +199,7 @@ def test_a_supernet_without_hypernetwork_is_refused():
     with pytest.raises(
         ConfigError, match=r"not a SuperNet; make it by the strategy's build\(model\)"
     ):
-        SMASH().prepare(plain, Setting(0, {}))
+        SMASH().prepare(plain, TrainingContext(0, {}))
 
 
 @pytest.mark.parametrize("name", ["tile", "embedding", "growth"])

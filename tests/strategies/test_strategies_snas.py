@@ -5,7 +5,7 @@ from coupled_models import BATCH, Factors, at, moved, ready, values
 from supernet.cost import ExpectedCost, measure_costs
 from supernet.errors import ConfigError
 from supernet.random import generator
-from supernet.strategies import SNAS, Alpha, Charge, Setting
+from supernet.strategies import SNAS, Alpha, CostPenalty, TrainingContext
 from supernet.strategies.snas import concrete
 from supernet.task import Classification
 from supernet.zoo import DARTS
@@ -41,7 +41,7 @@ def test_a_draw_passes_the_gradient_of_softmax():
 
 @pytest.mark.parametrize("cost", [None, "macs"])
 def test_weights_and_alpha_learn_from_one_pass_over_the_training_batch(cost):
-    strategy = SNAS(cost=cost and Charge(cost, 0.7, 50.0), alpha=Alpha(0.1))
+    strategy = SNAS(cost=cost and CostPenalty(cost, 0.7, 50.0), alpha=Alpha(0.1))
     supernet = ready(strategy)
     strategy._search = None  # a use of the search split would fail
     before, alphas = values(strategy), list(strategy.alphas.values())
@@ -113,7 +113,7 @@ def test_noise_is_always_finite(monkeypatch):
 def test_it_needs_no_search_split():
     strategy = SNAS()
     supernet = ready(strategy)
-    strategy.prepare(supernet, Setting(1, {}))
+    strategy.prepare(supernet, TrainingContext(1, {}))
     assert strategy.backward(supernet, Classification(), BATCH, at(0)).isfinite()
 
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from supernet.choice import Choice
 from supernet.cost import measure_costs
-from supernet.net import Choice, SuperNet, derive
-from supernet.strategies import SPOS, Setting
+from supernet.net import SuperNet, derive
+from supernet.strategies import SPOS, TrainingContext
 from supernet.task import Classification
 from supernet.train import Moment
 
@@ -54,7 +55,7 @@ def test_paths_within_a_cost_are_drawn_by_their_decisions():
     """All but the pairs of two cost as much: half of what is drawn is plain, and not a third."""
     supernet, draws = SuperNet(Path()), 2000
     strategy = SPOS("cost", bins=1, low=1.0, high=1e9)
-    strategy.prepare(supernet, Setting(0, measure_costs(supernet, torch.ones(1, 4))))
+    strategy.prepare(supernet, TrainingContext(0, measure_costs(supernet, torch.ones(1, 4))))
     random = Moment(0, 1, 5).stream("path")
     plain = sum(strategy.draw(supernet.space, random)["outer"] == "plain" for _ in range(draws))
     assert abs(plain - draws / 2) < 4 * (draws / 4) ** 0.5

@@ -2,12 +2,21 @@ import pytest
 import torch
 from torch import nn
 
+from supernet.choice import Choice
 from supernet.cost import measure_costs
 from supernet.data import Examples, Loader
 from supernet.errors import ConfigError
-from supernet.net import Choice, SuperNet, split
+from supernet.net import SuperNet, split_supernet
 from supernet.random import stream
-from supernet.strategies import DARTS, SPOS, BenderOneShot, Counted, FairNAS, RandomNAS, Setting
+from supernet.strategies import (
+    DARTS,
+    SPOS,
+    BenderOneShot,
+    FairNAS,
+    RandomNAS,
+    TrainingContext,
+    UpdateCounts,
+)
 from supernet.task import Classification
 from supernet.train import Moment
 
@@ -25,12 +34,12 @@ def make():
 
 
 def setting(supernet):
-    return Setting(1, measure_costs(supernet, torch.zeros(1, 4)))
+    return TrainingContext(1, measure_costs(supernet, torch.zeros(1, 4)))
 
 
 def run(strategy, steps, supernet=None):
     supernet = supernet or make()
-    counted = Counted(strategy)
+    counted = UpdateCounts(strategy)
     counted.prepare(supernet, setting(supernet))
     for step in range(steps):
         counted.backward(supernet, Classification(), BATCH, Moment(step, steps, 3))
@@ -68,7 +77,7 @@ def test_counting_changes_nothing_and_goes_on_from_its_state():
         SPOS().backward(plain, Classification(), BATCH, Moment(step, 10, 3))
     for one, two in zip(supernet.parameters(), plain.parameters(), strict=True):
         assert torch.equal(one.grad, two.grad)
-    again = Counted(SPOS())
+    again = UpdateCounts(SPOS())
     again.prepare(supernet, setting(supernet))
     again.load_state_dict(counted.state_dict())
     assert again.passes(supernet) == counted.passes(supernet)
@@ -128,9 +137,9 @@ def test_bounds_that_no_architecture_meets_are_refused(bounds):
 
 def test_a_part_leaves_out_the_bins_that_it_does_not_reach():
     whole = make()
-    part = split(whole, "a", "4")  # costs 72 only
+    part = split_supernet(whole, "a", "4")  # costs 72 only
     for strategy in (SPOS("cost", low=16, high=80, bins=4), SPOS("cost", low=16, high=40, bins=2)):
-        strategy.prepare(part, Setting(1, setting(whole).costs, part=True))
+        strategy.prepare(part, TrainingContext(1, setting(whole).costs, part=True))
         drawn = {strategy.draw(part.space, stream(0, i))["b"] for i in range(20)}
         assert drawn == {"x", "y"}
 
@@ -139,8 +148,8 @@ def test_passes_that_only_move_the_architecture_are_not_counted():
     supernet = make()
     examples = Examples(torch.ones(64, 4), torch.arange(64) % 2, ("a", "b"))
     loader = Loader(examples, 16, 0, purpose="search")
-    counted = Counted(DARTS())
-    counted.prepare(supernet, Setting(1, setting(supernet).costs, search=loader))
+    counted = UpdateCounts(DARTS())
+    counted.prepare(supernet, TrainingContext(1, setting(supernet).costs, search=loader))
     for step in range(3):
         counted.backward(supernet, Classification(), BATCH, Moment(step, 3, 3))
     assert set(counted.passes(supernet)["a"].values()) == {3}

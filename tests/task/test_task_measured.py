@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from supernet.data import Digits, Normalise, split
+from supernet.data import Digits, Normalise, split_data
 from supernet.errors import DataError
 from supernet.evaluate import measure
 from supernet.task import Classification, measured
@@ -72,7 +72,7 @@ def test_what_is_right_passes_as_it_is(batch):
 
 
 def test_networks_are_not_measured_with_such_a_task():
-    splits = split(Digits().load(), 0)
+    splits = split_data(Digits().load(), 0)
     normalise = Normalise.of(splits.train)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     good = measure(model, Returning(), splits.search, normalise, 100)

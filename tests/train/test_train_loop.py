@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 import supernet.strategies
+from supernet.choice import Choice
 from supernet.errors import DivergedError
-from supernet.net import Choice, SuperNet
+from supernet.net import SuperNet
 from supernet.ops import DropPath
 from supernet.task import Classification
 from supernet.train import Checkpoint, Fit, Learner, Plain

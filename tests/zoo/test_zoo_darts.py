@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import nn
 
+from supernet.choice import Routing
 from supernet.cost import count_macs, count_params, measure_costs
 from supernet.errors import SpaceError
-from supernet.net import Routing, SuperNet, derive
+from supernet.net import SuperNet, derive
 from supernet.net.export import export_program
 from supernet.ops import DropPath, FactorizedReduce, FadingDropout, Noise, PartialChannels
 from supernet.space import Architecture, OneOf, SomeOf

@@ -7,9 +7,10 @@ import torch
 
 from supernet.cost import cost_of, count_params, measure_costs
 from supernet.data import Examples, Normalise
+from supernet.elastic import SuperKernel
 from supernet.errors import SpaceError
 from supernet.evaluate import Evaluator, Protocol
-from supernet.net import SuperKernel, SuperNet
+from supernet.net import SuperNet
 from supernet.ops import InvertedResidual
 from supernet.space import Architecture
 from supernet.task import Classification

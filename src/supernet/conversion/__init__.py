@@ -3,17 +3,17 @@
 from supernet.conversion.convert import convert
 from supernet.conversion.named import Named
 from supernet.conversion.report import Conversion, Row, conversion_of
-from supernet.conversion.rules import DEFAULT, Depths, Kernels, Operations, Rule, Widths
+from supernet.conversion.rules import DEFAULT, ConversionRule, Depths, Kernels, Operations, Widths
 
 __all__ = [
     "DEFAULT",
     "Conversion",
+    "ConversionRule",
     "Depths",
     "Kernels",
     "Named",
     "Operations",
     "Row",
-    "Rule",
     "Widths",
     "conversion_of",
     "convert",

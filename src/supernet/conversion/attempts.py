@@ -19,26 +19,18 @@ from supernet.conversion.counts import miscounted
 from supernet.conversion.opening import Sizes, Way, choose, leaves, opening, passed, ways
 from supernet.conversion.refusals import closed
 from supernet.conversion.report import Conversion, conversion_of, report
-from supernet.conversion.rules import Kernels, Rule, matching
+from supernet.conversion.rules import ConversionRule, Kernels, matching
 from supernet.conversion.sources import Source, attributes_read
 from supernet.conversion.structure import kernels, mixed, open_depths, open_kernel
-from supernet.conversion.trace import Trace, all_options, astray, first, line, named, noting
+from supernet.conversion.trace import OperatorTrace, all_options, astray, first, line, named, noting
 from supernet.conversion.trials import codes, culprit, failing, raised, stumbling, untrained
+from supernet.elastic.depth import Depth
+from supernet.elastic.module import Elastic, ElasticLayer, Recording, RecordingLayer, elastic_class
+from supernet.elastic.spec import ElasticSpec, elastic_spec, make_elastic
 from supernet.errors import ConversionError, SpaceError
 from supernet.failures import check_memory
+from supernet.modules.modes import evaluating
 from supernet.net import SuperNet, derive
-from supernet.net.dimension import Depth
-from supernet.net.modes import evaluating
-from supernet.net.opened import (
-    Elastic,
-    ElasticLayer,
-    Opened,
-    Recording,
-    RecordingLayer,
-    elastic_class,
-    open_up,
-    opened,
-)
 
 __all__ = ["Attempts"]
 
@@ -66,8 +58,8 @@ class Attempts:
     """
 
     start: nn.Module
-    trace: Trace
-    rules: Sequence[Rule]
+    trace: OperatorTrace
+    rules: Sequence[ConversionRule]
     taken: dict[tuple[object, ...], Way] = field(default_factory=dict)
     ways: dict[tuple[object, ...], Iterator[Way]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
@@ -145,7 +137,7 @@ class Attempts:
             else:
                 base = ElasticLayer if leaf else Elastic
             module.__class__ = elastic_class(type(module), base)
-        open_up(cast(Elastic, module), found)
+        make_elastic(cast(Elastic, module), found)
 
     def _run(self, attempt: nn.Module, *example: Any) -> tuple[list[str], Exception] | None:
         """Run the smallest network and some others; return where one raises what."""
@@ -205,7 +197,7 @@ class Attempts:
         What cannot be closed is a doubt, of which the cost tables warn.
         """
         supernet, one = SuperNet(attempt), self.trace.inputs.resized(example, 1)
-        known = cast(Opened, opened(attempt))
+        known = cast(ElasticSpec, elastic_spec(attempt))
         known.doubt = self.trace.doubt
         others = itertools.islice((smallest(supernet), *drawn(supernet)), _COUNTED)
         try:

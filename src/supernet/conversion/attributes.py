@@ -22,8 +22,8 @@ from torch import nn
 from supernet.conversion.axes import Dim, extent
 from supernet.conversion.opening import Sizes, leaves
 from supernet.conversion.sources import Source
-from supernet.conversion.trace import Trace
-from supernet.net.size import Size
+from supernet.conversion.trace import OperatorTrace
+from supernet.elastic.size import Size
 
 __all__ = ["TOLD", "computed", "configured", "told"]
 
@@ -41,7 +41,7 @@ _OTHERS = (
 
 
 def told(
-    name: str, module: nn.Module, trace: Trace, sizes: Sizes, read: Collection[Source]
+    name: str, module: nn.Module, trace: OperatorTrace, sizes: Sizes, read: Collection[Source]
 ) -> dict[str, Size]:
     """Return the attributes that tell a size and are not read, with the size.
 
@@ -63,7 +63,7 @@ def told(
 
 
 def computed(
-    name: str, module: nn.Module, trace: Trace, sizes: Sizes, read: Collection[Source]
+    name: str, module: nn.Module, trace: OperatorTrace, sizes: Sizes, read: Collection[Source]
 ) -> Iterator[str]:
     """Yield what is to be said of attributes that seem to be an open width, or made from one, and stay.
 
@@ -102,7 +102,7 @@ def _made(value: float, counts: Collection[int]) -> Iterator[str]:
                 yield words
 
 
-def configured(model: nn.Module, trace: Trace, sizes: Sizes) -> dict[str, list[str]]:
+def configured(model: nn.Module, trace: OperatorTrace, sizes: Sizes) -> dict[str, list[str]]:
     """Return by module what is to be said of the configurations that modules hold."""
     open_counts = {
         extent(dim)
@@ -135,7 +135,7 @@ def _else(name: str) -> bool:
     return any(word in name for word in _OTHERS)
 
 
-def _around(name: str, trace: Trace) -> list[Dim]:
+def _around(name: str, trace: OperatorTrace) -> list[Dim]:
     """Return the axes of a module's own tensors, its children's, and what enters and leaves it."""
     prefix = f"{name}." if name else ""
     found = [

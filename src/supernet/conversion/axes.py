@@ -16,8 +16,8 @@ from typing import Literal
 
 __all__ = [
     "Axis",
+    "AxisShape",
     "Dim",
-    "Shape",
     "cut",
     "extent",
     "factors",
@@ -66,7 +66,7 @@ class Axis:
 
 Dim = tuple[Axis, ...]
 """The size of one axis of a tensor, as a product."""
-Shape = tuple[Dim, ...]
+AxisShape = tuple[Dim, ...]
 """The sizes of a tensor's axes."""
 
 
@@ -140,7 +140,7 @@ def same(first: Dim, second: Dim, reason: str) -> None:
             _unite(a, b, reason)
 
 
-def viewed(shape: Sequence[Dim], sizes: Sequence[int], reason: str) -> Shape:
+def viewed(shape: Sequence[Dim], sizes: Sequence[int], reason: str) -> AxisShape:
     """Return the axes of a tensor after a view in other sizes, in the same order of positions.
 
     Args:

@@ -14,14 +14,14 @@ from supernet.conversion.corners import largest, smallest
 from supernet.conversion.counts import count_for_one
 from supernet.conversion.examples import inputs_that
 from supernet.conversion.refusals import explained
-from supernet.conversion.rules import DEFAULT, Depths, Kernels, Operations, Rule, Widths
+from supernet.conversion.rules import DEFAULT, ConversionRule, Depths, Kernels, Operations, Widths
 from supernet.conversion.structure import open_operations, widen_kernels
 from supernet.conversion.trace import first, trace
 from supernet.elastic.sorting import sort_channels
 from supernet.errors import ConversionError
+from supernet.modules.modes import evaluating
+from supernet.modules.nested import tensors
 from supernet.net import SuperNet, derive
-from supernet.net.modes import evaluating
-from supernet.net.nested import tensors
 from supernet.reading import shown
 
 __all__ = ["convert"]
@@ -31,7 +31,7 @@ __all__ = ["convert"]
 def convert(
     model: nn.Module,
     *example: Any,
-    rules: Sequence[Rule] = DEFAULT,
+    rules: Sequence[ConversionRule] = DEFAULT,
     sort: bool = True,
     batched: Sequence[bool] | None = None,
 ) -> nn.Module:
@@ -63,7 +63,7 @@ def convert(
     """
     if not isinstance(model, nn.Module):
         raise ConversionError(f"a model is an nn.Module, not {shown(model)}")
-    if not isinstance(rules, Sequence) or not all(isinstance(one, Rule) for one in rules):
+    if not isinstance(rules, Sequence) or not all(isinstance(one, ConversionRule) for one in rules):
         raise ConversionError(f"rules are a list such as [Widths(), Depths()], not {shown(rules)}")
     inputs = inputs_that(model, example, batched)
     start = copy.deepcopy(model)
@@ -80,7 +80,10 @@ def convert(
 
 
 def _check_rules(
-    rules: Sequence[Rule], model: nn.Module, operations: Sequence[str], kernels: Sequence[str]
+    rules: Sequence[ConversionRule],
+    model: nn.Module,
+    operations: Sequence[str],
+    kernels: Sequence[str],
 ) -> None:
     """Refuse a rule that matches nothing."""
     for rule in rules:

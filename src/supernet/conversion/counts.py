@@ -18,7 +18,7 @@ from torch import nn
 
 from supernet.conversion.axes import Dim, extent, factors, fix, fixed_dim
 from supernet.conversion.operators import Call
-from supernet.conversion.trace import Trace, again, all_options, first
+from supernet.conversion.trace import OperatorTrace, again, all_options, first
 from supernet.cost.counter import MacCounter, UncountedWarning, counting
 from supernet.cost.measure import count_params, measure_costs
 from supernet.errors import ConversionError
@@ -29,7 +29,7 @@ from supernet.space import Architecture
 __all__ = ["count_for_one", "miscounted"]
 
 
-def count_for_one(found: Trace, model: nn.Module, *example: Any) -> None:
+def count_for_one(found: OperatorTrace, model: nn.Module, *example: Any) -> None:
     """Make the products of all calls of a trace those of one example, as they are when it runs.
 
     Where both differ, the model is followed on one example, too, for the sizes that are the batch's.
@@ -68,14 +68,14 @@ def count_for_one(found: Trace, model: nn.Module, *example: Any) -> None:
             calls[0].products.append((fixed_dim(number, "counted"),))
 
 
-def _calls(found: Trace, name: str, turn: int) -> list[Call]:
+def _calls(found: OperatorTrace, name: str, turn: int) -> list[Call]:
     """Return the operators of the own code of a module in one of its calls, counted from 0."""
     calls = found.calls.get(name, [])
     turns = list(dict.fromkeys(call.turn for call in calls))
     return [call for call in calls if turns.index(call.turn) == turn]
 
 
-def _missing(found: Trace, counted: Counter[tuple[str, int]]) -> dict[tuple[str, int], int]:
+def _missing(found: OperatorTrace, counted: Counter[tuple[str, int]]) -> dict[tuple[str, int], int]:
     """Return by module and call of it how many more multiply-adds were counted than products say."""
     said: Counter[tuple[str, int]] = Counter()
     for name, calls in found.calls.items():
@@ -91,7 +91,7 @@ def _amount(product: Sequence[Dim]) -> int:
     return math.prod(map(extent, product))
 
 
-def _counted(found: Trace, model: nn.Module, *example: Any) -> Counter[tuple[str, int]]:
+def _counted(found: OperatorTrace, model: nn.Module, *example: Any) -> Counter[tuple[str, int]]:
     """Count the multiply-adds of each module's own code in each of its calls, on one example."""
     copied = copy.deepcopy(model)
     turns: Counter[str] = Counter()
@@ -124,7 +124,7 @@ def _counted(found: Trace, model: nn.Module, *example: Any) -> Counter[tuple[str
     return +amounts
 
 
-def _sized_for_one(found: Trace, model: nn.Module, *example: Any) -> None:
+def _sized_for_one(found: OperatorTrace, model: nn.Module, *example: Any) -> None:
     """Give products the sizes that they have when the model is followed on one example."""
     try:
         one = again(model, found, example, 1)

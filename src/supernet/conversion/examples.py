@@ -9,8 +9,8 @@ from typing import Any
 from torch import nn
 
 from supernet.errors import ConversionError
-from supernet.net.batches import Inputs, batched_inputs, inputs_of
-from supernet.net.nested import tensors
+from supernet.modules.batches import Inputs, batched_inputs, inputs_of
+from supernet.modules.nested import tensors
 
 __all__ = ["inputs_that"]
 

@@ -4,23 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from supernet.conversion.axes import (
-    Axis,
-    Dim,
-    Shape,
-    extent,
-    fix,
-    same,
-)
+from supernet.conversion.axes import Axis, AxisShape, Dim, extent, fix, same
 from supernet.conversion.einsum import equation
-from supernet.conversion.operators import (
-    Call,
-    Passed,
-    broadcast,
-    rule,
-    slid,
-    unknown,
-)
+from supernet.conversion.operators import Call, Passed, broadcast, rule, slid, unknown
 
 __all__: list[str] = []  # importing it registers the rules
 
@@ -29,7 +15,7 @@ _KERNEL = "kernel (rules for kernels open it)"
 
 
 @rule("conv1d", "conv2d", "conv3d", "convolution")
-def _convolution(call: Call) -> Shape:
+def _convolution(call: Call) -> AxisShape:
     x, weight, bias = call.shape(0), call.shape(1), call.shape(2, "bias")
     groups = call.argument(8 if call.name == "convolution" else 6, "groups", 1)
     leaving, inner = weight[0], weight[1]
@@ -73,7 +59,7 @@ def _transposed(call: Call) -> Any:
 
 
 @rule("linear")
-def _linear(call: Call) -> Shape:
+def _linear(call: Call) -> AxisShape:
     x, weight, bias = call.shape(0), call.shape(1), call.shape(2, "bias")
     same(x[-1], weight[-1], call.reason)
     if bias is not None:
@@ -85,17 +71,17 @@ def _linear(call: Call) -> Shape:
 
 
 @rule("matmul", "mm", "bmm")
-def _matmul(call: Call) -> Shape:
+def _matmul(call: Call) -> AxisShape:
     return _contract(call, 0, 1)
 
 
 @rule("addmm", "baddbmm")
-def _added_matmul(call: Call) -> Shape:
+def _added_matmul(call: Call) -> AxisShape:
     product = _contract(call, 1, 2)
     return broadcast(call, [call.shape(0), product])
 
 
-def _contract(call: Call, first: int, second: int) -> Shape:
+def _contract(call: Call, first: int, second: int) -> AxisShape:
     """Return the axes of a matrix product, whose outer axes are broadcast; of vectors, those left."""
     a, b = call.shape(first), call.shape(second)
     rows, columns = a[-2:-1], b[-1:] if len(b) > 1 else ()
@@ -110,7 +96,7 @@ def _contract(call: Call, first: int, second: int) -> Shape:
 
 
 @rule("scaled_dot_product_attention")
-def _attention(call: Call) -> Shape:
+def _attention(call: Call) -> AxisShape:
     query, key, value = (call.shape(place) for place in range(3))
     same(query[-1], key[-1], call.reason)
     same(key[-2], value[-2], call.reason)
@@ -124,7 +110,7 @@ def _attention(call: Call) -> Shape:
 
 
 @rule("batch_norm", "instance_norm")
-def _batch_norm(call: Call) -> Shape:
+def _batch_norm(call: Call) -> AxisShape:
     x = call.shape(0)
     for place, name in enumerate(("weight", "bias", "running_mean", "running_var"), 1):
         if (other := call.shape(place, name)) is not None:
@@ -133,7 +119,7 @@ def _batch_norm(call: Call) -> Shape:
 
 
 @rule("layer_norm", "rms_norm")
-def _layer_norm(call: Call) -> Shape:
+def _layer_norm(call: Call) -> AxisShape:
     x, sizes = call.shape(0), call.argument(1)
     axes = x[len(x) - len(sizes) :]
     others = (2, 3) if call.name == "layer_norm" else (2,)
@@ -146,7 +132,7 @@ def _layer_norm(call: Call) -> Shape:
 
 
 @rule("group_norm")
-def _group_norm(call: Call) -> Shape:
+def _group_norm(call: Call) -> AxisShape:
     x, groups = call.shape(0), call.argument(1)
     for place, name in ((2, "weight"), (3, "bias")):
         if (other := call.shape(place, name)) is not None:
@@ -160,7 +146,7 @@ def _group_norm(call: Call) -> Shape:
 
 
 @rule("embedding")
-def _embedding(call: Call) -> Shape:
+def _embedding(call: Call) -> AxisShape:
     weight, words = call.shape(0), call.shape(1)
     fix(weight[:1], "it is the number of words")
     call.produced += weight[1:]
@@ -168,7 +154,7 @@ def _embedding(call: Call) -> Shape:
 
 
 @rule("prelu")
-def _prelu(call: Call) -> Shape:
+def _prelu(call: Call) -> AxisShape:
     x, weight = call.shape(0), call.shape(1)
     if extent(weight[0]) > 1:
         same(x[1], weight[0], call.reason)

@@ -15,9 +15,9 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from supernet.choice.plain import Skip
+from supernet.elastic.depth import Depth
 from supernet.failures import check_memory
-from supernet.net.dimension import Depth
-from supernet.net.plain import Skip
 
 __all__ = ["LeftOut", "OpenDepth", "Returned", "returned"]
 

@@ -10,11 +10,11 @@ from typing import Any, cast
 from torch import nn
 
 from supernet.conversion.axes import Axis, Dim, extent, factors, fix
-from supernet.conversion.rules import Rule, Widths, matching
-from supernet.conversion.trace import Trace
-from supernet.net.dimension import Dimension
-from supernet.net.opened import Number, Opened, Shape
-from supernet.net.size import Fixed, Joined, Product, Size
+from supernet.conversion.rules import ConversionRule, Widths, matching
+from supernet.conversion.trace import OperatorTrace
+from supernet.elastic.composed import JoinedSize, ProductSize
+from supernet.elastic.size import Dimension, FixedSize, Size
+from supernet.elastic.spec import ElasticSpec, Number, SizeTuple
 
 __all__ = ["Sizes", "Way", "Width", "choose", "leaves", "opening", "passed", "ways", "widths"]
 
@@ -53,7 +53,7 @@ def leaves(dim: Dim) -> Iterator[tuple[Axis, bool, int]]:
                     yield leaf, inner or before, within * inside
 
 
-def widths(trace: Trace) -> list[Width]:
+def widths(trace: OperatorTrace) -> list[Width]:
     """Return the widths that can be open, in the order in which the model makes them."""
     found: dict[Axis, Width] = {}
     taken: dict[str, int] = {}
@@ -80,7 +80,9 @@ def widths(trace: Trace) -> list[Width]:
     return list(found.values())
 
 
-def choose(trace: Trace, model: nn.Module, rules: Sequence[Rule]) -> dict[Axis, Dimension]:
+def choose(
+    trace: OperatorTrace, model: nn.Module, rules: Sequence[ConversionRule]
+) -> dict[Axis, Dimension]:
     """Return the dimensions of the widths that the rules open; all other axes become fixed."""
     found: dict[Axis, Dimension] = {}
     modules = dict(model.named_modules())
@@ -121,8 +123,10 @@ class Sizes:
             if all(size is None for size in sizes):
                 self._known[key] = None
             else:
-                made = [size or Fixed(axis.extent) for size, axis in zip(sizes, parts, strict=True)]
-                self._known[key] = made[0] if len(made) == 1 else Product(*made)
+                made = [
+                    size or FixedSize(axis.extent) for size, axis in zip(sizes, parts, strict=True)
+                ]
+                self._known[key] = made[0] if len(made) == 1 else ProductSize(*made)
         return self._known[key]
 
     def number(self, dim: Dim) -> Size | int:
@@ -135,7 +139,9 @@ class Sizes:
         parts = [self.of(part) for part in axis.parts]
         if all(part is None for part in parts):
             return None
-        return Joined(*(part or extent(dim) for part, dim in zip(parts, axis.parts, strict=True)))
+        return JoinedSize(
+            *(part or extent(dim) for part, dim in zip(parts, axis.parts, strict=True))
+        )
 
 
 Way = Mapping[str, int]
@@ -145,12 +151,12 @@ Way = Mapping[str, int]
 def opening(
     name: str,
     module: nn.Module,
-    trace: Trace,
+    trace: OperatorTrace,
     sizes: Sizes,
     way: Way,
     always: bool = False,
     told: Mapping[str, Size] | None = None,
-) -> Opened | None:
+) -> ElasticSpec | None:
     """Return what of a module follows open widths; None if nothing does.
 
     Args:
@@ -189,7 +195,9 @@ def opening(
         own: trace.summed.get(id(trace.tensors[f"{name}.{own}" if name else own]), frozenset())
         for own in shapes
     }
-    return Opened(shapes, numbers, products=products, example=trace.inputs, multiplied=multiplied)
+    return ElasticSpec(
+        shapes, numbers, products=products, example=trace.inputs, multiplied=multiplied
+    )
 
 
 @dataclass(frozen=True)
@@ -229,7 +237,9 @@ def _several(module: nn.Module, numbers: Mapping[str, Number]) -> dict[str, Numb
     return found | {own: Several(module.__dict__[own], follow) for own, follow in parts.items()}
 
 
-def passed(name: str, module: nn.Module, trace: Trace, sizes: Sizes) -> dict[str, list[Size]]:
+def passed(
+    name: str, module: nn.Module, trace: OperatorTrace, sizes: Sizes
+) -> dict[str, list[Size]]:
     """Return the attributes whose numbers code passes to operators, and which sizes they may be."""
     found: dict[str, list[Size]] = {}
     for scope, numbers in trace.numbers.items():
@@ -266,7 +276,7 @@ def attributes(module: nn.Module, value: int) -> list[str]:
     ]
 
 
-def _channels(name: str, trace: Trace) -> Dim:
+def _channels(name: str, trace: OperatorTrace) -> Dim:
     """Return the channels `[batch, channels, ...]` of what a norm without weights is given."""
     for call in trace.calls.get(name, ()):
         if call.name.endswith("_norm"):
@@ -275,7 +285,7 @@ def _channels(name: str, trace: Trace) -> Dim:
     return ()
 
 
-def _known(name: str, module: nn.Module, trace: Trace, sizes: Sizes) -> dict[str, Number]:
+def _known(name: str, module: nn.Module, trace: OperatorTrace, sizes: Sizes) -> dict[str, Number]:
     """Return the attributes of torch's layers that tell sizes."""
 
     def axes(own: str) -> tuple[Dim, ...]:
@@ -307,7 +317,7 @@ def _known(name: str, module: nn.Module, trace: Trace, sizes: Sizes) -> dict[str
         normalised = normalised[: len(module.normalized_shape)]
         if any(sizes.of(dim) is not None for dim in normalised):
             made = (sizes.number(dim) for dim in normalised)
-            parts = tuple(size if isinstance(size, Size) else Fixed(size) for size in made)
-            return {"normalized_shape": Shape(parts)}
+            parts = tuple(size if isinstance(size, Size) else FixedSize(size) for size in made)
+            return {"normalized_shape": SizeTuple(parts)}
     found: dict[str, Any] = {own: sizes.of(dim) for own, dim in dims.items()}
     return {own: size for own, size in found.items() if size is not None}

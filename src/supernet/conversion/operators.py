@@ -16,8 +16,8 @@ from torch import fx
 
 from supernet.conversion.axes import (
     Axis,
+    AxisShape,
     Dim,
-    Shape,
     extent,
     factors,
     fix,
@@ -103,13 +103,13 @@ class Call:
             return self.node.args[place]
         return self.node.kwargs.get(name, default)
 
-    def shape(self, place: int, name: str = "") -> Shape:
+    def shape(self, place: int, name: str = "") -> AxisShape:
         """Return the axes of an argument that is a tensor; those of None are None."""
         argument = self.argument(place, name)
         return None if argument is None else self.shapes[argument]  # type: ignore[return-value]
 
     @property
-    def tensors(self) -> list[Shape]:
+    def tensors(self) -> list[AxisShape]:
         """The axes of all arguments that are tensors, also those within lists."""
         found = [self.shapes.get(node) for node in self.node.all_input_nodes]
         return [
@@ -120,7 +120,7 @@ class Call:
         """Return the numbers of positions of the result."""
         return tuple(int(size) for size in self.node.meta["val"].shape)
 
-    def new(self, sizes: Sequence[int], reason: str = "") -> Shape:
+    def new(self, sizes: Sequence[int], reason: str = "") -> AxisShape:
         """Return axes that have nothing to do with those of the inputs, and do not change."""
         return tuple(fixed_dim(int(n), reason or f"{self.where} makes it") for n in sizes)
 
@@ -306,12 +306,12 @@ def unknown(call: Call) -> Any:
     return None
 
 
-def pointwise(call: Call) -> Shape:
+def pointwise(call: Call) -> AxisShape:
     """Unite the axes of all tensors that an operator is applied to, position by position."""
     return broadcast(call, call.tensors)
 
 
-def broadcast(call: Call, shapes: Sequence[Shape]) -> Shape:
+def broadcast(call: Call, shapes: Sequence[AxisShape]) -> AxisShape:
     """Unite axes aligned from the last; those of one position are repeated."""
     found: list[Dim] = []
     for place in range(1, max(map(len, shapes), default=0) + 1):
@@ -323,7 +323,7 @@ def broadcast(call: Call, shapes: Sequence[Shape]) -> Shape:
     return tuple(reversed(found))
 
 
-def slid(call: Call, dims: Sequence[Dim], sizes: Sequence[int]) -> Shape:
+def slid(call: Call, dims: Sequence[Dim], sizes: Sequence[int]) -> AxisShape:
     """Return the axes of what a window makes that slides over axes, each position with its neighbours.
 
     Where it gives one position for each, as around a kernel of odd size, they keep their order.

@@ -12,7 +12,16 @@ from typing import Any
 import torch
 from torch import fx
 
-from supernet.conversion.axes import Dim, Shape, extent, fix, fixed_dim, keep_order, same, viewed
+from supernet.conversion.axes import (
+    AxisShape,
+    Dim,
+    extent,
+    fix,
+    fixed_dim,
+    keep_order,
+    same,
+    viewed,
+)
 from supernet.conversion.operators import Call, broadcast, place_of, rule, unknown
 
 __all__ = ["axis_before", "indexed"]  # importing it registers the rules
@@ -23,7 +32,7 @@ def _along(call: Call, place: int = 1, default: int = -1) -> int:
     return place_of(call.argument(place, "dim", default), len(call.shape(0)))
 
 
-def _with(x: Shape, axis: int, *dims: Dim) -> Shape:
+def _with(x: AxisShape, axis: int, *dims: Dim) -> AxisShape:
     """Return axes with others in the place of one."""
     return (*x[:axis], *dims, *x[axis + 1 :])
 
@@ -36,14 +45,14 @@ def _running(call: Call) -> Any:
 
 
 @rule("tril", "triu")
-def _triangle(call: Call) -> Shape:
+def _triangle(call: Call) -> AxisShape:
     x = call.shape(0)
     keep_order(x[-2:])
     return x
 
 
 @rule("flip")
-def _flip(call: Call) -> Shape:
+def _flip(call: Call) -> AxisShape:
     x = call.shape(0)
     fix([x[place] for place in call.argument(1)], f"{call.where} turns it round")
     return x
@@ -65,21 +74,21 @@ def _sorted(call: Call) -> Any:
 
 
 @rule("diff")
-def _differences(call: Call) -> Shape:
+def _differences(call: Call) -> AxisShape:
     x, axis = call.shape(0), _along(call, 2)
     fix([x[axis]], f"{call.where} takes differences along it")
     return _with(x, axis, *call.new(call.sizes()[axis : axis + 1]))
 
 
 @rule("gather")
-def _gather(call: Call) -> Shape:
+def _gather(call: Call) -> AxisShape:
     x, index, axis = call.shape(0), call.shape(2), _along(call)
     _looked_up(call, x, index, axis)
     return index
 
 
 @rule("scatter", "scatter_add", "scatter_reduce")
-def _scatter(call: Call) -> Shape:
+def _scatter(call: Call) -> AxisShape:
     x, index, axis = call.shape(0), call.shape(2), _along(call)
     _looked_up(call, x, index, axis)
     if isinstance(call.argument(3, "src"), fx.Node):
@@ -88,7 +97,7 @@ def _scatter(call: Call) -> Shape:
     return x
 
 
-def _looked_up(call: Call, x: Shape, index: Shape, axis: int) -> None:
+def _looked_up(call: Call, x: AxisShape, index: AxisShape, axis: int) -> None:
     """Fix the axis that positions are looked up in; the others go along with those of the index."""
     fix([x[axis]], f"{call.where} looks positions of it up")
     for place, (dim, other) in enumerate(zip(x, index, strict=True)):
@@ -99,7 +108,7 @@ def _looked_up(call: Call, x: Shape, index: Shape, axis: int) -> None:
 
 
 @rule("index_select", "index_add", "index_copy", "index_fill")
-def _selected(call: Call) -> Shape:
+def _selected(call: Call) -> AxisShape:
     x, index, axis = call.shape(0), call.shape(2), _along(call)
     fix([x[axis]], f"{call.where} looks positions of it up")
     if call.name == "index_select":
@@ -111,14 +120,14 @@ def _selected(call: Call) -> Shape:
 
 
 @rule("index_put", "_unsafe_index_put")
-def _index_put(call: Call) -> Shape:
+def _index_put(call: Call) -> AxisShape:
     x, indices = call.shape(0), call.argument(1)
     found = indexed(call, x, indices)
     broadcast(call, [found, call.shape(2)])
     return x
 
 
-def indexed(call: Call, x: Shape, indices: Any) -> Shape:
+def indexed(call: Call, x: AxisShape, indices: Any) -> AxisShape:
     """Return the axes of what is looked up along some axes at once."""
     used = [place for place, index in enumerate(indices) if index is not None]
     fix([x[place] for place in used], f"{call.where} looks positions of it up")
@@ -130,7 +139,7 @@ def indexed(call: Call, x: Shape, indices: Any) -> Shape:
 
 
 @rule("pixel_shuffle")
-def _pixel_shuffle(call: Call) -> Shape:
+def _pixel_shuffle(call: Call) -> AxisShape:
     x, sizes = call.shape(0), call.sizes()
     channels, pixels = viewed([x[-3]], [sizes[-3], call.argument(1) ** 2], call.reason)
     fix([pixels], f"{call.where} makes pixels of it")
@@ -138,7 +147,7 @@ def _pixel_shuffle(call: Call) -> Shape:
 
 
 @rule("pixel_unshuffle")
-def _pixel_unshuffle(call: Call) -> Shape:
+def _pixel_unshuffle(call: Call) -> AxisShape:
     x, sizes = call.shape(0), call.sizes()
     fix(x[-2:], f"{call.where} makes channels of it")
     pixels = fixed_dim(call.argument(1) ** 2, f"{call.where} makes it of pixels")
@@ -146,7 +155,7 @@ def _pixel_unshuffle(call: Call) -> Shape:
 
 
 @rule("channel_shuffle")
-def _channel_shuffle(call: Call) -> Shape:
+def _channel_shuffle(call: Call) -> AxisShape:
     x, groups = call.shape(0), call.argument(1)
     outer, inner = viewed([x[1]], [groups, extent(x[1]) // groups], call.reason)
     fix([outer], f"{call.where} has as many groups")
@@ -154,7 +163,7 @@ def _channel_shuffle(call: Call) -> Shape:
 
 
 @rule("im2col")
-def _windows(call: Call) -> Shape:
+def _windows(call: Call) -> AxisShape:
     x, sizes = call.shape(0), call.sizes()
     fix(x[-2:], f"{call.where} cuts windows out of it")
     places = fixed_dim(sizes[-2] // extent(x[-3]), f"{call.where} takes as many from a window")
@@ -162,7 +171,7 @@ def _windows(call: Call) -> Shape:
 
 
 @rule("col2im")
-def _from_windows(call: Call) -> Shape:
+def _from_windows(call: Call) -> AxisShape:
     x, sizes = call.shape(0), call.sizes()
     channels, places = viewed([x[-2]], [sizes[-3], extent(x[-2]) // sizes[-3]], call.reason)
     fix([places, x[-1]], f"{call.where} puts windows of it together")
@@ -170,14 +179,14 @@ def _from_windows(call: Call) -> Shape:
 
 
 @rule("unfold")
-def _unfold(call: Call) -> Shape:
+def _unfold(call: Call) -> AxisShape:
     x, sizes, axis = call.shape(0), call.sizes(), _along(call)
     fix([x[axis]], f"{call.where} cuts windows out of it")
     return (*_with(x, axis, *call.new([sizes[axis]])), *call.new(sizes[-1:]))
 
 
 @rule("grid_sampler")
-def _grid_sampler(call: Call) -> Shape:
+def _grid_sampler(call: Call) -> AxisShape:
     x, grid = call.shape(0), call.shape(1)
     fix([*x[2:], grid[-1]], f"{call.where} looks places of it up")
     same(x[0], grid[0], call.reason)
@@ -197,7 +206,7 @@ def _diagonal(call: Call) -> Any:
 
 
 @rule("movedim", "moveaxis")
-def _movedim(call: Call) -> Shape:
+def _movedim(call: Call) -> AxisShape:
     x = call.shape(0)
     given, put = (
         [place_of(p, len(x)) for p in ([places] if isinstance(places, int) else places)]
@@ -209,7 +218,7 @@ def _movedim(call: Call) -> Shape:
 
 
 @rule("_weight_norm")
-def _weight_norm(call: Call) -> Shape:
+def _weight_norm(call: Call) -> AxisShape:
     return broadcast(call, [call.shape(0), call.shape(1)])
 
 

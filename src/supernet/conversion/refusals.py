@@ -16,7 +16,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from supernet.conversion.trace import first, line
 from supernet.errors import ConversionError, SupernetError
 from supernet.failures import check_memory
-from supernet.net.copies import results
+from supernet.modules.copies import results
 
 __all__ = ["closed", "explained"]
 

@@ -12,9 +12,9 @@ from torch import nn
 from supernet.conversion.attributes import computed, configured
 from supernet.conversion.opening import Sizes, leaves
 from supernet.conversion.sources import Source
-from supernet.conversion.trace import Trace
-from supernet.net.batches import Inputs
-from supernet.net.opened import opened
+from supernet.conversion.trace import OperatorTrace
+from supernet.elastic.spec import elastic_spec
+from supernet.modules.batches import Inputs
 
 __all__ = ["Conversion", "Row", "conversion_of", "report"]
 
@@ -57,7 +57,7 @@ def conversion_of(model: nn.Module) -> Conversion | None:
 def report(
     model: nn.Module,
     modules: Mapping[str, nn.Module],
-    trace: Trace,
+    trace: OperatorTrace,
     sizes: Sizes,
     depths: Collection[str],
     refused: Mapping[str, str],
@@ -86,7 +86,7 @@ def report(
             )
             for dim in trace.tensors.get(f"{prefix}{own}", ())
         ]
-        found = opened(module)
+        found = elastic_spec(module)
         labels = [str(d.label) for d in found.dimensions] if found and dims else []
         if name in depths:
             labels.append(f"{name}.depth")

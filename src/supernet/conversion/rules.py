@@ -12,14 +12,23 @@ from torch import nn
 
 from supernet.errors import ConversionError
 
-__all__ = ["DEFAULT", "Depths", "Kernels", "Match", "Operations", "Rule", "Widths", "matching"]
+__all__ = [
+    "DEFAULT",
+    "ConversionRule",
+    "Depths",
+    "Kernels",
+    "Match",
+    "Operations",
+    "Widths",
+    "matching",
+]
 
 Match = str | type[nn.Module] | Callable[[str, nn.Module], bool]
 """A pattern of module names, as `blocks.*.conv1`; a class; or a function of name and module."""
 
 
 @dataclass(frozen=True)
-class Rule:
+class ConversionRule:
     """What all rules have in common.
 
     Attributes:
@@ -38,7 +47,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Widths(Rule):
+class Widths(ConversionRule):
     """Widths are open: channels, features, heads, groups of channels.
 
     A width is shared by all layers that must agree on it. The rule is for the widths that a matching
@@ -77,7 +86,7 @@ class Widths(Rule):
 
 
 @dataclass(frozen=True)
-class Depths(Rule):
+class Depths(ConversionRule):
     """Sequences of residual blocks have an open depth: the last blocks may be left out.
 
     It is for the sequences (`nn.Sequential` or `nn.ModuleList`) whose name matches.
@@ -98,7 +107,7 @@ class Depths(Rule):
 
 
 @dataclass(frozen=True)
-class Kernels(Rule):
+class Kernels(ConversionRule):
     """Convolutions have an open kernel.
 
     A smaller kernel is the centre of the largest. One that is larger than the model's has zeros around
@@ -129,7 +138,7 @@ class Kernels(Rule):
 
 
 @dataclass(frozen=True)
-class Operations(Rule):
+class Operations(ConversionRule):
     """A module becomes a choice between itself and others.
 
     Attributes:
@@ -139,13 +148,15 @@ class Operations(Rule):
     offer: Callable[[nn.Module], Mapping[str, nn.Module]] = lambda module: {}
 
 
-DEFAULT: tuple[Rule, ...] = (Widths(), Depths())
+DEFAULT: tuple[ConversionRule, ...] = (Widths(), Depths())
 """What is opened if nothing is said: widths and depths."""
 
-R = TypeVar("R", bound=Rule)
+R = TypeVar("R", bound=ConversionRule)
 
 
-def matching(rules: Sequence[Rule], kind: type[R], name: str, module: nn.Module) -> R | None:
+def matching(
+    rules: Sequence[ConversionRule], kind: type[R], name: str, module: nn.Module
+) -> R | None:
     """Return the first rule of a kind that is for a module."""
     for rule in rules:
         if isinstance(rule, kind) and rule.matches(name, module):

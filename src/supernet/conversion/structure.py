@@ -9,22 +9,23 @@ from typing import cast
 import torch
 from torch import nn
 
-from supernet.conversion.axes import Shape, factors
+from supernet.choice import Choice
+from supernet.conversion.axes import AxisShape, factors
 from supernet.conversion.leaving import OpenDepth
-from supernet.conversion.rules import Depths, Kernels, Operations, Rule, matching
-from supernet.conversion.trace import Trace
+from supernet.conversion.rules import ConversionRule, Depths, Kernels, Operations, matching
+from supernet.conversion.trace import OperatorTrace
+from supernet.elastic.composed import CentreSize
 from supernet.elastic.convolution import Convolution, Padding
+from supernet.elastic.module import elastic_class
+from supernet.elastic.size import Dimension
+from supernet.elastic.spec import ElasticSpec, Number
+from supernet.elastic.spec import SizeTuple as Sizes
 from supernet.errors import ConversionError
-from supernet.net import Choice
-from supernet.net.dimension import Dimension
-from supernet.net.opened import Number, Opened, elastic_class
-from supernet.net.opened import Shape as Sizes
-from supernet.net.size import Centre
 
 __all__ = ["kernels", "mixed", "open_depths", "open_kernel", "open_operations", "widen_kernels"]
 
 
-def open_operations(model: nn.Module, rules: Sequence[Rule]) -> list[str]:
+def open_operations(model: nn.Module, rules: Sequence[ConversionRule]) -> list[str]:
     """Replace modules by choices between them and others, in place; return their names.
 
     Raises:
@@ -49,7 +50,7 @@ def open_operations(model: nn.Module, rules: Sequence[Rule]) -> list[str]:
 
 
 def open_depths(
-    model: nn.Module, trace: Trace, rules: Sequence[Rule], refused: dict[str, str]
+    model: nn.Module, trace: OperatorTrace, rules: Sequence[ConversionRule], refused: dict[str, str]
 ) -> list[str]:
     """Let the last of residual blocks in a row be left out, in place; return the names of the sequences.
 
@@ -77,7 +78,9 @@ def open_depths(
     return found
 
 
-def _residual_row(name: str, module: nn.Module, trace: Trace) -> list[tuple[str, nn.Module]]:
+def _residual_row(
+    name: str, module: nn.Module, trace: OperatorTrace
+) -> list[tuple[str, nn.Module]]:
     """Return the longest row of blocks that add to their input, which has the shape of the output."""
     best: list[tuple[str, nn.Module]] = []
     row: list[tuple[str, nn.Module]] = []
@@ -98,13 +101,13 @@ def _residual_row(name: str, module: nn.Module, trace: Trace) -> list[tuple[str,
     return best
 
 
-def _alike(first: Shape, second: Shape) -> bool:
+def _alike(first: AxisShape, second: AxisShape) -> bool:
     return len(first) == len(second) and all(
         factors(one) == factors(other) for one, other in zip(first, second, strict=True)
     )
 
 
-def widen_kernels(model: nn.Module, rules: Sequence[Rule]) -> list[str]:
+def widen_kernels(model: nn.Module, rules: Sequence[ConversionRule]) -> list[str]:
     """Put zeros around the kernels that a rule makes larger, in place; return what the rules match.
 
     Padding grows alike, so that the convolutions compute what they did.
@@ -175,7 +178,7 @@ class _Doubled:
         return doubled(self.padding.now)
 
 
-def open_kernel(name: str, module: nn.Module, rule: Kernels, opened: Opened) -> Opened:
+def open_kernel(name: str, module: nn.Module, rule: Kernels, opened: ElasticSpec) -> ElasticSpec:
     """Let the kernel of a convolution, which `Convolution` was mixed into, be open too."""
     conv = cast(nn.Conv2d, module)
     own, rank = conv.kernel_size[0], len(conv.kernel_size)
@@ -194,8 +197,8 @@ def open_kernel(name: str, module: nn.Module, rule: Kernels, opened: Opened) -> 
     module.transforms = nn.ParameterDict()
     for size in kernel.values[:-1] if rule.transforms else ():
         module.transforms[str(size)] = nn.Parameter(torch.eye(int(size) ** rank))
-    shapes = {**opened.shapes, "weight": (*weight, *(Centre(kernel),) * rank)}
-    return Opened(
+    shapes = {**opened.shapes, "weight": (*weight, *(CentreSize(kernel),) * rank)}
+    return ElasticSpec(
         shapes,
         numbers,
         (kernel,),

@@ -17,23 +17,24 @@ import torch
 from torch import fx, nn
 from torch.export import ExportedProgram
 
-from supernet.conversion import layers, orders, views  # noqa: F401  they hold the rules of operators
-from supernet.conversion.axes import Axis, Dim, Shape, extent, fix, fixed_dim, same
+from supernet.choice import ChoiceModule, Routing
+from supernet.conversion.axes import Axis, AxisShape, Dim, extent, fix, fixed_dim, same
 from supernet.conversion.leaving import Returned, returned
 from supernet.conversion.operators import Call, Passed, follow
 from supernet.conversion.orders import axis_before
 from supernet.conversion.regions import inline
 from supernet.conversion.sources import numbers_passed
 from supernet.conversion.ties import read_numbers
+from supernet.elastic.depth import Depth
+from supernet.elastic.module import Elastic
+from supernet.elastic.spec import elastic_spec
 from supernet.errors import ConversionError
 from supernet.failures import check_memory
-from supernet.net import ChoiceModule, Routing, SuperNet
-from supernet.net.batches import Inputs, inputs_of
-from supernet.net.dimension import Depth
-from supernet.net.nested import tensors
-from supernet.net.opened import Elastic, opened
+from supernet.modules.batches import Inputs, inputs_of
+from supernet.modules.nested import tensors
+from supernet.net import SuperNet
 
-__all__ = ["Passage", "Trace", "trace"]
+__all__ = ["OperatorTrace", "Passage", "trace"]
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,13 @@ class Passage:
         residual: axes of what enters and leaves plus something else (perhaps rectified), if any does.
     """
 
-    entering: tuple[Shape, ...]
-    leaving: tuple[Shape, ...]
-    residual: Shape | None
+    entering: tuple[AxisShape, ...]
+    leaving: tuple[AxisShape, ...]
+    residual: AxisShape | None
 
 
 @dataclass
-class Trace:
+class OperatorTrace:
     """What is known of a model after it was followed.
 
     Attributes:
@@ -70,7 +71,7 @@ class Trace:
         summed: by the identity of a tensor's axes those along which it multiplies and sums up.
     """
 
-    tensors: dict[str, Shape] = field(default_factory=dict)
+    tensors: dict[str, AxisShape] = field(default_factory=dict)
     calls: dict[str, list[Call]] = field(default_factory=dict)
     passages: dict[str, Passage] = field(default_factory=dict)
     numbers: dict[str, list[Passed]] = field(default_factory=dict)
@@ -84,7 +85,7 @@ class Trace:
     summed: dict[int, frozenset[int]] = field(default_factory=dict)
 
 
-def trace(model: nn.Module, inputs: Inputs, *example: Any) -> Trace:
+def trace(model: nn.Module, inputs: Inputs, *example: Any) -> OperatorTrace:
     """Follow the axes of a model's tensors, in evaluation and in training mode.
 
     Args:
@@ -106,7 +107,7 @@ def trace(model: nn.Module, inputs: Inputs, *example: Any) -> Trace:
     except ConversionError:
         pass  # what runs in training alone, and cannot be traced, is seen when it is run
     else:
-        also = Trace(found.tensors, inputs=found.inputs, names=found.names)
+        also = OperatorTrace(found.tensors, inputs=found.inputs, names=found.names)
         _follow(also, trained)
         found.used |= also.used
         for name, calls in also.calls.items():
@@ -122,15 +123,15 @@ def trace(model: nn.Module, inputs: Inputs, *example: Any) -> Trace:
         owner = model.get_submodule(name.rpartition(".")[0])
         if id(shape) not in used:
             fix(shape, f"{name} has no part in what the model computes")
-        elif isinstance(owner, Elastic) and opened(owner) is not None:
+        elif isinstance(owner, Elastic) and elastic_spec(owner) is not None:
             fix(shape, "elastic already")
     return found
 
 
-def _untraced(model: nn.Module, inputs: Inputs) -> Trace:
+def _untraced(model: nn.Module, inputs: Inputs) -> OperatorTrace:
     """Return what is known of a model before it was followed."""
-    found = Trace(inputs=inputs)
-    axes: dict[int, Shape] = {}
+    found = OperatorTrace(inputs=inputs)
+    axes: dict[int, AxisShape] = {}
     for name, tensor in chain(
         model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)
     ):
@@ -143,7 +144,9 @@ def _untraced(model: nn.Module, inputs: Inputs) -> Trace:
     return found
 
 
-def again(model: nn.Module, like: Trace, example: tuple[Any, ...], count: int) -> Trace:
+def again(
+    model: nn.Module, like: OperatorTrace, example: tuple[Any, ...], count: int
+) -> OperatorTrace:
     """Follow a model in evaluation mode once more, on so many examples, with axes of their own."""
     batch = like.inputs.resized(example, count)
     found = _untraced(model, inputs_of(batch, like.inputs.batched))
@@ -152,7 +155,7 @@ def again(model: nn.Module, like: Trace, example: tuple[Any, ...], count: int) -
 
 
 def astray(
-    model: nn.Module, like: Trace, sizes: list[list[int] | None], *example: Any
+    model: nn.Module, like: OperatorTrace, sizes: list[list[int] | None], *example: Any
 ) -> tuple[str, str, list[list[Dim]]] | None:
     """Say where a model computes tensors of other sizes than it must.
 
@@ -259,7 +262,7 @@ def first(error: BaseException) -> str:
     return (str(error).strip().splitlines() or ["no message"])[0]
 
 
-def _follow(found: Trace, program: ExportedProgram) -> None:
+def _follow(found: OperatorTrace, program: ExportedProgram) -> None:
     """Follow the axes through all operators."""
     signature = program.graph_signature
     names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
@@ -298,7 +301,7 @@ def _follow(found: Trace, program: ExportedProgram) -> None:
     found.passages = _passages(shapes, scopes, inputs)
 
 
-def _note_weights(found: Trace, names: dict[str, str], call: Call) -> None:
+def _note_weights(found: OperatorTrace, names: dict[str, str], call: Call) -> None:
     """Note which axes weights give a product, and along which they are summed up."""
     for node, axis in call.summed:
         origin = _parameter(names, node, axis)

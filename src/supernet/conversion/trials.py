@@ -12,9 +12,9 @@ from torch import nn
 from supernet.conversion.corners import trial
 from supernet.conversion.trace import first, noting
 from supernet.failures import check_memory
+from supernet.modules.modes import evaluating
+from supernet.modules.nested import tensors
 from supernet.net import SuperNet, derive
-from supernet.net.modes import evaluating
-from supernet.net.nested import tensors
 from supernet.random import seeded
 from supernet.space import Architecture
 

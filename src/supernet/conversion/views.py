@@ -9,7 +9,7 @@ from torch import fx
 
 from supernet.conversion.axes import (
     Axis,
-    Shape,
+    AxisShape,
     cut,
     extent,
     factors,
@@ -35,11 +35,11 @@ __all__: list[str] = []  # importing it registers the rules
 
 
 @rule("view", "reshape", "_unsafe_view", "flatten", "unflatten", "reshape_as", "view_as")
-def _view(call: Call) -> Shape:
+def _view(call: Call) -> AxisShape:
     return _numbered(call, viewed(call.shape(0), call.sizes(), f"the view in {call.where}"))
 
 
-def _numbered(call: Call, shape: Shape) -> Shape:
+def _numbered(call: Call, shape: AxisShape) -> AxisShape:
     """Note the sizes that the code passes."""
     given: Any = next((a for a in call.node.args[1:] if isinstance(a, list | tuple)), None)
     if given is not None and call.name != "unflatten" and len(given) == len(shape):
@@ -55,7 +55,7 @@ def _numbered(call: Call, shape: Shape) -> Shape:
 
 
 @rule("expand", "expand_as")
-def _expand(call: Call) -> Shape:
+def _expand(call: Call) -> AxisShape:
     x, sizes = call.shape(0), call.sizes()
     if call.name == "expand_as":
         other = call.shape(1)
@@ -69,13 +69,13 @@ def _expand(call: Call) -> Shape:
 
 
 @rule("permute")
-def _permute(call: Call) -> Shape:
+def _permute(call: Call) -> AxisShape:
     x = call.shape(0)
     return tuple(x[place] for place in call.argument(1))
 
 
 @rule("transpose", "swapaxes", "swapdims")
-def _transpose(call: Call) -> Shape:
+def _transpose(call: Call) -> AxisShape:
     x = list(call.shape(0))
     a, b = (place_of(call.argument(place), len(x)) for place in (1, 2))
     x[a], x[b] = x[b], x[a]
@@ -83,20 +83,20 @@ def _transpose(call: Call) -> Shape:
 
 
 @rule("t", "numpy_T", "mT")
-def _matrix_transpose(call: Call) -> Shape:
+def _matrix_transpose(call: Call) -> AxisShape:
     x = call.shape(0)
     return (*x[:-2], x[-1], x[-2]) if len(x) > 1 else x
 
 
 @rule("unsqueeze")
-def _unsqueeze(call: Call) -> Shape:
+def _unsqueeze(call: Call) -> AxisShape:
     x = list(call.shape(0))
     x.insert(place_of(call.argument(1), len(x) + 1), ())
     return tuple(x)
 
 
 @rule("squeeze")
-def _squeeze(call: Call) -> Shape:
+def _squeeze(call: Call) -> AxisShape:
     x, places = call.shape(0), call.argument(1)
     chosen = range(len(x)) if places is None else [places] if isinstance(places, int) else places
     gone = {place_of(place, len(x)) for place in chosen}
@@ -104,7 +104,7 @@ def _squeeze(call: Call) -> Shape:
 
 
 @rule("cat", "concatenate", "concat")
-def _cat(call: Call) -> Shape:
+def _cat(call: Call) -> AxisShape:
     given = [call.shapes[node] for node in call.argument(0)]
     # A tensor of nothing, `torch.tensor([])`, goes with any, as in caches that are empty at first.
     shapes = [shape for shape in given if [extent(dim) for dim in shape] != [0]] or given
@@ -120,7 +120,7 @@ def _cat(call: Call) -> Shape:
 
 
 @rule("stack")
-def _stack(call: Call) -> Shape:
+def _stack(call: Call) -> AxisShape:
     shapes = [call.shapes[node] for node in call.argument(0)]
     found = list(broadcast(call, shapes))
     axis = place_of(call.argument(1, "dim", 0), len(found) + 1)
@@ -129,7 +129,7 @@ def _stack(call: Call) -> Shape:
 
 
 @rule("split", "split_with_sizes", "chunk", "unsafe_split", "unsafe_chunk", "tensor_split")
-def _split(call: Call) -> list[Shape]:
+def _split(call: Call) -> list[AxisShape]:
     x = call.shape(0)
     axis = place_of(call.argument(2, "dim", 0), len(x))
     sizes = [int(one.shape[axis]) for one in call.node.meta["val"]]
@@ -148,7 +148,7 @@ def _split(call: Call) -> list[Shape]:
 
 
 @rule("unbind")
-def _unbind(call: Call) -> list[Shape]:
+def _unbind(call: Call) -> list[AxisShape]:
     x = call.shape(0)
     axis = place_of(call.argument(1, "dim", 0), len(x))
     fix([x[axis]], f"{call.where} takes its positions apart")
@@ -156,12 +156,12 @@ def _unbind(call: Call) -> list[Shape]:
 
 
 @rule("<built-in function getitem>", "getitem")
-def _getitem(call: Call) -> Shape:
+def _getitem(call: Call) -> AxisShape:
     return call.shapes[call.argument(0)][call.argument(1)]  # type: ignore[no-any-return]
 
 
 @rule("select")
-def _select(call: Call) -> Shape:
+def _select(call: Call) -> AxisShape:
     x = call.shape(0)
     axis = place_of(call.argument(1), len(x))
     fix([x[axis]], f"{call.where} selects a position of it")
@@ -169,7 +169,7 @@ def _select(call: Call) -> Shape:
 
 
 @rule("slice", "narrow")
-def _slice(call: Call) -> Shape:
+def _slice(call: Call) -> AxisShape:
     x = call.shape(0)
     axis = place_of(call.argument(1, "dim", 0), len(x))
     length, taken = extent(x[axis]), call.sizes()[axis]
@@ -199,7 +199,7 @@ def _slice(call: Call) -> Shape:
 
 
 @rule("index")
-def _index(call: Call) -> Shape:
+def _index(call: Call) -> AxisShape:
     return indexed(call, call.shape(0), call.argument(1))
 
 
@@ -207,7 +207,7 @@ def _index(call: Call) -> Shape:
     *("mean", "sum", "amax", "amin", "var", "std", "linalg_vector_norm", "norm", "logsumexp"),
     *("prod", "any", "all"),
 )
-def _reduce(call: Call) -> Shape:
+def _reduce(call: Call) -> AxisShape:
     return _reduced(call, call.sizes())
 
 
@@ -226,11 +226,11 @@ def _extreme(call: Call) -> Any:
 
 
 @rule("var_mean", "std_mean")
-def _two(call: Call) -> list[Shape]:
+def _two(call: Call) -> list[AxisShape]:
     return [_reduced(call, tuple(one.shape)) for one in call.node.meta["val"]]
 
 
-def _reduced(call: Call, sizes: Sequence[int]) -> Shape:
+def _reduced(call: Call, sizes: Sequence[int]) -> AxisShape:
     """Return the axes of which none, one or some have been reduced to a single position."""
     x = call.shape(0)
     place = {"linalg_vector_norm": 2, "norm": 2}.get(call.name, 1)
@@ -265,7 +265,7 @@ def _pool(call: Call) -> Any:
 
 
 @rule("pad", "constant_pad_nd", "reflection_pad2d", "replication_pad2d")
-def _pad(call: Call) -> Shape:
+def _pad(call: Call) -> AxisShape:
     x, sizes, amounts = call.shape(0), call.sizes(), list(call.argument(1))
     constant = call.name == "constant_pad_nd" or (
         call.name == "pad" and call.argument(2, "mode", "constant") == "constant"
@@ -287,7 +287,7 @@ def _pad(call: Call) -> Shape:
 
 
 @rule("repeat", "tile")
-def _repeat(call: Call) -> Shape:
+def _repeat(call: Call) -> AxisShape:
     x, times = call.shape(0), call.argument(1)
     dims = ((),) * (len(times) - len(x)) + x
     times = (1,) * (len(dims) - len(times)) + tuple(times)
@@ -309,7 +309,7 @@ def _repeat_interleave(call: Call) -> Any:
 
 
 @rule("glu")
-def _glu(call: Call) -> Shape:
+def _glu(call: Call) -> AxisShape:
     x = call.shape(0)
     axis = place_of(call.argument(1, "dim", -1), len(x))
     half = extent(x[axis]) // 2
@@ -319,7 +319,7 @@ def _glu(call: Call) -> Shape:
 
 
 @rule("roll")
-def _roll(call: Call) -> Shape:
+def _roll(call: Call) -> AxisShape:
     x, axes = call.shape(0), call.argument(2, "dims", ())
     fix([x[axis] for axis in axes] or x, f"{call.where} rolls it")
     return x

@@ -5,8 +5,8 @@ from supernet.cost.expected import ExpectedCost
 from supernet.cost.latency import PRECISIONS, build_latency_table
 from supernet.cost.measure import UncountedWarning, count_macs, count_params, measure_costs
 from supernet.cost.memory import kept_for_backward
-from supernet.cost.stored import LatencyTable, load_table
 from supernet.cost.table import CostTable, Entry, cost_of
+from supernet.cost.table_files import LatencyTable, load_table
 
 __all__ = [
     "PRECISIONS",

@@ -15,8 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from supernet.cost.products import products_of
-from supernet.net.modes import evaluating
-from supernet.net.opened import dimensions_of
+from supernet.elastic.spec import dimensions_of
+from supernet.modules.modes import evaluating
 from supernet.space import Path
 
 __all__ = ["Located", "MacCounter", "UncountedWarning", "counting"]

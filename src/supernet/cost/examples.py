@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
+from supernet.elastic.spec import elastic_spec
 from supernet.errors import SpaceError
+from supernet.modules.batches import Inputs, batched_inputs, inputs_of
+from supernet.modules.modes import evaluating
 from supernet.net import SuperNet
-from supernet.net.batches import Inputs, batched_inputs, inputs_of
-from supernet.net.modes import evaluating
-from supernet.net.opened import opened
 
 __all__ = ["known_inputs"]
 
@@ -26,7 +26,7 @@ def known_inputs(supernet: SuperNet, *example: Any) -> Inputs:
         SpaceError: it cannot be told.
     """
     for module in supernet.modules():
-        what = opened(module)
+        what = elastic_spec(module)
         if what is not None and what.example is not None and what.example.fit(example):
             return inputs_of(example, what.example.batched)
     architecture = supernet.space.build(lambda decision: decision.value(range(decision.low)))

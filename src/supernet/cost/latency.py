@@ -7,7 +7,7 @@ which is fitted to whole networks drawn uniformly from the space: a part that ru
 start, and not for what its neighbours leave in the caches. How far the prediction is from the truth is
 measured on further networks, which nothing was fitted to.
 
-Where numbers are open, there are no such parts: see `supernet.cost.whole`.
+Where numbers are open, there are no such parts: see `supernet.cost.fitted_latency`.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from supernet.choice import ChoiceModule
 from supernet.cost.entry import paths_to_json
 from supernet.cost.examples import known_inputs
-from supernet.cost.quality import compare, fitted
-from supernet.cost.stored import SCHEMA, LatencyTable, space_hash, space_to_json
+from supernet.cost.fitted_latency import Clock, measure_whole, runnable
+from supernet.cost.latency_error import compare, fitted
+from supernet.cost.table_files import SCHEMA, LatencyTable, space_hash, space_to_json
 from supernet.cost.timing import Call, Timer, device_name, timer_of, times, usable
 from supernet.cost.trace import OptionCall, run_all, tracing
-from supernet.cost.whole import Clock, measure_whole, runnable
 from supernet.errors import ConfigError
-from supernet.net import ChoiceModule, SuperNet, derive
+from supernet.net import SuperNet, derive
 from supernet.net.flow import Flow
 from supernet.random import stream
 from supernet.space import Architecture, Path, Sampling, SearchSpace

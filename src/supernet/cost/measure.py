@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from torch import nn
 
+from supernet.choice.plain import Part
 from supernet.cost.counter import Located, MacCounter, UncountedWarning, counting
 from supernet.cost.products import (
     amounts_of,
@@ -22,13 +23,12 @@ from supernet.cost.products import (
     products_of,
 )
 from supernet.cost.table import CostTable, Entry
-from supernet.cost.trace import Trace, run_all, tracing
+from supernet.cost.trace import OptionTrace, run_all, tracing
 from supernet.elastic import Resolution
+from supernet.elastic.open_layer import OpenLayer, sizes_of
+from supernet.elastic.spec import dimensions_of, elastic_spec
 from supernet.errors import SpaceError
 from supernet.net import SuperNet
-from supernet.net.dimension import OpenLayer, sizes_of
-from supernet.net.opened import dimensions_of, opened
-from supernet.net.plain import Part
 from supernet.space import Path
 
 __all__ = ["UncountedWarning", "count_macs", "count_params", "measure_costs"]
@@ -82,7 +82,7 @@ def count_macs(model: nn.Module, *example: Any) -> int:
 
 def _doubted(supernet: SuperNet) -> None:
     for name, module in supernet.model.named_modules():
-        if (found := opened(module)) is not None and found.doubt:
+        if (found := elastic_spec(module)) is not None and found.doubt:
             warnings.warn(
                 f"costs of {name or 'the converted model'!r}, and bounds on them, may be wrong: "
                 f"{found.doubt}; count those of derived networks by supernet.cost.count_macs",
@@ -192,7 +192,7 @@ def _macs_of(supernet: SuperNet, chosen: Path, *example: Any) -> Counter[frozens
 
 
 @contextmanager
-def _located(supernet: SuperNet, trace: Trace) -> Iterator[Located]:
+def _located(supernet: SuperNet, trace: OptionTrace) -> Iterator[Located]:
     """Follow which modules run that are not always kept, and yield what tells the paths to them."""
     running: list[nn.Module] = []
     known: dict[tuple[Path, tuple[nn.Module, ...]], frozenset[Path]] = {}

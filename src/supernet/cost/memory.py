@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from supernet.net.modes import evaluating
+from supernet.modules.modes import evaluating
 
 __all__ = ["kept_for_backward"]
 

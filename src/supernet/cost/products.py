@@ -10,14 +10,14 @@ from typing import Any, cast
 
 from torch import nn
 
+from supernet.choice.routing import Gate
 from supernet.elastic import Resolution
+from supernet.elastic.composed import multiplied
+from supernet.elastic.size import Dimension, Size, as_size
+from supernet.elastic.spec import ElasticSpec, elastic_spec
 from supernet.errors import SpaceError
+from supernet.modules.batches import Inputs, inputs_of
 from supernet.net import SuperNet
-from supernet.net.batches import Inputs, inputs_of
-from supernet.net.dimension import Dimension
-from supernet.net.opened import Opened, opened
-from supernet.net.routing import Gate
-from supernet.net.size import Size, as_size, multiplied
 from supernet.space import Path
 
 __all__ = [
@@ -45,7 +45,7 @@ def amounts_of(products: Sequence[Sequence[Size | int]]) -> Iterator[tuple[Path,
 
 def products_of(module: nn.Module) -> Sequence[Sequence[Sequence[Size | int]]] | None:
     """Return the multiply-adds of a module's own code as products, for each call, if they are known."""
-    found = opened(module)
+    found = elastic_spec(module)
     return None if found is None else found.products
 
 
@@ -60,7 +60,7 @@ def check_known(supernet: SuperNet, *example: Any) -> None:
     resolutions = [m for m in supernet.modules() if isinstance(m, Resolution)]
     whole = any(is_converted(module) for module in supernet.modules())
     for module in supernet.modules():
-        known = cast(Opened, opened(module)).example if products_of(module) else None
+        known = cast(ElasticSpec, elastic_spec(module)).example if products_of(module) else None
         if known is not None and resolutions:
             raise SpaceError(
                 f"the resolution {resolutions[0].side.label!r} is open in front of a converted model, "
@@ -78,7 +78,7 @@ def check_taken(module: nn.Module, *example: Any) -> None:
     Raises:
         SpaceError: they are for another example.
     """
-    known = cast(Inputs, cast(Opened, opened(module)).example)
+    known = cast(Inputs, cast(ElasticSpec, elastic_spec(module)).example)
     asked = inputs_of(example, known.batched if known.fit(example) else ())
     if known.of_one != asked.of_one:
         raise SpaceError(
@@ -117,7 +117,7 @@ def known_parameters(
     found: dict[nn.Parameter, tuple[list[Size | int], set[Path]]] = {}
     for module, paths in supernet.held():
         if products_of(module) is not None:
-            shapes = cast(Opened, opened(module)).shapes
+            shapes = cast(ElasticSpec, elastic_spec(module)).shapes
             for name, parameter in module.named_parameters(recurse=False):
                 if id(parameter) not in counted:
                     continue

@@ -16,8 +16,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 
-from supernet.cost.ends import extremes
 from supernet.cost.entry import Entry
+from supernet.cost.extremes import extremes
 from supernet.cost.guesses import Guessed
 from supernet.space import Architecture, Atom, Path, SearchSpace, Value
 from supernet.space.levels import Event, State, Step, TooManyStates
@@ -94,7 +94,7 @@ class CostTable:
         try:
             return self._extreme(space, 1), self._extreme(space, -1)
         except TooManyStates:
-            smallest, largest = extremes(space, self)
+            smallest, largest = extremes(space, self.cost)
             return self.cost(smallest), self.cost(largest)
 
     def _extreme(self, space: SearchSpace, sign: int) -> float:

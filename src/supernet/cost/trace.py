@@ -10,11 +10,12 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from supernet.net import ChoiceModule, Routing, SuperNet
-from supernet.net.outputs import described, unlike
+from supernet.choice import ChoiceModule, Routing
+from supernet.modules.outputs import described, unlike
+from supernet.net import SuperNet
 from supernet.space import Path
 
-__all__ = ["ChoiceCall", "OptionCall", "Trace", "run_all", "tracing"]
+__all__ = ["ChoiceCall", "OptionCall", "OptionTrace", "run_all", "tracing"]
 
 
 @dataclass(eq=False)
@@ -63,7 +64,7 @@ class ChoiceCall:
     outputs: dict[str, str] = field(default_factory=dict)
 
 
-class Trace:
+class OptionTrace:
     """The calls so far, and those that are running now, outermost first."""
 
     def __init__(self, supernet: SuperNet, keep: bool) -> None:
@@ -127,7 +128,7 @@ class Trace:
 
 
 @contextmanager
-def tracing(supernet: SuperNet, keep: bool = False) -> Iterator[Trace]:
+def tracing(supernet: SuperNet, keep: bool = False) -> Iterator[OptionTrace]:
     """Trace what runs within the block; `run_all` is what should run there.
 
     Args:
@@ -137,7 +138,7 @@ def tracing(supernet: SuperNet, keep: bool = False) -> Iterator[Trace]:
     Raises:
         SpaceError: the outputs of a choice's options cannot be added up.
     """
-    trace = Trace(supernet, keep)
+    trace = OptionTrace(supernet, keep)
     handles = []
     for choice in supernet.choices:
         handles.append(choice.register_forward_pre_hook(trace.enter_choice))

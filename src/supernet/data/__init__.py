@@ -10,7 +10,7 @@ from supernet.data.loader import Loader, chunks
 from supernet.data.named import NamedDataset
 from supernet.data.normalise import Normalise, Preprocess
 from supernet.data.resolve import SOURCES, as_source
-from supernet.data.splits import Sealed, Splits, split
+from supernet.data.splits import Sealed, Splits, split_data
 from supernet.data.tensors import Datasets, Tensors
 from supernet.data.text import Text
 from supernet.data.text_docstrings import Docstrings
@@ -41,5 +41,5 @@ __all__ = [
     "Vocabulary",
     "as_source",
     "chunks",
-    "split",
+    "split_data",
 ]

@@ -16,7 +16,7 @@ from supernet.data.base import Examples, Raw
 from supernet.errors import ConfigError, DataError
 from supernet.random import generator
 
-__all__ = ["FRACTION", "Sealed", "Splits", "split"]
+__all__ = ["FRACTION", "Sealed", "Splits", "split_data"]
 
 FRACTION = 0.2
 """The part of examples that is for the search, and that is for the test, unless told otherwise."""
@@ -92,7 +92,7 @@ class Splits:
     notes: tuple[str, ...] = ()
 
 
-def split(
+def split_data(
     raw: Raw,
     seed: int,
     search_fraction: float = FRACTION,
@@ -167,7 +167,7 @@ def _limited(
 
 
 def _shuffle(examples: Examples, purpose: str, seed: int, count: int | None = None) -> Examples:
-    order = torch.randperm(len(examples), generator=generator(seed, "split", purpose))
+    order = torch.randperm(len(examples), generator=generator(seed, "split_data", purpose))
     return examples.select(order[:count])
 
 
@@ -180,7 +180,7 @@ def _divide(
             f"{name}: {count} of {len(examples)} examples are for {purpose}, which leaves a split "
             "empty; use more examples or other fractions."
         )
-    order = torch.randperm(len(examples), generator=generator(seed, "split", purpose))
+    order = torch.randperm(len(examples), generator=generator(seed, "split_data", purpose))
     strata = _strata(examples)[order]
     counts = torch.bincount(strata, minlength=len(examples.classes))
     quota = _quota(counts, count)

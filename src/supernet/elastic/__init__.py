@@ -1,8 +1,11 @@
 """Layers whose shape is open, and how their numbers are decided."""
 
 from supernet.elastic.attention import Attention, SelfAttention
+from supernet.elastic.composed import JoinedSize, ProductSize, ScaledSize
 from supernet.elastic.convolution import Conv1d, Conv2d, Conv3d
+from supernet.elastic.depth import Depth, depth
 from supernet.elastic.layers import Embedding, Linear
+from supernet.elastic.module import Elastic, ElasticLayer
 from supernet.elastic.norms import (
     BatchNorm1d,
     BatchNorm2d,
@@ -12,10 +15,10 @@ from supernet.elastic.norms import (
     RMSNorm,
 )
 from supernet.elastic.resolution import Resize, Resolution
+from supernet.elastic.size import Dimension, Size
+from supernet.elastic.spec import ElasticSpec
+from supernet.elastic.superkernel import Indicated, SuperKernel
 from supernet.elastic.tokens import ClassToken, Positions
-from supernet.net.dimension import Depth, Dimension, Scaled, depth
-from supernet.net.opened import Elastic, ElasticLayer, Opened
-from supernet.net.size import Joined, Product, Size
 
 __all__ = [
     "Attention",
@@ -30,19 +33,21 @@ __all__ = [
     "Dimension",
     "Elastic",
     "ElasticLayer",
+    "ElasticSpec",
     "Embedding",
     "GroupNorm",
-    "Joined",
+    "Indicated",
+    "JoinedSize",
     "LayerNorm",
     "Linear",
-    "Opened",
     "Positions",
-    "Product",
+    "ProductSize",
     "RMSNorm",
     "Resize",
     "Resolution",
-    "Scaled",
+    "ScaledSize",
     "SelfAttention",
     "Size",
+    "SuperKernel",
     "depth",
 ]

@@ -10,9 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from supernet.elastic.composed import ProductSize
 from supernet.elastic.layers import Linear
-from supernet.net.opened import ElasticLayer, Opened, open_up
-from supernet.net.size import Product, Size, as_size
+from supernet.elastic.module import ElasticLayer
+from supernet.elastic.size import Size, as_size
+from supernet.elastic.spec import ElasticSpec, make_elastic
 
 __all__ = ["Attention", "SelfAttention"]
 
@@ -62,11 +64,11 @@ class SelfAttention(ElasticLayer, Attention):
     def __init__(
         self, width: Size | int, heads: Size | int, head: Size | int, causal: bool = False
     ) -> None:
-        size, count, inner = as_size(width), as_size(heads), Product(heads, head)
+        size, count, inner = as_size(width), as_size(heads), ProductSize(heads, head)
         Attention.__init__(self, size.largest, count.largest, as_size(head).largest, causal)
         self.queries = Linear(size, inner)
         self.keys = Linear(size, inner)
         self.values = Linear(size, inner)
         self.out = Linear(inner, size)
-        open_up(self, Opened({}, {"heads": count}, (size, inner)))
+        make_elastic(self, ElasticSpec({}, {"heads": count}, (size, inner)))
         self.leads = ((-1, size),)

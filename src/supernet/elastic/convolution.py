@@ -12,9 +12,11 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from supernet.elastic.composed import CentreSize
+from supernet.elastic.module import ElasticLayer
+from supernet.elastic.size import Size, as_size
+from supernet.elastic.spec import ElasticSpec, Groups, Number, SizeTuple, make_elastic
 from supernet.errors import SpaceError
-from supernet.net.opened import ElasticLayer, Groups, Number, Opened, Shape, open_up
-from supernet.net.size import Centre, Size, as_size
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "Convolution", "Padding"]
 
@@ -106,17 +108,17 @@ class Convolution(ElasticLayer):
         numbers: dict[str, Number] = {
             "in_channels": entering,
             "out_channels": leaving,
-            "kernel_size": Shape((size,) * self.rank),
+            "kernel_size": SizeTuple((size,) * self.rank),
             "padding": Padding(size, cast(tuple[int, ...], conv.padding), conv.dilation),
         }
         if count > 1:
             numbers["groups"] = Groups(entering, leaving, count)
         ordered = count > 1 and not isinstance(groups, Size)
         inner = entering if count == 1 else None
-        kernels = (Centre(size),) * self.rank
-        open_up(
+        kernels = (CentreSize(size),) * self.rank
+        make_elastic(
             self,
-            Opened(
+            ElasticSpec(
                 {"weight": (leaving, inner, *kernels), "bias": (leaving,)},
                 numbers,
                 (size,),

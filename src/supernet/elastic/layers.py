@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from supernet.net.opened import ElasticLayer, Opened, open_up
-from supernet.net.size import Size, as_size
+from supernet.elastic.module import ElasticLayer
+from supernet.elastic.size import Size, as_size
+from supernet.elastic.spec import ElasticSpec, make_elastic
 
 __all__ = ["Embedding", "Linear"]
 
@@ -29,9 +30,9 @@ class Linear(ElasticLayer, nn.Linear):
     ) -> None:
         inside, outside = as_size(features_in), as_size(features_out)
         nn.Linear.__init__(self, inside.largest, outside.largest, bias)
-        open_up(
+        make_elastic(
             self,
-            Opened(
+            ElasticSpec(
                 {"weight": (outside, inside), "bias": (outside,)},
                 {"in_features": inside, "out_features": outside},
             ),
@@ -53,4 +54,4 @@ class Embedding(ElasticLayer, nn.Embedding):
     def __init__(self, count: int, width: Size | int, padding: int | None = None) -> None:
         size = as_size(width)
         nn.Embedding.__init__(self, count, size.largest, padding)
-        open_up(self, Opened({"weight": (None, size)}, {"embedding_dim": size}))
+        make_elastic(self, ElasticSpec({"weight": (None, size)}, {"embedding_dim": size}))

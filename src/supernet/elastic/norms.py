@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
+from supernet.elastic.module import ElasticLayer
+from supernet.elastic.size import Dimension, Size, as_size
+from supernet.elastic.spec import ElasticSpec, Groups, SizeTuple, make_elastic
 from supernet.errors import SpaceError
-from supernet.net.dimension import Dimension
-from supernet.net.opened import ElasticLayer, Groups, Opened, Shape, open_up
-from supernet.net.size import Size, as_size
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "LayerNorm", "RMSNorm"]
 
@@ -30,7 +30,7 @@ class _BatchNorm(ElasticLayer):
         size = as_size(channels)
         self._ordinary.__init__(self, size.largest, eps, affine=affine)  # type: ignore[arg-type]
         names = ("weight", "bias", "running_mean", "running_var")
-        open_up(self, Opened(dict.fromkeys(names, (size,)), {"num_features": size}))
+        make_elastic(self, ElasticSpec(dict.fromkeys(names, (size,)), {"num_features": size}))
         self.leads = ((1, size),)
 
 
@@ -65,8 +65,11 @@ class LayerNorm(ElasticLayer, nn.LayerNorm):
     def __init__(self, width: Size | int, eps: float = 1e-5) -> None:
         size = as_size(width)
         nn.LayerNorm.__init__(self, size.largest, eps)
-        open_up(
-            self, Opened({"weight": (size,), "bias": (size,)}, {"normalized_shape": Shape((size,))})
+        make_elastic(
+            self,
+            ElasticSpec(
+                {"weight": (size,), "bias": (size,)}, {"normalized_shape": SizeTuple((size,))}
+            ),
         )
         self.leads = ((-1, size),)
 
@@ -84,7 +87,9 @@ class RMSNorm(ElasticLayer, nn.RMSNorm):
     def __init__(self, width: Size | int, eps: float | None = None) -> None:
         size = as_size(width)
         nn.RMSNorm.__init__(self, size.largest, eps)
-        open_up(self, Opened({"weight": (size,)}, {"normalized_shape": Shape((size,))}))
+        make_elastic(
+            self, ElasticSpec({"weight": (size,)}, {"normalized_shape": SizeTuple((size,))})
+        )
         self.leads = ((-1, size),)
 
 
@@ -111,9 +116,9 @@ class GroupNorm(ElasticLayer, nn.GroupNorm):
                 "are multiples"
             )
         nn.GroupNorm.__init__(self, width.largest // size, width.largest, eps)
-        open_up(
+        make_elastic(
             self,
-            Opened(
+            ElasticSpec(
                 {"weight": (width,), "bias": (width,)},
                 {"num_channels": width, "num_groups": Groups(width, width, width.largest // size)},
                 ordered=True,

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from supernet.net.dimension import Dimension
+from supernet.elastic.size import Dimension
 
 __all__ = ["Resize", "Resolution"]
 

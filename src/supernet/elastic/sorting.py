@@ -13,8 +13,9 @@ from typing import cast
 import torch
 from torch import nn
 
-from supernet.net.opened import Elastic, Opened, opened
-from supernet.net.size import Order, Size
+from supernet.elastic.module import Elastic
+from supernet.elastic.size import Order, Size
+from supernet.elastic.spec import ElasticSpec, elastic_spec
 
 __all__ = ["reorder", "sort_channels", "widths_now"]
 
@@ -90,7 +91,7 @@ def _open_tensors(
     """Yield each open parameter and buffer once, with its module and the sizes of its axes."""
     seen = set[int]()
     for module in model.modules():
-        if isinstance(module, Elastic) and (found := opened(module)) is not None:
+        if isinstance(module, Elastic) and (found := elastic_spec(module)) is not None:
             for name, shape in found.shapes.items():
                 parameter, buffer = module._parameters.get(name), module._buffers.get(name)
                 tensor = buffer if parameter is None else parameter
@@ -105,7 +106,7 @@ def _widths(model: nn.Module) -> dict[Hashable, int]:
     for module, _, shape in _open_tensors(model):
         terms = [term for size in shape if size is not None for term in size.terms]
         found.update({term.key: term.largest for term in terms if term.dimensions})
-        whole = cast(Opened, opened(module)).ordered
+        whole = cast(ElasticSpec, elastic_spec(module)).ordered
         ordered |= {term.key for term in terms if whole or term.ordered}
     return {key: count for key, count in found.items() if key not in ordered}
 
@@ -133,7 +134,7 @@ def _importance(
 
 def _multiplied(module: nn.Module, parameter: nn.Parameter) -> frozenset[int]:
     """Return the axes along which a parameter multiplies what comes in and sums it up."""
-    known = cast(Opened, opened(module)).multiplied
+    known = cast(ElasticSpec, elastic_spec(module)).multiplied
     for name, axes in (known or {}).items():
         if module._parameters.get(name) is parameter:
             return axes

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from supernet.elastic.layers import Embedding
-from supernet.net.size import Size
+from supernet.elastic.size import Size
 
 __all__ = ["ClassToken", "Positions"]
 

@@ -20,14 +20,9 @@ from supernet.evaluate.tally import Score, Tally
 from supernet.evaluate.unchanged import UntraceableError
 from supernet.failures import attempted, kind_of
 from supernet.foreign import calling
+from supernet.modules.modes import evaluating
 from supernet.net import SuperNet
-from supernet.net.batchnorm import (
-    batch_statistics,
-    explained,
-    norms_with_statistics,
-    recalibrated,
-)
-from supernet.net.modes import evaluating
+from supernet.net.batchnorm import batch_statistics, explained, norms_with_statistics, recalibrated
 from supernet.space import Architecture
 from supernet.strategies import BatchNorm
 from supernet.task import Task, measured

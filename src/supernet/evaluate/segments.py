@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from supernet.choice import ChoiceModule
 from supernet.evaluate.unchanged import UntraceableError, nothing_changed
-from supernet.net import ChoiceModule, SuperNet
+from supernet.net import SuperNet
 from supernet.net.batchnorm import Norm
 from supernet.space import Value
 

@@ -49,6 +49,7 @@ from supernet.evaluate.unchanged import (
     nothing_changed,
     tensors,
 )
+from supernet.modules.modes import evaluating
 from supernet.net import SuperNet
 from supernet.net.batchnorm import (
     Norm,
@@ -59,7 +60,6 @@ from supernet.net.batchnorm import (
     reestimated,
     statistics_of,
 )
-from supernet.net.modes import evaluating
 from supernet.space import Architecture
 
 __all__ = ["SharedForward", "UntraceableError"]

@@ -17,7 +17,7 @@ from torch import fx, nn
 from torch.nn.modules import module as torch_module
 
 from supernet.errors import SupernetError
-from supernet.net.modes import evaluating
+from supernet.modules.modes import evaluating
 
 __all__ = [
     "Contents",

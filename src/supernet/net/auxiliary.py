@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import torch
 from torch import nn
 
-from supernet.net.choice import ChoiceModule
+from supernet.choice.choice import ChoiceModule
 from supernet.net.supernet import SuperNet, walk
 
 __all__ = ["AuxiliarySuperNet", "Skippable"]

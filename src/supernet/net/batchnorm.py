@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from supernet.errors import ConfigError
-from supernet.net.modes import evaluating
+from supernet.modules.modes import evaluating
 
 __all__ = [
     "Norm",

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
+from supernet.choice.choice import ChoiceModule
+from supernet.choice.plain import Part
+from supernet.elastic.module import Elastic, collect_parts, make_plain
 from supernet.errors import SpaceError
-from supernet.net.choice import ChoiceModule
-from supernet.net.copies import copied
-from supernet.net.opened import Elastic, close, settle
-from supernet.net.plain import Part
+from supernet.modules.copies import copied
 from supernet.net.supernet import SuperNet
 from supernet.random import derive_seed, seeded
 from supernet.space import Architecture, Value
@@ -54,7 +54,7 @@ def derive(supernet: nn.Module, architecture: Architecture | Mapping[str, Value]
                 modules = [copied(choice.options[i], memo) for i in chosen]
                 memo[id(choice)] = choice.derive(chosen, modules)
         _plain_parts([supernet.model], memo)
-        return close(copied(supernet.model, memo))
+        return make_plain(copied(supernet.model, memo))
 
 
 def _plain_parts(modules: Iterable[nn.Module], memo: dict[int, object]) -> None:
@@ -63,7 +63,7 @@ def _plain_parts(modules: Iterable[nn.Module], memo: dict[int, object]) -> None:
         if id(module) in memo and not isinstance(module, Part):
             continue
         if isinstance(module, Elastic):
-            settle(module, memo)
+            collect_parts(module, memo)
         elif isinstance(module, Part):
             if id(module) not in memo:
                 memo[id(module)] = module.plain()

@@ -21,9 +21,9 @@ from torch.export import ExportedProgram
 
 from supernet.errors import ConfigError, SupernetError
 from supernet.files import write_bytes
-from supernet.net.copies import copied
-from supernet.net.modes import evaluating
-from supernet.net.nested import tensors
+from supernet.modules.copies import copied
+from supernet.modules.modes import evaluating
+from supernet.modules.nested import tensors
 
 __all__ = [
     "FORMATS",

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from supernet.net.choice import ChoiceModule, InputChoice
+from supernet.choice.choice import ChoiceModule, InputChoice
 from supernet.net.conditions import ALWAYS, Algebra, Condition
 from supernet.net.needs import Solver, neutral_option, reads
 from supernet.space import Architecture, Path, SearchSpace

@@ -18,8 +18,8 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from supernet.choice.routing import Routing
 from supernet.errors import ConfigError
-from supernet.net.routing import Routing
 from supernet.net.supernet import SuperNet, walk
 from supernet.space import Architecture, Option, Path
 

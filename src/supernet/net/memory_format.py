@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from supernet.net.opened import dimensions_of
-from supernet.net.routing import Gate
+from supernet.choice.routing import Gate
+from supernet.elastic.spec import dimensions_of
 
 __all__ = ["memory_format"]
 

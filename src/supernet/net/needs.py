@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from supernet.net.choice import Choice, ChoiceModule, InputChoice
+from supernet.choice.choice import Choice, ChoiceModule, InputChoice
 from supernet.net.conditions import ALWAYS, NEVER, Algebra, Condition
 from supernet.net.symbolic import UntraceableError, has_choices, is_pure, structure, traces
 from supernet.ops.strided import Zero

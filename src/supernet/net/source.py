@@ -13,7 +13,7 @@ from torch import nn
 from supernet.errors import ConfigError
 from supernet.foreign import calling
 from supernet.imports import resolve
-from supernet.net.copies import copied
+from supernet.modules.copies import copied
 from supernet.net.derive import reinitialise
 from supernet.random import derive_seed, seeded
 from supernet.reading import shown

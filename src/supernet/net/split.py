@@ -6,14 +6,14 @@ Zhao et al., "Few-shot Neural Architecture Search" (ICML 2021).
 from __future__ import annotations
 
 from supernet.errors import SpaceError
-from supernet.net.copies import copied
+from supernet.modules.copies import copied
 from supernet.net.supernet import SuperNet
 from supernet.space import OneOf, Option
 
-__all__ = ["check_split", "split"]
+__all__ = ["check_split", "split_supernet"]
 
 
-def split(supernet: SuperNet, label: str, option: Option) -> SuperNet:
+def split_supernet(supernet: SuperNet, label: str, option: Option) -> SuperNet:
     """Return a supernet of the architectures that answer one decision with one option.
 
     Its weights are copies, and what the other options held is not copied. The decision remains, with

@@ -11,19 +11,19 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from supernet.choice.choice import ChoiceModule
+from supernet.choice.plain import Part
+from supernet.choice.recall import remember
+from supernet.choice.routing import Gate, Routing
+from supernet.elastic.spec import dimensions_of, elastic_spec
+from supernet.elastic.unmasked import unmasked
 from supernet.errors import RoutingError, SpaceError
-from supernet.net.choice import ChoiceModule
+from supernet.modules.nested import cut, joined
 from supernet.net.flow import Flow
-from supernet.net.nested import cut, joined
-from supernet.net.opened import dimensions_of, opened
-from supernet.net.plain import Part
-from supernet.net.recall import remember
-from supernet.net.routing import Gate, Routing
-from supernet.net.unweighed import unweighed
 from supernet.reading import shown
 from supernet.space import Architecture, Decision, Option, Path, SearchSpace, Value
 
-__all__ = ["Place", "Route", "SuperNet", "walk"]
+__all__ = ["ModulePlace", "Route", "SuperNet", "walk"]
 
 Route = Architecture | Routing | Mapping[str, Value] | Sequence[Routing]
 """One architecture (perhaps as a plain dictionary) or routing for the whole batch, or one routing per
@@ -71,7 +71,7 @@ class SuperNet(nn.Module):
             if (path := self._path(place)) not in paths:
                 paths.append(path)
         self.space = SearchSpace(decisions.values(), conditions, getattr(model, "canonical", None))
-        self.unweighed = unweighed(model, self._labels)
+        self.unweighed = unmasked(model, self._labels)
         """Decisions between numbers that no gate can weigh, and why, in words."""
         self._ghosts: list[Routing] | None = None
         self._observer: Callable[[Routing], None] | None = None
@@ -180,7 +180,7 @@ class SuperNet(nn.Module):
         if self._ghosts is None:
             return self._computed(*inputs)
         count = len(self._ghosts)
-        known = opened(self.model)
+        known = elastic_spec(self.model)
         if known is not None and known.example is not None and known.example.fit(inputs):
             parts = known.example.cut(inputs, count)
         else:
@@ -207,7 +207,7 @@ class SuperNet(nn.Module):
         """Run the model under the gates that are set."""
         return self.model(*inputs)
 
-    def _path(self, place: Place) -> Path:
+    def _path(self, place: ModulePlace) -> Path:
         return tuple((self._labels[choice], option) for choice, option in place.parents)
 
     @contextmanager
@@ -258,7 +258,7 @@ def _check_ghosts(route: object) -> None:
 
 
 @dataclass(frozen=True)
-class Place:
+class ModulePlace:
     """A module in the model.
 
     Attributes:
@@ -279,7 +279,7 @@ def walk(
     name: str = "",
     parents: tuple[tuple[ChoiceModule, Option], ...] = (),
     within: tuple[nn.Module, ...] = (),
-) -> Iterator[Place]:
+) -> Iterator[ModulePlace]:
     """Yield a module and all within it, inner ones first; one that is used twice, for each use.
 
     What a `Part` shares with others lies within none of them and is not yielded. Dimensions have the
@@ -292,9 +292,9 @@ def walk(
             yield from walk(child, place, inner, (*within, module))
     else:
         for dimension in dimensions_of(module):
-            yield Place(dimension, name, parents, (*within, module))
+            yield ModulePlace(dimension, name, parents, (*within, module))
         children = () if isinstance(module, Part) else module.named_children()
         for child_name, child in children:
             place = f"{name}.{child_name}" if name else child_name
             yield from walk(child, place, parents, (*within, module))
-    yield Place(module, name, parents, within)
+    yield ModulePlace(module, name, parents, within)

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from supernet.choice.choice import ChoiceModule
 from supernet.failures import check_memory
-from supernet.net.choice import ChoiceModule
 
 __all__ = ["UntraceableError", "changed_in_place", "has_choices", "is_pure", "structure", "traces"]
 

@@ -1,18 +1,11 @@
 """Blocks that the ready spaces are made of."""
 
-from supernet.ops.blocks import (
-    InvertedResidual,
-    asymmetric,
-    pointwise,
-    pool,
-    projection,
-    separable,
-)
+from supernet.ops.blocks import InvertedResidual, asymmetric, pointwise, pool, projection, separable
 from supernet.ops.narrow import Narrow
 from supernet.ops.partial import DropEdge, DropPath, FadingDropout, PartialChannels
 from supernet.ops.shuffle import ShuffleUnit, narrow_units, shuffle_unit, shuffle_xception
 from supernet.ops.strided import FactorizedReduce, Noise, Zero, depthwise, strided_pool
-from supernet.ops.superkernel import Slice, SuperBlock
+from supernet.ops.superblock import Slice, SuperBlock
 
 __all__ = [
     "DropEdge",

@@ -14,22 +14,22 @@ from torch import nn
 from supernet.config import TrainConfig
 from supernet.cost import Constraints, CostTable
 from supernet.data import Augment, DataSource, Loader, Normalise, Raw, Splits
-from supernet.data import split as split_data
+from supernet.data import split_data as split_data
 from supernet.errors import ConfigError, DataError, NoNetworkError, RunFolderError
 from supernet.evaluate import Evaluator, PartsEvaluator, Protocol, Score, measure
 from supernet.foreign import calling
-from supernet.net import SuperNet, split
+from supernet.modules.outputs import described
+from supernet.net import SuperNet, split_supernet
 from supernet.net.memory_format import memory_format
-from supernet.net.outputs import described
 from supernet.net.source import ModelSource
 from supernet.pipeline.changes import without_neutral
 from supernet.pipeline.costs import cost_tables
 from supernet.pipeline.failed import failed_file, kept
-from supernet.pipeline.records import Noted, Selected, Trained
+from supernet.pipeline.records import Selected, Trained, UsedTables
 from supernet.random import derive_seed, seeded
 from supernet.search import Problem
 from supernet.space import Architecture, Option
-from supernet.strategies import Setting, Strategy
+from supernet.strategies import Strategy, TrainingContext
 from supernet.task import Task
 from supernet.track import Progress, RunFolder
 from supernet.train import Checkpoint, Fit, Learner, digest
@@ -175,16 +175,18 @@ class Run:
     @cached_property
     def training(self) -> str:
         """A hash of what was trained on what: model and data, and the cost tables a strategy used."""
-        noted = Noted(self.costs)
+        noted = UsedTables(self.costs)
         copy.deepcopy(self.config.strategy).prepare(self.supernet, self.setting(noted))
         return digest([self.identity, noted.used])
 
-    def setting(self, costs: Mapping[str, CostTable] | None = None, part: bool = False) -> Setting:
+    def setting(
+        self, costs: Mapping[str, CostTable] | None = None, part: bool = False
+    ) -> TrainingContext:
         """Return what a strategy may know before training."""
         options, seed = self.config.train, derive_seed(self.seed, "train")
         search, size = self.splits.search, options.batch_size
         loader = Loader(search, size, seed, self.augment, "search", normalise=self.normalise)
-        return Setting(self.seed, self.costs if costs is None else costs, part, loader)
+        return TrainingContext(self.seed, self.costs if costs is None else costs, part, loader)
 
     def check_trained(self, checkpoint: Checkpoint, state: State | None, identity: str) -> None:
         """Check that a checkpoint, if there is one, is of this model, this data and these cost tables.
@@ -205,7 +207,7 @@ class Run:
             RunFolderError: the supernet is not trained.
         """
         supernet, _ = self.trained_supernet()
-        return split(supernet, self.config.few_shot.decision, option)
+        return split_supernet(supernet, self.config.few_shot.decision, option)
 
     @property
     def splitting(self) -> str:

@@ -10,21 +10,21 @@ from typing import Any
 import torch
 from torch import nn
 
+from supernet.choice.choice import ChoiceModule
 from supernet.conversion import Conversion, Row, conversion_of, convert
 from supernet.cost import Constraints, CostTable, kept_for_backward, measure_costs
 from supernet.cost.constraint import number_text
-from supernet.cost.ends import extremes
 from supernet.cost.examples import known_inputs
+from supernet.cost.extremes import extremes
 from supernet.errors import ConstraintError, SpaceError, SupernetError
+from supernet.modules.modes import evaluating
 from supernet.net import SuperNet, derive
-from supernet.net.choice import ChoiceModule
-from supernet.net.modes import evaluating
 from supernet.space import Architecture
 from supernet.space.numbers import digits, size_text
 from supernet.zoo import SPACES
 from supernet.zoo.converted import built_from, rules_of
 
-__all__ = ["Diagnosis", "diagnose", "doctor_text", "prescribe"]
+__all__ = ["Diagnosis", "diagnose", "diagnose_named", "doctor_text"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def diagnose(
     supernet = SuperNet(model)
     one = known_inputs(supernet, *example).resized(example, 1)
     costs = measure_costs(supernet, *one)
-    smallest, largest = extremes(supernet.space, costs["macs"])
+    smallest, largest = extremes(supernet.space, costs["macs"].cost)
     ranges = {name: table.range(supernet.space) for name, table in costs.items()}
     ranges["train_bytes"] = (
         _training_bytes(supernet, smallest, *one),
@@ -98,7 +98,7 @@ def diagnose(
     return Diagnosis(rows, options, space.size, ranges, met)
 
 
-def prescribe(
+def diagnose_named(
     model: str,
     arguments: Mapping[str, Any],
     shape: Sequence[int],

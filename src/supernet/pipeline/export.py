@@ -48,7 +48,7 @@ from supernet.reading import shown
 from supernet.task import measured
 from supernet.track.numbers import score as score_text
 
-__all__ = ["Exported", "export"]
+__all__ = ["Exported", "export_networks"]
 
 FILES = ("architecture.json", "model.pt", "model.pt2", "model.onnx")
 """What an export may hold."""
@@ -89,7 +89,7 @@ class Network:
     validation: Score
 
 
-def export(
+def export_networks(
     run: Run, picks: Sequence[str] = (), *, onnx: bool = False, to: Path | None = None
 ) -> list[Exported]:
     """Export the best candidate within each of the bounds, or without any the chosen network of the run.
@@ -125,7 +125,7 @@ def export(
     target, exported = to or run.folder.exports, []
     recover(target)
     for name in found or ["chosen"]:
-        check_ours(target / name, "export", FILES, "--to")
+        check_ours(target / name, "export_networks", FILES, "--to")
     failed: list[Failed] = []
     for name, (pick, selected) in found.items():
         work = partial(_export_best, run, target / name, selected, formats, pick)
@@ -324,7 +324,7 @@ def _expected(run: Run, network: Network, stored: torch.Tensor) -> Any:
 
 def _write(folder: Path, contents: Mapping[str, bytes], described: Mapping[str, Any]) -> None:
     """Write a folder; one that is there is replaced when the new one is whole."""
-    with new_folder(folder, "export") as made:
+    with new_folder(folder, "export_networks") as made:
         for name, content in contents.items():
             write_bytes(made / name, content)
         write_json(made / "architecture.json", described)

@@ -12,7 +12,7 @@ from supernet.net import check_split
 from supernet.pipeline.context import Run
 from supernet.pipeline.failed import Failed, attempt, failed_file, none_left, summary
 from supernet.space import Architecture, Option
-from supernet.strategies import Counted
+from supernet.strategies import UpdateCounts
 
 __all__ = ["few_shot"]
 
@@ -72,7 +72,7 @@ def few_shot(run: Run) -> None:
 def _seconds(run: Run, number: int, option: Option) -> float:
     """Train the part with an option; return the seconds it took."""
     part = run.part(option)
-    learner = Counted(copy.deepcopy(run.config.strategy))
+    learner = UpdateCounts(copy.deepcopy(run.config.strategy))
     learner.prepare(part, run.setting(part=True))
     checkpoint, stage = run.folder.part(number), f"few_shot-{number}"
     spent = run.fit(run.config.few_shot.train, stage, part, learner, checkpoint, run.splitting)

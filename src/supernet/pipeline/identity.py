@@ -12,7 +12,7 @@ import torch
 from supernet.data import Augment
 from supernet.errors import ConfigError, DataError, RunFolderError
 from supernet.foreign import calling
-from supernet.net.modes import evaluating
+from supernet.modules.modes import evaluating
 from supernet.net.source import FromCallable, FromInstance
 from supernet.pipeline.changes import ORDER
 from supernet.pipeline.code import classes_of, code_of, described

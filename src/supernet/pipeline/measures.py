@@ -6,7 +6,7 @@ import torch
 
 from supernet.errors import DataError
 from supernet.failures import attempted
-from supernet.net.modes import evaluating
+from supernet.modules.modes import evaluating
 from supernet.pipeline.context import Run
 from supernet.random import derive_seed, seeded
 from supernet.task import measured

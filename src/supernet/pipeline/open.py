@@ -27,7 +27,7 @@ from supernet.origin import code_in
 from supernet.pipeline.changes import Changes
 from supernet.pipeline.code import described, structure
 from supernet.pipeline.context import Run
-from supernet.pipeline.export import Exported, export
+from supernet.pipeline.export import Exported, export_networks
 from supernet.pipeline.failed import less_memory
 from supernet.pipeline.few_shot import few_shot
 from supernet.pipeline.identity import check_identity
@@ -84,7 +84,7 @@ class Result:
     normalise: Normalise
     again: Callable[[], contextlib.AbstractContextManager[Run]] = field(repr=False)
 
-    def export(
+    def export_networks(
         self, *picks: str, onnx: bool = False, to: str | Path | None = None
     ) -> list[Exported]:
         """Export the best candidate of the search within each bound; see `supernet.pipeline.export`.
@@ -99,7 +99,7 @@ class Result:
         """
         with self.again() as opened, settings(opened):
             check_identity(opened, look=True)
-            return export(
+            return export_networks(
                 opened, picks, onnx=onnx, to=None if to is None else usable_path(to, "to")
             )
 

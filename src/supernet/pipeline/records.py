@@ -13,7 +13,7 @@ from supernet.evaluate import Candidate, Score
 from supernet.space import Architecture
 from supernet.typed import MisfitError, typed
 
-__all__ = ["Noted", "Outcome", "Selected", "Trained"]
+__all__ = ["Outcome", "Selected", "Trained", "UsedTables"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Trained:
     hash: str
 
 
-class Noted(Mapping[str, CostTable]):
+class UsedTables(Mapping[str, CostTable]):
     """Cost tables, and which of them were looked up."""
 
     def __init__(self, tables: Mapping[str, CostTable]) -> None:

@@ -15,10 +15,10 @@ from torch import nn
 from supernet.data import Augment, Vocabulary
 from supernet.errors import ConfigError, DataError
 from supernet.foreign import calling
+from supernet.modules.modes import evaluating
+from supernet.modules.outputs import described
 from supernet.names import meant
 from supernet.net import check_split
-from supernet.net.modes import evaluating
-from supernet.net.outputs import described
 from supernet.pipeline.context import Run
 from supernet.pipeline.identity import record_identity
 from supernet.pipeline.measures import check_measures
@@ -26,7 +26,7 @@ from supernet.pipeline.networks import retraining_supernet
 from supernet.random import generator
 from supernet.search import Learned, Search
 from supernet.space.numbers import size_text
-from supernet.strategies import Counted, Setting, Strategy
+from supernet.strategies import Strategy, TrainingContext, UpdateCounts
 from supernet.task import measured
 from supernet.train import OptimizerFactory, digest
 
@@ -78,7 +78,7 @@ def train(run: Run) -> None:
         run.progress.say(f"{splits.name}: {note}")
     checkpoint = run.folder.checkpoint
     run.check_trained(checkpoint, checkpoint.trained(), run.training)
-    counted = Counted(copy.deepcopy(run.config.strategy))
+    counted = UpdateCounts(copy.deepcopy(run.config.strategy))
     setting, before = stages(run)
     counted.prepare(run.supernet, setting)
     spent = run.fit(
@@ -95,7 +95,7 @@ def train(run: Run) -> None:
     run.folder.record("train", {**spent, **found})
 
 
-def stages(run: Run) -> tuple[Setting, list[dict[str, Any]]]:
+def stages(run: Run) -> tuple[TrainingContext, list[dict[str, Any]]]:
     """Train the supernets of the strategy's stages.
 
     Returns:
@@ -105,7 +105,7 @@ def stages(run: Run) -> tuple[Setting, list[dict[str, Any]]]:
     count = len(run.config.strategy.stages)
     for number in range(count):
         run.progress.say(f"training stage {number + 1} of {count + 1}, before the supernet")
-        supernet, learner = run.stage(number), Counted(copy.deepcopy(run.config.strategy))
+        supernet, learner = run.stage(number), UpdateCounts(copy.deepcopy(run.config.strategy))
         learner.prepare(supernet, setting)
         identity, checkpoint = digest(["stage", number, run.training]), run.folder.stage(number)
         run.check_trained(checkpoint, checkpoint.trained(), identity)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from supernet.cost import CostTable, Entry
-from supernet.cost.ends import extremes
+from supernet.cost.extremes import extremes
 from supernet.cost.guesses import Guessed
 from supernet.space import Architecture, Atom, SearchSpace, Value
 from supernet.space.levels import Event, State, Step, TooManyStates
@@ -145,4 +145,4 @@ def extreme(table: CostTable, space: SearchSpace, sign: int) -> Architecture:
     try:
         return Completions(table, space, sign).architecture()
     except TooManyStates:
-        return extremes(space, table)[0 if sign > 0 else 1]
+        return extremes(space, table.cost)[0 if sign > 0 else 1]

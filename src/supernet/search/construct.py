@@ -18,7 +18,7 @@ from random import Random
 from typing import TypeVar
 
 from supernet.cost import Constraint, CostTable
-from supernet.cost.ends import extremes
+from supernet.cost.extremes import extremes
 from supernet.search.completions import Completions, Place
 from supernet.space import Architecture, Decision, Ordered, SearchSpace, Value
 from supernet.space.levels import TooManyStates
@@ -67,7 +67,7 @@ class Bound:
         try:
             completions = Completions(table, space, sign)
         except TooManyStates:
-            return cls(constraint, table, extremes(space, table)[0 if sign > 0 else 1], None)
+            return cls(constraint, table, extremes(space, table.cost)[0 if sign > 0 else 1], None)
         return cls(constraint, table, completions.architecture(), completions)
 
     @property

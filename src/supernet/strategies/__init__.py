@@ -2,10 +2,10 @@
 
 from supernet.strategies.alphanet import AlphaNet
 from supernet.strategies.attentivenas import Attentive, AttentiveNAS
-from supernet.strategies.base import BatchNorm, Setting, Stage, Strategy
+from supernet.strategies.base import BatchNorm, Stage, Strategy, TrainingContext
 from supernet.strategies.bender import BenderOneShot
 from supernet.strategies.cdarts import CDARTS, Evaluation
-from supernet.strategies.charge import Charge
+from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.darts import DARTS
 from supernet.strategies.dartsminus import DARTSMinus
@@ -27,7 +27,7 @@ from supernet.strategies.singlepath import SinglePath
 from supernet.strategies.smash import SMASH
 from supernet.strategies.snas import SNAS
 from supernet.strategies.spos import SPOS
-from supernet.strategies.updates import Counted
+from supernet.strategies.update_counts import UpdateCounts
 
 __all__ = [
     "CDARTS",
@@ -48,8 +48,7 @@ __all__ = [
     "AttentiveNAS",
     "BatchNorm",
     "BenderOneShot",
-    "Charge",
-    "Counted",
+    "CostPenalty",
     "Coupled",
     "DARTSMinus",
     "DrNAS",
@@ -62,10 +61,11 @@ __all__ = [
     "ProxylessRL",
     "RandomNAS",
     "Sandwich",
-    "Setting",
     "SinglePath",
     "Stage",
     "Strategy",
+    "TrainingContext",
+    "UpdateCounts",
 ]
 
 STRATEGIES = {

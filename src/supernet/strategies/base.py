@@ -19,7 +19,7 @@ from supernet.space import Architecture
 from supernet.task import Batch, Task
 from supernet.train import Learner, Moment
 
-__all__ = ["BatchNorm", "Setting", "Stage", "Strategy"]
+__all__ = ["BatchNorm", "Stage", "Strategy", "TrainingContext"]
 
 BatchNorm = Literal["batch", "recalibrate", "running"]
 """Statistics of batch norm when candidates are scored: of the evaluation batch, re-estimated for each,
@@ -44,7 +44,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Setting:
+class TrainingContext:
     """What a strategy may know before training begins.
 
     Attributes:
@@ -98,7 +98,7 @@ class Strategy(Learner[SuperNet]):
         """
         return SuperNet(model)
 
-    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+    def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """Get ready to train a supernet; called once, before the first step and after a restart.
 
         Raises:

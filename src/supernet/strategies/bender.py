@@ -32,8 +32,9 @@ from typing import Any
 
 import torch
 
+from supernet.choice import Routing
 from supernet.errors import ConfigError
-from supernet.net import Routing, SuperNet
+from supernet.net import SuperNet
 from supernet.space import SearchSpace
 from supernet.strategies.base import BatchNorm, Strategy
 from supernet.strategies.signal import Signal

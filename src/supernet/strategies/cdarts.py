@@ -46,11 +46,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from supernet.choice import Gate, Routing
 from supernet.errors import ConfigError
-from supernet.net import Gate, Routing, SuperNet
+from supernet.net import SuperNet
 from supernet.space import Architecture
-from supernet.strategies.base import Setting
-from supernet.strategies.charge import Charge
+from supernet.strategies.base import TrainingContext
+from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.pcdarts import products
 from supernet.strategies.rules import NONE, RULES, SKIPS, RuleName
@@ -129,7 +130,7 @@ class CDARTS(Coupled):
         evaluation: Evaluation = Evaluation(),
         alpha: Alpha = Alpha(3e-4, weight_decay=0.0, warmup=0.03),
         rule: RuleName = "edges",
-        cost: Charge | None = None,
+        cost: CostPenalty | None = None,
     ) -> None:
         super().__init__(alpha, rule, cost)
         if cycles < 1 or not 0 < temperature < math.inf or not 0 < regular_share <= 1:
@@ -161,7 +162,7 @@ class CDARTS(Coupled):
         self.routed: dict[str, tuple[int, ...]] = {}
         """By decision, the indices of the options that the evaluation network has."""
 
-    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+    def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """See `Coupled`; copy the model for the evaluation network."""
         super().prepare(supernet, setting)
         self.network = supernet.like(copy.deepcopy(supernet.model)).train()

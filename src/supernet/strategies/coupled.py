@@ -24,14 +24,15 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from supernet.choice import Gate, Routing
 from supernet.cost import ExpectedCost
 from supernet.data import Loader
 from supernet.errors import ConfigError, DivergedError
-from supernet.net import Gate, Routing, SuperNet
+from supernet.net import SuperNet
 from supernet.random import generator
 from supernet.space import Architecture, Decision, OneOf
-from supernet.strategies.base import BatchNorm, Setting, Stage, Strategy
-from supernet.strategies.charge import Charge
+from supernet.strategies.base import BatchNorm, Stage, Strategy, TrainingContext
+from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.guards import Adaptive, EarlyStop
 from supernet.strategies.movement import Movement
 from supernet.strategies.paths import check_paths
@@ -137,7 +138,7 @@ class Coupled(Strategy):
         self,
         alpha: Alpha = Alpha(),
         rule: RuleName = "strongest",
-        cost: Charge | None = None,
+        cost: CostPenalty | None = None,
         stages: Sequence[Stage] = (),
     ) -> None:
         counts = [stage.keep for stage in stages]
@@ -164,11 +165,11 @@ class Coupled(Strategy):
         """By decision, the indices of the options that are still in the race."""
         self._search: Loader | None = None
         self._expected: ExpectedCost | None = None
-        self._charge: Charge | None = None
+        self._charge: CostPenalty | None = None
         self._edges: set[str] = set()
         self._idle = False
 
-    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+    def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """Draw α and make its optimizer.
 
         Raises:

@@ -28,10 +28,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from supernet.choice import Routing
 from supernet.errors import ConfigError
-from supernet.net import Routing, SuperNet
+from supernet.net import SuperNet
 from supernet.random import derive_seed, seeded
-from supernet.strategies.charge import Charge
+from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import RuleName
 from supernet.task import Batch, Task
@@ -61,7 +62,7 @@ class DARTS(Coupled):
         order: Literal[1, 2] = 1,
         alpha: Alpha = Alpha(),
         rule: RuleName = "edges",
-        cost: Charge | None = None,
+        cost: CostPenalty | None = None,
     ) -> None:
         super().__init__(alpha, rule, cost)
         if order not in (1, 2):

@@ -22,11 +22,12 @@ import copy
 import torch
 from torch import nn
 
+from supernet.choice import Routing
+from supernet.choice.choice import ChoiceModule
 from supernet.errors import ConfigError
-from supernet.net import AuxiliarySuperNet, Routing, Skippable, SuperNet
-from supernet.net.choice import ChoiceModule
-from supernet.strategies.base import Setting
-from supernet.strategies.charge import Charge
+from supernet.net import AuxiliarySuperNet, Skippable, SuperNet
+from supernet.strategies.base import TrainingContext
+from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import SKIPS, RuleName
 from supernet.task import Batch, Task
@@ -53,7 +54,7 @@ class DARTSMinus(Coupled):
         alpha: Alpha = Alpha(),
         auxiliary: float = 1.0,
         rule: RuleName = "edges",
-        cost: Charge | None = None,
+        cost: CostPenalty | None = None,
     ) -> None:
         super().__init__(alpha, rule, cost)
         if auxiliary < 0:
@@ -64,7 +65,7 @@ class DARTSMinus(Coupled):
         """Return the supernet with auxiliary skips."""
         return AuxiliarySuperNet.of(model, _skip)
 
-    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+    def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """See `Coupled`.
 
         Raises:

@@ -33,13 +33,14 @@ from typing import Any, Literal
 
 import torch
 
+from supernet.choice import Gate, Routing
 from supernet.errors import ConfigError
-from supernet.net import Gate, Routing, SuperNet
+from supernet.net import SuperNet
 from supernet.net.batchnorm import batch_statistics
 from supernet.random import stream
 from supernet.space import Architecture, Decision, OneOf, Value
-from supernet.strategies.base import Setting
-from supernet.strategies.charge import Charge
+from supernet.strategies.base import TrainingContext
+from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Alpha
 from supernet.strategies.darts import DARTS
 from supernet.strategies.rules import NONE, best
@@ -78,7 +79,7 @@ class DARTSPT(DARTS):
         together: tuple[str, ...] = ("normal.", "reduce."),
         order: Literal[1, 2] = 1,
         alpha: Alpha = Alpha(),
-        cost: Charge | None = None,
+        cost: CostPenalty | None = None,
     ) -> None:
         super().__init__(order, alpha, "edges", cost)
         if not 0 < search < 1 or (batches is not None and batches < 1):
@@ -102,7 +103,7 @@ class DARTSPT(DARTS):
         self.settled = 0
         """How many rounds of settlements are over."""
 
-    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+    def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """See `Coupled`; draw the order in which decisions are settled."""
         super().prepare(supernet, setting)
         decisions = [decision for decision in supernet.space.decisions if decision.size > 1]

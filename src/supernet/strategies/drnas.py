@@ -33,12 +33,13 @@ import torch
 from torch.distributions import Dirichlet, kl_divergence
 from torch.nn import functional as F
 
+from supernet.choice import Routing
 from supernet.errors import ConfigError, DivergedError
-from supernet.net import Routing, SuperNet
+from supernet.net import SuperNet
 from supernet.random import derive_seed
 from supernet.space import Architecture
-from supernet.strategies.base import Setting, Stage
-from supernet.strategies.charge import Charge
+from supernet.strategies.base import Stage, TrainingContext
+from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Alpha, Coupled, Weights
 from supernet.strategies.rules import RULES, RuleName
 from supernet.train import Moment, Schedule
@@ -73,7 +74,7 @@ class DrNAS(Coupled):
         divergence: float = 0.0,
         rank: Rank = "softmax",
         rule: RuleName = "edges",
-        cost: Charge | None = None,
+        cost: CostPenalty | None = None,
         stages: tuple[Stage, ...] = (),
     ) -> None:
         super().__init__(alpha, rule, cost, stages)
@@ -85,7 +86,7 @@ class DrNAS(Coupled):
         self.rank = rank
         self._stage = 0
 
-    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+    def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """See `Coupled`; note the stage."""
         super().prepare(supernet, setting)
         self._stage = setting.stage

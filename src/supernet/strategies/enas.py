@@ -33,7 +33,7 @@ from supernet.net import SuperNet
 from supernet.net.batchnorm import batch_statistics
 from supernet.random import stream
 from supernet.space import Architecture
-from supernet.strategies.base import BatchNorm, Setting, Strategy
+from supernet.strategies.base import BatchNorm, Strategy, TrainingContext
 from supernet.strategies.controller import Controller, Policy, PolicyName
 from supernet.strategies.spos import train_path
 from supernet.task import Batch, Task, measured
@@ -105,7 +105,7 @@ class ENAS(Strategy):
         self.density_target = density_target
         self.density = density
 
-    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+    def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """Make the controller.
 
         Raises:

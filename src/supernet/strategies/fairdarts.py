@@ -25,10 +25,11 @@ from __future__ import annotations
 
 import torch
 
+from supernet.choice import Routing
 from supernet.errors import ConfigError
-from supernet.net import Routing, SuperNet
+from supernet.net import SuperNet
 from supernet.space import OneOf
-from supernet.strategies.charge import Charge
+from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Alpha, Coupled, Weights
 from supernet.strategies.rules import CONFIDENT, RuleName
 from supernet.train import Moment
@@ -54,7 +55,7 @@ class FairDARTS(Coupled):
         alpha: Alpha = Alpha(3e-3, (0.9, 0.999), spread=0.0),
         zero_one: float = 10.0,
         rule: RuleName = "threshold",
-        cost: Charge | None = None,
+        cost: CostPenalty | None = None,
     ) -> None:
         super().__init__(alpha, rule, cost)
         if zero_one < 0:

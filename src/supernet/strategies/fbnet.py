@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import torch
 
+from supernet.choice import Routing
 from supernet.errors import ConfigError
-from supernet.net import Routing, SuperNet
+from supernet.net import SuperNet
 from supernet.random import generator
-from supernet.strategies.base import Setting
-from supernet.strategies.charge import Charge
+from supernet.strategies.base import TrainingContext
+from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import RuleName
 from supernet.strategies.snas import check_temperatures, concrete
@@ -61,7 +62,7 @@ class FBNet(Coupled):
         scale: float = 0.2,
         exponent: float = 0.6,
     ) -> None:
-        super().__init__(alpha, rule, None if cost is None else Charge(cost))
+        super().__init__(alpha, rule, None if cost is None else CostPenalty(cost))
         check_temperatures(temperature, last_temperature)
         if scale <= 0:
             raise ConfigError(f"scale multiplies the loss and must be positive, not {scale}")
@@ -69,7 +70,7 @@ class FBNet(Coupled):
         self.scale = scale
         self.exponent = exponent
 
-    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+    def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """See `Coupled`.
 
         Raises:

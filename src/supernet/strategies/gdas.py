@@ -11,7 +11,7 @@ all of them learn although only o_i is computed: a step costs one path's time an
 linearly.
 
 A number (a width or a kernel) has all of w as the weights of its masks, which are one-hot (see
-`supernet.net.masks`): with w_i alone a norm behind it would take the gradient away. So its α learns
+`supernet.elastic.masks`): with w_i alone a norm behind it would take the gradient away. So its α learns
 from all numbers, and the architecture step computes with the largest.
 
 Where edges with an operation on each enter a node, as in the cells of DARTS, all of them run with an
@@ -34,10 +34,11 @@ from __future__ import annotations
 
 import torch
 
-from supernet.net import Gate, Routing, SuperNet
+from supernet.choice import Gate, Routing
+from supernet.net import SuperNet
 from supernet.random import generator
-from supernet.strategies.base import Setting
-from supernet.strategies.charge import Charge
+from supernet.strategies.base import TrainingContext
+from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.paths import reached
 from supernet.strategies.rules import RuleName
@@ -73,7 +74,7 @@ class GDAS(Coupled):
         temperature: float = 10.0,
         last_temperature: float = 0.1,
         rule: RuleName | None = None,
-        cost: Charge | None = None,
+        cost: CostPenalty | None = None,
     ) -> None:
         super().__init__(alpha, "strongest" if rule is None else rule, cost)
         check_temperatures(temperature, last_temperature)
@@ -81,7 +82,7 @@ class GDAS(Coupled):
         self.rule_given = rule
         self._numbers: set[str] = set()
 
-    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+    def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """See `Coupled`; look which decisions are numbers, and whether edges enter nodes."""
         super().prepare(supernet, setting)
         self._numbers = {label for choice, label in supernet.choices.items() if choice.silent}

@@ -28,9 +28,10 @@ from typing import cast
 import torch
 from torch import fx, nn
 
+from supernet.choice import InputChoice
+from supernet.choice.choice import ChoiceModule
 from supernet.errors import ConfigError
-from supernet.net import InputChoice, SuperNet
-from supernet.net.choice import ChoiceModule
+from supernet.net import SuperNet
 from supernet.net.generated import Running, numbered
 from supernet.space import Option, Sampling
 from supernet.strategies.smash import SMASH, Encoder

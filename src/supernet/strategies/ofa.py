@@ -37,13 +37,14 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from supernet.choice import Routing
 from supernet.elastic import Depth, Dimension
 from supernet.elastic.convolution import Convolution
 from supernet.elastic.sorting import reorder, sort_channels, widths_now
 from supernet.errors import ConfigError
-from supernet.net import Routing, SuperNet, derive
+from supernet.net import SuperNet, derive
 from supernet.space import Architecture, Decision, Option, Sampling
-from supernet.strategies.base import Setting, Strategy
+from supernet.strategies.base import Strategy, TrainingContext
 from supernet.strategies.sandwich import extremes
 from supernet.task import Batch, Task, watched
 from supernet.train import Moment, backward
@@ -92,14 +93,14 @@ class ProgressiveShrinking(Strategy):
         self.sampling: Sampling = sampling
         self._optimizer: torch.optim.Optimizer | None = None
 
-    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+    def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """Find the largest network, and what each phase opens.
 
         Raises:
             ConfigError: there is no table of the quantity.
         """
         self._model = supernet
-        _, self._full = extremes(supernet.space, setting.table(self.quantity))
+        _, self._full = extremes(supernet.space, setting.table(self.quantity).cost)
         self._kinds = _kinds(supernet)
         opened = [
             {d.label: self._open(d, phase) for d in supernet.space.decisions}

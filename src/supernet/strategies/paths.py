@@ -1,7 +1,7 @@
 """Whether each decision has a path to what it is learned from: found out before training.
 
 A gate's weight must change the loss as the decision would. Options that are modules are weighed as they
-are; numbers are weighed by masks (see `supernet.net.masks`), which exist for widths and kernels that
+are; numbers are weighed by masks (see `supernet.elastic.masks`), which exist for widths and kernels that
 nothing but linear layers and convolutions reads. What a model does between its layers is not known, so
 it is tried: under one-hot masks it must compute what the smaller network does. Weights that are zero at
 the start, behind which anything looks alike, are others for the trial.
@@ -15,10 +15,11 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from supernet.choice import Gate, Routing
 from supernet.data import Loader
 from supernet.errors import ConfigError
-from supernet.net import Gate, Routing, SuperNet
-from supernet.net.modes import evaluating
+from supernet.modules.modes import evaluating
+from supernet.net import SuperNet
 from supernet.random import seeded
 from supernet.space import Architecture, Decision, SearchSpace, Value
 

@@ -24,9 +24,10 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from supernet.net import Routing, SuperNet
+from supernet.choice import Routing
+from supernet.net import SuperNet
 from supernet.space import Architecture, OneOf, SearchSpace
-from supernet.strategies.charge import Charge
+from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import edges
 from supernet.train import Moment
@@ -47,7 +48,7 @@ class PCDARTS(Coupled):
     def __init__(
         self,
         alpha: Alpha = Alpha(learning_rate=6e-4, warmup=0.3),
-        cost: Charge | None = None,
+        cost: CostPenalty | None = None,
     ) -> None:
         super().__init__(alpha, "edges", cost)
 

@@ -26,11 +26,12 @@ from __future__ import annotations
 
 import torch
 
+from supernet.choice import Routing
 from supernet.errors import ConfigError
-from supernet.net import Routing, SuperNet
+from supernet.net import SuperNet
 from supernet.space import Architecture
 from supernet.strategies.base import Stage
-from supernet.strategies.charge import Charge
+from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import RULES, RuleName, with_at_most
 from supernet.train import Moment
@@ -60,7 +61,7 @@ class PDARTS(Coupled):
         within: str = "normal",
         alpha: Alpha = Alpha(6e-4, warmup=0.4, clip=5.0),
         rule: RuleName = "edges",
-        cost: Charge | None = None,
+        cost: CostPenalty | None = None,
     ) -> None:
         super().__init__(alpha, rule, cost, stages)
         if skips is not None and skips < 0:

@@ -40,12 +40,13 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from supernet.choice import Gate, Routing
 from supernet.cost import CostTable
 from supernet.errors import ConfigError
-from supernet.net import Gate, Routing, SuperNet
+from supernet.net import SuperNet
 from supernet.space import Architecture, SearchSpace
-from supernet.strategies.base import Setting
-from supernet.strategies.charge import Charge
+from supernet.strategies.base import TrainingContext
+from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import NONE, RuleName
 from supernet.task import Batch, Task, measured
@@ -82,7 +83,7 @@ class OnePath(Coupled):
     alpha_on_cpu = True
 
     def __init__(
-        self, every: int, start: float, alpha: Alpha, rule: RuleName, cost: Charge | None
+        self, every: int, start: float, alpha: Alpha, rule: RuleName, cost: CostPenalty | None
     ) -> None:
         super().__init__(alpha, rule, cost)
         if every < 1:
@@ -139,7 +140,7 @@ class ProxylessNAS(OnePath):
         zeros: tuple[str, ...] = (*NONE, "skip"),
         alpha: Alpha = PUBLISHED,
         rule: RuleName = "strongest",
-        cost: Charge | None = None,
+        cost: CostPenalty | None = None,
     ) -> None:
         super().__init__(every, start, alpha, rule, cost)
         if mode not in get_args(Mode):
@@ -243,7 +244,7 @@ class ProxylessRL(OnePath):
         decay: float = 0.01,
         alpha: Alpha = PUBLISHED,
         rule: RuleName = "strongest",
-        cost: Charge | None = None,
+        cost: CostPenalty | None = None,
     ) -> None:
         super().__init__(every, start, alpha, rule, cost)
         if paths < 1 or not 0 <= decay < 1:
@@ -253,7 +254,7 @@ class ProxylessRL(OnePath):
         self.baseline: float | None = None
         self._table: CostTable | None = None
 
-    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+    def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """See `Coupled`; look up the table of costs."""
         super().prepare(supernet, setting)
         self.baseline = None

@@ -29,12 +29,12 @@ from typing import ClassVar
 import torch
 from torch.nn.modules.dropout import _DropoutNd
 
-from supernet.cost.ends import extremes
+from supernet.cost.extremes import extremes
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.ops import DropPath
 from supernet.space import Architecture, Sampling
-from supernet.strategies.base import BatchNorm, Setting, Strategy
+from supernet.strategies.base import BatchNorm, Strategy, TrainingContext
 from supernet.task import Batch, Task, watched
 from supernet.train import Moment, backward
 
@@ -77,14 +77,14 @@ class Sandwich(Strategy):
         self.quantity = quantity
         self.sampling: Sampling = sampling
 
-    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+    def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """Find the smallest and the largest architecture.
 
         Raises:
             ConfigError: there is no table of the quantity.
         """
         self._table = setting.table(self.quantity)
-        self._ends = extremes(supernet.space, self._table)
+        self._ends = extremes(supernet.space, self._table.cost)
         self._random = [m for m in supernet.modules() if isinstance(m, _DropoutNd | DropPath)]
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:

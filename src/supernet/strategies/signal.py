@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from supernet.choice import InputChoice, Routing
 from supernet.failures import check_memory
-from supernet.net import InputChoice, Routing, SuperNet
+from supernet.net import SuperNet
 from supernet.net.batchnorm import batch_statistics
 from supernet.ops import Zero
 from supernet.random import seeded

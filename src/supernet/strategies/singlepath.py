@@ -1,7 +1,7 @@
 """Single-Path NAS: Stamoulis et al., "Single-Path NAS" (ECML-PKDD 2019).
 
 All options of a layer are parts of one superkernel, and indicators say which part is used (see
-`supernet.ops.superkernel`): 1[x > t] of a squared norm x of weights and a threshold t that is learned,
+`supernet.ops.superblock`): 1[x > t] of a squared norm x of weights and a threshold t that is learned,
 differentiated as a sigmoid. One pass trains weights and thresholds on a training batch, by
 
     L = CE + λ · ln(R),   R = Σ_layers Σ_options amount · (product of their indicators),
@@ -18,7 +18,7 @@ Thresholds are learned as shares of the squared norms that they are compared wit
 start and without rings, so that they reach large layers as soon as small ones: t = share · norm. They
 have an Adam of their own, where the code has one RMSProp for all. What is not dropped is not scaled up
 by 1 / 0.6, and what is dropped does not change the norms that others compare. See
-`supernet.ops.superkernel` for others.
+`supernet.ops.superblock` for others.
 
 Shares that start at 0, as in the code, have everything on, and must first come near 1. Weight decay
 makes rings smaller whatever they are worth, so it leads to kernels of 3.
@@ -33,12 +33,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from supernet.choice import Gate, Routing
 from supernet.cost import ExpectedCost
+from supernet.elastic import SuperKernel
 from supernet.errors import ConfigError, DivergedError
-from supernet.net import Gate, Routing, SuperKernel, SuperNet
+from supernet.net import SuperNet
 from supernet.random import generator
 from supernet.space import Architecture, Option, Value
-from supernet.strategies.base import Setting, Strategy
+from supernet.strategies.base import Strategy, TrainingContext
 from supernet.strategies.movement import Movement
 from supernet.task import Batch, Task
 from supernet.train import Moment, backward
@@ -100,7 +102,7 @@ class SinglePath(Strategy):
         """Decisions with one option, as a part of a split supernet has one."""
         self._expected: ExpectedCost | None = None
 
-    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+    def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """Set the thresholds and make their optimizer.
 
         Raises:
@@ -260,7 +262,7 @@ def _superkernels(supernet: SuperNet) -> dict[str, SuperKernel]:
             continue
         raise ConfigError(
             f"SinglePath cannot relax decision {label!r}, which {what}; it needs one "
-            "supernet.net.SuperKernel for each decision, as the space singlepath has them, or another "
+            "supernet.elastic.SuperKernel for each decision, as the space singlepath has them, or another "
             "strategy"
         )
     if not found:

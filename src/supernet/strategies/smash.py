@@ -43,7 +43,7 @@ from supernet.net import SuperNet
 from supernet.net.generated import GeneratedSuperNet, Hypernetwork, Running, designated
 from supernet.random import generator
 from supernet.space import Sampling, SearchSpace
-from supernet.strategies.base import Setting, Strategy
+from supernet.strategies.base import Strategy, TrainingContext
 from supernet.strategies.spos import train_path
 from supernet.task import Batch, Task
 from supernet.train import Moment
@@ -111,7 +111,7 @@ class SMASH(Strategy):
         """Return what tells the hypernetwork of the architecture."""
         return Answers(supernet.space)
 
-    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+    def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """Check that the supernet has a hypernetwork.
 
         Raises:

@@ -14,19 +14,20 @@ the space "darts", whose default are DARTS's two).
 Differences from the authors' code: it keeps λ = 1 unless told to let it fall, to 0.03, as its README
 does and as is done here. For one GPU it moves α by SGD without decay, for several by Adam as here. It
 charges resources by adding w · ln R, or estimates them by a policy gradient, where the cost here is
-`Charge`. It drops whole edges in the search, with the same probability throughout, which are options
-of the space here (`drop_path`, `drop_path_rises`). It searches on all training images, and draws for
-each cell anew if told to.
+`CostPenalty`. It drops whole edges in the search, with the same probability throughout, which are
+options of the space here (`drop_path`, `drop_path_rises`). It searches on all training images, and draws
+for each cell anew if told to.
 """
 
 from __future__ import annotations
 
 import torch
 
+from supernet.choice import Routing
 from supernet.errors import ConfigError
-from supernet.net import Routing, SuperNet
+from supernet.net import SuperNet
 from supernet.random import generator
-from supernet.strategies.charge import Charge
+from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import RuleName
 from supernet.task import Batch, Task
@@ -58,7 +59,7 @@ class SNAS(Coupled):
         temperature: float = 1.0,
         last_temperature: float = 0.03,
         rule: RuleName = "strongest",
-        cost: Charge | None = None,
+        cost: CostPenalty | None = None,
     ) -> None:
         super().__init__(alpha, rule, cost)
         check_temperatures(temperature, last_temperature)

@@ -24,7 +24,7 @@ from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.random import stream
 from supernet.space import Architecture, Sampling, SearchSpace
-from supernet.strategies.base import Setting, Strategy
+from supernet.strategies.base import Strategy, TrainingContext
 from supernet.task import Batch, Task
 from supernet.train import Moment, backward
 
@@ -71,7 +71,7 @@ class SPOS(Strategy):
         self._table: CostTable | None = None
         self._bounds = (0.0, 0.0)
 
-    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+    def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """Look up the table of costs and fix the bins.
 
         Raises:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from supernet.errors import ConfigError
-from supernet.net.nested import tensors
+from supernet.modules.nested import tensors
 from supernet.task.base import Batch, Task
 
 __all__ = ["watched"]

@@ -16,13 +16,7 @@ from supernet.track import page, plots
 from supernet.track.diagram import svg
 from supernet.track.numbers import count, duration, milliseconds, score
 from supernet.track.reading import RunFiles
-from supernet.track.tables import (
-    STAND_ALONE,
-    alone,
-    other_text,
-    tested_by_key,
-    tested_text,
-)
+from supernet.track.tables import STAND_ALONE, alone, other_text, tested_by_key, tested_text
 from supernet.track.worth import better_text, gain, gain_text, over_random_text, ranking_text
 
 __all__ = ["render", "write_report"]

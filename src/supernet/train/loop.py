@@ -15,7 +15,7 @@ from torch import nn
 from supernet.data import Loader
 from supernet.errors import ConfigError, DivergedError
 from supernet.foreign import calling
-from supernet.net.outputs import described
+from supernet.modules.outputs import described
 from supernet.random import seeded
 from supernet.task import Task
 from supernet.train.checkpoint import Checkpoint

@@ -22,8 +22,8 @@ from typing import cast
 import torch
 from torch import nn
 
+from supernet.choice import Choice, InputChoice
 from supernet.errors import SpaceError
-from supernet.net import Choice, InputChoice
 from supernet.ops import asymmetric, pointwise, pool, separable
 from supernet.space import Architecture, Diagram, Edge, Node, Value
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from supernet.conversion import Depths, Kernels, Rule, Widths, convert
+from supernet.conversion import ConversionRule, Depths, Kernels, Widths, convert
 from supernet.errors import ConfigError, SpaceError
 from supernet.imports import resolve
 from supernet.reading import check_text
@@ -61,7 +61,7 @@ class Converted(nn.Module):
         super().__init__()
         offered = {"image": image, "classes": classes, "num_classes": classes}
         built = built_from(model, arguments or {}, **offered)
-        rules: list[Rule] = [Widths(name, fractions=(1.0,)) for name in keep]
+        rules: list[ConversionRule] = [Widths(name, fractions=(1.0,)) for name in keep]
         rules += [Depths(name, least=1.0) for name in keep]
         rules += [Widths("*", widths, multiple, inner), Depths("*", depth)]
         rules += [Kernels("*", kernels)] if kernels else []
@@ -85,9 +85,9 @@ def rules_of(
     depth: float = 0.5,
     kernels: Sequence[int] = (),
     keep: Sequence[str] = (),
-) -> list[Rule]:
+) -> list[ConversionRule]:
     """Return the rules of these options; see `Converted`."""
-    rules: list[Rule] = [Widths(name, fractions=(1.0,)) for name in keep]
+    rules: list[ConversionRule] = [Widths(name, fractions=(1.0,)) for name in keep]
     rules += [Depths(name, least=1.0) for name in keep]
     rules += [Widths("*", tuple(widths), multiple, inner), Depths("*", depth)]
     return [*rules, Kernels("*", tuple(kernels))] if kernels else rules

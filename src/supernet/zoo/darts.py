@@ -35,8 +35,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from supernet.choice import InputChoice
 from supernet.errors import SpaceError
-from supernet.net import InputChoice
 from supernet.ops import DropEdge, FactorizedReduce, FadingDropout, PartialChannels, Zero
 from supernet.space import Architecture, Diagram
 from supernet.zoo.arguments import check_halvings, check_positive

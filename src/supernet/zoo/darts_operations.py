@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
-from supernet.net import Choice
+from supernet.choice import Choice
 from supernet.ops import FactorizedReduce, Noise, Zero, depthwise, strided_pool
 from supernet.zoo.genotype import NONE
 

@@ -22,8 +22,8 @@ from typing import cast
 import torch
 from torch import nn
 
+from supernet.choice import Choice
 from supernet.errors import SpaceError
-from supernet.net import Choice
 from supernet.ops import FactorizedReduce, Zero, pointwise, pool
 from supernet.space import Architecture, Diagram, Edge, Node
 from supernet.zoo.arguments import check_halvings, check_positive

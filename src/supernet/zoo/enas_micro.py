@@ -26,8 +26,8 @@ from typing import cast
 import torch
 from torch import nn
 
+from supernet.choice import Choice, InputChoice
 from supernet.errors import SpaceError
-from supernet.net import Choice, InputChoice
 from supernet.ops import FactorizedReduce, depthwise, strided_pool
 from supernet.space import Architecture, Diagram, Edge, Node
 from supernet.zoo.arguments import check_halvings, check_positive

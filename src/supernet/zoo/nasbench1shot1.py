@@ -45,9 +45,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from supernet.choice import Choice, InputChoice
+from supernet.choice.plain import SelectInputs
 from supernet.errors import SpaceError
-from supernet.net import Choice, InputChoice
-from supernet.net.plain import SelectInputs
 from supernet.space import Architecture, Diagram, Edge, Node
 from supernet.zoo.arguments import check_halvings, check_positive
 
@@ -65,7 +65,7 @@ Parents = tuple[int, ...]
 """0 is the cell's input, 1 the first block."""
 
 
-class Place(nn.Module):
+class BlockPlace(nn.Module):
     """Puts a block's output in its place among those of all blocks, which are zero."""
 
     def __init__(self, index: int, blocks: int) -> None:
@@ -106,7 +106,7 @@ class Cell(nn.Module):
             )
         blocks = len(of_blocks)
         places = {"0": _conv_norm_relu(width, blocks * channels, 1, affine)}
-        places |= {str(index + 1): Place(index, blocks) for index in range(blocks)}
+        places |= {str(index + 1): BlockPlace(index, blocks) for index in range(blocks)}
         self.output = InputChoice(places, pick=of_output, label=OUTPUT)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

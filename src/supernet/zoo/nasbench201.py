@@ -22,9 +22,9 @@ from typing import cast
 import torch
 from torch import nn
 
+from supernet.choice import Choice
+from supernet.choice.mixture import shared
 from supernet.errors import SpaceError
-from supernet.net import Choice
-from supernet.net.mixture import shared
 from supernet.ops import Zero, pool
 from supernet.space import Architecture, Diagram, Edge, Node
 from supernet.zoo.arguments import check_halvings, check_positive

@@ -14,8 +14,8 @@ from typing import cast
 import torch
 from torch import nn
 
+from supernet.choice import Choice
 from supernet.errors import SpaceError
-from supernet.net import Choice
 from supernet.ops import InvertedResidual, projection
 from supernet.space import Architecture, Diagram
 from supernet.zoo.arguments import check_halvings, check_positive

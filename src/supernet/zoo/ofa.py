@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from supernet import elastic
-from supernet.elastic import Dimension, Resolution, Scaled, Size
+from supernet.elastic import Dimension, Resolution, ScaledSize, Size
 from supernet.errors import SpaceError
 from supernet.space import Architecture, Diagram
 from supernet.zoo.arguments import check_halvings, check_positive
@@ -47,7 +47,7 @@ class Squeeze(nn.Module):
 
     def __init__(self, channels: Size) -> None:
         super().__init__()
-        squeezed = Scaled(channels, 0.25, multiple=8)
+        squeezed = ScaledSize(channels, 0.25, multiple=8)
         self.scales = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
             elastic.Conv2d(channels, squeezed, 1),
@@ -89,7 +89,7 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         kernel = Dimension(f"{label}.kernel", kernels)
-        inner = Scaled(channels_in, Dimension(f"{label}.expansion", expansions))
+        inner = ScaledSize(channels_in, Dimension(f"{label}.expansion", expansions))
         self.body = nn.Sequential(
             elastic.Conv2d(channels_in, inner, 1, bias=False),
             elastic.BatchNorm2d(inner),

@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from supernet import elastic
-from supernet.elastic import Dimension, Scaled, Size
+from supernet.elastic import Dimension, ScaledSize, Size
 from supernet.errors import SpaceError
 from supernet.space import Architecture, Diagram
 from supernet.zoo.arguments import check_halvings, check_positive
@@ -58,7 +58,7 @@ class Bottleneck(nn.Module):
         expansions: Sequence[float],
     ) -> None:
         super().__init__()
-        inner = Scaled(channels_out, Dimension(f"{label}.expansion", expansions), MULTIPLE)
+        inner = ScaledSize(channels_out, Dimension(f"{label}.expansion", expansions), MULTIPLE)
         self.body = nn.Sequential(
             *_convolution(channels_in, inner, 1),
             nn.ReLU(),
@@ -145,7 +145,7 @@ class OFAResNet(nn.Module):
         check_halvings(image, strides, stem_strides=stem_strides)
 
         def multiplied(channels: int, label: str) -> Size:
-            return Scaled(channels, Dimension(label, multipliers), MULTIPLE)
+            return ScaledSize(channels, Dimension(label, multipliers), MULTIPLE)
 
         inner, entering = multiplied(stem // 2, "stem.inner"), multiplied(stem, "stem.width")
         self.stem = nn.Sequential(

@@ -18,7 +18,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from supernet.net import Choice, ChoiceModule
+from supernet.choice import Choice, ChoiceModule
 from supernet.ops import InvertedResidual
 from supernet.space import Architecture, Diagram
 from supernet.zoo.arguments import check_halvings, check_lengths, check_positive

@@ -14,7 +14,8 @@ PyTorch starts them.
 
 from __future__ import annotations
 
-from supernet.net import ChoiceModule, SuperKernel
+from supernet.choice import ChoiceModule
+from supernet.elastic import SuperKernel
 from supernet.zoo.proxyless import Proxyless
 
 __all__ = ["SinglePath"]

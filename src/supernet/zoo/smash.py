@@ -28,8 +28,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from supernet.choice import Choice, InputChoice
 from supernet.errors import SpaceError
-from supernet.net import Choice, InputChoice
 from supernet.ops import pointwise
 from supernet.space import Architecture, Diagram, Edge, Node, Value
 from supernet.zoo.arguments import check_halvings, check_positive

@@ -25,16 +25,10 @@ from typing import cast
 import torch
 from torch import nn
 
+from supernet.choice import Choice, InputChoice
 from supernet.errors import SpaceError
-from supernet.net import Choice, InputChoice
 from supernet.ops import Zero
-from supernet.ops.sequence import (
-    Attention,
-    BidirectionalGRU,
-    Convolution,
-    Pooling,
-    masked_mean,
-)
+from supernet.ops.sequence import Attention, BidirectionalGRU, Convolution, Pooling, masked_mean
 from supernet.space import Architecture, Diagram, Edge, Node
 from supernet.zoo.arguments import check_positive
 

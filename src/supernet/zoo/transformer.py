@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from supernet import elastic
-from supernet.elastic import Dimension, Scaled
+from supernet.elastic import Dimension, ScaledSize
 from supernet.ops import DropPath
 
 __all__ = ["Block"]
@@ -40,7 +40,7 @@ class Block(nn.Module):
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
-        hidden = Scaled(width, Dimension(f"{label}.ratio", ratios))
+        hidden = ScaledSize(width, Dimension(f"{label}.ratio", ratios))
         count = Dimension(f"{label}.heads", heads)
         attention = nn.Sequential(
             elastic.LayerNorm(width),

@@ -1,4 +1,4 @@
-"""Which numbers no mask can stand for, see `supernet.net.masks`.
+"""Which numbers no mask can stand for, see `supernet.elastic.masks`.
 
 Channels that are off must not be felt. Linear layers and convolutions do not read them; batch norm and
 activations keep channels apart. But a layer norm divides by the number of channels, heads by their size,
@@ -12,11 +12,11 @@ from typing import Any
 
 from torch import nn
 
-from supernet.net.dimension import Dimension
-from supernet.net.masks import MIXING
-from supernet.net.opened import dimensions_of
+from supernet.elastic.masks import MIXING
+from supernet.elastic.size import Dimension
+from supernet.elastic.spec import dimensions_of
 
-__all__ = ["unweighed"]
+__all__ = ["unmasked"]
 
 APART: tuple[type[nn.Module], ...] = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
@@ -26,7 +26,7 @@ APART: tuple[type[nn.Module], ...] = (
 """Layers that keep channels apart, or groups of them of which each is on or off as a whole."""
 
 
-def unweighed(model: nn.Module, labels: Mapping[Any, str]) -> dict[str, str]:
+def unmasked(model: nn.Module, labels: Mapping[Any, str]) -> dict[str, str]:
     """Return the decisions between numbers that no mask can stand for, and why.
 
     Args:

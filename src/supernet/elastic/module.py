@@ -12,142 +12,35 @@ a step does not use, as in the published codes.
 from __future__ import annotations
 
 import copyreg
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Any, Protocol, SupportsIndex, cast
+from typing import Any, SupportsIndex, cast
 
 import torch
 from torch import nn
 
-from supernet.errors import SpaceError
-from supernet.net.batches import Inputs
-from supernet.net.copies import copied
-from supernet.net.dimension import Dimension, OpenLayer
-from supernet.net.masks import weighed
-from supernet.net.size import Size
+from supernet.elastic.masks import weighed
+from supernet.elastic.size import Dimension, Size
+from supernet.elastic.spec import ElasticSpec, elastic_spec
+from supernet.modules.copies import copied
 
 __all__ = [
     "Elastic",
     "ElasticLayer",
-    "Groups",
-    "Number",
-    "Opened",
     "Recording",
     "RecordingLayer",
-    "Shape",
-    "close",
-    "dimensions_of",
+    "collect_parts",
     "elastic_class",
-    "open_up",
-    "opened",
-    "settle",
+    "make_plain",
+    "taken",
 ]
-
-
-class Number(Protocol):
-    """A number of a module, or a tuple of some; no closure, so that a copied module has its own."""
-
-    @property
-    def now(self) -> Any:
-        """What it is under the gates that are set."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Several sizes as a tuple."""
-
-    sizes: tuple[Size, ...]
-
-    @property
-    def now(self) -> tuple[int, ...]:
-        """The numbers."""
-        return tuple(size.now for size in self.sizes)
-
-
-@dataclass(frozen=True)
-class Groups:
-    """How many groups of channels there are; a group keeps its size whatever the width.
-
-    Attributes:
-        entering: channels that enter.
-        leaving: channels that leave.
-        count: of the groups at the largest width.
-    """
-
-    entering: Size
-    leaving: Size
-    count: int
-
-    @property
-    def now(self) -> int:
-        """Their number.
-
-        Raises:
-            SpaceError: the channels are not whole groups.
-        """
-        size, rows = self.entering.largest // self.count, self.leaving.largest // self.count
-        entering, leaving = self.entering.now, self.leaving.now
-        groups = entering // size
-        if (groups * size, groups * rows) != (entering, leaving):
-            raise SpaceError(
-                f"groups of {size} channels that enter and {rows} that leave do not divide {entering} "
-                f"and {leaving} channels; offer widths that are multiples"
-            )
-        return groups
-
-
-class Opened:
-    """What of a module is open.
-
-    Args:
-        shapes: of parameters and buffers, the size of each axis; None for an axis that is not open.
-        numbers: attributes that follow sizes.
-        sizes: further sizes that the numbers are computed from.
-        ordered: whether the module computes something else when its channels are in another order, as
-            with groups of them.
-        products: for each call of the module in a forward pass the multiply-adds of its own code for
-            one example, as products of numbers; None where they are counted when it runs.
-        example: what the model takes that the products are for.
-        multiplied: by the name of a parameter the axes along which it multiplies what comes in and sums
-            it up, as a linear layer's weight does along its second; None where the module's class says.
-    """
-
-    def __init__(
-        self,
-        shapes: Mapping[str, tuple[Size | None, ...]],
-        numbers: Mapping[str, Number],
-        sizes: tuple[Size, ...] = (),
-        ordered: bool = False,
-        products: Sequence[Sequence[tuple[Size | int, ...]]] | None = None,
-        example: Inputs | None = None,
-        multiplied: Mapping[str, frozenset[int]] | None = None,
-    ) -> None:
-        self.shapes = dict(shapes)
-        self.numbers = dict(numbers)
-        self.ordered = ordered
-        self.products = products
-        self.example = example
-        self.multiplied = multiplied
-        self.doubt = ""
-        """Of a converted model, why its multiply-adds may not be the products."""
-        read = [size for shape in shapes.values() for size in shape if size is not None]
-        read += [number for number in numbers.values() if isinstance(number, Size)]
-        read += [size for number in numbers.values() for size in getattr(number, "sizes", ())]
-        factors = (size for call in products or () for product in call for size in product)
-        read += [size for size in factors if isinstance(size, Size)]
-        found = {id(d): d for size in (*read, *sizes) for d in size.dimensions}
-        self.dimensions: list[Dimension] = list(found.values())
-
-    def now(self) -> dict[str, Any]:
-        """Return the numbers under the gates that are set."""
-        return {name: number.now for name, number in self.numbers.items()}
 
 
 class Elastic(nn.Module):
     """What is mixed into a class of modules, before it in the order of bases.
 
-    It adds few names, so that the module's own keep their meaning; see `opened`, `settle` and `close`.
+    It adds few names, so that the module's own keep their meaning; see `elastic_spec`, `collect_parts`
+    and `make_plain`.
     """
 
     _ordinary: type[nn.Module]
@@ -167,7 +60,7 @@ class Elastic(nn.Module):
 
     def __getattr__(self, name: str) -> Any:
         """Return what is neither in the class nor in the object's own dictionary."""
-        found = opened(self)
+        found = elastic_spec(self)
         if found is None:
             return super().__getattr__(name)
         if name in found.numbers:
@@ -182,10 +75,10 @@ class Elastic(nn.Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; of a buffer that is seen in part that part, in a copy of the whole."""
-        found = opened(self)
+        found = elastic_spec(self)
         whole = self._buffers.get(name) if found is not None and name in found.shapes else None
         if whole is not None and isinstance(value, torch.Tensor):
-            shape = cast(Opened, found).shapes[name]
+            shape = cast(ElasticSpec, found).shapes[name]
             part = taken(whole, shape).shape
             if part != whole.shape and part == value.shape:
                 whole = whole.clone()
@@ -195,7 +88,7 @@ class Elastic(nn.Module):
 
     def extra_repr(self) -> str:
         """Return what the class says of the module; some read their numbers from its dictionary."""
-        numbers = cast(Opened, opened(self)).now()
+        numbers = cast(ElasticSpec, elastic_spec(self)).now()
         self.__dict__.update(numbers)
         try:
             return super().extra_repr()
@@ -295,7 +188,7 @@ class ElasticLayer(Elastic):
     @property
     def dimensions(self) -> list[Dimension]:
         """The dimensions that something of the module depends on, each once."""
-        return cast(Opened, opened(self)).dimensions
+        return cast(ElasticSpec, elastic_spec(self)).dimensions
 
     def entering(self, *inputs: Any) -> tuple[Any, ...]:
         """Return what of the largest inputs enters under the gates that are set."""
@@ -309,8 +202,8 @@ class ElasticLayer(Elastic):
         memo: dict[int, object] = {}
         for module in self.modules():
             if isinstance(module, Elastic):
-                settle(module, memo)
-        return close(copied(self, memo))
+                collect_parts(module, memo)
+        return make_plain(copied(self, memo))
 
 
 class Recording(Elastic):
@@ -359,29 +252,9 @@ class RecordingLayer(Recording, ElasticLayer):
     """A layer with buffers, such as a norm."""
 
 
-def open_up(module: Elastic, what: Opened) -> None:
-    """Let parameters, buffers and numbers of a module follow sizes from now on."""
-    module.__dict__["_opened"] = what
-    for name in what.numbers:
-        module.__dict__.pop(name, None)
-
-
-def opened(module: nn.Module) -> Opened | None:
-    """Return what of a module is open, if anything is."""
-    return module.__dict__.get("_opened")
-
-
-def dimensions_of(module: nn.Module) -> list[Dimension]:
-    """Return what a module's parameters and numbers depend on, each once; nothing of most."""
-    if isinstance(module, OpenLayer):
-        return module.dimensions
-    found = opened(module)
-    return [] if found is None else found.dimensions
-
-
-def settle(module: Elastic, memo: dict[int, object]) -> None:
+def collect_parts(module: Elastic, memo: dict[int, object]) -> None:
     """Note, for `copy.deepcopy`, what stands for the open parts under the gates that are set."""
-    found = cast(Opened, opened(module))
+    found = cast(ElasticSpec, elastic_spec(module))
     memo[id(found)] = found.now()
     for name in found.shapes:
         own, buffer = module._parameters.get(name), module._buffers.get(name)
@@ -394,8 +267,8 @@ def settle(module: Elastic, memo: dict[int, object]) -> None:
         )
 
 
-def close(module: nn.Module) -> nn.Module:
-    """Make a copy that was made with what `settle` notes, and all within, ordinary modules."""
+def make_plain(module: nn.Module) -> nn.Module:
+    """Make a copy that was made with what `collect_parts` notes, and all within, ordinary modules."""
     for part in module.modules():
         if isinstance(part, Elastic):
             numbers = part.__dict__.pop("_opened")

@@ -8,16 +8,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from supernet.net import Routing, SuperNet
+from supernet.choice import Routing
+from supernet.net import SuperNet
 from supernet.space import Architecture
-from supernet.strategies.base import Setting, Strategy
+from supernet.strategies.base import Strategy, TrainingContext
 from supernet.task import Batch, Task
 from supernet.train import Moment, Schedule
 
-__all__ = ["Counted"]
+__all__ = ["UpdateCounts"]
 
 
-class Counted(Strategy):
+class UpdateCounts(Strategy):
     """A strategy that also counts the routed forward passes which each option takes part in.
 
     A ghost batch counts as a pass. Options of a decision that the pass does not reach, since the
@@ -36,7 +37,7 @@ class Counted(Strategy):
         """Return the supernet that the strategy trains."""
         return self._strategy.build(model)
 
-    def prepare(self, supernet: SuperNet, setting: Setting) -> None:
+    def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """Get the strategy ready, and begin to count at zero."""
         self._passes = {d.label: [0] * len(d.options) for d in supernet.space.decisions}
         self._strategy.prepare(supernet, setting)

@@ -11,21 +11,29 @@ passes do not mix.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch.utils.hooks import unserializable_hook
 
-from supernet.net.nested import tensors
-from supernet.net.routing import Gate
+from supernet.choice.routing import Gate
+from supernet.modules.nested import tensors
 
-if TYPE_CHECKING:
-    from supernet.net.choice import ChoiceModule
-
-__all__ = ["NO_RECALL", "going_backward", "remember"]
+__all__ = ["NO_RECALL", "Gated", "going_backward", "remember"]
 
 NO_RECALL = Gate(())
 """Stands for a gate that cannot be had again, since more than gates was part of the forward pass."""
+
+
+class Gated(Protocol):
+    """A choice, as far as it is told what to compute."""
+
+    @property
+    def gate(self) -> Gate | None:
+        """What it computes now."""
+
+    def recall(self, gate: Gate | None) -> None:
+        """Be read under a gate of before, or under the present one again."""
 
 
 def going_backward() -> bool:
@@ -33,7 +41,7 @@ def going_backward() -> bool:
     return bool(torch._C._current_graph_task_id() != -1)
 
 
-def remember(outputs: Any, choices: Sequence[ChoiceModule], whole: bool = True) -> None:
+def remember(outputs: Any, choices: Sequence[Gated], whole: bool = True) -> None:
     """Let choices be read under the present gates while the outputs' gradient is computed.
 
     Args:

@@ -1,118 +1,24 @@
-"""Numbers that a layer's shape depends on, and which part of a largest tensor belongs to them.
+"""Sizes that are made of others, and which positions of a largest tensor belong to them.
 
-A size of `n` out of `N` is by default the first n of N positions. Where tensors are concatenated, or
-several numbers share one axis (heads and the size of a head), the positions are what they are: `Joined`
-and `Product` say so, once, for slicing, for putting channels in another order, and for the shape of
-what is derived.
+Where tensors are concatenated, or several numbers share one axis (heads and the size of a head), the
+positions are what they are: `JoinedSize` and `ProductSize` say so, once, for slicing, for putting
+channels in another order, and for the shape of what is derived.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 import torch
 
-if TYPE_CHECKING:
-    from supernet.net.dimension import Dimension
+from supernet.elastic.size import Dimension, Order, Size, as_size
 
-__all__ = ["Centre", "Fixed", "Joined", "Order", "Product", "Size", "as_size", "multiplied"]
-
-Order = Mapping[Hashable, torch.Tensor]
-"""A permutation of the positions of some sizes, by their `key`."""
+__all__ = ["CentreSize", "JoinedSize", "ProductSize", "ScaledSize", "multiplied"]
 
 
-class Size(ABC):
-    """A number that a layer's shape depends on."""
-
-    ordered: bool = False
-    """Whether its positions have an order that means something, so that they are not sorted."""
-
-    @property
-    @abstractmethod
-    def now(self) -> int:
-        """The number under the gates that are set."""
-
-    @property
-    @abstractmethod
-    def largest(self) -> int:
-        """The largest number it can be."""
-
-    @property
-    @abstractmethod
-    def dimensions(self) -> tuple[Dimension, ...]:
-        """What it depends on."""
-
-    @property
-    def key(self) -> Hashable:
-        """What tells sizes apart whose positions are others; equal keys are put in order alike."""
-        return self
-
-    @property
-    def terms(self) -> tuple[Size, ...]:
-        """The sizes that it is made of, itself if of none."""
-        return (self,)
-
-    @property
-    def monomials(self) -> tuple[tuple[int, tuple[Size, ...]], ...]:
-        """The number as a sum of products of a constant and sizes that are not made of others."""
-        return ((1, (self,)),) if self.dimensions else ((self.largest, ()),)
-
-    @property
-    def span(self) -> tuple[int, int] | None:
-        """Where the used positions start, and their number; None if they lie apart."""
-        return 0, self.now
-
-    def take(self, tensor: torch.Tensor, axis: int) -> torch.Tensor:
-        """Return the part of a largest tensor, along the axis, that is used under the gates."""
-        span = self.span
-        if span is None:
-            return tensor.index_select(axis, self.apart(tensor.device))
-        start, length = span
-        return tensor if length == self.largest else tensor.narrow(axis, start, length)
-
-    def apart(self, device: torch.device) -> torch.Tensor:
-        """Return the used positions on a device, where they lie apart."""
-        return self.used().to(device)
-
-    def used(self) -> torch.Tensor:
-        """Return the positions that are used under the gates, `[now]`."""
-        return torch.arange(self.now)
-
-    def order(self, orders: Order) -> torch.Tensor:
-        """Return which old position comes to each new one, `[largest]`."""
-        return orders.get(self.key, torch.arange(self.largest))
-
-    def positions(self, key: Hashable) -> torch.Tensor:
-        """Return the position within the size of this key that each position lies in, -1 if in none."""
-        if key == self.key:
-            return torch.arange(self.largest)
-        return torch.full((self.largest,), -1)
-
-
-class Fixed(Size):
-    """A number that is not open."""
-
-    dimensions = ()
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    @property
-    def now(self) -> int:
-        """The number."""
-        return self._number
-
-    @property
-    def largest(self) -> int:
-        """The number."""
-        return self._number
-
-
-class Centre(Size):
+class CentreSize(Size):
     """A size whose positions are those in the middle: of a kernel.
 
     Args:
@@ -194,7 +100,7 @@ class _Made(Size):
         return False
 
 
-class Product(_Made):
+class ProductSize(_Made):
     """Numbers on one axis, the first outermost: heads and the size of a head, channels and pixels."""
 
     @property
@@ -245,7 +151,7 @@ class Product(_Made):
         return whole and (not isinstance(first, _Made) or first._leading())
 
 
-class Joined(_Made):
+class JoinedSize(_Made):
     """Numbers one after the other on one axis: the channels of tensors that are concatenated."""
 
     @property
@@ -282,9 +188,47 @@ class Joined(_Made):
         )
 
 
-def as_size(size: Size | int) -> Size:
-    """Return a size for a number."""
-    return size if isinstance(size, Size) else Fixed(size)
+class ScaledSize(Size):
+    """A size times another number, rounded to a multiple: an expansion, heads times their size.
+
+    Args:
+        size: one factor.
+        factor: the other; a `Dimension` may hold fractions.
+        multiple: the result is rounded to the nearest multiple of it, half up, and is at least that.
+    """
+
+    def __init__(self, size: Size | int, factor: Dimension | float, multiple: int = 1) -> None:
+        self._size = as_size(size)
+        self._factor = factor
+        self._multiple = multiple
+
+    @property
+    def now(self) -> int:
+        """The product under the gates that are set."""
+        factor = self._factor.value if isinstance(self._factor, Dimension) else self._factor
+        return self._rounded(self._size.now * factor)
+
+    @property
+    def largest(self) -> int:
+        """The product of the largest."""
+        factor = self._factor.values[-1] if isinstance(self._factor, Dimension) else self._factor
+        return self._rounded(self._size.largest * factor)
+
+    @property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """Those of both factors."""
+        other = (self._factor,) if isinstance(self._factor, Dimension) else ()
+        return (*self._size.dimensions, *other)
+
+    @property
+    def key(self) -> Hashable:
+        """Both factors; a number that is not open is the same wherever it stands."""
+        factor = self._factor.key if isinstance(self._factor, Dimension) else self._factor
+        size = self._size.key if self._size.dimensions else self._size.largest
+        return ("ScaledSize", size, factor, self._multiple)
+
+    def _rounded(self, number: float) -> int:
+        return max(self._multiple, math.floor(number / self._multiple + 0.5) * self._multiple)
 
 
 def multiplied(

@@ -12,11 +12,11 @@ from supernet.cost import CostTable
 from supernet.errors import ConfigError
 from supernet.space import SearchSpace
 
-__all__ = ["Charge"]
+__all__ = ["CostPenalty"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Charge:
+class CostPenalty:
     """What an architecture's expected cost E adds to its loss (Cai et al., "ProxylessNAS", ICLR 2019).
 
     Attributes:
@@ -37,7 +37,7 @@ class Charge:
                 f"strategy.cost.weight is at least 0, not {self.weight}: what costs more is charged more"
             )
 
-    def settled(self, start: float, table: CostTable, space: SearchSpace) -> Charge:
+    def settled(self, start: float, table: CostTable, space: SearchSpace) -> CostPenalty:
         """Return the charge with a target.
 
         Args:

@@ -11,7 +11,7 @@ from supernet.errors import SpaceError
 
 __all__ = ["described", "explained_sum", "unlike"]
 
-_SUMS = ("supernet.net.choice", "supernet.net.mixture")
+_SUMS = ("supernet.choice.choice", "supernet.choice.mixture")
 """Where outputs are added up."""
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
 
 from supernet.space import Architecture, Decision, SearchSpace, Value
 
-if TYPE_CHECKING:
-    from supernet.cost.table import CostTable
+Cost = Callable[[Mapping[str, Value]], float]
+"""The cost of an architecture."""
 
 __all__ = ["extremes"]
 
@@ -16,17 +15,17 @@ ENUMERATED = 64
 """Answers of a decision that are all tried; of larger ones those next to the present one are."""
 
 
-def extremes(space: SearchSpace, table: CostTable) -> tuple[Architecture, Architecture]:
+def extremes(space: SearchSpace, cost: Cost) -> tuple[Architecture, Architecture]:
     """Return the architectures of the smallest and of the largest cost.
 
     They are found decision by decision, until none improves: exactly where costs are sums over decisions
     or grow with every size. Of architectures of equal cost the one with the last options is the largest,
     the one with the first the smallest.
     """
-    return _extreme(space, table, -1), _extreme(space, table, 1)
+    return _extreme(space, cost, -1), _extreme(space, cost, 1)
 
 
-def _extreme(space: SearchSpace, table: CostTable, sign: int) -> Architecture:
+def _extreme(space: SearchSpace, cost: Cost, sign: int) -> Architecture:
     answers = {
         d.label: d.value(
             range(len(d.options) - d.high, len(d.options)) if sign > 0 else range(d.low)
@@ -44,7 +43,7 @@ def _extreme(space: SearchSpace, table: CostTable, sign: int) -> Architecture:
             if decision.label in found:
                 values = _values(decision, found[decision.label])
                 tried = [built(decision.label, value) for value in values]
-                better = max([found, *tried], key=lambda one: sign * table.cost(one))
+                better = max([found, *tried], key=lambda one: sign * cost(one))
                 answers.update(better)
                 found = better
     return found

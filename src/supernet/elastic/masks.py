@@ -26,8 +26,8 @@ from itertools import product
 import torch
 from torch import nn
 
-from supernet.net.routing import Gate
-from supernet.net.size import Size
+from supernet.choice.routing import Gate
+from supernet.elastic.size import Size
 
 __all__ = ["MIXING", "expected_mask", "weighed"]
 

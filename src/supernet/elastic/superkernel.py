@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from supernet.net.choice import ChoiceModule
-from supernet.net.routing import Gate
-from supernet.ops.superkernel import EXPANSIONS, KERNELS, Slice, SuperBlock
+from supernet.choice.choice import ChoiceModule
+from supernet.choice.routing import Gate
+from supernet.ops.superblock import EXPANSIONS, KERNELS, Slice, SuperBlock
 
 __all__ = ["Indicated", "SuperKernel"]
 
@@ -22,7 +22,7 @@ class Indicated(Gate):
     The output is that of the option, and has a gradient in the indicators.
 
     Attributes:
-        indicators: k, e6 and e3 as zeros and ones, `[3]`, see `supernet.ops.superkernel`.
+        indicators: k, e6 and e3 as zeros and ones, `[3]`, see `supernet.ops.superblock`.
     """
 
     indicators: torch.Tensor

@@ -10,13 +10,13 @@ from typing import Any, Self, cast
 import torch
 from torch import nn
 
+from supernet.choice.mixture import Memo, weighted_sum
+from supernet.choice.plain import SelectInputs, Sum
+from supernet.choice.recall import NO_RECALL, going_backward
+from supernet.choice.routing import Gate
 from supernet.errors import RoutingError, SpaceError, SupernetError
-from supernet.net.mixture import Memo, weighted_sum
-from supernet.net.modes import evaluating
-from supernet.net.outputs import explained_sum
-from supernet.net.plain import SelectInputs, Sum
-from supernet.net.recall import NO_RECALL, going_backward
-from supernet.net.routing import Gate
+from supernet.modules.modes import evaluating
+from supernet.modules.outputs import explained_sum
 from supernet.reading import shown
 from supernet.space import Decision, OneOf, Option, SomeOf
 
@@ -78,7 +78,7 @@ class ChoiceModule(nn.Module, ABC):
         self._gate: Gate | None = None
         self._recalled: Gate | None = None
         self.memo: Memo | None = None
-        """What is computed once for several choices, see `supernet.net.mixture.shared`."""
+        """What is computed once for several choices, see `supernet.choice.mixture.shared`."""
         if self.decision(label or "unnamed").low < 1 and empty is None:
             raise SpaceError(
                 f"the choice {label or list(self.names)} may pick no option; give it as `empty` a "
@@ -99,7 +99,7 @@ class ChoiceModule(nn.Module, ABC):
         self.__dict__["_recalled" if backward else "_gate"] = gate
 
     def recall(self, gate: Gate | None) -> None:
-        """Set which gate holds while a gradient is computed, see `supernet.net.recall`."""
+        """Set which gate holds while a gradient is computed, see `supernet.choice.recall`."""
         self.__dict__["_recalled"] = gate
 
     @property
