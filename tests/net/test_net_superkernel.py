@@ -186,7 +186,7 @@ def test_other_routings_keep_the_one_formula():
 def test_splitting_keeps_the_part():
     supernet, _ = made()
     expected = supernet.eval()(images(), Architecture({"k": "mb5e3"}))
-    part = sn.net.split(supernet, "k", "mb5e3").eval()
+    part = sn.net.split_supernet(supernet, "k", "mb5e3").eval()
     assert torch.equal(part(images(), Architecture({"k": "mb5e3"})), expected)
 
 
