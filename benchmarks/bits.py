@@ -42,10 +42,12 @@ RUNS: dict[str, tuple[str, ...]] = {
     "converted": ("converted", "--search.searcher.count=20"),
     "smash": ("smash", "--search.searcher=random", "--search.searcher.count=20"),
     "few-shot": (
-        "bender",
-        "--few_shot.decision=cell",
-        "--few_shot.train.steps=20",
+        "gdas",
+        "--strategy=spos",
+        "--search.searcher=random",
         "--search.searcher.count=20",
+        "--few_shot.decision=2<-1",
+        "--few_shot.train.steps=20",
     ),
 }
 """By name a configuration of `configs/digits`, and options."""
