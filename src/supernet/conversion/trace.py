@@ -18,6 +18,7 @@ from torch import fx, nn
 from torch.export import ExportedProgram
 
 from supernet.choice import ChoiceModule, Routing
+from supernet.conversion import layers, orders, views  # noqa: F401  they hold the rules of operators
 from supernet.conversion.axes import Axis, AxisShape, Dim, extent, fix, fixed_dim, same
 from supernet.conversion.leaving import Returned, returned
 from supernet.conversion.operators import Call, Passed, follow
