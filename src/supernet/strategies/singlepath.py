@@ -262,8 +262,8 @@ def _superkernels(supernet: SuperNet) -> dict[str, SuperKernel]:
             continue
         raise ConfigError(
             f"SinglePath cannot relax decision {label!r}, which {what}; it needs one "
-            "supernet.elastic.SuperKernel for each decision, as the space singlepath has them, or another "
-            "strategy"
+            "supernet.elastic.SuperKernel for each decision, as the space singlepath has them, or "
+            "another strategy"
         )
     if not found:
         raise ConfigError(
