@@ -36,11 +36,12 @@ class AlphaNet(AttentiveNAS):
     Args:
         paths: architectures of a step, the largest and the smallest included.
         quantity: the cost that says which architecture is the largest.
-        attention: how those between are chosen; one candidate is drawn without a look at others.
-        alpha_min: α of the one divergence.
-        alpha_max: α of the other.
+        attention: settings by which the architectures in between are chosen; one candidate is drawn
+            without a look at others.
+        alpha_min: the α of the first of the two divergences.
+        alpha_max: the α of the second divergence; the larger of the two is what is learned from.
         clip: the largest importance weight (p / q)^α.
-        sampling: what draws are uniform over, see `Sandwich`.
+        sampling: set that draws are uniform over, see `Sandwich`.
         clip_value: the largest entry of the gradient of the losses' sum; None for no limit.
 
     Raises:
@@ -85,8 +86,8 @@ def alpha_divergence(
 
     Args:
         log_q: logarithms of probabilities, `[n, classes]`.
-        log_p: those of the teacher, `[n, classes]`.
-        alpha: any number.
+        log_p: logarithms of the teacher's probabilities, `[n, classes]`.
+        alpha: order α of the divergence, any number.
         clip: the largest `(p / q)^α`, where α is neither 0 nor 1.
     """
     with torch.no_grad():

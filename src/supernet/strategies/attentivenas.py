@@ -48,8 +48,9 @@ class Attentive:
     """How architectures are chosen among others of about the same cost.
 
     Attributes:
-        candidates: how many are compared; 1 is to draw without a look at them.
-        prefer: which of them is taken, the "best" or the "worst" on the batch.
+        candidates: number of architectures that are compared; 1 is to draw without a look at
+            others.
+        prefer: side of the comparison that is taken, the "best" or the "worst" on the batch.
         bins: steps that the range of costs is divided into; two costs in one are about the same.
         tries: draws until a step is given up.
     """
@@ -77,11 +78,11 @@ class Attentive:
         """Return candidates of about one cost.
 
         Args:
-            space: of the architectures.
-            table: their costs.
+            space: space that the architectures are drawn from.
+            table: costs of the architectures.
             ends: the smallest and the largest architecture.
-            random: draws them.
-            sampling: what draws are uniform over.
+            random: random generator of the draws.
+            sampling: set that draws are uniform over, see `Sandwich`.
         """
         low, high = map(table.cost, ends)
         width = (high - low) / self.bins or 1.0
@@ -125,8 +126,9 @@ class AttentiveNAS(Sandwich):
     Args:
         paths: architectures of a step, the largest and the smallest included.
         quantity: the cost of which architectures are compared that have about the same.
-        attention: how those between the smallest and the largest are chosen.
-        sampling: what the draws among which they are chosen are uniform over, see `Sandwich`.
+        attention: settings by which the architectures between the smallest and the largest are
+            chosen.
+        sampling: set that the draws among which they are chosen are uniform over, see `Sandwich`.
         clip_value: the largest entry of the gradient of the losses' sum; None for no limit.
 
     Raises:

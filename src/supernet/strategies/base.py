@@ -32,7 +32,7 @@ class Stage:
 
     Attributes:
         model: constructor arguments in which its model differs from the configured one.
-        keep: how many options of a decision the next stage still has.
+        keep: number of options that a decision still has in the next stage.
     """
 
     model: dict[str, Any] = field(default_factory=dict)
@@ -48,14 +48,14 @@ class TrainingContext:
     """What a strategy may know before training begins.
 
     Attributes:
-        seed: of the run.
+        seed: seed of the run.
         costs: the cost tables of the space, by quantity; what a strategy looks up is noted, as the
             trained weights depend on it.
-        part: whether it is a part of a supernet that was split, with fewer architectures.
+        part: whether the supernet is one part of a split supernet, with fewer architectures.
         search: batches of the search split by step, for what learns the architecture; an epoch is a
             permutation, like that of the training batches.
-        before: what the strategy remembered at the end of the stage before, if there was one.
-        stage: how many stages were before.
+        before: state of the strategy at the end of the stage before, if there was one.
+        stage: number of stages before this one.
     """
 
     seed: int

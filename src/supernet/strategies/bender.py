@@ -86,9 +86,9 @@ class BenderOneShot(Strategy):
         must then.
 
         Args:
-            space: the decisions.
-            progress: of training, 0 to 1.
-            random: draws.
+            space: space whose decisions are masked.
+            progress: share of the training that is done, 0 to 1.
+            random: random generator of the draws.
         """
         signal = self._signal
         keep = {}

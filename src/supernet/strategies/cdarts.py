@@ -69,9 +69,9 @@ class Evaluation:
     """How SGD trains the evaluation network.
 
     Attributes:
-        learning_rate: of SGD, the same in every step.
-        momentum: of SGD; it begins anew with each cycle.
-        weight_decay: of SGD.
+        learning_rate: learning rate of SGD, the same in every step.
+        momentum: momentum of SGD; it begins anew with each cycle.
+        weight_decay: weight decay of SGD.
         clip: largest gradient norm, null for any.
         warmup: share of a cycle in which the evaluation network learns and α rests.
     """
@@ -101,18 +101,18 @@ class CDARTS(Coupled):
     """DARTS with feedback from a network of the derived architecture.
 
     Args:
-        cycles: how often the evaluation network takes over the architecture.
-        weight: λ.
-        temperature: T.
+        cycles: number of times that the evaluation network takes over the architecture.
+        weight: λ, the weight of the distance between the two networks.
+        temperature: T, the temperature of the outputs that are compared.
         distance: D, "smooth_l1" for any outputs, "kl" for logits `[batch, classes, ...]`.
-        edges: how the edges into a node are weighed in the mixture, by one over their number ("mean")
+        edges: weighing of the edges into a node in the mixture, by one over their number ("mean")
             or by a vector that is "learned".
         regular: ρ at the start of the cycles.
         regular_share: share of the cycles' steps after which ρ is 0.
-        evaluation: how the evaluation network is trained.
-        alpha: see `Coupled`; in its warm-up w learns alone.
-        rule: see `Coupled`.
-        cost: see `Coupled`.
+        evaluation: settings by which the evaluation network is trained.
+        alpha: how α begins and how Adam moves it, see `Coupled`; in its warm-up w learns alone.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        cost: expected cost that joins the loss of α, see `Coupled`.
 
     Raises:
         ConfigError: a number is out of range, there is no such distance or weighing, or see `Coupled`.

@@ -47,7 +47,7 @@ class Drawn:
     """An architecture with what the controller thinks of it, as scalars with gradients.
 
     Attributes:
-        architecture: its answers.
+        architecture: the architecture, all its answers.
         log_probability: ln of the probability that it is drawn.
         entropy: the sum over its decisions of the entropy of their answers.
         density: the mean over layers of Σ KL(P(connection is chosen) ‖ ρ) over the connections that the
@@ -66,8 +66,8 @@ class Controller(nn.Module):
     """An LSTM over the decisions of a space.
 
     Args:
-        space: what it draws from.
-        seed: of its initial weights.
+        space: space that the controller draws from.
+        seed: seed of the controller's initial weights.
         hidden: size of the LSTM.
         temperature: logits are divided by it.
         tanh: c; logits lie in ± c. None leaves them.
@@ -210,12 +210,13 @@ class Policy:
     clipped, and ascends the gradient of the entropy.
 
     Args:
-        controller: what is taught.
-        kind: "reinforce" or "ppo".
-        learning_rate: of Adam.
+        controller: controller that is taught.
+        kind: method of the updates, "reinforce" or "ppo".
+        learning_rate: learning rate of the Adam optimizer that moves the controller's weights.
         entropy: weight of the entropy.
         density: weight of the controller's density term.
-        decay: of the baseline, b ← decay · b + (1 - decay) · R; the first reward starts it.
+        decay: share of the old value when the baseline is updated, b ← decay · b + (1 - decay) · R;
+            the first reward starts it.
         clip: ε, PPO's ratio stays in 1 ± ε.
         epochs: PPO's steps per update.
 

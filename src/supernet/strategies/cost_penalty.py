@@ -42,8 +42,8 @@ class CostPenalty:
 
         Args:
             start: the expectation before the first step.
-            table: of the quantity.
-            space: of the architectures.
+            table: cost table of the quantity.
+            space: space of the architectures.
 
         Raises:
             ConfigError: the target, or a logarithm, is not positive.

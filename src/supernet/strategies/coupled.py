@@ -54,16 +54,16 @@ class Alpha:
     """How the architecture's parameters α begin, and how Adam moves them.
 
     Attributes:
-        learning_rate: of Adam.
-        betas: of Adam.
-        weight_decay: of Adam.
+        learning_rate: learning rate of the Adam optimizer that moves α.
+        betas: β₁ and β₂ of this optimizer: decay of the means of the gradient and of its square.
+        weight_decay: weight decay of this optimizer.
         warmup: share of the steps before which α rests.
         spread: standard deviation of α at the start.
         mean: mean of α at the start; without weight decay it makes no difference to softmax.
         clip: largest norm of the gradient of all α together, to which a larger one is scaled down; null
             for none.
-        early_stop: by how much the dominant eigenvalue of the loss in α may grow before α goes back and
-            rests, see `supernet.strategies.guards`; 1.3 in the paper, null for never.
+        early_stop: factor by which the dominant eigenvalue of the loss in α may grow before α goes
+            back and rests, see `supernet.strategies.guards`; 1.3 in the paper, null for never.
         adapt: instead of that, the whole search goes back, and on with the weight decay of the weights
             multiplied by this; 3 in the paper, null for an end.
     """
@@ -104,10 +104,10 @@ class Coupled(Strategy):
     """Architecture parameters α and the optimizer that moves them.
 
     Args:
-        alpha: how α is learned.
-        rule: how α becomes an architecture, see `supernet.strategies.rules`.
+        alpha: how α begins and how Adam moves it.
+        rule: name of the rule that makes an architecture of α, see `supernet.strategies.rules`.
         cost: an expected cost that joins the loss of α.
-        stages: what is trained before, and how many options go on from it.
+        stages: supernets that are trained before, and how many options go on from each.
 
     Raises:
         ConfigError: a number is out of range, a later stage keeps more options than one before, or early
@@ -236,8 +236,8 @@ class Coupled(Strategy):
         """Keep the strongest options of the stage before in the race, of decisions with one answer.
 
         Args:
-            before: the state of the strategy then.
-            keep: how many of each decision.
+            before: state of the strategy at the end of that stage.
+            keep: number of options of each decision that stay.
         """
         drawn = {label: alpha.detach().clone() for label, alpha in self.alphas.items()}
         with torch.no_grad():
@@ -363,8 +363,8 @@ class Coupled(Strategy):
         """Return the loss with the expected cost, if one is configured.
 
         Args:
-            loss: of the task.
-            chances: how likely each option is; as `chances` says if not given.
+            loss: loss of the task.
+            chances: probability of each option, by decision; what `chances` returns if not given.
         """
         if self._expected is None or self._charge is None:
             return loss

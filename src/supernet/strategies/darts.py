@@ -48,10 +48,10 @@ class DARTS(Coupled):
     """Softmax mixtures, by first or second order.
 
     Args:
-        order: of the approximation, 1 or 2.
-        alpha: see `Coupled`.
-        rule: see `Coupled`.
-        cost: see `Coupled`.
+        order: order of the approximation of α's gradient, 1 or 2.
+        alpha: how α begins and how Adam moves it, see `Coupled`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        cost: expected cost that joins the loss of α, see `Coupled`.
 
     Raises:
         ConfigError: the order is neither 1 nor 2, or see `Coupled`.

@@ -40,10 +40,10 @@ class DARTSMinus(Coupled):
     """Softmax mixtures with an auxiliary skip that fades.
 
     Args:
-        alpha: see `Coupled`.
+        alpha: how α begins and how Adam moves it, see `Coupled`.
         auxiliary: β at the first step; it is 0 at the last.
-        rule: see `Coupled`.
-        cost: see `Coupled`; the auxiliary skip is free.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        cost: expected cost that joins the loss of α, see `Coupled`; the auxiliary skip is free.
 
     Raises:
         ConfigError: β is negative, or see `Coupled`.

@@ -58,13 +58,15 @@ class DARTSPT(DARTS):
 
     Args:
         search: share of the steps that α is learned in.
-        batches: of the search split that a perturbed supernet is scored on, null for all.
+        batches: number of batches of the search split that a perturbed supernet is scored on, null
+            for all.
         rate: peak of the learning rate of the settlements, as a share of that of the search.
-        fixed: whether α never learns.
-        together: how labels begin of decisions that are settled side by side, one of each in a round.
-        order: see `DARTS`.
-        alpha: see `Coupled`.
-        cost: see `Coupled`.
+        fixed: whether α stays as it began and never learns.
+        together: beginnings of labels; decisions with the same beginning are settled side by side,
+            one of each in a round.
+        order: order of the approximation of α's gradient, see `DARTS`.
+        alpha: how α begins and how Adam moves it, see `Coupled`.
+        cost: expected cost that joins the loss of α, see `Coupled`.
 
     Raises:
         ConfigError: a number is out of range, or see `DARTS`.

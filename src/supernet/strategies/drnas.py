@@ -53,12 +53,13 @@ class DrNAS(Coupled):
     """Mixtures with weights from a learned Dirichlet distribution.
 
     Args:
-        alpha: see `Coupled`.
+        alpha: how α begins and how Adam moves it, see `Coupled`.
         divergence: w, the weight of the divergence from Dir(1), 0 for weight decay alone.
-        rank: what edges are ranked by, "softmax" of α or the "mean" of θ.
-        rule: see `Coupled`.
-        cost: see `Coupled`; it is that of the mean.
-        stages: see `Coupled`.
+        rank: quantity that edges are ranked by, "softmax" of α or the "mean" of θ.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        cost: expected cost that joins the loss of α, see `Coupled`; it is that of the mean.
+        stages: supernets that are trained before, and how many options go on from each, see
+            `Coupled`.
 
     Raises:
         ConfigError: the weight is negative, there is no such rank, or see `Coupled`.

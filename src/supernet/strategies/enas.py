@@ -47,18 +47,19 @@ class ENAS(Strategy):
 
     Args:
         interval: weight steps between two controller phases.
-        updates: of the controller in a phase.
-        architectures: that an update learns from.
+        updates: number of updates of the controller in a phase.
+        architectures: number of architectures that an update learns from.
         reward_batches: batches of the search split that a reward is measured on.
         candidates: architectures that are drawn at the end.
         policy: "reinforce", or "ppo" (Schulman et al., 2017).
-        learning_rate: of the controller.
-        hidden: size of its LSTM.
-        temperature: see `Controller`.
-        tanh: see `Controller`.
+        learning_rate: learning rate of the Adam optimizer that moves the controller's weights.
+        hidden: size of the controller's LSTM.
+        temperature: divisor of the controller's logits, see `Controller`.
+        tanh: bound c of the controller's logits, see `Controller`.
         entropy: weight of the policy's entropy in the reward (REINFORCE) or the loss (PPO).
-        decay: of the baseline.
-        density_target: ρ, see `Controller`.
+        decay: share of the old value when the reward's baseline is updated, see `Policy`.
+        density_target: ρ, the share of connections that the controller shall choose, see
+            `Controller`.
         density: weight of the density term.
 
     Raises:

@@ -41,10 +41,11 @@ class FairDARTS(Coupled):
     """Sigmoid mixtures and the zero-one loss.
 
     Args:
-        alpha: see `Coupled`.
+        alpha: how α begins and how Adam moves it, see `Coupled`.
         zero_one: w, the weight of the zero-one loss.
-        rule: see `Coupled`.
-        cost: see `Coupled`; an option of a decision with one answer counts with its sigmoid.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        cost: expected cost that joins the loss of α, see `Coupled`; an option of a decision with
+            one answer counts with its sigmoid.
 
     Raises:
         ConfigError: the weight of the zero-one loss is negative, or see `Coupled`.

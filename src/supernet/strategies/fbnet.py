@@ -37,13 +37,13 @@ class FBNet(Coupled):
     """Gumbel-softmax over all options, with a loss that multiplies by the cost's logarithm.
 
     Args:
-        alpha: see `Coupled`.
+        alpha: how α begins and how Adam moves it, see `Coupled`.
         temperature: τ at the first step.
         last_temperature: τ at the last step.
-        rule: see `Coupled`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
         cost: the quantity that LAT is, or None for the cross-entropy alone.
-        scale: a.
-        exponent: b.
+        scale: a, the factor of the loss's cost term.
+        exponent: b, the exponent of the loss's cost term.
 
     Raises:
         ConfigError: a temperature or the scale is not positive, or see `Coupled`.

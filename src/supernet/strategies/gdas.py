@@ -52,11 +52,12 @@ class GDAS(Coupled):
     """One path per step, drawn with Gumbel noise, and a straight-through gradient.
 
     Args:
-        alpha: see `Coupled`.
+        alpha: how α begins and how Adam moves it, see `Coupled`.
         temperature: τ at the first step.
         last_temperature: τ at the last step.
-        rule: see `Coupled`; if not given, "edges" where edges enter nodes, else "strongest".
-        cost: see `Coupled`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`;
+            if not given, "edges" where edges enter nodes, else "strongest".
+        cost: expected cost that joins the loss of α, see `Coupled`.
 
     Raises:
         ConfigError: a temperature is not positive, or see `Coupled`.

@@ -43,14 +43,15 @@ class GHN(SMASH):
     """Random architectures with weights that are generated from their graph.
 
     Args:
-        layers: see `SMASH`.
-        tile: see `SMASH`.
-        embedding: see `SMASH`.
-        growth: see `SMASH`.
-        depth: see `SMASH`.
-        hidden: numbers that are known of a node.
-        rounds: how often information passes along the graph and back.
-        sampling: see `SMASH`.
+        layers: pattern of the layers whose weights are generated, see `SMASH`.
+        tile: side of the square of weights that the hypernetwork returns at each place, see
+            `SMASH`.
+        embedding: size of the vector that is learned for each tile, see `SMASH`.
+        growth: channels that each layer of the hypernetwork adds, see `SMASH`.
+        depth: layers of the hypernetwork before its last, see `SMASH`.
+        hidden: size of the vector that is known of a node.
+        rounds: number of times that information passes along the graph and back.
+        sampling: set that an architecture is uniform over, see `SMASH`.
 
     Raises:
         ConfigError: a number is too small.
@@ -88,10 +89,10 @@ class Propagation(Encoder):
     """Messages along the graph of an architecture and back.
 
     Args:
-        supernet: of the model.
-        layers: those whose weights are generated, by place.
-        hidden: see `GHN`.
-        rounds: see `GHN`.
+        supernet: supernet of the model.
+        layers: layers whose weights are generated, by place.
+        hidden: size of the vector that is known of a node, see `GHN`.
+        rounds: number of times that information passes along the graph and back, see `GHN`.
 
     Raises:
         ConfigError: the model cannot be traced, or a layer lies in no choice.
@@ -164,7 +165,7 @@ class Node:
     """A choice where it is called.
 
     Attributes:
-        choice: what is called.
+        choice: the choice that is called.
         reads: by option, the earlier nodes whose outputs it reads.
     """
 

@@ -102,7 +102,7 @@ class EarlyStop:
     """RobustDARTS's rule.
 
     Args:
-        ratio: by what factor the smoothed eigenvalue may grow.
+        ratio: factor by which the smoothed eigenvalue may grow.
 
     Raises:
         ConfigError: the ratio is not above 1.
@@ -138,7 +138,7 @@ class EarlyStop:
 
         Args:
             model: the supernet.
-            state: of the strategy.
+            state: state of the strategy.
         """
         return copy.deepcopy(state["alphas"])
 
@@ -150,9 +150,10 @@ class EarlyStop:
         """Note the eigenvalue; return what to go back to if it has grown too much, else None.
 
         Args:
-            loss: a function of α.
-            alphas: α.
-            now: what `remember` returns now, and this perhaps after `BACK` evaluations more.
+            loss: function of α that returns the loss, a scalar.
+            alphas: the vectors α, one per decision, that the eigenvalue is taken in.
+            now: copy that `remember` returns now; it may still be what the rule goes back to after
+                `BACK` evaluations more.
         """
         self._earlier = [*self._earlier[-BACK:], now]
         grown = self.note(dominant_eigenvalue(loss, alphas))
@@ -208,8 +209,8 @@ class Adaptive(EarlyStop):
     so that checkpoints are some `2 · (BACK + 1)` times as large.
 
     Args:
-        ratio: by what factor the smoothed eigenvalue may grow.
-        factor: what the weight decay is multiplied by.
+        ratio: factor by which the smoothed eigenvalue may grow.
+        factor: factor that the weight decay is multiplied by.
 
     Raises:
         ConfigError: a number is not above 1.

@@ -58,7 +58,7 @@ class Movement:
         """Say for which decisions nothing was learned.
 
         Args:
-            name: of the strategy.
+            name: name of the strategy.
             among: the decisions that something is derived for.
         """
         still = [label for label in self.still() if label in among]

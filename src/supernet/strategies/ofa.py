@@ -61,11 +61,12 @@ class ProgressiveShrinking(Strategy):
     """The largest network first, then smaller kernels, depths and widths, taught by it.
 
     Args:
-        lengths: of the six phases, in any unit.
+        lengths: lengths of the six phases, in any unit.
         distil: λ, the weight of the distance from the largest network's outputs.
         quantity: the cost that says which architecture is the largest.
-        sampling: what sub-networks are uniform over: the open answers of each of their "decisions" by
-            itself, or all "architectures" that are open, of which most are of the largest depths.
+        sampling: set that sub-networks are uniform over: the open answers of each of their
+            "decisions" by itself, or all "architectures" that are open, of which most are of the
+            largest depths.
 
     Raises:
         ConfigError: there are not six positive lengths, or the weight is negative.

@@ -42,8 +42,8 @@ def check_paths(name: str, supernet: SuperNet, search: Loader | None) -> None:
     """Refuse decisions between numbers whose weights would have no gradient, or a wrong one.
 
     Args:
-        name: of the strategy.
-        supernet: that it is to train.
+        name: name of the strategy, for the message.
+        supernet: supernet that the strategy is to train.
         search: batches that masks are tried on; without them only the layers are looked at.
 
     Raises:
@@ -142,8 +142,8 @@ def reached(space: SearchSpace, chosen: Mapping[str, tuple[int, ...]]) -> list[s
     """Return the decisions that exist where these options run.
 
     Args:
-        space: of the decisions.
-        chosen: by decision, the indices of the options that run.
+        space: space of the decisions.
+        chosen: indices of the options that run, by decision.
     """
     return [
         decision.label

@@ -39,8 +39,9 @@ class PCDARTS(Coupled):
     """Softmax mixtures of operations and of edges.
 
     Args:
-        alpha: see `Coupled`; the paper's for CIFAR-10.
-        cost: see `Coupled`.
+        alpha: how α begins and how Adam moves it, see `Coupled`; by default the paper's for
+            CIFAR-10.
+        cost: expected cost that joins the loss of α, see `Coupled`.
     """
 
     learns_edges = True

@@ -43,12 +43,13 @@ class PDARTS(Coupled):
     """DARTS in stages, with fewer options from stage to stage.
 
     Args:
-        stages: what is trained before the configured model, and how many options go on from it.
+        stages: smaller supernets that are trained before the configured model, and how many options
+            go on from each.
         skips: most skips in the derived architecture, null for any number.
-        within: how labels begin whose skips are counted.
-        alpha: see `Coupled`; the paper's.
-        rule: see `Coupled`.
-        cost: see `Coupled`.
+        within: beginning of the labels of the decisions whose skips are counted.
+        alpha: how α begins and how Adam moves it, see `Coupled`; by default as in the paper.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        cost: expected cost that joins the loss of α, see `Coupled`.
 
     Raises:
         ConfigError: the number of skips is negative, or see `Coupled`.

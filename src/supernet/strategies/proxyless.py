@@ -70,9 +70,9 @@ class OnePath(Coupled):
         every: steps from one architecture step to the next.
         start: share of the steps at the beginning in which the learning rate has a schedule of its own,
             from twice the peak; 0 for none.
-        alpha: see `Coupled`.
-        rule: see `Coupled`.
-        cost: see `Coupled`.
+        alpha: how α begins and how Adam moves it, see `Coupled`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        cost: expected cost that joins the loss of α, see `Coupled`.
 
     Raises:
         ConfigError: `every` is not positive, `start` no share, or see `Coupled`.
@@ -120,13 +120,14 @@ class ProxylessNAS(OnePath):
 
     Args:
         every: steps from one architecture step to the next.
-        start: see `OnePath`.
-        mode: which options have a gate in an architecture step, "full" for all, "two" for a drawn pair.
+        start: share of the steps with a schedule of the learning rate of their own, see `OnePath`.
+        mode: options that have a gate in an architecture step, "full" for all, "two" for a drawn
+            pair.
         zeros: names of options that leave a layer out, of whose decision α rests where one is active.
-        alpha: see `Coupled`.
-        rule: see `Coupled`.
-        cost: see `Coupled`; the weight of "linear" is 0.1 in the paper, the exponent of "log" 0.3 in
-            its code.
+        alpha: how α begins and how Adam moves it, see `Coupled`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        cost: expected cost that joins the loss of α, see `Coupled`; the weight of "linear" is 0.1
+            in the paper, the exponent of "log" 0.3 in its code.
 
     Raises:
         ConfigError: `every` is not positive, there is no such mode, or see `OnePath`.
@@ -222,13 +223,13 @@ class ProxylessRL(OnePath):
 
     Args:
         every: steps from one architecture step to the next (300 in an epoch of ImageNet).
-        start: see `OnePath`.
-        paths: that are scored in an architecture step.
-        decay: of the baseline: the share that it keeps in a step.
-        alpha: see `Coupled`.
-        rule: see `Coupled`.
-        cost: what the reward pays for; the weight is w, the exponent, and the target the cost that
-            changes no reward. Its form is the paper's, whatever `form` says.
+        start: share of the steps with a schedule of the learning rate of their own, see `OnePath`.
+        paths: number of paths that are scored in an architecture step.
+        decay: share of its old value that the reward's baseline keeps in a step.
+        alpha: how α begins and how Adam moves it, see `Coupled`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        cost: cost that the reward pays for; the weight is w, the exponent, and the target the cost
+            that changes no reward. Its form is the paper's, whatever `form` says.
 
     Raises:
         ConfigError: a number is out of range, or see `Coupled`.

@@ -26,8 +26,8 @@ class RandomNAS(Strategy):
     """Uniform single path, selected by the searcher of the same name.
 
     Args:
-        sampling: what a path is uniform over: the answers of each of its "decisions" by itself, or all
-            "architectures".
+        sampling: set that a path is uniform over: the answers of each of its "decisions" by itself,
+            or all "architectures".
     """
 
     batch_norm: BatchNorm = "batch"

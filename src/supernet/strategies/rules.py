@@ -65,10 +65,10 @@ def edges(space: SearchSpace, strengths: Strengths, *, weighed: bool = False) ->
     `none` matters only where a node may have fewer edges than that.
 
     Args:
-        space: of the architecture.
-        strengths: of all options.
-        weighed: whether the strengths of edges mean something by themselves, and not only those of the
-            operations on them.
+        space: space of the architecture.
+        strengths: strengths of all options, by decision.
+        weighed: whether the strengths of edges mean something by themselves, and not only those of
+            the operations on them.
     """
     return space.build(
         lambda decision: best(space, decision, strengths, forbid_none=True, weighed=weighed)
@@ -106,11 +106,11 @@ def with_at_most(
     has no other option left.
 
     Args:
-        count: most skips.
-        rule: derives without a bound.
-        space: of the architecture.
-        strengths: positive numbers.
-        within: how labels begin whose skips are counted.
+        count: largest number of skips.
+        rule: function that derives an architecture without a bound.
+        space: space of the architecture.
+        strengths: strengths of all options, by decision, positive numbers.
+        within: beginning of the labels of the decisions whose skips are counted.
     """
     left = {label: list(values) for label, values in strengths.items()}
     while True:

@@ -46,11 +46,12 @@ class Sandwich(Strategy):
 
     Args:
         paths: architectures of a step, the largest and the smallest included.
-        distil: whether all but the largest learn from its outputs instead of the labels.
+        distil: whether all architectures but the largest learn from its outputs instead of the
+            labels.
         distil_from: share of the steps, in [0, 1], before which all learn from the labels.
         quantity: the cost that says which architecture is the largest.
-        sampling: what drawn architectures are uniform over: the answers of each of their "decisions"
-            by itself, or all "architectures", of which most are of the largest depths.
+        sampling: set that drawn architectures are uniform over: the answers of each of their
+            "decisions" by itself, or all "architectures", of which most are of the largest depths.
 
     Raises:
         ConfigError: there are fewer than two paths, or the share is out of range.

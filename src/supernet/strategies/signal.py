@@ -36,8 +36,8 @@ class Signal:
 
     Args:
         model: the supernet.
-        task: its loss is NaN where a mark has reached it.
-        batch: of which examples are taken; it stays as it is.
+        task: task; its loss is NaN where a mark has reached it.
+        batch: batch whose first examples are taken; it stays as it is.
 
     Attributes:
         model: the supernet.

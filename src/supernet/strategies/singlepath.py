@@ -55,14 +55,14 @@ class SinglePath(Strategy):
     """Thresholds on the norms of superkernels, trained with the weights.
 
     Args:
-        learning_rate: of the thresholds, with Adam: about the share of their norms that they move by
-            in a step.
+        learning_rate: learning rate of the Adam optimizer that moves the thresholds: about the
+            share of their norms that they move by in a step.
         start: the thresholds at first, as a share of the norms that they are compared with, those of
             channels without their rings; 0 for all on, 1 for just off.
         warmup: share of the steps in which indicators are dropped and the cost is free.
         dropout: probability of dropping an indicator then.
         cost: the quantity that R is, or None for the cross-entropy alone.
-        weight: λ.
+        weight: λ, the weight of the cost term R in the loss.
 
     Raises:
         ConfigError: a number is out of range.

@@ -64,8 +64,8 @@ class SMASH(Strategy):
         embedding: numbers that are learned for each tile.
         growth: channels that each layer of the hypernetwork adds.
         depth: layers of the hypernetwork before its last.
-        sampling: what an architecture is uniform over: the answers of each of its "decisions" by
-            itself, or all "architectures".
+        sampling: set that an architecture is uniform over: the answers of each of its "decisions"
+            by itself, or all "architectures".
 
     Raises:
         ConfigError: a number is too small.
@@ -144,7 +144,7 @@ class Answers(Encoder):
     """The answers to all decisions, the same for all layers.
 
     Args:
-        space: whose options are encoded.
+        space: space whose options are encoded.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -165,13 +165,13 @@ class DenseHypernetwork(Hypernetwork):
     """The fully convolutional hypernetwork; its size does not depend on the number of architectures.
 
     Args:
-        layers: see `Hypernetwork`.
-        encoder: of architectures.
-        noise: channels of noise.
-        tile: see `SMASH`.
-        embedding: see `SMASH`.
-        growth: see `SMASH`.
-        depth: see `SMASH`.
+        layers: layers whose weights are generated, see `Hypernetwork`.
+        encoder: encoder that turns an architecture into channels.
+        noise: number of channels of noise that join the encoding.
+        tile: side of the square of weights that is returned at each place, see `SMASH`.
+        embedding: size of the vector that is learned for each tile, see `SMASH`.
+        growth: channels that each layer adds, see `SMASH`.
+        depth: number of layers before the last, see `SMASH`.
     """
 
     def __init__(

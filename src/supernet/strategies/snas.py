@@ -40,11 +40,11 @@ class SNAS(Coupled):
     """Concrete relaxation, with weights and α trained together.
 
     Args:
-        alpha: see `Coupled`.
+        alpha: how α begins and how Adam moves it, see `Coupled`.
         temperature: λ at the first step.
         last_temperature: λ at the last step.
-        rule: see `Coupled`.
-        cost: see `Coupled`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        cost: expected cost that joins the loss of α, see `Coupled`.
 
     Raises:
         ConfigError: a temperature is not positive, or see `Coupled`.
@@ -93,9 +93,9 @@ def concrete(alpha: torch.Tensor, temperature: float, random: torch.Generator) -
     """Draw `softmax((log softmax(α) + G) / temperature)`, shape `[options]`, differentiable in α.
 
     Args:
-        alpha: `[options]`, on any device.
-        temperature: positive.
-        random: on the CPU; so a draw is the same on every device.
+        alpha: logits of the options, `[options]`, on any device.
+        temperature: temperature λ, positive.
+        random: random generator on the CPU; so a draw is the same on every device.
     """
     drawn = torch.empty(len(alpha)).exponential_(generator=random)
     # -log of zero is infinite, and softmax of two infinite logits is not a number

@@ -37,13 +37,13 @@ class SPOS(Strategy):
     """Single path, drawn uniformly, decision by decision, over the space or over its costs.
 
     Args:
-        sampling: what a path is uniform over: the answers of each of its "decisions" by itself, all
-            "architectures", or bins of "cost", within which it is drawn by its decisions.
+        sampling: set that a path is uniform over: the answers of each of its "decisions" by itself,
+            all "architectures", or bins of "cost", within which it is drawn by its decisions.
         quantity: the cost that the bins divide: "macs", "params", ...
         low: lower end of the first bin.
         high: upper end of the last bin.
-        bins: their number.
-        tries: draws until a path inside the bin is given up.
+        bins: number of bins.
+        tries: number of draws after which a path inside the bin is given up.
 
     Raises:
         ConfigError: a number is not positive or the bounds contradict each other.

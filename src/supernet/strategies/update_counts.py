@@ -25,7 +25,7 @@ class UpdateCounts(Strategy):
     option it lies in is not chosen, are not counted where the route has no gate for it.
 
     Args:
-        strategy: what trains.
+        strategy: strategy that trains, and whose updates are counted.
     """
 
     def __init__(self, strategy: Strategy) -> None:
