@@ -18,9 +18,9 @@ class Batches(Sequence[Batch]):
     """The parts that `supernet.data.chunks` yields, in any order and any number of times.
 
     Args:
-        examples: to evaluate on.
+        examples: examples to evaluate on.
         batch_size: the most images in one part; the parts are nearly equal.
-        normalise: from stored examples to inputs.
+        normalise: normalisation, from stored examples to inputs.
         keep: whether the inputs stay in memory, `nbytes` of them, instead of being made every time.
     """
 

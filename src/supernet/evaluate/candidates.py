@@ -80,10 +80,11 @@ class Candidate:
         status: "ok"; "partial" if only a part of the images was looked at, on purpose; "failed" if
             scoring raised or a measure is not a finite number.
         loss: mean over the images, or None.
-        accuracy: in 0–1, or None where the task has none.
-        costs: by quantity, for instance {"params": ..., "macs": ...}.
-        error: what was raised, if it failed.
-        kind: of the failure; only when it was just scored, as the table has no column for it.
+        accuracy: accuracy in 0–1, or None where the task has none.
+        costs: costs by quantity, for instance {"params": ..., "macs": ...}.
+        error: message of what was raised, if scoring failed.
+        kind: kind of the failure; only when the candidate was just scored, as the table has no
+            column for it.
     """
 
     key: str
@@ -108,8 +109,9 @@ class CandidateTable:
     """An SQLite file with one row per (architecture, provenance).
 
     Args:
-        path: the file.
-        write: whether rows are to be added; otherwise the file is there, and perhaps cannot be written.
+        path: path of the SQLite file.
+        write: whether rows are to be added; otherwise the file is there, and perhaps cannot be
+            written.
 
     Raises:
         DamagedFileError: the file is not such a database.

@@ -45,7 +45,8 @@ class Protocol:
             that training left).
         batch_size: images per evaluation and calibration batch; scores under batch statistics
             depend on it.
-        calibration_batches: how many batches of the training split recalibration averages over.
+        calibration_batches: number of batches of the training split that recalibration averages
+            over.
 
     Raises:
         ConfigError: a number is not positive.
@@ -70,12 +71,12 @@ class Evaluator:
     supernet is as it was afterwards.
 
     Args:
-        supernet: with trained weights.
-        task: how examples are measured.
+        supernet: supernet with trained weights.
+        task: task that measures a batch.
         search: the validation split that training never saw.
         train: the training split, of which calibration takes the first images.
-        normalise: from stored examples to inputs.
-        protocol: see `Protocol`.
+        normalise: normalisation, from stored examples to inputs.
+        protocol: batch norm, batch size and calibration of the scores, see `Protocol`.
         memory: bytes that activations and inputs kept for other candidates may take; 0 scores
             plainly.
 
@@ -147,7 +148,7 @@ class Evaluator:
         once where the model can be traced; they come in the order that shares most.
 
         Args:
-            architectures: all different.
+            architectures: architectures to score, all different.
             batches: look at the first so many evaluation batches only; None for all.
 
         Raises:
@@ -170,9 +171,11 @@ class Evaluator:
         `score`, to the bit.
 
         Args:
-            architectures: all different.
-            keep: how many of the best must not be lost; by accuracy where there is one, else loss.
-            error: how readily candidates are dropped; see `supernet.evaluate.racing`.
+            architectures: architectures to score, all different.
+            keep: number of the best that must not be lost; by accuracy where there is one, else
+                loss.
+            error: bound on the probability that one of the best is dropped, see
+                `supernet.evaluate.racing`.
 
         Raises:
             ConfigError: `keep` or `error` is out of range.

@@ -37,8 +37,8 @@ def noise_ceiling(
 
     Args:
         values: `[k, networks]`, k of at least 2.
-        confidence: of the interval.
-        seed: of the resampling.
+        confidence: confidence of the interval, such as 0.95.
+        seed: seed of the resampling.
 
     Raises:
         ConfigError: there is one value per network only, or not the same number for each, or the

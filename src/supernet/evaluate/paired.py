@@ -29,10 +29,10 @@ def paired_difference(
     networks in place of these, would.
 
     Args:
-        results: of one network, `[examples]`.
-        others: of another, or the means of several, `[examples]`.
+        results: results of one network, `[examples]`.
+        others: results of another network, or the means of several, `[examples]`.
         shares: whether results lie in 0–1.
-        confidence: of the interval.
+        confidence: confidence of the interval, such as 0.95.
 
     Raises:
         ConfigError: the results are not of the same examples, or of fewer than two, or the confidence is

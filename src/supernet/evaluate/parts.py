@@ -16,8 +16,8 @@ class PartsEvaluator:
 
     Args:
         label: the decision along which the supernet was split.
-        parts: by option of the decision, the evaluator of its part.
-        failed: by option, the error for architectures whose part could not be trained.
+        parts: evaluators of the parts, by the option of the decision that each part has.
+        failed: errors by option, raised for architectures whose part could not be trained.
     """
 
     def __init__(

@@ -49,9 +49,11 @@ class PolicyReport:
     """What policies say about the same architectures.
 
     Attributes:
-        measure: what was compared: "accuracy" (0–1), or "loss" where the task has no accuracy.
-        scores: per policy, the measure of each architecture that passed under all, in their order.
-        agreements: of every two policies.
+        measure: name of what was compared: "accuracy" (0–1), or "loss" where the task has no
+            accuracy.
+        scores: scores by policy: the measure of each architecture that passed under all policies,
+            in their order.
+        agreements: rank agreements of every two policies.
         failed: architectures that are left out, with what was raised under some policy.
     """
 
@@ -87,8 +89,8 @@ def compare_policies(
     name "none needed".
 
     Args:
-        make: for instance `lambda protocol: Evaluator(supernet, task, search, train, normalise,
-            protocol)`.
+        make: function from a protocol to an evaluator, for instance `lambda protocol:
+            Evaluator(supernet, task, search, train, normalise, protocol)`.
         architectures: a probe set; at least two.
         batch_size: images per evaluation and calibration batch.
         calibration_batches: numbers of calibration batches to try, growing.
@@ -128,14 +130,15 @@ def converged_calibration(
     average, and τ-b of the rankings is at least `least_tau`.
 
     Args:
-        make: see `compare_policies`.
+        make: function from a protocol to an evaluator, see `compare_policies`.
         architectures: a probe set; at least two.
         tolerance: mean absolute difference, in units of the accuracy (0–1), or of the loss where
             there is no accuracy.
         least_tau: Kendall's τ-b, in -1..1; a ranking that has none (all alike) passes.
         batch_size: images per evaluation and calibration batch.
         calibration_batches: numbers to try, growing.
-        failed: is told of architectures that cannot be scored, and are left out, with what was raised.
+        failed: function that is told of architectures that cannot be scored, and are left out, with
+            what was raised.
 
     Returns:
         The number; 0 if the model has no norm with running statistics; None if even the two

@@ -57,8 +57,8 @@ class Dropped:
     """A candidate that fell before its evaluation was complete.
 
     Attributes:
-        score: its means over the images that it was measured on.
-        images: how many.
+        score: means over the images that the candidate was measured on.
+        images: number of these images.
     """
 
     score: Score
@@ -82,10 +82,11 @@ class Race:
     """The tests of one race.
 
     Args:
-        candidates: that start.
-        keep: how many of the best must not be lost.
+        candidates: number of candidates that start.
+        keep: number of the best that must not be lost.
         count: number of rounds; after the last nothing is dropped.
-        error: see above.
+        error: largest probability of finding a candidate wrongly worse than a given other, over all
+            rounds.
 
     Raises:
         ConfigError: a number is out of range.

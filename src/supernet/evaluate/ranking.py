@@ -35,10 +35,10 @@ class RankCorrelation:
     """Kendall's τ-b with a confidence interval.
 
     Attributes:
-        kendall_tau: in -1..1, or None where one side has no two different values.
+        kendall_tau: Kendall's τ-b in -1..1, or None where one side has no two different values.
         low: lower end of the interval, or None.
         high: upper end of the interval, or None.
-        confidence: of the interval, in 0–1.
+        confidence: confidence of the interval, in 0–1.
         n: number of pairs.
         meaningful: False when n is too small to say anything.
     """
@@ -59,10 +59,10 @@ def kendall(
     Resamples in which one side is constant are left out.
 
     Args:
-        scores: by item.
-        truth: by item.
-        confidence: of the interval.
-        seed: of the resampling.
+        scores: score of each item.
+        truth: true value of each item, in the same order.
+        confidence: confidence of the interval, such as 0.95.
+        seed: seed of the resampling.
 
     Raises:
         ConfigError: the sequences differ in length, or the confidence is not a share.
@@ -90,11 +90,11 @@ def kendall_difference(
     The same items are drawn for both, so that what they have in common does not widen the interval.
 
     Args:
-        scores: by item.
-        others: by item, scores of another kind.
-        truth: by item.
-        confidence: of the interval.
-        seed: of the resampling.
+        scores: score of each item.
+        others: score of another kind of each item.
+        truth: true value of each item, in the same order.
+        confidence: confidence of the interval, such as 0.95.
+        seed: seed of the resampling.
 
     Returns:
         The difference, or None where one of the three has no two different values, and where both

@@ -22,9 +22,9 @@ class Interval:
 
     Attributes:
         value: the estimate.
-        low: lower end.
-        high: upper end.
-        confidence: in 0–1.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        confidence: confidence of the interval, in 0–1.
     """
 
     value: float

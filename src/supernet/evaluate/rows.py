@@ -75,8 +75,8 @@ def checked_row(row: Mapping[str, Any], path: Path, *, verify: bool = True) -> R
     """Return a row of the table.
 
     Args:
-        row: by column.
-        path: of the table, for messages.
+        row: values by column name.
+        path: path of the table, for messages.
         verify: whether to refuse what was changed since it was written.
 
     Raises:

@@ -22,9 +22,9 @@ class Scorer:
     Args:
         evaluator: scores what the table lacks.
         costs: the cost tables of the space.
-        table: where candidates are read and written.
+        table: table that candidates are read from and written to.
         weights: hash of the shared weights.
-        seed: of the run, for the record.
+        seed: seed of the run, for the record.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class Scorer:
         search goes on; when it is asked for again it is tried again.
 
         Args:
-            architectures: all different.
-            searcher: who asked for them, for the record.
-            generation: when, for the record.
-            advance: called after each.
+            architectures: architectures to score, all different.
+            searcher: name of the searcher that asked for them, for the record.
+            generation: number of the searcher's generation, for the record.
+            advance: function that is called after each candidate.
             batches: score on the first so many evaluation batches only, as partial candidates.
 
         Raises:
@@ -108,12 +108,13 @@ class Scorer:
         whole is run as a whole, so that it ends as it would have without an interruption.
 
         Args:
-            architectures: all different.
-            searcher: who asked for them, for the record.
+            architectures: architectures to score, all different.
+            searcher: name of the searcher that asked for them, for the record.
             generation: when, for the record.
-            keep: how many of the best are scored on all images.
-            error: how readily candidates are dropped; see `supernet.evaluate.racing`.
-            advance: called after each.
+            keep: number of the best that are scored on all images.
+            error: bound on the probability that one of the best is dropped, see
+                `supernet.evaluate.racing`.
+            advance: function that is called after each candidate.
 
         Raises:
             Exception: what is not a candidate's own fault; see `score`.

@@ -49,17 +49,17 @@ class Segment:
 
     Attributes:
         signature: the labels of these decisions.
-        nodes: in the order in which they run.
-        outputs: those whose values other segments, or the caller, need.
-        sources: values of other segments that are needed.
-        norms: that have statistics, within the nodes.
-        calibration: how calibration batches pass, until the last norm.
-        evaluation: how evaluation batches pass.
+        nodes: nodes of the segment in the order in which they run.
+        outputs: nodes whose values other segments, or the caller, need.
+        sources: nodes of other segments whose values are needed.
+        norms: batch norms with statistics among the nodes.
+        calibration: program that calibration batches pass through, up to the last norm.
+        evaluation: program that evaluation batches pass through.
         asked: labels of the decisions that the nodes themselves ask.
         seen: (label, option) pairs that ran already.
         calibrated: whether the calibration batches passed too.
-        answers: what the signature's decisions were when the values were computed.
-        values: per output, the values by batch, calibration batches first.
+        answers: answers to the signature's decisions when the values were computed.
+        values: values of each output by the number of the batch, calibration batches first.
     """
 
     signature: Signature

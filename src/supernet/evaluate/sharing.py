@@ -72,7 +72,7 @@ class SharedForward:
     """Forward passes of one candidate after the other on fixed batches.
 
     Args:
-        supernet: with trained weights.
+        supernet: supernet with trained weights.
         calibration: inputs that statistics are estimated on; empty to leave them as they are.
         evaluation: inputs whose outputs are wanted.
         memory: bytes that activations kept for the next candidate may take. Segments for which
@@ -264,9 +264,9 @@ class SharedForward:
         """Return the values of the nodes of a program that are needed after it.
 
         Args:
-            segment: that the program is of.
-            program: what runs.
-            inputs: of the batch, if they are read.
+            segment: segment that the program belongs to.
+            program: nodes to run, in their order.
+            inputs: inputs of the batch, if they are read.
             batch: number of the batch, calibration batches first.
             values: look at the values of what is shared, not at their versions alone.
         """

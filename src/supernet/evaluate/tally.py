@@ -20,10 +20,10 @@ class Tally:
     """What was measured of one candidate so far.
 
     Attributes:
-        images: how many.
-        sums: per measure, the sums of the batches one after the other, in double precision.
-        each: per batch, the measure that candidates are ranked by, `[images]`; only where it is
-            asked for.
+        images: number of images that were measured.
+        sums: sums by measure, of the batches one after the other, in double precision.
+        each: measure that candidates are ranked by, one tensor `[images]` for each batch; only
+            where it is asked for.
     """
 
     images: int = 0

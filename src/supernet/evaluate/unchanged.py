@@ -114,7 +114,7 @@ class Draws:
     """The states of the random generators, to see whether anything was drawn.
 
     Args:
-        device: that the network runs on.
+        device: device that the network runs on.
         every: look at those of Python and NumPy too, which takes longer.
     """
 
@@ -188,7 +188,7 @@ def check_calls(model: nn.Module, called: set[nn.Module]) -> None:
     """Check that no module outside `called` does something of its own when it is called.
 
     Args:
-        model: as it is called by plain evaluation.
+        model: model as plain evaluation calls it.
         called: the modules that run as modules, with all that is in them.
 
     Raises:

@@ -60,11 +60,11 @@ class Problem:
     """What is searched.
 
     Attributes:
-        space: of architectures.
-        constraints: on them.
-        seed: of all draws.
+        space: space of the architectures.
+        constraints: constraints that every candidate must meet.
+        seed: seed of all draws of the search.
         learned: architectures that the training led to, best first; none from most strategies.
-        sampling: what random draws are uniform over, see `SearchSpace.sample`.
+        sampling: set that random draws are uniform over, see `SearchSpace.sample`.
     """
 
     space: SearchSpace
@@ -213,8 +213,8 @@ class Searcher(ABC):
     """A way to look for the best architecture under the shared weights.
 
     Attributes:
-        looks_at: how many of the best of a generation decide what comes next, for races, which score
-            only these in full; None if all of them do.
+        looks_at: number of the best of a generation that decide what comes next, for races, which
+            score only these in full; None if all of them do.
     """
 
     looks_at: int | None = None

@@ -27,9 +27,9 @@ class Completions:
     rounding.
 
     Args:
-        table: the costs.
-        space: what is walked over.
-        sign: 1 or -1.
+        table: cost table of the quantity.
+        space: space whose decisions are walked over.
+        sign: 1 for the smallest cost, -1 for the largest.
 
     Attributes:
         start: the place before the first decision.

@@ -48,8 +48,8 @@ class Bound:
     """A constraint, and what is needed to end within it.
 
     Attributes:
-        constraint: the bound.
-        table: of the costs that it bounds.
+        constraint: the constraint.
+        table: table of the costs that the constraint bounds.
         end: the cheapest architecture of an upper bound, the dearest of a lower one.
         completions: the best cost within reach at every place of a walk; None where too many decisions
             act on each other.

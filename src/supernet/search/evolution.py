@@ -23,7 +23,7 @@ class Evolution(Searcher):
 
     Args:
         population: P, architectures per generation.
-        generations: G.
+        generations: G, number of generations.
         parents: K, how many of the best have children.
         mutants: M, children by mutation; half of the population if not given.
         crossovers: C, children by crossover; half of the population if not given.

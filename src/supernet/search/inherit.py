@@ -33,7 +33,7 @@ class InheritingNSGAII(NSGAIISampler):
         population: members of a generation.
         mutation: probability that an inherited answer is drawn anew; one answer of the first parent's
             on average if not given.
-        seed: of all draws.
+        seed: seed of all draws.
     """
 
     def __init__(self, population: int, mutation: float | None, seed: int) -> None:

@@ -53,7 +53,7 @@ class _Asked(Searcher):
 
     Args:
         population: architectures per generation.
-        generations: how many.
+        generations: number of generations.
         storage: an SQLite file into which the candidates are also written, for optuna-dashboard.
 
     Raises:
@@ -133,9 +133,9 @@ class NSGA2(_Asked):
 
     Args:
         population: architectures per generation.
-        generations: how many.
-        objectives: two or more of "accuracy" (maximised; where a task has none, the loss stands in for
-            it), "loss", and the costs of the space, for instance "macs" (minimised).
+        generations: number of generations.
+        objectives: two or more objectives of "accuracy" (maximised; where a task has none, the loss
+            stands in for it), "loss", and the costs of the space, for instance "macs" (minimised).
         mutation: probability that a child's answer is redrawn; one answer on average if not given.
         storage: an SQLite file into which the candidates are also written, for optuna-dashboard; a
             study of the same searcher and seed in it is replaced.
@@ -208,7 +208,7 @@ class TPE(_Asked):
     Args:
         population: architectures per generation, drawn from one estimate (1 or 2 is closest to the
             paper, but leaves nothing to score together).
-        generations: how many.
+        generations: number of generations.
         startup: candidates drawn at random before there is an estimate.
         storage: an SQLite file into which the candidates are also written, for optuna-dashboard; a
             study of the same searcher and seed in it is replaced.

@@ -19,7 +19,7 @@ def pareto_front(points: Sequence[Point]) -> list[int]:
     kept; a point with a NaN is never on the front.
 
     Args:
-        points: of equal length, each coordinate minimised.
+        points: points of equal length, each coordinate minimised.
 
     Raises:
         ConfigError: the points differ in length.
@@ -42,7 +42,7 @@ def hypervolume(points: Sequence[Point], reference: Point) -> float:
     O(n log n). A point beyond the reference in any coordinate adds nothing.
 
     Args:
-        points: of equal length, each coordinate minimised.
+        points: points of equal length, each coordinate minimised.
         reference: a point worse than all that should count.
 
     Raises:

@@ -25,10 +25,10 @@ class PolicySearch(Searcher):
 
     Args:
         population: new architectures per generation.
-        generations: how many.
-        policy: "ppo" or "reinforce".
-        learning_rate: of the controller.
-        hidden: size of its LSTM.
+        generations: number of generations.
+        policy: method of the controller's updates, "ppo" or "reinforce".
+        learning_rate: learning rate of the Adam optimizer that moves the controller's weights.
+        hidden: size of the controller's LSTM.
         entropy: weight of the entropy bonus.
 
     Raises:

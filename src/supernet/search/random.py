@@ -15,7 +15,7 @@ class RandomSearch(Searcher):
     `Problem.sample`), and fewer than `count` may be found.
 
     Args:
-        count: how many.
+        count: number of architectures.
 
     Raises:
         ConfigError: the count is not positive.

@@ -23,9 +23,10 @@ class RandomNASSearch(Searcher):
 
     Args:
         count: architectures that a round scores on a few batches.
-        best: how many of them it scores on the whole split.
-        rounds: how often.
-        batches: how many batches; with as many as the split has, or more, the first scores are final.
+        best: number of the best of a round that it scores on the whole split.
+        rounds: number of rounds.
+        batches: number of batches for the first scores; with as many as the split has, or more,
+            these are final.
 
     Raises:
         ConfigError: a number is not positive, or more shall be the best than there are.
