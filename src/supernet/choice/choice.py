@@ -31,12 +31,12 @@ class ChoiceModule(nn.Module, ABC):
 
     Args:
         options: modules by name; a sequence is named "0", "1", ...
-        pick: how many options are chosen: 1, another number, or (least, most).
+        pick: number of options that are chosen: 1, another number, or (least, most).
         label: choices with equal labels share one decision; without a label the decision is named
             after the module's place in the model.
-        empty: where none may be picked, a module without parameters that returns the output then, for
-            instance `supernet.ops.Zero()`; it is given what the options are (of several inputs the
-            first).
+        empty: module for the case that no option is picked, without parameters, that returns the
+            output then, for instance `supernet.ops.Zero()`; it is given what the options are (of
+            several inputs the first).
 
     Raises:
         SpaceError: there are no options, `pick` does not fit their number, or none may be picked and
@@ -131,7 +131,8 @@ class ChoiceModule(nn.Module, ABC):
 
         Args:
             run: returns the output of an option.
-            inputs: what the options run on, to see whether one changes it under the others.
+            inputs: inputs that the options run on, to see whether one changes them under the
+                others.
 
         Raises:
             RoutingError: no routing is set.
@@ -258,9 +259,9 @@ class InputChoice(ChoiceModule):
 
     Args:
         options: one module per input (by input name), or the input names alone for `nn.Identity`.
-        pick: how many inputs are chosen: 1, another number, or (least, most).
-        label: see `ChoiceModule`.
-        empty: see `ChoiceModule`.
+        pick: number of inputs that are chosen: 1, another number, or (least, most).
+        label: label of the decision, see `ChoiceModule`.
+        empty: module for the case that no input is picked, see `ChoiceModule`.
     """
 
     def __init__(

@@ -72,7 +72,7 @@ def shared(choices: Iterable[nn.Module]) -> Iterator[None]:
     A model puts this around a part of its forward pass in which several choices have one input.
 
     Args:
-        choices: what is no `Choice`, as in a derived network, is left alone.
+        choices: choices that share; what is no `Choice`, as in a derived network, is left alone.
     """
     memo = Memo()
     found = [choice for choice in choices if "memo" in choice.__dict__]
@@ -98,11 +98,11 @@ def weighted_sum(
 
     Args:
         run: returns the output of an option; used for those whose structure is not known.
-        indices: what `run` calls the options.
-        options: their modules.
-        weights: one per option, `[options]`.
-        x: what the options run on.
-        memo: of the choices that share their computations.
+        indices: number of each option, which `run` is called with.
+        options: modules of the options.
+        weights: weights of the options, `[options]`.
+        x: input that the options run on.
+        memo: computations that several choices have in common.
     """
     memo = memo or Memo()
     normed: list[torch.Tensor] = []

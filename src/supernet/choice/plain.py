@@ -47,8 +47,8 @@ class SelectInputs(nn.Module):
     """The sum over some of the inputs, each through a module of its own.
 
     Args:
-        indices: which inputs are used.
-        modules: what each of them passes through.
+        indices: numbers of the inputs that are used.
+        modules: modules that the used inputs pass through, one for each.
     """
 
     def __init__(self, indices: Sequence[int], modules: Iterable[nn.Module]) -> None:

@@ -45,8 +45,8 @@ def remember(outputs: Any, choices: Sequence[Gated], whole: bool = True) -> None
     """Let choices be read under the present gates while the outputs' gradient is computed.
 
     Args:
-        outputs: of a forward pass under these gates.
-        choices: those of the model.
+        outputs: outputs of a forward pass under these gates.
+        choices: choices of the model.
         whole: whether gates are all that the forward pass depended on; if not, choices refuse.
     """
     found = [y for y in tensors(outputs) if y.grad_fn is not None]

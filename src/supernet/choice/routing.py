@@ -23,7 +23,7 @@ class Gate:
 
     Attributes:
         options: indices of the options that run; may be empty, and the output is then zero.
-        weights: one weight per listed option, shape `[len(options)]`; None stands for ones.
+        weights: weights of the listed options, `[len(options)]`; None stands for ones.
     """
 
     options: tuple[int, ...]

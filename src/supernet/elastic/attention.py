@@ -23,9 +23,9 @@ class Attention(nn.Module):
     """Self-attention of torch's own layers.
 
     Args:
-        width: of the tokens.
-        heads: their number.
-        head: numbers of a head.
+        width: width of the tokens, the numbers of each.
+        heads: number of heads.
+        head: width of a head, numbers of each token in it.
         causal: whether a token sees only those before it and itself.
     """
 
@@ -53,9 +53,9 @@ class SelfAttention(ElasticLayer, Attention):
     """Self-attention with open width, number of heads, and numbers of a head.
 
     Args:
-        width: of the tokens.
-        heads: their number.
-        head: numbers of a head.
+        width: width of the tokens, the numbers of each.
+        heads: number of heads.
+        head: width of a head, numbers of each token in it.
         causal: whether a token sees only those before it and itself.
     """
 

@@ -193,7 +193,7 @@ class ScaledSize(Size):
 
     Args:
         size: one factor.
-        factor: the other; a `Dimension` may hold fractions.
+        factor: the other factor; a `Dimension` may hold fractions.
         multiple: the result is rounded to the nearest multiple of it, half up, and is at least that.
     """
 

@@ -26,9 +26,9 @@ class Padding:
     """As much less around a smaller kernel that the output keeps its shape.
 
     Attributes:
-        kernel: its size.
-        around: the padding of the largest, by direction.
-        dilation: by direction.
+        kernel: kernel size, as chosen.
+        around: padding around the largest kernel, by direction.
+        dilation: dilation of the kernel, by direction.
     """
 
     kernel: Size
@@ -47,17 +47,17 @@ class Convolution(ElasticLayer):
     """What `Conv1d`, `Conv2d` and `Conv3d` have in common: width and kernel are elastic.
 
     Args:
-        channels_in: those that enter.
-        channels_out: those that leave.
-        kernel: its size, the same in all directions; smaller ones are the centre of the largest.
-        stride: see `torch.nn.Conv2d`.
+        channels_in: channels of the input.
+        channels_out: channels of the output.
+        kernel: kernel size, the same in all directions; smaller ones are the centre of the largest.
+        stride: stride in all directions, see `torch.nn.Conv2d`.
         padding: around the largest kernel; smaller ones have less, so that the output has the same
             shape. Half of the kernel if not given.
-        dilation: see `torch.nn.Conv2d`.
+        dilation: dilation in all directions, see `torch.nn.Conv2d`.
         groups: their number at the largest width. A group keeps its size, so a narrower convolution
             has fewer of them. Or the same object as `channels_in` and `channels_out`, for a depthwise
             one.
-        bias: whether it has one.
+        bias: whether the convolution has a bias.
         transforms: whether smaller kernels pass through OFA's learned matrices, the identity at first.
 
     Raises:

@@ -18,11 +18,12 @@ class Depth(Choice):
     """A block that is there from some depth on: one place in a sequence of elastic depth.
 
     Args:
-        block: the block.
-        place: its place in the sequence.
-        values: depths.
-        label: of the decision.
-        skip: what stands for the block where it is left out; it returns its first input if not given.
+        block: block that is there or not.
+        place: position of the block in the sequence, from 0.
+        values: depths that may be chosen.
+        label: label of the decision.
+        skip: module in place of the block where it is left out; returns its first input if not
+            given.
     """
 
     def __init__(
@@ -48,9 +49,9 @@ def depth(blocks: Sequence[nn.Module], values: Sequence[int], label: str) -> nn.
     what has the shape of their input.
 
     Args:
-        blocks: as many as the largest depth.
+        blocks: blocks in their order, as many as the largest depth.
         values: increasing depths, at least 0.
-        label: of the decision.
+        label: label of the decision.
 
     Raises:
         SpaceError: the depths do not increase, or there are not as many blocks as the largest.

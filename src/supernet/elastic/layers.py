@@ -18,9 +18,9 @@ class Linear(ElasticLayer, nn.Linear):
     """A linear layer of elastic width.
 
     Args:
-        features_in: those that enter, `[..., features_in]`.
-        features_out: those that leave.
-        bias: whether it has one.
+        features_in: features of the input, `[..., features_in]`.
+        features_out: features of the output.
+        bias: whether the layer has a bias.
     """
 
     _ordinary = nn.Linear
@@ -44,8 +44,8 @@ class Embedding(ElasticLayer, nn.Embedding):
     """An embedding of elastic width.
 
     Args:
-        count: of the words.
-        width: of a vector.
+        count: number of words.
+        width: size of a word's vector.
         padding: the word whose vector is zero, if any.
     """
 

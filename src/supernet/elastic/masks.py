@@ -41,10 +41,10 @@ def weighed(
     """Return the used part of a parameter, multiplied by the expected masks of what it reads.
 
     Args:
-        module: that the parameter is of.
-        name: of the parameter; only a `weight` reads channels.
-        part: what of it is used.
-        shape: the sizes of its axes, the first that of what leaves.
+        module: module that the parameter belongs to.
+        name: name of the parameter; only a `weight` reads channels.
+        part: used part of the parameter.
+        shape: sizes of the part's axes, the first that of the output.
     """
     if name != "weight" or not isinstance(module, MIXING):
         return part

@@ -109,7 +109,7 @@ def elastic_class(kind: type[nn.Module], base: type[Elastic]) -> type[nn.Module]
 
     Args:
         kind: a class of modules.
-        base: what is mixed into it.
+        base: class that is mixed into it.
     """
     if (kind, base) not in _classes:
         has = {"_ordinary": kind, "_mixed": base}

@@ -19,9 +19,9 @@ class _BatchNorm(ElasticLayer):
     take those of the batch.
 
     Args:
-        channels: those that enter, `[batch, channels, ...]`.
-        eps: see `torch.nn.BatchNorm2d`.
-        affine: whether it learns a scale and an offset.
+        channels: channels of the input, `[batch, channels, ...]`.
+        eps: ε added to the variance, see `torch.nn.BatchNorm2d`.
+        affine: whether the norm learns a scale and an offset.
     """
 
     _ordinary: type[nn.BatchNorm1d] | type[nn.BatchNorm2d] | type[nn.BatchNorm3d]
@@ -56,8 +56,8 @@ class LayerNorm(ElasticLayer, nn.LayerNorm):
     """Layer norm over the last dimension, of elastic width.
 
     Args:
-        width: of the last dimension.
-        eps: see `torch.nn.LayerNorm`.
+        width: size of the last dimension.
+        eps: ε added to the variance, see `torch.nn.LayerNorm`.
     """
 
     _ordinary = nn.LayerNorm
@@ -78,8 +78,8 @@ class RMSNorm(ElasticLayer, nn.RMSNorm):
     """Root-mean-square norm over the last dimension, of elastic width.
 
     Args:
-        width: of the last dimension.
-        eps: see `torch.nn.RMSNorm`.
+        width: size of the last dimension.
+        eps: ε added to the mean square, see `torch.nn.RMSNorm`.
     """
 
     _ordinary = nn.RMSNorm
@@ -98,8 +98,8 @@ class GroupNorm(ElasticLayer, nn.GroupNorm):
 
     Args:
         size: channels of a group.
-        channels: those that enter, multiples of the size.
-        eps: see `torch.nn.GroupNorm`.
+        channels: channels of the input, multiples of the size.
+        eps: ε added to the variance, see `torch.nn.GroupNorm`.
 
     Raises:
         SpaceError: the size does not divide a width.

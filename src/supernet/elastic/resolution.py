@@ -22,7 +22,7 @@ class Resize(nn.Module):
     """Resize images to a square, bilinearly and without aliasing; those of that size stay as they are.
 
     Args:
-        side: of the square, in pixels.
+        side: side of the square, in pixels.
     """
 
     def __init__(self, side: int) -> None:
@@ -41,7 +41,7 @@ class Resolution(nn.Module):
     instance convolutions with an average over all pixels at the end.
 
     Args:
-        side: of the square, in pixels.
+        side: side of the square, in pixels.
     """
 
     def __init__(self, side: Dimension) -> None:

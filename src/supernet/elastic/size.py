@@ -117,8 +117,8 @@ class Dimension(ChoiceModule, Size):
     """An ordered decision between numbers.
 
     Args:
-        label: of the decision; dimensions with one label are answered alike.
-        values: increasing numbers.
+        label: label of the decision; dimensions with one label are answered alike.
+        values: numbers that may be chosen, increasing.
         ordered: whether the positions that it counts are not to be sorted, see `Size`.
 
     Raises:

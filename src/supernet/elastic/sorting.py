@@ -31,7 +31,7 @@ def sort_channels(
     whose order means something.
 
     Args:
-        model: of elastic layers.
+        model: model of elastic layers.
         trained: narrower widths, as `widths_now` returns them, that shall keep the channels they have:
             within each and between them alone channels change places.
 

@@ -49,9 +49,9 @@ class Groups:
     """How many groups of channels there are; a group keeps its size whatever the width.
 
     Attributes:
-        entering: channels that enter.
-        leaving: channels that leave.
-        count: of the groups at the largest width.
+        entering: number of channels of the input.
+        leaving: number of channels of the output.
+        count: number of groups at the largest width.
     """
 
     entering: Size
@@ -80,16 +80,18 @@ class ElasticSpec:
     """What of a module is open.
 
     Args:
-        shapes: of parameters and buffers, the size of each axis; None for an axis that is not open.
+        shapes: sizes of the axes of each parameter and buffer, by its name; None for an axis that
+            is not open.
         numbers: attributes that follow sizes.
         sizes: further sizes that the numbers are computed from.
-        ordered: whether the module computes something else when its channels are in another order, as
-            with groups of them.
-        products: for each call of the module in a forward pass the multiply-adds of its own code for
-            one example, as products of numbers; None where they are counted when it runs.
-        example: what the model takes that the products are for.
-        multiplied: by the name of a parameter the axes along which it multiplies what comes in and sums
-            it up, as a linear layer's weight does along its second; None where the module's class says.
+        ordered: whether the module computes something else when its channels are in another order,
+            as with groups of them.
+        products: multiply-adds of the module's own code for one example, for each call in a forward
+            pass as products of numbers; None where they are counted when it runs.
+        example: inputs of the model that the products are for.
+        multiplied: axes along which a parameter multiplies what comes in and sums it up, by the
+            name of the parameter, as a linear layer's weight does along its second; None where the
+            module's class says.
     """
 
     def __init__(

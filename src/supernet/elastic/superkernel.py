@@ -37,9 +37,9 @@ class SuperKernel(ChoiceModule):
     Args:
         channels_in: channels of the input.
         channels_out: channels of the output.
-        stride: of the depthwise convolution.
+        stride: stride of the depthwise convolution.
         affine: whether batch norm learns a scale and an offset.
-        label: see `ChoiceModule`.
+        label: label of the decision, see `ChoiceModule`.
     """
 
     def __init__(

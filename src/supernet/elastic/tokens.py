@@ -22,8 +22,8 @@ class Tokens(nn.Module):
     """Learned vectors, one for each of some places.
 
     Args:
-        count: of the places.
-        width: of a vector.
+        count: number of the places.
+        width: size of a vector.
     """
 
     places: torch.Tensor
@@ -43,7 +43,7 @@ class ClassToken(Tokens):
     """A learned token before the others, in which a transformer gathers what it says of all.
 
     Args:
-        width: of the tokens.
+        width: width of the tokens, the numbers of each.
     """
 
     def __init__(self, width: Size | int) -> None:
@@ -59,8 +59,8 @@ class Positions(Tokens):
     """A learned vector for each place, added to the token there.
 
     Args:
-        count: of the tokens.
-        width: of the tokens.
+        count: number of the tokens.
+        width: width of the tokens, the numbers of each.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -30,8 +30,8 @@ def unmasked(model: nn.Module, labels: Mapping[Any, str]) -> dict[str, str]:
     """Return the decisions between numbers that no mask can stand for, and why.
 
     Args:
-        model: of which the modules are looked at that depend on numbers.
-        labels: by choice, the label of its decision.
+        model: model whose modules that depend on numbers are looked at.
+        labels: labels of the decisions, by choice.
     """
     found: dict[str, str] = {}
     for name, module in model.named_modules():

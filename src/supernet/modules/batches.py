@@ -26,8 +26,8 @@ class Inputs:
     """What a model takes: the tensors among its inputs, also those in tuples and dictionaries.
 
     Attributes:
-        shapes: of each tensor.
-        batched: of each, whether its first axis has a row for each example.
+        shapes: shape of each tensor.
+        batched: for each tensor, whether its first axis has a row for each example.
     """
 
     shapes: tuple[tuple[int, ...], ...]
@@ -81,7 +81,7 @@ def batched_inputs(run: Callable[..., Any], example: Sequence[Any]) -> Inputs | 
 
     Args:
         run: the model, in evaluation mode.
-        example: what it takes.
+        example: inputs of the model.
 
     Returns:
         None if no choice of inputs gives as many outputs as examples.

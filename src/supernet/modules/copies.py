@@ -40,8 +40,8 @@ def copied(module: M, memo: dict[int, object] | None = None) -> M:
     output, a map of attention. The copy has the values alone, as the next forward pass replaces them.
 
     Args:
-        module: with all that it holds.
-        memo: what stands for parts of it in the copy, by their identity.
+        module: module to copy, with all that it holds.
+        memo: stand-ins for parts of the module in the copy, by the identity of the part.
     """
     memo = {} if memo is None else memo
     for part in module.modules():

@@ -26,8 +26,8 @@ def unlike(label: object, outputs: Mapping[Any, str]) -> SpaceError | None:
     """Return the error for outputs that cannot be added up, or None if they can.
 
     Args:
-        label: of the choice.
-        outputs: by option what it returns, as `described` says it.
+        label: label of the choice.
+        outputs: description of what each option returns, as `described` says it, by option.
     """
     first, expected = next(iter(outputs.items()))
     tensor = "[" in expected  # a shape
@@ -48,8 +48,8 @@ def explained_sum(
     """Return what was wrong where a sum of outputs failed: options that differ, or the error itself.
 
     Args:
-        error: what was raised.
-        label: of the choice.
+        error: error that was raised.
+        label: label of the choice.
         names: index and name of each option that ran.
         run: computes the output of an option once more.
     """

@@ -33,7 +33,7 @@ class AuxiliarySuperNet(SuperNet):
     """A supernet that adds to the output of a choice that of a module beside it, `y + β · beside(x)`.
 
     Args:
-        model: see `SuperNet`.
+        model: model with choices, see `SuperNet`.
         modules: beside choices, by the choices' places in the model, as `walk` names them.
 
     Raises:

@@ -27,8 +27,8 @@ def derive(supernet: nn.Module, architecture: Architecture | Mapping[str, Value]
     from a newly built model, or see `reinitialise`.
 
     Args:
-        supernet: or a model with choices.
-        architecture: of its space; a plain dictionary of answers will do.
+        supernet: supernet, or a model with choices.
+        architecture: architecture of the supernet's space; a plain dictionary of answers will do.
 
     Raises:
         SpaceError: the architecture is not in the space, the model has no choices, or one of them is

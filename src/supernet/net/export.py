@@ -55,9 +55,10 @@ class Difference:
     """How far the outputs of a programme are from those of the module.
 
     Attributes:
-        examples: how many were compared.
+        examples: number of examples that were compared.
         max_abs: the largest difference of two outputs.
-        max_relative: that, divided by the largest absolute value of the module's outputs.
+        max_relative: largest difference divided by the largest absolute value of the module's
+            outputs.
     """
 
     examples: int
@@ -110,7 +111,7 @@ def export(
         model: an ordinary module of one input, for instance `supernet.derive(...)`; it is left as it is.
         example: an input `[1, ...]` of the programme.
         path: ends with `.pt2`, or with `.onnx` for ONNX.
-        before: what inputs pass through first, for instance their normalisation.
+        before: module that inputs pass through first, for instance their normalisation.
 
     Returns:
         How far the programme is from the module; None for ONNX where onnxruntime is not installed, and
@@ -170,7 +171,7 @@ def traced(
     Args:
         model: an ordinary module of one input; it is left as it is.
         example: an input `[1, ...]` of the programme.
-        before: what inputs pass through first, for instance their normalisation.
+        before: module that inputs pass through first, for instance their normalisation.
 
     Raises:
         ExportError: PyTorch cannot trace the module; the message names the place.
@@ -225,8 +226,8 @@ def verified(
     """Run what is in a file with this suffix, on the CPU, and compare.
 
     Args:
-        content: of the file.
-        suffix: see `FORMATS`.
+        content: bytes of the file.
+        suffix: suffix of the file's name, a key of `FORMATS`.
         batches: inputs, and what the module returns for them; of several sizes, the largest first.
 
     Returns:

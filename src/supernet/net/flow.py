@@ -39,7 +39,8 @@ class Unread(nn.Module):
     """Stands in a derived network for a module whose output nobody reads, not even its shape.
 
     Args:
-        module: that it stands for. Its numbers, such as `out_channels`, may be read all the same.
+        module: module in whose place it stands. Its numbers, such as `out_channels`, may be read
+            all the same.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -58,9 +59,9 @@ class Flow:
     """When modules are kept.
 
     Args:
-        model: with choices.
-        labels: of the choices.
-        space: their decisions.
+        model: model with choices.
+        labels: labels of the choices' decisions.
+        space: space of these decisions.
     """
 
     model: nn.Module

@@ -35,11 +35,11 @@ class Hypernetwork(nn.Module, ABC):
     """Generates weights of designated layers.
 
     Args:
-        layers: as `designated` returns them.
+        layers: layers whose weights are generated, as `designated` returns them.
 
     Attributes:
-        index: by place, the number of the layer that is there; one may be at several places.
-        shapes: of the layers' weights, by number.
+        index: number of the layer at each place; one layer may be at several places.
+        shapes: shapes of the layers' weights, by number.
     """
 
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
@@ -63,7 +63,7 @@ class GeneratedSuperNet(SuperNet):
     forward passes under a route, but their losses must go backward together.
 
     Args:
-        model: see `SuperNet`.
+        model: model with choices, see `SuperNet`.
         hypernetwork: made for layers of this model, or of one that this is a part of.
 
     Raises:
@@ -149,10 +149,10 @@ def designated(supernet: SuperNet, pattern: str | None = None) -> dict[str, nn.M
     with one group.
 
     Args:
-        supernet: of the model.
-        pattern: with `*` and `?`, for the names of places: those of modules, in which an option has
-            its own name, for instance "cell*.block0.inputs.*". None stands for all layers that can be
-            generated and lie in an option.
+        supernet: supernet of the model.
+        pattern: pattern with `*` and `?` for the names of places: those of modules, in which an
+            option has its own name, for instance "cell*.block0.inputs.*". None stands for all
+            layers that can be generated and lie in an option.
 
     Raises:
         ConfigError: there are none, or one that cannot be generated.

@@ -35,8 +35,9 @@ class ModelSource(ABC):
         """Return a new model whose initial weights depend on the seed alone.
 
         Args:
-            seed: of the weights; torch's own random state is left as it was.
-            data: what the data set gives, see `DATA_ARGUMENTS`; used where the model takes it.
+            seed: seed of the weights; torch's own random state is left as it was.
+            data: arguments that the data set gives, see `DATA_ARGUMENTS`; used where the model
+                takes them.
             overrides: other constructor arguments, for instance a wider network for retraining.
 
         Raises:
@@ -113,7 +114,7 @@ class FromInstance(ModelSource):
     """A model that exists already; each build is a copy with weights drawn anew.
 
     Attributes:
-        model: its weights are those that a supernet's training begins with,
+        model: model that is copied; its weights are those that a supernet's training begins with,
         fresh: unless they are to be drawn anew for that too.
     """
 

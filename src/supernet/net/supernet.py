@@ -121,7 +121,7 @@ class SuperNet(nn.Module):
         """Run the model on the inputs under a route.
 
         Args:
-            inputs: what the model takes; an architecture or a routing may follow as the last.
+            inputs: inputs of the model; an architecture or a routing may follow as the last.
             routing: the route; without one, that of the surrounding `with supernet.route(...)`.
 
         Raises:
@@ -263,7 +263,7 @@ class ModulePlace:
 
     Attributes:
         module: the module.
-        name: its name.
+        name: name of the module.
         parents: the (choice, option) pairs it lies in, outermost first.
         within: the modules it lies in, outermost first.
     """

@@ -214,8 +214,8 @@ def _trace(model: nn.Module, tracer: _Tracer, absent: Mapping[str, Any] | None =
     """Return the graph.
 
     Args:
-        model: is traced.
-        tracer: traces it.
+        model: model that is traced.
+        tracer: tracer of `torch.fx`.
         absent: arguments that are not given, with their defaults.
 
     Raises:

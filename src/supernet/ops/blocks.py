@@ -62,9 +62,9 @@ class InvertedResidual(nn.Module):
     Args:
         channels_in: channels of the input.
         channels_out: channels of the output.
-        kernel: of the depthwise convolution.
+        kernel: kernel size of the depthwise convolution.
         expansion: the depthwise convolution has `expansion · channels_in` channels.
-        stride: of the depthwise convolution.
+        stride: stride of the depthwise convolution.
         affine: whether batch norm learns a scale and an offset.
     """
 

@@ -25,9 +25,9 @@ class Narrow(nn.Module):
     """Convolutions with the leading channels of shared weights, each followed by its own batch norm.
 
     Args:
-        convolutions: without bias, shared with the branch's other widths.
+        convolutions: convolutions without bias, shared with the branch's other widths.
         widths: channels that each of them returns, of those it has at most.
-        active: whether a ReLU follows, by convolution.
+        active: for each convolution, whether a ReLU follows.
         affine: whether batch norm learns a scale and an offset.
     """
 

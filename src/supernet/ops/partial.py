@@ -20,8 +20,8 @@ class PartialChannels(nn.Module):
 
     Args:
         module: keeps the number of channels, which is 1/k of those that enter.
-        parts: k.
-        stride: of the module; with 2, a 2×2 maximum pooling halves the other channels.
+        parts: k, the number of parts of the channels.
+        stride: stride of the module; with 2, a 2×2 maximum pooling halves the other channels.
     """
 
     def __init__(self, module: nn.Module, parts: int, stride: int = 1) -> None:
@@ -46,9 +46,9 @@ class DropPath(nn.Module):
     that does not call `set_progress` it has the last value throughout.
 
     Args:
-        module: the path.
-        probability: of an image to be dropped at the end of training, in [0, 1).
-        rises: whether it rises to that, instead of being the same throughout.
+        module: module of the path.
+        probability: probability that an image is dropped at the end of training, in [0, 1).
+        rises: whether the probability rises to that, instead of being the same throughout.
     """
 
     def __init__(self, module: nn.Module, probability: float, rises: bool = True) -> None:

@@ -20,7 +20,7 @@ class Convolution(nn.Module):
     """A convolution over positions, layer norm and ReLU; zeros stand around a sequence.
 
     Args:
-        width: of the features.
+        width: number of features of a position.
         kernel: positions that are read, an odd number.
     """
 
@@ -60,7 +60,7 @@ class BidirectionalGRU(nn.Module):
     reverse and then the padding. (Packed sequences would do the same, but cannot be exported.)
 
     Args:
-        width: of the features and of the hidden states.
+        width: number of features, and of numbers in the hidden states.
     """
 
     def __init__(self, width: int) -> None:
@@ -84,8 +84,8 @@ class Attention(nn.Module):
     Queries, keys and values pass through ReLU, as in TextNAS's published code.
 
     Args:
-        width: of the features, a multiple of the number of heads.
-        heads: their number.
+        width: number of features, a multiple of the number of heads.
+        heads: number of heads.
     """
 
     def __init__(self, width: int, heads: int) -> None:

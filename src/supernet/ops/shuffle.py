@@ -55,8 +55,9 @@ def shuffle_unit(
     Args:
         channels_in: channels of the input; even, and equal to `channels_out` unless `first`.
         channels_out: channels of the output; even, and more than `channels_in` if `first`.
-        kernel: of the depthwise convolutions.
-        stride: of the first depthwise convolution of each branch; other than 1 only if `first`.
+        kernel: kernel size of the depthwise convolutions.
+        stride: stride of the first depthwise convolution of each branch; other than 1 only if
+            `first`.
         first: whether the unit is the first of its stage, so that both branches read all channels.
         affine: whether batch norm learns a scale and an offset.
     """
@@ -76,11 +77,11 @@ def shuffle_xception(
     """Return the unit whose main branch is three depthwise-separable 3×3 convolutions.
 
     Args:
-        channels_in: see `shuffle_unit`.
-        channels_out: see `shuffle_unit`.
-        stride: see `shuffle_unit`.
-        first: see `shuffle_unit`.
-        affine: see `shuffle_unit`.
+        channels_in: channels of the input, see `shuffle_unit`.
+        channels_out: channels of the output, see `shuffle_unit`.
+        stride: stride of the first depthwise convolution of each branch, see `shuffle_unit`.
+        first: whether the unit is the first of its stage, see `shuffle_unit`.
+        affine: whether batch norm learns a scale and an offset.
     """
     layers = _xception_layers(channels_in, channels_out, stride, first, channels_out // 2)
     main = nn.Sequential(*[part for layer in layers for part in layer.modules(affine)])
@@ -100,13 +101,13 @@ def narrow_units(
     """Return a unit for each number of inner channels; their main branches share weights.
 
     Args:
-        channels_in: see `shuffle_unit`.
-        channels_out: see `shuffle_unit`.
-        kernel: see `shuffle_unit`; None for the unit of `shuffle_xception`.
+        channels_in: channels of the input, see `shuffle_unit`.
+        channels_out: channels of the output, see `shuffle_unit`.
+        kernel: kernel size of the depthwise convolutions; None for the unit of `shuffle_xception`.
         factors: inner channels over those of the ordinary unit.
-        stride: see `shuffle_unit`.
-        first: see `shuffle_unit`.
-        affine: see `shuffle_unit`.
+        stride: stride of the first depthwise convolution of each branch, see `shuffle_unit`.
+        first: whether the unit is the first of its stage, see `shuffle_unit`.
+        affine: whether batch norm learns a scale and an offset.
     """
 
     def layers(middle: int) -> list[_Layer]:

@@ -17,10 +17,10 @@ def depthwise(
     """Return ReLU, a k×k depthwise convolution, a 1×1 convolution, batch norm.
 
     Args:
-        channels: of input and output.
-        kernel: of the depthwise convolution, odd.
-        stride: of the depthwise convolution.
-        dilation: of the depthwise convolution.
+        channels: channels of input and output.
+        kernel: kernel size of the depthwise convolution, odd.
+        stride: stride of the depthwise convolution.
+        dilation: dilation of the depthwise convolution.
         affine: whether batch norm learns a scale and an offset.
     """
     padding = dilation * (kernel // 2)
@@ -76,7 +76,7 @@ class Zero(nn.Module):
     """Zeros, whatever the input holds: no connection.
 
     Args:
-        stride: what height and width are divided by.
+        stride: divisor of height and width.
     """
 
     shape_only = True
@@ -95,7 +95,7 @@ class Noise(nn.Module):
     """Standard normal noise in place of the input, drawn anew in every pass, also in evaluation.
 
     Args:
-        stride: what height and width are divided by.
+        stride: divisor of height and width.
     """
 
     shape_only = True

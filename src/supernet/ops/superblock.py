@@ -56,7 +56,7 @@ class SuperBlock(nn.Module):
     Args:
         channels_in: channels of the input.
         channels_out: channels of the output.
-        stride: of the depthwise convolution.
+        stride: stride of the depthwise convolution.
         affine: whether batch norm learns a scale and an offset.
     """
 
@@ -142,9 +142,9 @@ class Slice(nn.Module):
     """A smaller inverted residual within a block, with the block's weights.
 
     Args:
-        block: whose weights it uses.
-        kernel: of the depthwise convolution, 3 or 5.
-        expansion: 3 or 6.
+        block: block whose weights it uses.
+        kernel: kernel size of the depthwise convolution, 3 or 5.
+        expansion: expansion of the block, 3 or 6.
     """
 
     def __init__(self, block: SuperBlock, kernel: int, expansion: int) -> None:
