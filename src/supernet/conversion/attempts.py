@@ -45,10 +45,10 @@ class Attempts:
 
     Attributes:
         start: the model with all operations and the largest kernels.
-        trace: of it.
-        rules: what to open.
-        taken: by kind of module (see `_alike`) how its attributes are taken.
-        ways: by kind of module how else they could be.
+        trace: trace of the model.
+        rules: rules of what to open.
+        taken: way in which the attributes of a kind of module (see `_alike`) are taken.
+        ways: further ways in which they could be taken, by kind of module.
         refused: names of sequences and why their depth is not open; of convolutions and why their
             kernel is not.
         depths_run: whether all depths that are open are known to run.

@@ -46,10 +46,10 @@ def told(
     """Return the attributes that tell a size and are not read, with the size.
 
     Args:
-        name: of the module.
-        module: itself.
-        trace: of the model.
-        sizes: of the axes.
+        name: name of the module.
+        module: the module of this name.
+        trace: trace of the model.
+        sizes: sizes of the axes.
         read: attributes that code reads, which may mean something else by them.
     """
     found = {}
@@ -70,10 +70,10 @@ def computed(
     Those of torch's own layers follow, or mean something else.
 
     Args:
-        name: of the module.
-        module: itself, opened: what follows a size is no attribute any more.
-        trace: of the model.
-        sizes: of the axes.
+        name: name of the module.
+        module: the module of this name, opened: what follows a size is no attribute any more.
+        trace: trace of the model.
+        sizes: sizes of the axes.
         read: attributes that code reads.
     """
     kind = getattr(type(module), "_ordinary", type(module))

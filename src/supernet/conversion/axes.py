@@ -34,7 +34,7 @@ class Axis:
     """One factor of the size of an axis.
 
     Args:
-        extent: how many positions there are.
+        extent: number of positions along the axis.
         fixed: why it cannot change, if so.
     """
 
@@ -121,8 +121,8 @@ def same(first: Dim, second: Dim, reason: str) -> None:
     """Unite two axes of as many positions.
 
     Args:
-        first: one.
-        second: the other.
+        first: one of the two axes.
+        second: the other axis.
         reason: why neither can change, where they cannot be made the same.
     """
     left, right = factors(first), factors(second)
@@ -144,8 +144,8 @@ def viewed(shape: Sequence[Dim], sizes: Sequence[int], reason: str) -> AxisShape
     """Return the axes of a tensor after a view in other sizes, in the same order of positions.
 
     Args:
-        shape: the axes before.
-        sizes: those after; of as many positions in all.
+        shape: axes before the view.
+        sizes: sizes after the view; of as many positions in all.
         reason: why axes cannot change, where the view cuts them in a way that has no name.
     """
     rest = [factor for dim in shape for factor in factors(dim)]
@@ -249,8 +249,8 @@ def cut(dim: Dim, sizes: Sequence[int], reason: str) -> list[Dim]:
     """Return the axes of these extents that an axis consists of, one after the other.
 
     Args:
-        dim: the axis.
-        sizes: of the parts.
+        dim: axis that is cut.
+        sizes: sizes of the parts, outermost first.
         reason: why it cannot change, where it is made of other parts.
     """
     first, *inner = factors(dim) or [Axis(1)]

@@ -44,11 +44,11 @@ def convert(
     the model's weights.
 
     Args:
-        model: is not changed.
-        example: what the model takes, tensors `[batch, ...]` first of all. Costs are those at these
+        model: model to convert; it is not changed.
+        example: inputs of the model, tensors `[batch, ...]` first of all. Costs are those at these
             sizes.
-        rules: what to open; of several that are for the same module, the first holds. Without any,
-            widths and depths.
+        rules: rules of what to open; of several that are for the same module, the first holds.
+            Without any, widths and depths.
         sort: whether channels are put in the order of their importance, so that sub-networks begin
             with what matters most.
         batched: for each input whether its tensors have a row for each example, unlike a mask or an

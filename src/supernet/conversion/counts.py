@@ -39,7 +39,7 @@ def count_for_one(found: OperatorTrace, model: nn.Module, *example: Any) -> None
     Args:
         found: the trace, on two examples, of the model that it is of.
         model: the model.
-        example: what it takes.
+        example: inputs of the model.
     """
     batch = {axis.root for axis in found.batch}
     for call in found.order:
@@ -154,10 +154,10 @@ def miscounted(
     Code may do something else in a narrow network, for instance where it asks how wide a tensor is.
 
     Args:
-        supernet: of the converted model.
+        supernet: supernet of the converted model.
         largest: the architecture of the model itself.
-        others: that are compared besides.
-        one: a single example.
+        others: architectures that are compared besides.
+        one: inputs of a single example.
 
     Returns:
         The label of a decision whose options are not what the tables say, and what is; no label if it

@@ -13,7 +13,7 @@ class Equation(NamedTuple):
 
     Attributes:
         operands: the axes of each operand.
-        result: those of what is computed.
+        result: axes of the result.
     """
 
     operands: tuple[str, ...]
@@ -40,7 +40,7 @@ def equation(written: str, ranks: Sequence[int]) -> Equation:
     """Return an equation with a letter for every axis, also of an ellipsis, and with its result.
 
     Args:
-        written: as it is given to `torch.einsum`.
+        written: equation as it is given to `torch.einsum`.
         ranks: the numbers of axes of the operands.
     """
     terms, arrow, result = written.replace(" ", "").partition("->")

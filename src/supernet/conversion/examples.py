@@ -19,9 +19,10 @@ def inputs_that(model: nn.Module, example: Sequence[Any], batched: Sequence[bool
     """Return what a model takes, and which of it has a row for each example.
 
     Args:
-        model: is not changed.
-        example: what it takes.
-        batched: for each input whether its tensors have; None to find it out.
+        model: model to run; it is not changed.
+        example: inputs of the model.
+        batched: for each input whether its tensors have a row for each example; None to find it
+            out.
 
     Raises:
         ConversionError: there is no tensor with such rows, `batched` does not fit the example, or

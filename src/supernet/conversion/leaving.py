@@ -30,10 +30,10 @@ class Returned:
     """What a block returns where it is left out.
 
     Attributes:
-        kept: the argument that is returned as its output.
-        others: where the block returns several values, for each the argument that it hands on, None for
-            what it has not computed then; None where it returns its output alone.
-        place: of the output among them.
+        kept: name or place of the argument that is returned as its output.
+        others: places of the arguments that are handed on, for each of several values, None for a
+            value that the block has not computed then; None where it returns its output alone.
+        place: place of the output among the values.
         kind: a list or a tuple, of several values.
     """
 
@@ -103,8 +103,8 @@ class LeftOut(Skip):
     """Stands for a block that is left out, and has its plain attributes, which code around may read.
 
     Args:
-        block: what is left out.
-        returned: what it returns then.
+        block: block that is left out.
+        returned: description of what is returned then.
     """
 
     def __init__(self, block: nn.Module, returned: Returned) -> None:
@@ -132,11 +132,11 @@ class OpenDepth(Depth):
     """A block of a converted model that is there from some depth on.
 
     Args:
-        block: the block.
-        returned: what is returned where it is left out.
-        place: its place in the row.
-        values: depths.
-        label: of the decision.
+        block: block that is there or not.
+        returned: description of what is returned where the block is left out.
+        place: position of the block in its row, from 0.
+        values: depths that may be chosen.
+        label: label of the decision.
     """
 
     def __init__(

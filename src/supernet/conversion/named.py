@@ -13,8 +13,8 @@ class Named(nn.Module):
     """A model whose inputs have names, for those who give them in order: conversion, tasks, costs.
 
     Args:
-        model: is called with each input by its name.
-        names: of the inputs, in the order in which they are given.
+        model: model that is called with each input by its name.
+        names: names of the inputs, in the order in which they are given.
         options: further arguments of every call, for instance `use_cache=False`.
     """
 

@@ -25,9 +25,9 @@ class Width:
 
     Attributes:
         label: the name of the module that makes it.
-        axis: its axis.
-        inside: how many positions one of it is made of, for instance the size of a head.
-        inner: whether it is what a number of heads or the like is made of.
+        axis: axis of the width.
+        inside: number of positions that one unit is made of, for instance the size of a head.
+        inner: whether it is a unit that a number of heads or the like is made of.
         modules: names of the modules that have a part in it.
     """
 
@@ -107,7 +107,7 @@ class Sizes:
     """The sizes of axes; equal axes have one size.
 
     Args:
-        dimensions: of the open axes.
+        dimensions: dimensions of the open axes.
     """
 
     def __init__(self, dimensions: Mapping[Axis, Dimension]) -> None:
@@ -160,11 +160,11 @@ def opening(
     """Return what of a module follows open widths; None if nothing does.
 
     Args:
-        name: of the module.
-        module: itself.
-        trace: of the model.
-        sizes: of the axes.
-        way: how its attributes are taken; the first size if it says nothing.
+        name: name of the module.
+        module: the module of this name.
+        trace: trace of the model.
+        sizes: sizes of the axes.
+        way: way in which the module's attributes are taken; the first size if it says nothing.
         always: whether to return something all the same.
         told: attributes that no operator is passed but tell a size.
     """
@@ -206,7 +206,7 @@ class Several:
 
     Attributes:
         whole: the numbers of the model.
-        follow: by its place the size that a number follows.
+        follow: sizes that numbers follow, by the place of the number.
     """
 
     whole: tuple[int, ...] | list[int]

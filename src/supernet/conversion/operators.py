@@ -49,10 +49,10 @@ class Passed(NamedTuple):
     """A number that is passed to an operator.
 
     Attributes:
-        value: itself.
-        dim: the axis that it is the size of.
-        place: its place among the numbers of the call in the model's code, -1 for the last; None if it
-            is not known.
+        value: the number.
+        dim: axis that the number is the size of.
+        place: place of the number in the call in the model's code, -1 for the last; None if it is
+            not known.
         sources: the module and attribute that it is read from, none if it is computed; None where
             that is not known.
     """
@@ -68,16 +68,17 @@ class Call:
     """An operator that is applied, and what it is applied to.
 
     Attributes:
-        node: of the graph.
-        where: what an error or a reason calls it.
+        node: node of the graph.
+        where: name of the call in errors and reasons.
         scope: the name of the module whose code calls it.
         shapes: the axes of what was computed before, of a tuple a list of them.
         numbers: among the arguments, of which the code may have to pass others when it is narrower.
         products: multiply-adds of the call, each a product of axes.
         produced: axes that weights give the result.
-        turn: which call of the module it is in, by a name that no other call of it has.
-        summed: what is multiplied and summed up, and along which of its axes.
-        given: what gives the result an axis, and which of its own; weights produce it so.
+        turn: name of the call within its module, which no other call there has.
+        summed: nodes that are multiplied and summed up, each with the axis along which.
+        given: nodes that give the result an axis, each with the number of its own axis; weights
+            produce it so.
     """
 
     node: fx.Node

@@ -24,10 +24,10 @@ class Row:
     """What became of a module of the model.
 
     Attributes:
-        name: of the module.
-        kind: its class.
-        open: decisions that it follows.
-        closed: why something of it cannot be open.
+        name: name of the module.
+        kind: name of its class.
+        open: labels of the decisions that it follows.
+        closed: reasons why something of it cannot be open.
     """
 
     name: str
@@ -41,8 +41,8 @@ class Conversion:
     """What a model became.
 
     Attributes:
-        rows: one for each module with parameters, and for each sequence of modules.
-        inputs: what the model takes, in the sizes of the batch that it was followed on.
+        rows: one row for each module with parameters, and for each sequence of modules.
+        inputs: inputs of the model, in the sizes of the batch that it was followed on.
     """
 
     rows: tuple[Row, ...]
@@ -66,10 +66,10 @@ def report(
     """Return what became of a model.
 
     Args:
-        model: before it was opened.
-        modules: what its modules became, by name.
-        trace: of the model.
-        sizes: of the axes.
+        model: model before it was opened.
+        modules: opened modules, by name.
+        trace: trace of the model.
+        sizes: sizes of the axes.
         depths: names of sequences whose depth is open.
         refused: names of sequences and of convolutions, and why their depth or kernel is closed.
         read: attributes that the model's code reads.

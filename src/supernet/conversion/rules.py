@@ -54,7 +54,8 @@ class Widths(ConversionRule):
     module gives its output.
 
     Attributes:
-        fractions: of the whole width; one alone, 1.0, leaves it as it is.
+        fractions: fractions of the whole width that are offered; one alone, 1.0, leaves it as it
+            is.
         multiple: widths are rounded to multiples of it.
         inner: whether the sizes of heads and the like are open too, not only their number.
     """
@@ -78,7 +79,7 @@ class Widths(ConversionRule):
 
         Args:
             width: the whole one, for instance a number of heads.
-            inside: how many positions each is made of, for instance the size of a head.
+            inside: number of positions that each is made of, for instance the size of a head.
         """
         step = self.multiple // gcd(self.multiple, inside)
         rounded = {max(1, round(width * fraction / step)) * step for fraction in self.fractions}
@@ -114,7 +115,7 @@ class Kernels(ConversionRule):
     it at first, so that it computes the same.
 
     Attributes:
-        sizes: odd ones; the model's own is added.
+        sizes: odd sizes that are offered; the model's own is added.
         depthwise: whether only depthwise convolutions are meant.
         transforms: whether smaller kernels pass through OFA's learned matrices.
     """

@@ -40,10 +40,10 @@ class SizeOf:
 
     Attributes:
         scope: the name of the module whose code calls the operator.
-        operator: its name.
-        call: which of the module's calls of it.
-        output: which of its outputs.
-        axis: of that.
+        operator: name of the operator.
+        call: number of the call among the module's calls of the operator.
+        output: number of the output among those of the operator.
+        axis: number of the axis of that output.
     """
 
     scope: str

@@ -55,9 +55,9 @@ def open_depths(
     """Let the last of residual blocks in a row be left out, in place; return the names of the sequences.
 
     Args:
-        model: of which `trace` was made.
+        model: model of which `trace` was made; it is changed.
         trace: says which blocks are residual.
-        rules: of which those for depths are read.
+        rules: rules, of which those for depths are read.
         refused: names of sequences and why their depth cannot be open; what is found is added.
     """
     found = []

@@ -24,8 +24,8 @@ def read_numbers(calls: Calls, known: Known) -> dict[str, list[Passed]]:
 
     Args:
         calls: the operators, by the name of the module whose code calls them.
-        known: what `numbers_passed` returns. It says nothing of an operator that a module's code calls
-            another number of times, so that calls cannot be told apart.
+        known: sources that `numbers_passed` returns. It says nothing of an operator that a module's
+            code calls another number of times, so that calls cannot be told apart.
     """
     matched = _matched(calls)
     found: dict[str, list[Passed]] = {}

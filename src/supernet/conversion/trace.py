@@ -43,8 +43,8 @@ class Passage:
     """The axes of what enters and leaves a module, and what it adds to.
 
     Attributes:
-        entering: of every tensor that was computed outside and is used within.
-        leaving: of every tensor that was computed within and is used outside.
+        entering: axes of every tensor that was computed outside and is used within.
+        leaving: axes of every tensor that was computed within and is used outside.
         residual: axes of what enters and leaves plus something else (perhaps rectified), if any does.
     """
 
@@ -58,18 +58,22 @@ class OperatorTrace:
     """What is known of a model after it was followed.
 
     Attributes:
-        tensors: by the name of a parameter or buffer the axes; names of one tensor share them.
+        tensors: axes of each parameter and buffer by its name; names of one tensor share them.
         calls: the operators, by the name of the module whose code calls them.
-        passages: what enters and leaves each module, by its name.
-        numbers: that the code of each module passes to operators, and the axes that they are of.
-        order: all operators of evaluation mode, in their order.
+        passages: axes of what enters and leaves each module, by its name.
+        numbers: numbers that the code of each module passes to operators, with the axes that they
+            are the sizes of, by its name.
+        order: operators of evaluation mode, all in their order.
         batch: the axes of the examples.
         used: names of the tensors that have a part in what the model computes.
-        inputs: what the model takes, in the sizes of the batch that it was followed on.
-        names: by every name of a module the one that stands for it; it may be held at several places.
+        inputs: inputs of the model, in the sizes of the batch that it was followed on.
+        names: name that stands for a module, by every name of it; a module may be held at several
+            places.
         doubt: why multiply-adds may not be known, if so.
-        returned: by the name of a member of a sequence what it returns where it is left out.
-        summed: by the identity of a tensor's axes those along which it multiplies and sums up.
+        returned: description of what a member of a sequence returns where it is left out, by its
+            name.
+        summed: axes along which a tensor multiplies and sums up, by the identity of the tensor's
+            axes.
     """
 
     tensors: dict[str, AxisShape] = field(default_factory=dict)
@@ -90,9 +94,9 @@ def trace(model: nn.Module, inputs: Inputs, *example: Any) -> OperatorTrace:
     """Follow the axes of a model's tensors, in evaluation and in training mode.
 
     Args:
-        model: is not changed.
-        inputs: which of its inputs have a row for each example.
-        example: what it takes.
+        model: model to follow; it is not changed.
+        inputs: inputs of the model, and which of them have a row for each example.
+        example: inputs of the model.
 
     Raises:
         ConversionError: PyTorch cannot trace the model.
@@ -162,9 +166,9 @@ def astray(
 
     Args:
         model: a smaller one of the kind of the one that was traced.
-        like: that one.
-        sizes: for each of its operators what the sizes must be now.
-        example: what the model takes.
+        like: trace of the model that was traced.
+        sizes: sizes that each operator's result must have now, None where any will do.
+        example: inputs of the model.
 
     Returns:
         The name of the module whose code does, what it does, and the axes that have other sizes, and

@@ -95,10 +95,10 @@ def culprit(
     not.
 
     Args:
-        supernet: of the converted model.
-        architecture: that fails.
-        fails: `raised` or `stumbling`, which say why.
-        example: what the model takes.
+        supernet: supernet of the converted model.
+        architecture: architecture that fails.
+        fails: function that says why an architecture fails, `raised` or `stumbling`.
+        example: inputs of the model.
     """
     whole = trial(supernet, ())
     small = {

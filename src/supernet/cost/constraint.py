@@ -81,9 +81,9 @@ class Constraints:
     """Several constraints that must all hold, checked from the cost tables alone.
 
     Attributes:
-        texts: as they were written.
-        bounds: one for each text.
-        tables: of all quantities, also those without a bound.
+        texts: constraints as they were written.
+        bounds: bounds that the texts say, one for each.
+        tables: cost tables of all quantities, also those without a bound.
 
     Raises:
         ConstraintError: see `Constraint.parse`.

@@ -113,8 +113,9 @@ def counting(
     """Count in evaluation mode, with attention computed by the matrix products it consists of.
 
     Args:
-        model: that runs in the block.
-        located: what tells the paths to what is being computed; without it only a total is counted.
+        model: model that runs in the block.
+        located: function that tells the paths to what is being computed; without it only a total is
+            counted.
         warn: whether modules are named that have a weight matrix of which nothing was counted.
     """
     fused = torch.backends.mha.get_fastpath_enabled()

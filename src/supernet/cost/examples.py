@@ -19,8 +19,8 @@ def known_inputs(supernet: SuperNet, *example: Any) -> Inputs:
     """Return which inputs have a row for each example, as a conversion found, or as a network shows.
 
     Args:
-        supernet: whose model takes them.
-        example: what it takes.
+        supernet: supernet of the model.
+        example: inputs of the model.
 
     Raises:
         SpaceError: it cannot be told.

@@ -59,7 +59,7 @@ class ExpectedCost:
         """Return the expected cost, a scalar.
 
         Args:
-            probabilities: of the options of every decision, `[options]`.
+            probabilities: probabilities of the options, a vector `[options]` for every decision.
         """
         total = torch.zeros_like(next(iter(probabilities.values()))[0]) + self._base
         for label in self._single:

@@ -93,9 +93,9 @@ def measure_whole(
     """Measure networks and fit the amounts of a table.
 
     Args:
-        supernet: in evaluation mode, of the precision and on the device that is measured.
-        batch: what the model takes.
-        clock: how.
+        supernet: supernet in evaluation mode, of the precision and on the device that is measured.
+        batch: inputs of the model.
+        clock: way of measuring: timer, warm-up, repeats and order.
         fit: number of networks that the table is fitted to; None: it follows from the options.
         held_out: number of further ones that its error is measured on.
 
@@ -232,8 +232,8 @@ def _fit(features: NDArray[np.float64], measured: Vector, free: int) -> tuple[Ve
     """Return the values of all columns, in ms for each unit, and the λ that was chosen; see the module.
 
     Args:
-        features: see `_features`.
-        measured: in ms, `[networks]`.
+        features: amounts of every network, as `_features` returns them, `[networks, columns]`.
+        measured: measured latencies in ms, `[networks]`.
         free: the first columns, whose values λ does not concern.
     """
     mean = float(measured.mean()) or 1.0

@@ -24,11 +24,12 @@ class Guessed:
     """What is watched to find the smallest (sign 1) or the largest (sign -1) sum of amounts.
 
     Attributes:
-        decisions: the guesses.
-        watched: by number, the paths of which one must hold; amounts come first.
-        amounts: of the first numbers.
+        decisions: decisions that the guesses are, one for each.
+        watched: paths by number; one path of a number must hold for it to count. Amounts come
+            first.
+        amounts: amount of each of the first numbers.
         paid: guesses that cost as much as a wrong one.
-        events: by further number, the share of a wrong guess's cost that is added if it happens.
+        events: share of a wrong guess's cost that is added if it happens, by further number.
     """
 
     def __init__(self, entries: Sequence[Entry], sign: int) -> None:

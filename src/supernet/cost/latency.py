@@ -70,8 +70,8 @@ def build_latency_table(
 
     Args:
         supernet: weights do not matter, sizes and the memory format do.
-        example_batch: what the model takes, `[batch, ...]`; the table is for this batch size.
-        device: where to measure; by default where the supernet is.
+        example_batch: inputs of the model, `[batch, ...]`; the table is for this batch size.
+        device: device to measure on; by default the supernet's.
         precision: type of the weights and inputs, one of `PRECISIONS`.
         warmup: rounds that are run first and not counted.
         repeats: rounds that are counted; the amounts are medians over them. In a round every part
@@ -82,7 +82,7 @@ def build_latency_table(
             not given 20 to 200, two for each number that is fitted.
         held_out: number of further networks that the error is measured on.
         timer: measures the seconds of one call; by default see `timing.timer_of`.
-        limit: where numbers are open, seconds that the measurement may take by the timer; larger
+        limit: seconds that the measurement may take by the timer, where numbers are open; larger
             networks are measured in fewer rounds than `repeats`, but in 3 at least.
 
     Raises:

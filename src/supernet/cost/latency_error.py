@@ -17,7 +17,7 @@ def fitted(
 
     Args:
         sums: the sum over the parts of each network, in ms.
-        measured: of the whole networks, in ms.
+        measured: measured latencies of the whole networks, in ms.
         smallest: the smallest sum in the space.
 
     Returns:

@@ -18,7 +18,7 @@ def kept_for_backward(model: nn.Module, *example: torch.Tensor) -> int:
 
     Args:
         model: runs in evaluation mode, so that batch norm takes a batch of one.
-        example: what it takes, `[batch, ...]`.
+        example: inputs of the model, `[batch, ...]`.
     """
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     kept: dict[int, int] = {}

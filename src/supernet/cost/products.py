@@ -107,7 +107,7 @@ def known_parameters(
     """Return the numbers of the parameters of modules whose products are known.
 
     Args:
-        supernet: that they are of.
+        supernet: supernet that the parameters belong to.
         counted: the identities of those that are meant.
 
     Returns:

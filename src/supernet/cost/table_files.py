@@ -32,7 +32,7 @@ class LatencyTable(CostTable):
     Its costs are predictions, `offset + factor · sum of the amounts`.
 
     Attributes:
-        content: what the file holds, see docs/costs.md.
+        content: content of the file, see docs/costs.md.
     """
 
     def __init__(self, content: Mapping[str, Any]) -> None:
@@ -77,10 +77,10 @@ def load_table(
     """Return the cost table in a JSON file: one that was measured, or one written by hand.
 
     Args:
-        path: the file.
+        path: path of the file.
         space: the space that the table is to be used with.
         input_shape: shape of one example, without the batch, such as [3, 32, 32]; None for any.
-        device: where networks are to run; None for any.
+        device: device that networks are to run on; None for any.
         other_device: whether a table of another device is taken.
 
     Returns:

@@ -33,11 +33,11 @@ def times(
     hits all of them, and none always follows the same one.
 
     Args:
-        calls: the computations.
-        timer: how one call is timed.
+        calls: computations to time, functions without arguments.
+        timer: function that times one call, in seconds.
         warmup: rounds before those that count.
-        repeats: rounds that count.
-        seed: decides the orders.
+        repeats: number of rounds that count.
+        seed: seed of the orders of the calls within a round.
     """
     measured = np.empty((warmup + repeats, len(calls)))
     with torch.inference_mode():

@@ -25,9 +25,10 @@ class OptionCall:
     Attributes:
         path: the (label, option) pairs that it lies in, outermost first, its own included.
         module: the option, or the model.
-        inputs: what it was called with, as copies; empty unless the trace keeps tensors.
+        inputs: copies of the inputs that it was called with; empty unless the trace keeps tensors.
         choices: the calls of the choices that lie in it, but in no other choice within it.
-        wholes: likewise those of modules that are not always read, see `supernet.net.flow`.
+        wholes: calls of modules that are not always read, see `supernet.net.flow`, that lie in it
+            likewise.
     """
 
     path: Path
@@ -53,7 +54,7 @@ class ChoiceCall:
     Attributes:
         path: the path of the option that it lies in.
         output: a copy of the sum of its options' outputs; None unless the trace keeps tensors.
-        options: one call for each option, in their order.
+        options: calls of the options, one for each, in their order.
     """
 
     path: Path
@@ -162,9 +163,9 @@ def run_all(supernet: SuperNet, *example: Any, chosen: Path = ()) -> None:
     """Run all options of all choices once, with the model's own weights.
 
     Args:
-        supernet: whose model runs.
-        example: what it takes.
-        chosen: of these decisions only the option named runs.
+        supernet: supernet whose model runs.
+        example: inputs of the model.
+        chosen: options by decision, of which only the one named runs.
     """
     space = supernet.space
     kept = {label: space.decision(label).indices(option) for label, option in chosen}
