@@ -23,7 +23,7 @@ class Examples:
             `words`, or float tensors [n, ...].
         targets: int64 class numbers [n], or floats [n, ...] for regression.
         classes: names of the classes, one for each class number; empty for regression.
-        words: what each token stands for, a word or a character; empty unless inputs are tokens.
+        words: word or character that each token stands for; empty unless inputs are tokens.
 
     Raises:
         DataError: there are no examples, or inputs, targets, classes and words do not fit together.
@@ -114,12 +114,12 @@ class Raw:
     """A data set as its source delivers it, before it is split.
 
     Args:
-        name: what to call it in tables and reports.
+        name: name of the data set in tables and reports.
         train: examples to train with, and to select with unless there are others for it.
         test: the official test split, or None if the set has none.
         augment: the augmentation that suits this set.
         search: examples to select with, where random ones of `train` would not do.
-        notes: what was found where the data came from and is not used, to be said.
+        notes: sentences on what was found where the data came from and is not used, to be said.
 
     Raises:
         DataError: the test or search examples differ in kind from the training examples.

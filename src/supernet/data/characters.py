@@ -31,8 +31,8 @@ class Alphabet:
     `Alphabet.read(path)` of a run folder's `vocabulary.json` is that of its models.
 
     Attributes:
-        words: in the order of their tokens: first that of unknown characters, then characters in the
-            order of their code points.
+        words: characters in the order of their tokens: first that of unknown ones, then the others
+            in the order of their code points.
     """
 
     words: tuple[str, ...]
@@ -139,8 +139,8 @@ class Characters(Continued):
         length: characters of a window.
         search_fraction: part of the text to select with; `split.search_fraction` is not used.
         test_fraction: part of the text for the test; `split.test_fraction` is not used.
-        encoding: of the files.
-        name: what to call the set; the name of the first file, or of the folder, by default.
+        encoding: encoding of the files, such as "utf-8".
+        name: name of the data set; by default that of the first file, or of the folder.
 
     Raises:
         ConfigError: no file is named, the encoding is unknown, the length is not positive, or the

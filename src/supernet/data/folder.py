@@ -46,7 +46,7 @@ class ImageFolder(DataSource):
         folder: the folder that contains `train`.
         size: height and width in pixels to which images are scaled, the longer side cropped in the
             middle; by default they stay as they are and must be of one size.
-        name: what to call the set; the name of the folder by default.
+        name: name of the data set; by default that of the folder.
 
     Raises:
         ConfigError: `size` is not positive.

@@ -38,8 +38,8 @@ class Idx(DataSource):
     A dot may stand before `idx`, as some programmes unpack them: `train-images.idx3-ubyte`.
 
     Args:
-        folder: where the files are.
-        name: what to call the set; the name of the folder by default.
+        folder: folder that the files are in.
+        name: name of the data set; by default that of the folder.
         flip: mirror images at random; right for clothes, wrong for digits.
     """
 
@@ -113,9 +113,9 @@ def _values(path: Path, file: gzip.GzipFile | BinaryIO, dimensions: int, size: i
     """Return the values in an open file, of which no more is read than its header announces.
 
     Args:
-        path: for messages.
-        file: at its beginning.
-        dimensions: how many there must be.
+        path: path of the file, for messages.
+        file: open file, at its beginning.
+        dimensions: number of dimensions that there must be.
         size: bytes that the file cannot have more than.
     """
     start = 4 * (1 + dimensions)

@@ -56,8 +56,8 @@ def stack(inputs: Sequence[Tensor], name: Callable[[int], str], remedy: str) -> 
 
     Args:
         inputs: tensors of one shape and type.
-        name: names input number i in an error.
-        remedy: what to do if shapes differ.
+        name: function from the number of an input to its name in an error.
+        remedy: advice on what to do if shapes differ.
 
     Raises:
         DataError: two inputs differ in shape or type.

@@ -23,12 +23,13 @@ class Loader:
     Nothing needs to be saved to resume: `batch(step)` is the same after any other calls.
 
     Args:
-        examples: on the device where the batches are needed; nothing is moved per step.
+        examples: examples on the device where the batches are needed; nothing is moved per step.
         batch_size: images per step; at most all examples.
-        seed: of the run.
+        seed: seed of the run.
         augment: random changes, if any.
         purpose: tells loaders of one run apart, so that they draw different numbers.
-        normalise: by default measured on `examples`; give that of the training split for any other.
+        normalise: normalisation of the inputs, by default measured on `examples`; give that of the
+            training split for any other.
 
     Raises:
         ConfigError: the batch size is not positive.
@@ -94,7 +95,7 @@ def chunks(
     images would be no estimate.
 
     Args:
-        examples: to evaluate on.
+        examples: examples to evaluate on.
         batch_size: the most images in one part.
         normalise: measured on the training split.
 

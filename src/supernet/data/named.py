@@ -21,11 +21,11 @@ class NamedDataset(DataSource):
 
     Args:
         train: import path of a class or function that gives the data set to train and select with.
-        arguments: what it is called with.
+        arguments: arguments that it is called with.
         test: import path for the official test split; without one, part of `train` is kept for it.
             Only its arguments may differ: then `test` and `train` are equal.
-        test_arguments: what `test` is called with; by default `arguments`.
-        name: what to call the set; the name of the class by default.
+        test_arguments: arguments that `test` is called with; by default `arguments`.
+        name: name of the data set; by default that of the class.
         augment: random changes while training; none by default.
     """
 

@@ -24,7 +24,8 @@ class Normalise:
     Tokens (int64) are left as they are.
 
     Args:
-        mean: per channel, on the scale where 255 is 1; empty to leave the values as they are.
+        mean: mean of each channel, on the scale where 255 is 1; empty to leave the values as they
+            are.
         std: standard deviation per channel, on the same scale.
         channels_last: put images into the memory format that convolutions are fastest in.
     """

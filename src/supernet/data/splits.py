@@ -76,12 +76,12 @@ class Splits:
     """A data set ready for a run.
 
     Args:
-        name: what to call it in tables and reports.
+        name: name of the data set in tables and reports.
         train: examples that weights are learned from.
         search: examples that architectures are learned from or ranked with.
         test: examples that the chosen architecture is tested with, once.
         augment: the augmentation that suits this set.
-        notes: see `Raw`.
+        notes: what was found where the data came from and is not used, see `Raw`.
     """
 
     name: str
@@ -105,8 +105,8 @@ def split_data(
     anything else than one class number per example) are simply random.
 
     Args:
-        raw: the data set.
-        seed: of the run.
+        raw: data set to split.
+        seed: seed of the run.
         search_fraction: part of all that is not test, in (0, 1); unused if the data set has examples of
             its own to select with.
         test_fraction: part of all examples, in (0, 1); unused if there is an official test split.

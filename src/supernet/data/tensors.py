@@ -24,9 +24,9 @@ class Tensors(DataSource):
     """Tensors of inputs and targets, as `Examples` describes them.
 
     Args:
-        train: inputs and targets.
+        train: inputs and targets to train and to select with.
         test: inputs and targets of the official test split, if there is one.
-        name: what to call the set.
+        name: name of the data set.
         augment: random changes while training; none by default.
     """
 
@@ -64,7 +64,7 @@ class Datasets(DataSource):
     Args:
         train: data set to train and to select with.
         test: data set of the official test split, if there is one.
-        name: what to call the set; the name of the class of `train` by default.
+        name: name of the data set; by default that of the class of `train`.
         augment: random changes while training; none by default.
     """
 

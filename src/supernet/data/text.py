@@ -57,10 +57,10 @@ class Text(DataSource):
         label: column, or key, of their labels.
         length: tokens that each text is cut off at or padded to.
         vocabulary: the most words, the most frequent ones; others are unknown.
-        least: how often a word must occur, or it is unknown. With 1 a small set may have no unknown
-            word, so that a network never learns what to make of one.
-        encoding: of the files.
-        name: what to call the set; the name of the file by default.
+        least: number of times that a word must occur, or it is unknown. With 1 a small set may have
+            no unknown word, so that a network never learns what to make of one.
+        encoding: encoding of the files, such as "utf-8".
+        name: name of the data set; by default that of the file.
 
     Raises:
         ConfigError: a number is too small, the encoding is unknown, or two names are the same that must

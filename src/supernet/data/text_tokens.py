@@ -39,7 +39,8 @@ class Vocabulary:
     `Vocabulary.read(path).tokens(texts)`.
 
     Attributes:
-        words: in the order of their tokens; the first is padding, the second any unknown word.
+        words: words in the order of their tokens; the first is padding, the second any unknown
+            word.
         length: tokens that each text is cut off at or padded to.
         classes: names, in the order of a model's outputs; empty if there are none.
     """
@@ -63,10 +64,10 @@ class Vocabulary:
         effect.
 
         Args:
-            texts: none that is known to be for the test.
+            texts: texts to count words in, none that is known to be for the test.
             size: the most words, padding and unknown included.
-            length: tokens per text.
-            least: how often a word must occur.
+            length: number of tokens of a text.
+            least: number of times that a word must occur.
             classes: names of the classes.
         """
         counts = Counter(word for text in texts for word in split_words(text)[:length])
@@ -151,7 +152,7 @@ def _words(rare: bool) -> re.Pattern[str]:
     """Return what finds words and signs; "word characters" alone leave combining marks out.
 
     Args:
-        rare: with characters beyond U+FFFF, which takes longer.
+        rare: whether characters beyond U+FFFF count, which takes longer.
     """
     codes = [*range(0x300, 0x20000), *range(0xE0100, 0xE01F0)] if rare else [*range(0x300, 0x10000)]
     found = dict.fromkeys(code for code in codes if unicodedata.category(chr(code))[0] == "M")

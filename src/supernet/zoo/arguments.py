@@ -46,7 +46,7 @@ def check_halvings(
 
     Args:
         image: channels, height and width.
-        strides: of the stages.
+        strides: strides of the stages.
         others: further strides, by the names of their options.
 
     Raises:

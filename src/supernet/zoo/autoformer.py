@@ -44,12 +44,12 @@ class AutoFormer(nn.Module):
     Args:
         image: channels, height and width of the images; pixels beyond the last whole patch are not seen.
         classes: number of classes.
-        patch: side of a patch.
-        widths: what the width of the tokens may be.
-        heads: what the number of heads of a block may be.
-        ratios: what the hidden width of a block over the width may be.
-        depths: how many blocks there may be.
-        head: numbers of a head.
+        patch: side of a patch, in pixels.
+        widths: widths of the tokens to choose from.
+        heads: numbers of heads of a block to choose from.
+        ratios: ratios to choose from, the hidden width of a block over its width.
+        depths: depths to choose from, in blocks.
+        head: width of a head, numbers of each token in it.
         drop_path: probability, at the end of training, that the last block's attention, or its hidden
             layer, is dropped for an image; less for earlier blocks, down to none for the first.
 

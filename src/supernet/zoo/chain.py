@@ -24,8 +24,8 @@ def identities_last(
 
     Args:
         architecture: answers under the labels "layer0", "layer1", ...
-        movable: by layer, whether its input and output have the same shape and its identity is a
-            real one. Movable layers in a row are interchangeable.
+        movable: for each layer, whether its input and output have the same shape and its identity
+            is a real one. Movable layers in a row are interchangeable.
         identity: the name of the option that does nothing.
     """
     answers: list[object] = []

@@ -28,8 +28,8 @@ class Converted(nn.Module):
         image: channels, height and width of the images.
         classes: number of classes.
         model: import path of a class or function that returns the model, as `package.module:name`.
-        arguments: what it is called with. If it has arguments named `image`, `classes` or
-            `num_classes`, they are given by the data unless they are here.
+        arguments: arguments that the model is called with. If it has arguments named `image`,
+            `classes` or `num_classes`, they are given by the data unless they are here.
         widths: fractions of the widths that are offered; 1.0 alone leaves them as they are.
         multiple: widths are rounded to multiples of it.
         inner: whether sizes of heads are open too.
@@ -98,7 +98,7 @@ def built_from(model: str, arguments: Mapping[str, Any], **offered: object) -> n
 
     Args:
         model: a class or function, as `package.module:name` or `package.module.name`.
-        arguments: what it is called with.
+        arguments: arguments that it is called with.
         offered: further arguments, which it is given if it knows them.
 
     Raises:

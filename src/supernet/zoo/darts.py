@@ -60,7 +60,7 @@ class Style:
     """What makes the edges of a network; see the arguments of `DARTS`.
 
     Attributes:
-        operations: by the label of an edge.
+        operations: names of the operations on an edge, by the edge's label.
     """
 
     operations: Mapping[str, tuple[str, ...]]
@@ -90,12 +90,12 @@ class Cell(nn.Module):
     """A cell; its output has `nodes · channels` channels.
 
     Args:
-        kind: "normal" or "reduce".
+        kind: kind of the cell, "normal" or "reduce".
         widths: channels of the two cells before.
-        channels: of each node.
+        channels: channels of each node.
         halved: whether the cell before is a reduction, so that the one before it has larger images.
-        style: of the edges.
-        picks: for each node, the least and the most edges that may enter it.
+        style: style of the edges.
+        picks: least and most edges that may enter each node.
     """
 
     def __init__(
@@ -169,25 +169,26 @@ class DARTS(nn.Module):
     Args:
         image: channels, height and width of the images.
         classes: number of classes.
-        cells: their number, at least 3 (published: 8 for the search, 20 for training alone).
-        channels: of a node before the first reduction (published: 16 and 36).
-        nodes: in a cell.
+        cells: number of cells, at least 3 (published: 8 for the search, 20 for training alone).
+        channels: channels of a node before the first reduction (published: 16 and 36).
+        nodes: number of nodes in a cell.
         stem: channels of the stem over `channels`.
-        operations: their names, or that of a preset: DARTS, S1, S2, S3, S4. In S1 each of the (at
-            most four) nodes has its own.
+        operations: names of the operations, or that of a preset: DARTS, S1, S2, S3, S4. In S1 each
+            of the (at most four) nodes has its own.
         affine: whether batch norms of the cells learn a scale and an offset, and pooling has none
             (published: for training alone).
         partial: k of PC-DARTS: edges compute with 1/k of the channels (published: 4, and 1 alone).
         drop_path: probability that an edge is dropped for an image, at the end of training; it rises
             from 0. In the mixture the whole edge is, in a derived network operations other than
             identities are (published: 0.2 for training alone).
-        drop_path_rises: whether it does; else it is the same throughout (published: of SNAS's search).
+        drop_path_rises: whether the probability rises; else it is the same throughout (published:
+            of SNAS's search).
         skip_dropout: rate of P-DARTS's dropout behind skips, which fades (published: for the search).
         auxiliary: whether a classifier reads the output of the second reduction cell while training
             (published: for training alone).
-        edges: how many enter a node: a number, (least, most), or "all". A node has no more than there
-            are states before it; one without edges is zero (published: 2; of FairDARTS (0, 2), of SNAS
-            all).
+        edges: number of edges that enter a node: a number, (least, most), or "all". A node has no
+            more than there are states before it; one without edges is zero (published: 2; of
+            FairDARTS (0, 2), of SNAS all).
 
     Raises:
         SpaceError: a number is out of range, an operation is unknown, `partial` does not divide

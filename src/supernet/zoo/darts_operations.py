@@ -57,8 +57,8 @@ class MixedOperation(Choice):
     """An edge's choice of operations, which knows what passes its input on.
 
     Args:
-        options: by name.
-        label: see `Choice`.
+        options: modules of the operations, by name.
+        label: label of the decision, see `Choice`.
         shape: channels, stride, and whether batch norms learn a scale and an offset.
     """
 

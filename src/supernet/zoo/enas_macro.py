@@ -37,8 +37,8 @@ class Layer(nn.Module):
     """An operation on the last state, and skip connections from those before it.
 
     Args:
-        index: of the layer, which is the number of states that it may skip from.
-        channels: of all states.
+        index: number of the layer from 0, which is the number of states that it may skip from.
+        channels: channels of all states.
         affine: whether batch norm learns a scale and an offset.
     """
 
@@ -70,10 +70,10 @@ class ENASMacro(nn.Module):
     Args:
         image: channels, height and width of the images.
         classes: number of classes.
-        layers: their number, at least 3 (published: 12).
-        channels: of the stem and the layers (published: 36 for the search).
-        growth: what channels are multiplied by where images are halved (published: 1 for the search,
-            2 for training alone).
+        layers: number of layers, at least 3 (published: 12).
+        channels: channels of the stem and the layers (published: 36 for the search).
+        growth: factor that channels are multiplied by where images are halved (published: 1 for the
+            search, 2 for training alone).
         affine: whether batch norm learns a scale and an offset.
 
     Raises:

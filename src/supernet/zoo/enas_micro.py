@@ -42,9 +42,9 @@ class Block(nn.Module):
     """The sum of two operations, each on a chosen state.
 
     Args:
-        label: of its decisions.
-        strides: by state, what an operation on it divides height and width by.
-        channels: of all states.
+        label: label of the block, with which those of its decisions begin.
+        strides: divisor of height and width of an operation on each state.
+        channels: channels of all states.
         affine: whether batch norm learns a scale and an offset.
     """
 
@@ -73,10 +73,10 @@ class Cell(nn.Module):
     """A cell; it keeps the channels of its blocks.
 
     Args:
-        kind: "normal" or "reduce".
+        kind: kind of the cell, "normal" or "reduce".
         widths: channels of the two cells before.
-        channels: of its blocks and of its output.
-        blocks: their number.
+        channels: channels of the cell's blocks and of its output.
+        blocks: number of blocks.
         halved: whether the cell before is a reduction, so that the one before it has larger images.
         affine: whether batch norm learns a scale and an offset.
     """
@@ -117,9 +117,9 @@ class ENASMicro(nn.Module):
     Args:
         image: channels, height and width of the images.
         classes: number of classes.
-        cells: their number, at least 3 (published: 8 for the search, 17 for training alone).
-        channels: of a cell before the first reduction (published: 20 and 36).
-        blocks: in a cell (published: 5).
+        cells: number of cells, at least 3 (published: 8 for the search, 17 for training alone).
+        channels: channels of a cell before the first reduction (published: 20 and 36).
+        blocks: number of blocks in a cell (published: 5).
         stem: channels of the stem over `channels`.
         affine: whether batch norm learns a scale and an offset.
 

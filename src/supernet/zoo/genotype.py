@@ -99,7 +99,8 @@ def sorted_cells(cells: Cells, least: Sequence[int] | None = None) -> Cells:
 
     Args:
         cells: nodes of which may change places.
-        least: how many edges each node must have, which `none` fills up; None for those that it has.
+        least: number of edges that each node must have, which `none` fills up; None for those that
+            it has.
     """
     return {
         kind: [
@@ -218,8 +219,8 @@ def _nodes(entries: list[object], count: int) -> list[Edges]:
     """Return the edges of each node, of a list of (published name, state) or (name, node, state).
 
     Args:
-        entries: of all nodes, in their order where they do not say which node they are of.
-        count: of the nodes.
+        entries: edges of all nodes, in their order where they do not say which node they enter.
+        count: number of nodes.
 
     Raises:
         ValueError: they are none of known operations, nodes and states, or not as many as must be.

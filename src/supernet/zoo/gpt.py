@@ -38,13 +38,14 @@ class GPT(nn.Module):
 
     Args:
         vocabulary: number of tokens.
-        context: the most tokens that it looks at.
-        widths: of the tokens.
-        heads: of a block's attention.
+        context: largest number of tokens that it looks at.
+        widths: widths of the tokens to choose from.
+        heads: numbers of heads of a block's attention to choose from.
         head: features of a head.
-        ratios: features within a block's MLP, over the width.
-        depths: numbers of blocks.
-        dropout: after the embedding, each attention and each MLP.
+        ratios: ratios to choose from, features within a block's MLP over the width.
+        depths: numbers of blocks to choose from.
+        dropout: probability that a feature is dropped after the embedding, each attention and each
+            MLP.
 
     Raises:
         SpaceError: a number is out of range.

@@ -82,9 +82,9 @@ class Cell(nn.Module):
     """A cell of choice blocks; its output has `blocks · channels` channels.
 
     Args:
-        parents: how many the blocks have, and at the end the output.
+        parents: number of parents of each block, and at the end of the output.
         width: channels of the input.
-        channels: of a block.
+        channels: channels of a block.
         affine: whether batch norm learns a scale and an offset.
     """
 
@@ -125,9 +125,9 @@ class NASBench1Shot1(nn.Module):
     Args:
         image: channels, height and width of the images.
         classes: number of classes.
-        space: 1, 2 or 3.
-        channels: of the stem and of a block in the first stack; doubled in each further stack
-            (published: 16 for the search, 128 for the benchmark's networks).
+        space: number of the space: 1, 2 or 3.
+        channels: channels of the stem and of a block in the first stack; doubled in each further
+            stack (published: 16 for the search, 128 for the benchmark's networks).
         cells: number of cells in a stack (published: 3).
         stacks: number of stacks (published: 3).
         affine: whether batch norm learns a scale and an offset.

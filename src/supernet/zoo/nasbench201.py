@@ -81,7 +81,7 @@ class NASBench201(nn.Module):
     Args:
         image: channels, height and width of the images.
         classes: number of classes.
-        channels: of the first stage; doubled in each further one (published: 16).
+        channels: channels of the first stage; doubled in each further one (published: 16).
         cells: number of cells in a stage (published: 5).
         stages: number of stages (published: 3).
         affine: whether the batch norms within cells learn a scale and an offset (published:

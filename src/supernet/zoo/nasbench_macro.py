@@ -35,7 +35,7 @@ class NASBenchMacro(nn.Module):
     Args:
         image: channels, height and width of the images.
         classes: number of classes.
-        channels: of the stem; doubled in each stage (published: 32).
+        channels: channels of the stem; doubled in each stage (published: 32).
         stages: number of layers in each stage (published: 2, 3, 3).
         features: channels before the classifier (published: 1280).
         affine: whether batch norm learns a scale and an offset (published networks do).

@@ -42,7 +42,7 @@ class Squeeze(nn.Module):
     Hu et al., "Squeeze-and-Excitation Networks" (CVPR 2018); MobileNetV3's has a hard sigmoid.
 
     Args:
-        channels: of input and output; a fourth of them, as a multiple of 8, lies between.
+        channels: channels of input and output; a fourth of them, as a multiple of 8, lies between.
     """
 
     def __init__(self, channels: Size) -> None:
@@ -66,12 +66,12 @@ class Block(nn.Module):
     """An inverted residual: 1×1, depthwise, 1×1, each with batch norm.
 
     Args:
-        channels_in: of the input.
-        channels_out: of the output.
-        label: of the block, for its decisions.
-        stride: of the depthwise convolution.
-        kernels: its sizes.
-        expansions: of the channels between.
+        channels_in: channels of the input.
+        channels_out: channels of the output.
+        label: label of the block, with which those of its decisions begin.
+        stride: stride of the depthwise convolution.
+        kernels: kernel sizes of the depthwise convolution to choose from.
+        expansions: expansions to choose from, the middle channels over those of the input.
         squeeze: whether squeeze-and-excitation follows the depthwise convolution.
         activation: a name in `ACTIVATIONS`.
     """
@@ -128,18 +128,18 @@ class OFA(nn.Module):
         image: channels, height and width of the images.
         classes: number of classes.
         stem: channels of the first convolution.
-        widths: of each stage, the channels it may have.
-        strides: of each stage's first block.
-        depths: how many blocks a stage may have.
-        kernels: of the depthwise convolutions.
-        expansions: of the channels within a block.
+        widths: widths to choose from in each stage, in channels.
+        strides: stride of each stage's first block.
+        depths: numbers of blocks of a stage to choose from.
+        kernels: kernel sizes of the depthwise convolutions to choose from.
+        expansions: expansions to choose from, the channels within a block over those of its input.
         features: channels before the classifier.
-        stem_stride: of the first convolution.
-        squeeze: of each stage, whether its blocks have squeeze-and-excitation; empty for none.
-        activations: of each stage, "relu" or "hswish"; empty for "relu". The stem and the features have
-            that of the last stage.
-        resolutions: what the side of the images may be, to which they are resized; empty for the images
-            as they are.
+        stem_stride: stride of the first convolution.
+        squeeze: for each stage, whether its blocks have squeeze-and-excitation; empty for none.
+        activations: activation of each stage, "relu" or "hswish"; empty for "relu". The stem and
+            the features have that of the last stage.
+        resolutions: sides of the images to choose from, in pixels, to which they are resized; empty
+            for the images as they are.
 
     Raises:
         SpaceError: a number is out of range, there is no such activation, or what is given for each

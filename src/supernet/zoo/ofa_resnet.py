@@ -41,12 +41,12 @@ class Bottleneck(nn.Module):
     """1×1, 3×3, 1×1, each with batch norm, and a shortcut.
 
     Args:
-        channels_in: of the input.
-        channels_out: of the output; the shortcut is the identity if it is the same object as
-            `channels_in` and the stride is 1.
-        label: of the block, for its decision.
-        stride: of the 3×3 convolution.
-        expansions: what the middle width over `channels_out` may be.
+        channels_in: channels of the input.
+        channels_out: channels of the output; the shortcut is the identity if it is the same object
+            as `channels_in` and the stride is 1.
+        label: label of the block, with which that of its decision begins.
+        stride: stride of the 3×3 convolution.
+        expansions: expansions to choose from, the middle width over `channels_out`.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Residual(nn.Module):
     """The stem's convolution that may be left out, with a shortcut around it.
 
     Args:
-        channels: of input and output.
+        channels: channels of input and output.
     """
 
     def __init__(self, channels: Size) -> None:
@@ -107,11 +107,11 @@ class OFAResNet(nn.Module):
         classes: number of classes.
         stem: channels of the stem; its first convolutions have half of them.
         widths: channels of each stage.
-        multipliers: what these may be multiplied by.
-        strides: of each stage's first block.
-        depths: of each stage, how many blocks it may have.
-        expansions: what the middle width of a block over that of its stage may be.
-        stem_strides: of the first convolution, and of the maximum pooling after the stem.
+        multipliers: multipliers of these to choose from.
+        strides: stride of each stage's first block.
+        depths: numbers of blocks to choose from, for each stage.
+        expansions: expansions to choose from, the middle width of a block over that of its stage.
+        stem_strides: strides of the first convolution, and of the maximum pooling after the stem.
 
     Raises:
         SpaceError: a number is out of range, or widths, strides and depths are not of the same stages.

@@ -40,9 +40,9 @@ class Proxyless(nn.Module):
         first: channels of the fixed block after it, of kernel 3 and expansion 1 (published: 16).
         widths: channels of each stage (published: 24, 40, 80, 96, 192, 320).
         depths: number of layers in each stage (published: 4, 4, 4, 4, 4, 1).
-        strides: of the first layer of each stage (published: 2, 2, 2, 1, 2, 1).
+        strides: stride of the first layer of each stage (published: 2, 2, 2, 1, 2, 1).
         features: channels before the classifier (published: 1280).
-        stem_stride: of the stem (published: 2).
+        stem_stride: stride of the stem (published: 2).
         affine: whether batch norm learns a scale and an offset (published: it does).
 
     Raises:

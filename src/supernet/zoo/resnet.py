@@ -20,9 +20,9 @@ class Block(nn.Module):
     """Two 3×3 convolutions, added to the input.
 
     Args:
-        channels_in: of the input.
-        channels_out: of the output.
-        stride: of the first convolution.
+        channels_in: channels of the input.
+        channels_out: channels of the output.
+        stride: stride of the first convolution.
     """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
@@ -51,7 +51,7 @@ class ResNet(nn.Module):
         image: channels, height and width of the images.
         classes: number of classes.
         widths: channels of each stage.
-        blocks: of each stage.
+        blocks: number of blocks in each stage.
     """
 
     def __init__(

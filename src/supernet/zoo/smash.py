@@ -125,7 +125,7 @@ class SMASH(nn.Module):
         image: channels, height and width of the images.
         classes: number of classes.
         banks: number of memory banks.
-        channels: of a bank, an even number; doubled in each further stage.
+        channels: channels of a bank, an even number; doubled in each further stage.
         stages: number of blocks in each stage; height and width are halved between stages.
         bottleneck: channels of a block's projection, in banks.
         affine: whether batch norm learns a scale and an offset.

@@ -47,12 +47,12 @@ class SPOS(nn.Module):
         stem: channels of the stem (published: 16).
         widths: channels of each stage, even and increasing (published: 64, 160, 320, 640).
         depths: number of layers in each stage (published: 4, 4, 8, 4).
-        strides: of the first layer of each stage (published: 2, 2, 2, 2).
+        strides: stride of the first layer of each stage (published: 2, 2, 2, 2).
         features: channels before the classifier (published: 1024).
-        stem_stride: of the stem (published: 2).
+        stem_stride: stride of the stem (published: 2).
         affine: whether batch norm learns a scale and an offset (published: not in the supernet).
-        factors: of the inner channels, to choose from; none for the ordinary ones only (published:
-            0.2, 0.4, ..., 2.0).
+        factors: factors of the inner channels to choose from; none for the ordinary ones only
+            (published: 0.2, 0.4, ..., 2.0).
 
     Raises:
         SpaceError: a number is not positive, factors are equal, numbers of stages differ, widths are

@@ -44,8 +44,8 @@ class Embedding(nn.Module):
 
     Args:
         vocabulary: number of words, padding included.
-        size: of the embedding of a word, an even number.
-        width: of the layers.
+        size: size of a word's vector, an even number.
+        width: width of the layers, the features of each token.
         dropout: probability with which a feature is dropped.
     """
 
@@ -79,10 +79,11 @@ class Layer(nn.Module):
     """An operation on one of the last states, plus any of all states.
 
     Args:
-        index: of the layer, which is the number of layers before it; the first reads the embedding.
-        window: how many layers before it it may apply the operation to.
-        width: of all states.
-        heads: of the attention.
+        index: number of the layer from 0, which is the number of layers before it; the first reads
+            the embedding.
+        window: number of layers before it that it may apply the operation to.
+        width: width of all states, the features of each token.
+        heads: number of heads of the attention.
         dropout: probability with which a feature of the operation's output is dropped.
     """
 
@@ -136,12 +137,13 @@ class TextNAS(nn.Module):
     Args:
         vocabulary: number of words, padding (0) included.
         classes: number of classes.
-        layers: their number (published: 24).
-        width: of the layers (published: 256).
-        window: how many layers before it a layer may apply its operation to (published: 5).
+        layers: number of layers (published: 24).
+        width: width of the layers, the features of each token (published: 256).
+        window: number of layers before a layer that it may apply its operation to (published: 5).
         embedding: size of the embedding of a word, an even number (published: 300, of GloVe).
-        heads: of the attention (published: 4).
-        dropout: after the embedding and each operation (published: 0.5).
+        heads: number of heads of the attention (published: 4).
+        dropout: probability that a feature is dropped after the embedding and each operation
+            (published: 0.5).
 
     Raises:
         SpaceError: a number is out of range, or `heads` does not divide `width`.

@@ -18,11 +18,11 @@ class Block(nn.Module):
     """Attention between tokens, then a hidden layer for each; both after a layer norm, and added.
 
     Args:
-        width: of the tokens.
-        label: of the block, for its decisions.
-        heads: what their number may be.
-        head: numbers of a head.
-        ratios: what the hidden width over the width may be.
+        width: width of the tokens, the numbers of each.
+        label: label of the block, with which those of its decisions begin.
+        heads: numbers of heads to choose from.
+        head: width of a head, numbers of each token in it.
+        ratios: ratios to choose from, the hidden width over the width.
         causal: whether a token sees only those before it and itself.
         dropout: probability with which a number of what is added is dropped.
         drop_path: probability that one of the two is dropped for an example, at the end of training.
