@@ -18,10 +18,10 @@ def watched(
     """Return the task's loss, and the tensors that the model returned for it, of all its calls.
 
     Args:
-        task: calls the model.
+        task: task that calls the model.
         model: returns tensors, alone or in tuples, lists and dictionaries.
-        batch: see `Task`.
-        by: who compares outputs, for the message.
+        batch: batch of examples, see `Task`.
+        by: name of what compares outputs, for the message.
 
     Raises:
         ConfigError: the model was not called, or returned something else.

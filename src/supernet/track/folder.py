@@ -62,7 +62,7 @@ class RunFolder:
     time.
 
     Args:
-        path: the folder.
+        path: path of the folder.
         write: whether to work in it; otherwise it is only read, together with others, and may be one
             that cannot be written.
 

@@ -18,7 +18,7 @@ class FolderLock:
     """The lock of a folder, held until it is closed or the process ends.
 
     Args:
-        folder: it is there.
+        folder: folder to lock; it exists.
         write: whether to work in it, alone; otherwise others may read it at the same time, and nothing
             is written for it: where there is no file to lock, there is no lock.
 

@@ -266,8 +266,8 @@ def read_metrics(path: Path, notes: list[str] | None = None) -> dict[str, Any]:
     """Return what `write_metrics` wrote; nothing where there is no file.
 
     Args:
-        path: the file.
-        notes: where what is wrong with the digest is added, where the content is only shown;
+        path: path of the file.
+        notes: list that what is wrong with the digest is added to, where the content is only shown;
             otherwise it is refused.
 
     Raises:

@@ -113,12 +113,12 @@ def cost_and_score(
     """Draw one-shot score against a cost, with the Pareto front and the chosen one.
 
     Args:
-        costs: of each candidate.
+        costs: cost of each candidate.
         scores: score of each candidate.
         labels: key of each candidate.
-        quantity: what the costs are.
+        quantity: name of the costs' quantity.
         chosen: the label to mark.
-        metric: what the scores are; an accuracy is best high, a loss low.
+        metric: measure that the scores are; an accuracy is best high, a loss low.
     """
     figure = _figure(quantity, f"one-shot {metric}")
     _points(figure, costs, scores, [escape(label) for label in labels], "candidate", _GREY)
@@ -154,10 +154,10 @@ def ranking(
         supernet: one-shot score of each architecture.
         standalone: validation score of the same architectures, trained on their own.
         labels: key of each architecture.
-        probes: whether each is among those that the correlation is of.
+        probes: for each architecture, whether it is among those that the correlation is of.
         tau: Kendall's rank correlation of the two, for the title; None if undefined.
         chosen: the label to mark.
-        metric: what the scores are.
+        metric: measure that the scores are.
     """
     figure = _figure(f"one-shot {metric}", f"stand-alone {metric}")
     unknown = tau is None or math.isnan(tau)

@@ -109,9 +109,9 @@ def _read_candidates(
     """Return the measured candidates that are comparable, in order of evaluation.
 
     Args:
-        path: the table.
-        protocol: how the search measured; that of the newest row if it has not ended.
-        notes: where it is said that rows were changed.
+        path: path of the table.
+        protocol: protocol that the search measured by; that of the newest row if it has not ended.
+        notes: list that is told that rows were changed.
     """
     if not path.exists():
         return []

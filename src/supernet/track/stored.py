@@ -63,7 +63,7 @@ def read_config(path: Path, *, verify: bool = True) -> dict[str, Any]:
     """Return the options in a configuration that `config_text` made; without a digest, as they are.
 
     Args:
-        path: the file.
+        path: path of the file.
         verify: whether to refuse what was changed since it was written.
 
     Raises:

@@ -96,7 +96,7 @@ def result_table(metrics: Mapping[str, Any]) -> Table:
     """Return the retrained candidates, the chosen one, random architectures, and what that is worth.
 
     Args:
-        metrics: what `metrics.json` holds; steps that have not run leave dashes or no rows.
+        metrics: content of `metrics.json`; steps that have not run leave dashes or no rows.
     """
     retrain, test = metrics.get("retrain", {}), metrics.get("test", {})
     texts = (
@@ -138,7 +138,7 @@ def export_table(contents: Sequence[Mapping[str, Any]]) -> Table:
     """Return what was exported: scores, costs, and how far programmes are from their networks.
 
     Args:
-        contents: what `architecture.json` of each export holds.
+        contents: content of each export's `architecture.json`.
     """
     table = Table(title="Exported", title_justify="left")
     table.add_column("bounds", overflow="fold")

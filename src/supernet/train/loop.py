@@ -44,16 +44,18 @@ class Fit:
         optimizer: builds the optimizer; its learning rate is the peak of the schedule.
         schedule: decay of the learning rate.
         warmup: share of the steps over which the learning rate rises.
-        lowest: what the learning rate falls to, as a share of its peak.
+        lowest: learning rate at the end, as a share of its peak.
         clip: largest gradient norm, or None.
         log_every: steps between log records (and NaN checks); each costs one host synchronisation.
         checkpoint_seconds: least time between checkpoints, which are written at log records only.
-        seed: what all random draws of the run depend on.
+        seed: seed that all random draws of the run depend on.
         log: receives a record {"step", "loss", "learning_rate", "images_per_second"} and the
             learner's metrics.
-        rewind: called once before the first step with the step that the run starts from.
-        advance: called after every step with the records' newest values.
-        identity: what the run belongs to besides; a checkpoint of another identity is not continued.
+        rewind: function that is called once before the first step with the step that the run starts
+            from.
+        advance: function that is called after every step with the records' newest values.
+        identity: text that the run belongs to besides; a checkpoint of another identity is not
+            continued.
     """
 
     steps: int
