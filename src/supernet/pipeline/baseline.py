@@ -24,9 +24,10 @@ class Baselines:
     """The random architectures of a run.
 
     Attributes:
-        selected: at most as many as asked for; fewer where the space holds no more.
+        selected: random architectures, at most as many as asked for; fewer where the space holds no
+            more.
         match: the cost in which they are like the chosen one; None if in none.
-        tolerance: by which share of its cost they may be off; None if by any.
+        tolerance: share of the chosen one's cost by which theirs may be off; None if by any.
     """
 
     selected: Sequence[Selected]

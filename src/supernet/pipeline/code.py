@@ -54,8 +54,9 @@ def code_of(
 
     Args:
         things: classes, functions, and other callables.
-        only: of classes among them, these attributes and what they use through `self`; by default all.
-        without: of classes among them, not these attributes, nor what only they use.
+        only: attributes of classes among them that are hashed, with what they use through `self`;
+            by default all.
+        without: attributes of classes among them that are not hashed, nor what only they use.
     """
     reader = _Reader()
     for thing in things:

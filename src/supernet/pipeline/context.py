@@ -45,12 +45,12 @@ class Run:
     """What the steps of a run share, each made when first needed.
 
     Args:
-        config: as `supernet.config.parse` returns it.
+        config: configuration as `supernet.config.parse` returns it.
         options: the same as plain data.
         model: builds the model with choices.
-        source: loads the data.
-        folder: where the files are.
-        progress: where the steps say what they do.
+        source: source that loads the data.
+        folder: run folder that the files are in.
+        progress: bars and messages by which the steps say what they do.
     """
 
     def __init__(

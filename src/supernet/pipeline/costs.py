@@ -38,10 +38,10 @@ def cost_tables(
     """Return the cost tables of a supernet by quantity.
 
     Args:
-        supernet: of the space.
-        example: one input, `[1, ...]`.
+        supernet: supernet of the space.
+        example: one input of the model, `[1, ...]`.
         files: tables of other quantities than "params" and "macs".
-        device: of the run.
+        device: device of the run.
         other_device: accept latencies of another device.
 
     Raises:

@@ -32,13 +32,13 @@ class Diagnosis:
     """What a model is as a search space.
 
     Attributes:
-        rows: what became of each module that was converted; of a model with choices of its own, each
-            decision.
-        decisions: by label the options.
+        rows: one row for each module that was converted; of a model with choices of its own, for
+            each decision.
+        decisions: options of each decision, by its label.
         size: the number of architectures.
-        ranges: by quantity the smallest and the largest: "params", "macs" (for one example), and
+        ranges: smallest and largest cost by quantity: "params", "macs" (for one example), and
             "train_bytes", what training keeps for each example besides the weights.
-        constraints: by constraint why it cannot be met, or nothing.
+        constraints: for each constraint, why it cannot be met, or nothing.
     """
 
     rows: tuple[Row, ...]
@@ -76,7 +76,7 @@ def diagnose(
 
     Args:
         model: holds choices, or was made by `supernet.convert`.
-        example: what it takes, `[batch, ...]`; costs are for one example.
+        example: inputs of the model, `[batch, ...]`; costs are for one example.
         constraints: bounds such as "macs <= 5e6", on params and macs.
 
     Raises:
@@ -112,12 +112,12 @@ def diagnose_named(
 
     Args:
         model: short name of a space, or import path of a class or function that returns a module.
-        arguments: what it is called with.
-        shape: of one example.
-        words: of examples that are tokens: their number; None for numbers.
-        classes: are given to the model if it takes them.
-        constraints: see `diagnose`.
-        options: of the conversion, see `supernet.zoo.Converted`.
+        arguments: arguments that it is called with.
+        shape: shape of one example.
+        words: number of different tokens, for examples that are tokens; None for numbers.
+        classes: number of classes, given to the model if it takes them.
+        constraints: bounds such as "macs <= 5e6", see `diagnose`.
+        options: arguments of the conversion, see `supernet.zoo.Converted`.
 
     Raises:
         ConfigError: there is no such model.

@@ -62,9 +62,9 @@ class Exported:
     """A network that was exported.
 
     Attributes:
-        name: of its folder.
-        folder: where its files are.
-        content: what `architecture.json` there holds.
+        name: name of the network's folder.
+        folder: folder that the network's files are in.
+        content: content of `architecture.json` there.
     """
 
     name: str
@@ -77,10 +77,10 @@ class Network:
     """An architecture with its weights, about to be exported.
 
     Attributes:
-        selected: the architecture.
+        selected: selected architecture.
         weights: "inherited", "fine_tuned" or "scratch".
         model: an ordinary module in evaluation mode.
-        validation: its score on the search split.
+        validation: score of the network on the search split.
     """
 
     selected: Selected
@@ -105,7 +105,7 @@ def export_networks(
         run: a search in it has ended.
         picks: bounds as in `search.constraints`, several of them joined by "and".
         onnx: whether to write ONNX too.
-        to: where the folders are made; by default `exports` in the run folder.
+        to: folder in which those of the networks are made; by default `exports` in the run folder.
 
     Raises:
         ConfigError: a pick is no text, or a package that ONNX needs is missing.

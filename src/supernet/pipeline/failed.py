@@ -52,14 +52,15 @@ class Failed:
     """A network that failed.
 
     Attributes:
-        key: of the architecture, or the name of what failed instead, as a part of a supernet.
-        role: what it is to the run: "top", "probe", "random", "candidate", "batch norm probe", "part".
-        architecture: its answers.
-        kind: of the failure, see `supernet.failures.Kind`.
-        error: what was raised.
-        weights: what its training started from, where it was trained.
-        file: that keeps the failure, relative to the run folder; if it is deleted, the network is tried
-            again.
+        key: key of the architecture, or the name of what failed instead, as a part of a supernet.
+        role: role of the network in the run: "top", "probe", "random", "candidate", "batch norm
+            probe", "part".
+        architecture: answers of the architecture.
+        kind: kind of the failure, see `supernet.failures.Kind`.
+        error: message of what was raised.
+        weights: weights that its training started from, where it was trained.
+        file: name of the file that keeps the failure, relative to the run folder; if it is deleted,
+            the network is tried again.
     """
 
     key: str
@@ -109,12 +110,12 @@ def attempt(
     """Return what the work for one network returns, or how it failed, now or before.
 
     Args:
-        run: where this is said, and kept.
-        checkpoint: of the network; the failure is kept beside it.
+        run: run that the failure is said and kept in.
+        checkpoint: checkpoint of the network; the failure is kept beside it.
         identity: a hash of what the work depends on besides the architecture; a failure of another one
             is forgotten.
-        record: makes the record of what was raised.
-        work: the work.
+        record: function that makes the record of what was raised.
+        work: function that does the work.
 
     Raises:
         Exception: what is not the network's own failure, such as too little memory.
@@ -184,10 +185,10 @@ def summary(failed: Sequence[Failed], tried: int, what: str, where: str) -> str:
     """Return one line on all that failed in a step.
 
     Args:
-        failed: at least one.
-        tried: how many there were.
-        what: they are, such as "candidates".
-        where: all failures are listed.
+        failed: networks that failed, at least one.
+        tried: number of networks that were tried.
+        what: plural noun for the networks, such as "candidates".
+        where: name of the place where all failures are listed.
     """
     remedies = dict.fromkeys(filter(None, (REMEDIES.get(one.kind) for one in failed)))
     return (
@@ -200,9 +201,9 @@ def none_left(failed: Sequence[Failed], what: str, next_step: str) -> NoNetworkE
     """Return the error for a step of which no network is left.
 
     Args:
-        failed: at least one.
-        what: failed, such as "networks that were retrained".
-        next_step: what can be done besides the remedies.
+        failed: networks that failed, at least one.
+        what: plural noun for the networks, such as "networks that were retrained".
+        next_step: advice on what can be done besides the remedies.
     """
     lines = "\n  ".join(one.text() for one in failed[:SOME])
     more = f"\n  and {len(failed) - SOME:,} more" if len(failed) > SOME else ""

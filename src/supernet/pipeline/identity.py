@@ -78,7 +78,7 @@ def check_identity(run: Run, *, look: bool = False) -> None:
     Where later steps depend on what changed, they are forgotten, to be repeated.
 
     Args:
-        run: about to use them.
+        run: run that is about to use them.
         look: forget nothing, and only say it.
 
     Raises:

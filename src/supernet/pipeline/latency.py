@@ -22,10 +22,10 @@ def measure_latency(
     """Build the table of latencies of the run's model, and write it.
 
     Args:
-        run: its model, data (for the shape of the inputs) and device are used.
-        path: the file; a measured table that is there is replaced.
+        run: run whose model, data (for the shape of the inputs) and device are used.
+        path: path of the file; a measured table that is there is replaced.
         batch_size: examples per forward pass.
-        precision: "float32", "bfloat16", ...
+        precision: name of the type of weights and inputs, "float32", "bfloat16", ...
         repeats: measurements of each option, or of each network where numbers are open.
 
     Raises:

@@ -66,7 +66,7 @@ def candidate_table(run: Run, *, write: bool = True) -> CandidateTable:
     """Return the table of the search.
 
     Args:
-        run: the run.
+        run: run whose search is meant.
         write: whether rows are to be added.
 
     Raises:

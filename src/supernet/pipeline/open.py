@@ -69,11 +69,11 @@ class Result:
     """What a run leads to.
 
     Attributes:
-        architecture: the chosen one.
-        metrics: what `metrics.json` holds.
-        folder: where all files are.
+        architecture: chosen architecture.
+        metrics: content of `metrics.json`.
+        folder: run folder, with all files.
         model: the chosen network, retrained; an ordinary module in evaluation mode.
-        normalise: from examples as the data set has them to what the model takes.
+        normalise: normalisation, from examples as the data set has them to what the model takes.
         again: opens the folder once more, with the options of the run, and changes nothing in it.
     """
 
@@ -92,7 +92,8 @@ class Result:
         Args:
             picks: bounds such as "macs <= 40e6 and params <= 50%"; without any, the chosen network.
             onnx: whether to write ONNX too.
-            to: where the folders are made; by default `exports` in the run folder.
+            to: folder in which those of the networks are made; by default `exports` in the run
+                folder.
 
         Raises:
             SupernetError: the message says what is wrong and what to do.
@@ -133,11 +134,11 @@ def run(
         task: import path, class or object.
         constraints: bounds such as "macs <= 40e6".
         out: the run folder; an interrupted run continues there.
-        initial: of a model that is an instance, whether the supernet starts from the weights that are
-            "given", or from "fresh" ones.
+        initial: start of a supernet of a model that is an instance: the weights that are "given",
+            or "fresh" ones.
         options: any other option of the command line by its dotted name, for instance
             `{"train.steps": 1000, "search.searcher.count": 50}`.
-        progress: whether to draw bars; by default on terminals only.
+        progress: whether to draw bars of the progress; by default on terminals only.
         trust: go on in a folder of another origin that names code which is not given here.
 
     Raises:
@@ -326,11 +327,11 @@ def open_run(
 
     Args:
         arguments: as on the command line, for instance `["--strategy", "spos"]`.
-        out: the folder.
-        program: what error messages call the command.
-        objects: by option ("model", "data", "task", "strategy", "search.searcher") what is used
-            instead of a configured one; see `supernet.data.as_source` for the data.
-        progress: whether to draw bars; by default on terminals only.
+        out: path of the run folder.
+        program: name of the command in error messages.
+        objects: objects by option ("model", "data", "task", "strategy", "search.searcher") that are
+            used instead of configured ones; see `supernet.data.as_source` for the data.
+        progress: whether to draw bars of the progress; by default on terminals only.
         look: use other options than the folder's without applying them to what is in it.
         write: whether anything is to be written into the folder, which one process at a time may do;
             otherwise the folder is only looked at, and may be one that cannot be written.

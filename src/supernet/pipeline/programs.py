@@ -21,10 +21,10 @@ class Programs:
     """Programmes of one network, ready to be written.
 
     Attributes:
-        contents: by name of the file.
+        contents: bytes of each file, by its name.
         takes: type and shape of the examples that they take.
-        verification: by name of the file how far its outputs are from what is expected (None where it
-            was not run), and the tolerance.
+        verification: for each file, by its name, how far its outputs are from what is expected
+            (None where it was not run), and the tolerance.
     """
 
     contents: Mapping[str, bytes]
@@ -43,10 +43,10 @@ def programs(
     Each is run on a batch of the search split, and on a single example.
 
     Args:
-        run: its data and normalisation.
-        model: in evaluation mode.
-        formats: see `supernet.net.export.FORMATS`.
-        expected: from stored examples to what a programme must return.
+        run: run whose data and normalisation are meant.
+        model: network, a module in evaluation mode.
+        formats: names of formats, see `supernet.net.export.FORMATS`.
+        expected: function from stored examples to what a programme must return.
 
     Raises:
         ExportError: the network cannot be exported, or a programme computes something else.

@@ -21,9 +21,9 @@ def ranking(outcomes: Sequence[Outcome], population: int, seed: int) -> dict[str
     looks worse than it is, and beside evenly spread ones better.
 
     Args:
-        outcomes: of all that was retrained.
+        outcomes: outcomes of all networks that were retrained.
         population: the number of candidates that the probes were drawn from.
-        seed: of the resampling.
+        seed: seed of the resampling.
 
     Returns:
         "truth", what one-shot scores are compared with ("scratch" where that is known, else

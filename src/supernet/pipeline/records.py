@@ -21,12 +21,12 @@ class Selected:
     """An architecture that is retrained.
 
     Attributes:
-        key: of the architecture.
+        key: key of the architecture.
         role: "top" (one of the best under the shared weights), "probe" (drawn at random from the
             candidates, to measure what their ranking is worth) or "random" (a baseline).
-        architecture: its answers.
-        supernet: its scores under the shared weights.
-        costs: by quantity.
+        architecture: the architecture, all its answers.
+        supernet: scores under the shared weights.
+        costs: costs by quantity.
         probe: whether it is among the probes; one of the best may be drawn too.
     """
 
@@ -85,12 +85,12 @@ class Outcome:
     """What became of a selected architecture.
 
     Attributes:
-        selected: with the costs of the network that was trained.
-        alone: its scores on the search split, by what was scored: "inherited" (the supernet's weights
+        selected: selected architecture, with the costs of the network that was trained.
+        alone: scores on the search split, by what was scored: "inherited" (the supernet's weights
             as they are), "fine_tuned" (trained from them), "scratch" (trained from fresh ones).
-        weights: what the better network was trained from.
-        validation: the score of that one.
-        seconds: of training.
+        weights: weights that the better network was trained from.
+        validation: score of the better network on the search split.
+        seconds: seconds of training.
     """
 
     selected: Selected
@@ -112,9 +112,9 @@ class Trained:
     """The trained supernet as its checkpoint has it.
 
     Attributes:
-        weights: parameters and buffers.
-        learned: the strategy's state.
-        hash: of both.
+        weights: parameters and buffers, by name.
+        learned: state of the strategy.
+        hash: hash of both.
     """
 
     weights: Mapping[str, Any]

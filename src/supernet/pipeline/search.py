@@ -170,7 +170,7 @@ def _select(
     probes are the same ones and others.
 
     Args:
-        run: see `search`.
+        run: run that is searched in, see `search`.
         scorer: scores probes that a race dropped.
         ranked: candidates that did not fail, best first. Those that were scored in part may yet.
 

@@ -49,11 +49,12 @@ class Trials:
     """What became of the networks of a run that were trained alone.
 
     Args:
-        run: with a search that has ended.
+        run: run with a search that has ended.
 
     Attributes:
-        known: by key, networks that passed.
-        failed: what failed. A network that passed from another kind of weights is known nevertheless.
+        known: networks that passed, by key.
+        failed: networks that failed. One that passed from another kind of weights is known
+            nevertheless.
     """
 
     def __init__(self, run: Run) -> None:
@@ -85,7 +86,7 @@ class Trials:
         """Train the best and the probes.
 
         Args:
-            selected: what the search selected.
+            selected: architectures that the search selected.
 
         Returns:
             The outcomes, and candidates that took the places of best ones that failed.
