@@ -36,7 +36,7 @@ def check_code(options: Any) -> None:
     """Refuse classes and functions that must not be called, before any is.
 
     Args:
-        options: as the parser read them, or a part of them.
+        options: options as the parser read them, or a part of them.
 
     Raises:
         ConfigError: there is one, at any place of the options.

@@ -84,10 +84,10 @@ def read_layers(
     Modules that are named, and are nowhere else, are from now on found in the working directory.
 
     Args:
-        arguments: as on the command line.
-        base: options before them.
+        arguments: arguments as on the command line, for instance `["--strategy", "spos"]`.
+        base: options that come before the arguments.
         trust: use options of another origin that name code.
-        foreign: what `base` is of, if that is of another origin; see `supernet.origin`.
+        foreign: name of what holds `base`, if that is of another origin, see `supernet.origin`.
 
     Raises:
         ConfigError: a configuration file cannot be read or is not trusted, or a short name is unknown.
@@ -147,7 +147,7 @@ def prepared(
     """Return the arguments for the parser and what of the defaults applies to them.
 
     Args:
-        layers: what is given.
+        layers: layers of options that are given, in their order.
         defaults: classes and their arguments by option, before anything is given.
     """
     layers = list(layers)

@@ -81,12 +81,12 @@ class TrainConfig:
     """One training run.
 
     Attributes:
-        steps: optimizer steps.
+        steps: number of optimizer steps.
         batch_size: images per step.
         optimizer: any torch optimizer; its learning rate is the peak of the schedule.
-        schedule: how the learning rate falls after the warm-up.
+        schedule: shape of the learning rate's fall after the warm-up.
         warmup: share of the steps over which the learning rate rises.
-        lowest: what the learning rate falls to, as a share of its peak.
+        lowest: learning rate at the end, as a share of its peak.
         clip: largest norm of the gradient; null for no limit.
         log_every: steps between records of the log, which are also the moments of checkpoints.
         checkpoint_seconds: least time between two checkpoints.
@@ -130,7 +130,7 @@ class FewShotConfig:
     """Whether the trained supernet is split along a decision, each part then trained on.
 
     Attributes:
-        decision: its label; null for no splitting.
+        decision: label of the decision; null for no splitting.
         train: the training of each part.
     """
 
@@ -190,9 +190,9 @@ class SearchConfig:
         constraints: bounds such as "macs <= 40e6" or "params <= 60%" of the largest.
         costs: files of cost tables besides "params" and "macs", as `supernet latency` writes them.
         other_device: use tables of latencies that were measured on another device than this.
-        sampling: what the searcher's random draws, the random baseline and the probes of batch norm
-            are uniform over: the answers of each decision by itself ("decisions"), as in the published
-            codes, or all "architectures". They differ where decisions lie in options.
+        sampling: set that the searcher's random draws, the random baseline and the probes of batch
+            norm are uniform over: the answers of each decision by itself ("decisions"), as in the
+            published codes, or all "architectures". They differ where decisions lie in options.
     """
 
     searcher: Searcher
@@ -215,14 +215,14 @@ class RetrainConfig:
     """How the best candidates are trained by themselves.
 
     Attributes:
-        top: how many of the best candidates; the next best takes the place of one that fails.
-        probes: how many drawn at random from all candidates, to measure the rank correlation; one that
-            is among the best is trained once.
-        baselines: how many random architectures that are none of the best; with several, the difference
-            from them also has an interval over architectures.
+        top: number of the best candidates; the next best takes the place of one that fails.
+        probes: number of candidates drawn at random from all, to measure the rank correlation; one
+            that is among the best is trained once.
+        baselines: number of random architectures that are none of the best; with several, the
+            difference from them also has an interval over architectures.
         match: the cost in which they are like the chosen one, within 10 % where that finds some, else
             20 %, else 50 %; null for any that satisfy the constraints.
-        weights: what training starts from: "fresh" weights, those "inherited" from the supernet, or
+        weights: start of the training: "fresh" weights, those "inherited" from the supernet, or
             "both", one after the other, of which the better network is used.
         train: the training of each; with inherited weights 0 steps use the network as it is.
         model: constructor arguments that differ from the supernet's, for instance more channels.
@@ -355,11 +355,11 @@ def parse(
     Where a class is named, the arguments of another class that was named before are forgotten.
 
     Args:
-        program: what error messages call the command.
-        arguments: as on the command line.
-        base: options before them.
+        program: name of the command in error messages.
+        arguments: arguments as on the command line, for instance `["--strategy", "spos"]`.
+        base: options that come before the arguments.
         trust: use options of another origin that name code.
-        foreign: what `base` is of, if that is of another origin; see `supernet.origin`.
+        foreign: name of what holds `base`, if that is of another origin, see `supernet.origin`.
 
     Returns:
         The instantiated configuration (the model as class path and arguments), and the resolved

@@ -140,8 +140,8 @@ def machine_errors(what: str, remedy: str) -> Iterator[None]:
     """Say of failures of the machine what is to be done, instead of what failed within PyTorch.
 
     Args:
-        what: what needs the memory, such as "the step 'search'".
-        remedy: what makes it need less.
+        what: name of what needs the memory, such as "the step 'search'".
+        remedy: advice on what makes it need less.
 
     Raises:
         TooLittleMemoryError: there is too little memory.

@@ -162,7 +162,7 @@ def left_behind(folder: Path, kind: str, name: str | None = None) -> Iterator[tu
     """Yield what processes that are no more left in a folder, and the name that each is about.
 
     Args:
-        folder: only what lies directly in it is looked at.
+        folder: folder to look in; only what lies directly in it is looked at.
         kind: "tmp" or "old", see `beside`.
         name: look for what is about this name only.
     """
@@ -182,7 +182,7 @@ def clean(folder: Path, name: str | None = None) -> None:
     """Delete files that a process which was killed while it wrote them left in a folder.
 
     Args:
-        folder: only what lies directly in it is looked at.
+        folder: folder to clean; only what lies directly in it is looked at.
         name: delete what would have become this file only.
     """
     for path, _ in left_behind(folder, "tmp", name):
@@ -208,9 +208,9 @@ def read_json(path: Path, kind: type[T] = object, remedy: str = REPEAT) -> T:  #
     """Return the JSON in `path` as what a type says, see `supernet.typed`.
 
     Args:
-        path: the file.
+        path: path of the file.
         kind: the type; by default any.
-        remedy: what to do where the file is damaged, a sentence.
+        remedy: advice for where the file is damaged, a sentence.
 
     Raises:
         DamagedFileError: the file cannot be read, is no JSON, or of another type; the message says

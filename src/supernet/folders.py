@@ -54,9 +54,9 @@ def write_mark(folder: Path, kind: str, **more: Any) -> None:
     """Mark a folder as ours.
 
     Args:
-        folder: it is there.
+        folder: folder to mark; it exists.
         kind: "run" or "export".
-        more: what else is to be known of it, as JSON.
+        more: further facts to be known of it, as JSON.
 
     Raises:
         StorageError: the mark cannot be written.
@@ -107,10 +107,10 @@ def check_ours(folder: Path, kind: str, files: Collection[str], option: str) -> 
     """Check that a folder may be replaced: there is none, or it is ours and holds files of ours only.
 
     Args:
-        folder: what is about to be replaced.
-        kind: what it has to be.
+        folder: folder that is about to be replaced.
+        kind: kind that it has to be, "run" or "export".
         files: names of what supernet writes into such a folder.
-        option: what names another folder, for the message.
+        option: name of the option that names another folder, for the message.
 
     Raises:
         DamagedFileError: the mark cannot be read.
@@ -142,8 +142,8 @@ def check_links(folder: Path, paths: Iterable[Path]) -> None:
     """Check that what is written into a folder stays there: a received one may hold links to anywhere.
 
     Args:
-        folder: it may be a link itself.
-        paths: what is written, or written into; directly or deeper in the folder.
+        folder: folder that is written into; it may be a link itself.
+        paths: paths that are written, or written into; directly or deeper in the folder.
 
     Raises:
         RunFolderError: one is a link that leads out of the folder.

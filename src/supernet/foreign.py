@@ -44,7 +44,8 @@ class calling:  # reads as a word: `with calling("..."):`
     Too little memory and interruptions pass through, as do errors of ours; `exit()` does not.
 
     Args:
-        what: what is done in the block, for the message; a function that says it is called only then.
+        what: name of what is done in the block, for the message; a function that says it is called
+            only then.
         kind: class of the error.
         always: whether to translate also what no code of others took part in.
 

@@ -62,8 +62,9 @@ def resolve(path: str, *kinds: type) -> Any:
     """Return what an import path names, `package.module.name` or `package.module:name`.
 
     Args:
-        path: its module is looked for in the environment first, then in the working directory.
-        kinds: of which it must be a class, or make an object; see `check_callable`.
+        path: import path; its module is looked for in the environment first, then in the working
+            directory.
+        kinds: classes of which it must be one, or make an object of one; see `check_callable`.
 
     Raises:
         ConfigError: it cannot be imported, or is not accepted.
@@ -111,11 +112,13 @@ def check_callable(found: Any, path: str, *kinds: type, nested: bool = False) ->
     It is judged by where it was defined, however it was reached: `mine:os.system` is Python's.
 
     Args:
-        found: what the path names.
-        path: for the message.
-        kinds: of which a class must be, and what a function of an installed package must say that it
-            returns; what one's own function returns is looked at when it has been called.
-        nested: it is an argument, so that what is one's own, and groups of options, may be of any kind.
+        found: class or function that the path names.
+        path: import path, for the message.
+        kinds: classes of which a class must be, and what a function of an installed package must
+            say that it returns; what one's own function returns is looked at when it has been
+            called.
+        nested: whether it is an argument, so that what is one's own, and groups of options, may be
+            of any kind.
 
     Raises:
         ConfigError: it is refused.

@@ -71,8 +71,8 @@ def check_origin(where: str, options: Mapping[str, Any] | None, named: Iterable[
     """Refuse options of another origin that name code.
 
     Args:
-        where: what the options are of, for the message.
-        options: as they were read.
+        where: name of what holds the options, for the message.
+        options: options as they were read.
         named: import paths that the user gave.
 
     Raises:

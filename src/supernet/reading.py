@@ -131,9 +131,9 @@ def read_text(path: str | os.PathLike[str], what: str, longest: int = LONGEST) -
     """Return the text in a file; a byte-order mark at its beginning is left out.
 
     Args:
-        path: of a file; nothing else, such as a folder or a pipe, is opened.
+        path: path of a file; nothing else, such as a folder or a pipe, is opened.
         what: names the file in messages, for instance "the configuration".
-        longest: bytes.
+        longest: largest number of bytes that is read.
 
     Raises:
         ConfigError: there is no such file, or it cannot be read, is too long or is not UTF-8.

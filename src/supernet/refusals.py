@@ -43,7 +43,7 @@ def explained(message: str, options: Sequence[str]) -> str:
     """Return what is wrong in words.
 
     Args:
-        message: of the parser.
+        message: message of the parser.
         options: the dotted names of all options of the parser itself.
     """
     message = re.sub(_LONG_WORD, lambda found: f"{found[0][:60]}…", message)

@@ -42,8 +42,8 @@ class MisfitError(ValueError):
     """Data is not of the type that is expected: says at which place, what is there, what should be.
 
     Attributes:
-        place: in the data, for instance `search.selected[0].key`; empty for all of it.
-        depth: how many levels deep the place is.
+        place: place in the data, for instance `search.selected[0].key`; empty for all of it.
+        depth: number of levels that the place is deep.
     """
 
     def __init__(self, place: tuple[str | int, ...], found: str, expected: str) -> None:

@@ -27,7 +27,7 @@ class Architecture(Mapping[str, Value]):
     True
 
     Args:
-        values: per label an option, or several as a list or tuple.
+        values: option of each decision by its label, or several as a list or tuple.
 
     Raises:
         SpaceError: a label is not a string or an answer is neither an option nor several.

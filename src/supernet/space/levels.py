@@ -92,11 +92,12 @@ class Levels:
     """The decisions as levels of a decision diagram, with the reachable states of each.
 
     Args:
-        decisions: in an order in which conditions only mention earlier decisions.
-        conditions: per label the paths of which one must hold for the decision to exist.
-        watched: per number further paths that a `fold` wants to see: the number enters `Step.state`
+        decisions: decisions in an order in which conditions only mention earlier ones.
+        conditions: by label, the paths of which one must hold for the decision to exist.
+        watched: by number, further paths that a `fold` wants to see: the number enters `Step.state`
             as soon as one of its paths holds, and stays until all of them are decided.
-        most: how much the states of one level may hold, see `MANY`; None for any number.
+        most: largest number of paths and events in the states of one level, see `MANY`; None for
+            any number.
 
     Raises:
         TooManyStates: they hold more.
@@ -197,8 +198,8 @@ class Levels:
         """Yield the steps from a state, and note the states that they lead to.
 
         Args:
-            level: of the decision that is answered.
-            state: what of earlier answers matters.
+            level: number of the decision that is answered.
+            state: part of the earlier answers that matters.
             going: the paths that have begun and may still hold, of events that have not happened.
             reached: the states after this level.
         """

@@ -25,9 +25,9 @@ class SearchSpace:
     """All decisions of a model: size, samples, enumeration, neighbours, mutation, crossover.
 
     Args:
-        decisions: each label once.
-        conditions: for decisions inside options, the paths to them: a decision exists if for one of
-            its paths every (label, option) is chosen. A label without conditions always exists.
+        decisions: decisions of the space, each label once.
+        conditions: paths to decisions inside options, by label: a decision exists if for one of its
+            paths every (label, option) is chosen. A label without conditions always exists.
         canonical: maps an architecture to the representative of all that are the same network
             (for instance by sorting interchangeable parts); identity if none is given.
 
@@ -138,7 +138,8 @@ class SearchSpace:
         is not known of it.
 
         Args:
-            options: by label those that are open; a decision that is not named keeps all of its own.
+            options: open options of each decision, by label; a decision that is not named keeps all
+                of its own.
 
         Raises:
             SpaceError: a decision is unknown, or has fewer options left than must be chosen.
@@ -219,9 +220,9 @@ class SearchSpace:
         """Redraw each answer with this probability, uniformly among the other ones.
 
         Args:
-            architecture: stays as it is.
-            probability: of each answer.
-            random: draws.
+            architecture: architecture that is changed; it stays as it is.
+            probability: probability of each answer to be redrawn.
+            random: random generator of the draws.
             same: whether an answer that is redrawn may be the same again.
         """
 
