@@ -56,7 +56,7 @@ __all__ = [
 
 @dataclass
 class SplitConfig:
-    """How the data is divided and varied.
+    """The options by which data is divided and varied.
 
     Attributes:
         search_fraction: share of what is not test that ranks candidates and never trains weights.
@@ -78,7 +78,7 @@ def default_optimizer(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimiz
 
 @dataclass
 class TrainConfig:
-    """One training run.
+    """The options of one training.
 
     Attributes:
         steps: number of optimizer steps.
@@ -127,7 +127,7 @@ class AloneConfig(TrainConfig):
 
 @dataclass
 class FewShotConfig:
-    """Whether the trained supernet is split along a decision, each part then trained on.
+    """The options of splitting the trained supernet along a decision, each part then trained on.
 
     Attributes:
         decision: label of the decision; null for no splitting.
@@ -140,7 +140,7 @@ class FewShotConfig:
 
 @dataclass
 class EvaluateConfig:
-    """How candidates are scored.
+    """The options of scoring candidates.
 
     Attributes:
         batch_norm: statistics of the evaluation batch, or re-estimated per candidate; "auto" is what
@@ -183,7 +183,7 @@ class EvaluateConfig:
 
 @dataclass
 class SearchConfig:
-    """How candidates are found.
+    """The options of the search for candidates.
 
     Attributes:
         searcher: proposes architectures.
@@ -212,7 +212,7 @@ WeightsName = Literal["fresh", "inherited"]
 
 @dataclass
 class RetrainConfig:
-    """How the best candidates are trained by themselves.
+    """The options of retraining: which candidates are trained by themselves, and how.
 
     Attributes:
         top: number of the best candidates; the next best takes the place of one that fails.

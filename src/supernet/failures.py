@@ -86,7 +86,7 @@ T = TypeVar("T")
 
 
 def kind_of(error: BaseException) -> Kind:
-    """Return what failed."""
+    """Return the kind of a failure: the machine, the folder, code of the user, ..."""
     if not isinstance(error, Exception):
         return "interrupted"
     causes = list(_causes(error))

@@ -44,7 +44,7 @@ _ABOUT = (
 
 
 class Mark(TypedDict):
-    """What the mark of a folder says."""
+    """The content of the mark of a folder."""
 
     kind: str
     format: int

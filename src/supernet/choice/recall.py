@@ -26,7 +26,7 @@ NO_RECALL = Gate(())
 
 
 class Gated(Protocol):
-    """A choice, as far as it is told what to compute."""
+    """The protocol of a choice whose gate can be set again for a backward pass."""
 
     @property
     def gate(self) -> Gate | None:

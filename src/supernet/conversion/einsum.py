@@ -9,7 +9,7 @@ __all__ = ["Equation", "equation"]
 
 
 class Equation(NamedTuple):
-    """One letter for each axis.
+    """An equation of `torch.einsum`, with one letter for each axis.
 
     Attributes:
         operands: the axes of each operand.

@@ -27,7 +27,7 @@ Place = int | str
 
 @dataclass(frozen=True)
 class Returned:
-    """What a block returns where it is left out.
+    """The arguments that a block returns where it is left out.
 
     Attributes:
         kept: name or place of the argument that is returned as its output.

@@ -21,7 +21,7 @@ __all__ = ["Conversion", "Row", "conversion_of", "report"]
 
 @dataclass(frozen=True)
 class Row:
-    """What became of a module of the model.
+    """A row of the report: one module of the model, with what is open of it and what is closed.
 
     Attributes:
         name: name of the module.
@@ -38,7 +38,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a model became.
+    """The report on a conversion, module by module.
 
     Attributes:
         rows: one row for each module with parameters, and for each sequence of modules.
@@ -63,7 +63,7 @@ def report(
     refused: Mapping[str, str],
     read: Collection[Source],
 ) -> Conversion:
-    """Return what became of a model.
+    """Return the report on a converted model.
 
     Args:
         model: model before it was opened.

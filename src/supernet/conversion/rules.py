@@ -29,7 +29,7 @@ Match = str | type[nn.Module] | Callable[[str, nn.Module], bool]
 
 @dataclass(frozen=True)
 class ConversionRule:
-    """What all rules have in common.
+    """A rule that opens something of the modules it matches; base of all rules.
 
     Attributes:
         match: the modules that it is for.
@@ -48,7 +48,7 @@ class ConversionRule:
 
 @dataclass(frozen=True)
 class Widths(ConversionRule):
-    """Widths are open: channels, features, heads, groups of channels.
+    """A rule that opens widths: channels, features, heads, groups of channels.
 
     A width is shared by all layers that must agree on it. The rule is for the widths that a matching
     module gives its output.
@@ -88,7 +88,7 @@ class Widths(ConversionRule):
 
 @dataclass(frozen=True)
 class Depths(ConversionRule):
-    """Sequences of residual blocks have an open depth: the last blocks may be left out.
+    """A rule that opens the depth of sequences of residual blocks: the last blocks may be left out.
 
     It is for the sequences (`nn.Sequential` or `nn.ModuleList`) whose name matches.
 
@@ -109,7 +109,7 @@ class Depths(ConversionRule):
 
 @dataclass(frozen=True)
 class Kernels(ConversionRule):
-    """Convolutions have an open kernel.
+    """A rule that opens the kernels of convolutions.
 
     A smaller kernel is the centre of the largest. One that is larger than the model's has zeros around
     it at first, so that it computes the same.
@@ -140,7 +140,7 @@ class Kernels(ConversionRule):
 
 @dataclass(frozen=True)
 class Operations(ConversionRule):
-    """A module becomes a choice between itself and others.
+    """A rule that makes a module a choice between itself and others.
 
     Attributes:
         offer: returns the other modules by name; what they return must be of the same shape.

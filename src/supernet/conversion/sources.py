@@ -55,7 +55,7 @@ class SizeOf:
 
 @dataclass(frozen=True)
 class Quotient:
-    """One number divided by another, without a rest."""
+    """A number that code made by dividing one number by another, without a rest."""
 
     whole: Source | SizeOf
     part: Source | SizeOf

@@ -55,7 +55,7 @@ class Passage:
 
 @dataclass
 class OperatorTrace:
-    """What is known of a model after it was followed.
+    """The trace of a model: its operators, and the axes of its tensors, after it was followed.
 
     Attributes:
         tensors: axes of each parameter and buffer by its name; names of one tensor share them.

@@ -65,7 +65,7 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Clock:
-    """How networks are timed.
+    """The timer and the rounds by which networks are timed.
 
     Attributes:
         timer: measures the seconds of one call.

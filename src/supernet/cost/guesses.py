@@ -21,7 +21,7 @@ GUESSES = 6
 
 
 class Guessed:
-    """What is watched to find the smallest (sign 1) or the largest (sign -1) sum of amounts.
+    """Amounts with guesses before them, for the smallest (sign 1) or the largest (sign -1) sum.
 
     Attributes:
         decisions: decisions that the guesses are, one for each.

@@ -81,7 +81,7 @@ class Splits:
         search: examples that architectures are learned from or ranked with.
         test: examples that the chosen architecture is tested with, once.
         augment: the augmentation that suits this set.
-        notes: what was found where the data came from and is not used, see `Raw`.
+        notes: sentences on what was found where the data came from and is not used, see `Raw`.
     """
 
     name: str

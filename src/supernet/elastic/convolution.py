@@ -54,7 +54,7 @@ class Convolution(ElasticLayer):
         padding: around the largest kernel; smaller ones have less, so that the output has the same
             shape. Half of the kernel if not given.
         dilation: dilation in all directions, see `torch.nn.Conv2d`.
-        groups: their number at the largest width. A group keeps its size, so a narrower convolution
+        groups: number of groups at the largest width. A group keeps its size, so a narrower convolution
             has fewer of them. Or the same object as `channels_in` and `channels_out`, for a depthwise
             one.
         bias: whether the convolution has a bias.

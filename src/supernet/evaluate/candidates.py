@@ -60,7 +60,7 @@ _QUANTITIES = ("params", "macs", "latency_ms")
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a score was measured with; equal provenance and architecture, equal score."""
+    """The weights and the protocol of a score; equal provenance and architecture, equal score."""
 
     split: str
     images: int

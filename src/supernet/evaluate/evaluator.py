@@ -38,7 +38,7 @@ SCORING = "measuring a network"
 
 @dataclass(frozen=True)
 class Protocol:
-    """How candidates are scored; together with weights and data it determines every score.
+    """The settings of scoring candidates; with weights and data they determine every score.
 
     Attributes:
         batch_norm: "batch" (statistics of the evaluation batch), "recalibrate", or "running" (those

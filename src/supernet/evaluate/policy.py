@@ -29,7 +29,7 @@ BATCHES = (1, 2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two policies agree on the same architectures.
+    """The agreement of two treatments of batch norm on the same architectures.
 
     Attributes:
         first: name of one policy, such as "recalibrate on 512 images".
@@ -46,7 +46,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class PolicyReport:
-    """What policies say about the same architectures.
+    """The scores that several treatments of batch norm give the same architectures.
 
     Attributes:
         measure: name of what was compared: "accuracy" (0–1), or "loss" where the task has no

@@ -79,7 +79,7 @@ def rounds(batches: int) -> list[range]:
 
 
 class Race:
-    """The tests of one race.
+    """One race: the statistical tests by which candidates are dropped, round by round.
 
     Args:
         candidates: number of candidates that start.

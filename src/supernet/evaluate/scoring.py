@@ -110,7 +110,7 @@ class Scorer:
         Args:
             architectures: architectures to score, all different.
             searcher: name of the searcher that asked for them, for the record.
-            generation: when, for the record.
+            generation: number of the searcher's generation, for the record.
             keep: number of the best that are scored on all images.
             error: bound on the probability that one of the best is dropped, see
                 `supernet.evaluate.racing`.

@@ -17,7 +17,7 @@ Score = dict[str, float]
 
 @dataclass
 class Tally:
-    """What was measured of one candidate so far.
+    """The sums of what was measured of one candidate so far.
 
     Attributes:
         images: number of images that were measured.

@@ -66,7 +66,7 @@ def versions(values: list[torch.Tensor]) -> list[int]:
 
 
 class Watch:
-    """Tensors that nothing should change.
+    """A watch on tensors that nothing should change.
 
     Args:
         watched: the tensors.

@@ -56,7 +56,7 @@ class Unread(nn.Module):
 
 @dataclass(eq=False)
 class Flow:
-    """When modules are kept.
+    """The conditions under which the modules of a model are kept.
 
     Args:
         model: model with choices.

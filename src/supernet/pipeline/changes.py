@@ -27,7 +27,7 @@ NEUTRAL = ("checkpoint_seconds", "log_every", "evaluate.memory", "search.other_d
 
 
 class Changes:
-    """What differs between the options that a folder was made with and those of now.
+    """The differences between the options that a folder was made with and those of now.
 
     Args:
         folder: the run.

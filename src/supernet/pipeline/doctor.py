@@ -29,7 +29,7 @@ __all__ = ["Diagnosis", "diagnose", "diagnose_named", "doctor_text"]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a model is as a search space.
+    """The search space that a model is: what is open of it, its size, and its costs.
 
     Attributes:
         rows: one row for each module that was converted; of a model with choices of its own, for

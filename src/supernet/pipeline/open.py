@@ -66,7 +66,7 @@ STEPS: dict[str, Callable[[Run], None]] = {
 
 @dataclass(frozen=True)
 class Result:
-    """What a run leads to.
+    """The result of a run: the chosen architecture, its network, and the folder of the files.
 
     Attributes:
         architecture: chosen architecture.
@@ -326,7 +326,7 @@ def open_run(
     """Open a run folder: a new one, or one whose trained supernet the options still fit.
 
     Args:
-        arguments: as on the command line, for instance `["--strategy", "spos"]`.
+        arguments: arguments as on the command line, for instance `["--strategy", "spos"]`.
         out: path of the run folder.
         program: name of the command in error messages.
         objects: objects by option ("model", "data", "task", "strategy", "search.searcher") that are

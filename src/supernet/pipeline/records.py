@@ -82,7 +82,7 @@ class Selected:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of a selected architecture.
+    """The outcome of training a selected architecture alone.
 
     Attributes:
         selected: selected architecture, with the costs of the network that was trained.

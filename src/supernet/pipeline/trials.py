@@ -46,7 +46,7 @@ class _Alone:
 
 
 class Trials:
-    """What became of the networks of a run that were trained alone.
+    """The networks of a run that are trained alone, and the outcome of each.
 
     Args:
         run: run with a search that has ended.

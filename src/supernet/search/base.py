@@ -29,7 +29,7 @@ __all__ = ["Generation", "Partly", "Problem", "Search", "Searcher"]
 
 @dataclass(frozen=True)
 class Partly:
-    """Architectures that shall be scored on the first batches of the validation split only.
+    """A generation that shall be scored on the first batches of the validation split only.
 
     Their candidates have the status "partial", and are never chosen.
     """
@@ -57,7 +57,7 @@ BUILT = 10
 
 @dataclass(frozen=True)
 class Problem:
-    """What is searched.
+    """The problem that a searcher works on: a space, the constraints in it, and a seed.
 
     Attributes:
         space: space of the architectures.

@@ -93,8 +93,8 @@ class Levels:
 
     Args:
         decisions: decisions in an order in which conditions only mention earlier ones.
-        conditions: by label, the paths of which one must hold for the decision to exist.
-        watched: by number, further paths that a `fold` wants to see: the number enters `Step.state`
+        conditions: paths of which one must hold for the decision to exist, by the decision's label.
+        watched: further paths that a `fold` wants to see, by number: the number enters `Step.state`
             as soon as one of its paths holds, and stays until all of them are decided.
         most: largest number of paths and events in the states of one level, see `MANY`; None for
             any number.

@@ -45,7 +45,7 @@ __all__ = ["Attentive", "AttentiveNAS"]
 
 @dataclass(frozen=True)
 class Attentive:
-    """How architectures are chosen among others of about the same cost.
+    """Settings by which architectures are chosen among others of about the same cost.
 
     Attributes:
         candidates: number of architectures that are compared; 1 is to draw without a look at

@@ -66,7 +66,7 @@ Edges = Literal["mean", "learned"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How SGD trains the evaluation network.
+    """Settings of the SGD that trains the evaluation network.
 
     Attributes:
         learning_rate: learning rate of SGD, the same in every step.

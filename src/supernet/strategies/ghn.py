@@ -166,7 +166,7 @@ class Node:
 
     Attributes:
         choice: the choice that is called.
-        reads: by option, the earlier nodes whose outputs it reads.
+        reads: earlier nodes whose outputs each option reads, by option.
     """
 
     choice: ChoiceModule

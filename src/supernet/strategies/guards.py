@@ -99,7 +99,7 @@ def dominant_eigenvalue(loss: torch.Tensor, parameters: Sequence[torch.Tensor]) 
 
 
 class EarlyStop:
-    """RobustDARTS's rule.
+    """RobustDARTS's rule, by which a search ends before its curvature in α grows too much.
 
     Args:
         ratio: factor by which the smoothed eigenvalue may grow.
@@ -203,7 +203,7 @@ class EarlyStop:
 
 
 class Adaptive(EarlyStop):
-    """RobustDARTS's adaptive rule: back, and on with more weight decay, up to `MOST_DECAY`.
+    """RobustDARTS's adaptive rule: the search goes back, and on with more weight decay, up to `MOST_DECAY`.
 
     The weights and the state of all optimizers are remembered for as many evaluations as it goes back,
     so that checkpoints are some `2 · (BACK + 1)` times as large.

@@ -21,7 +21,7 @@ Numbers = Mapping[str, torch.Tensor]
 
 
 class Movement:
-    """What became of the numbers that decisions are derived from.
+    """A watch on the numbers that decisions are derived from: whether they were ever moved.
 
     Args:
         values: the numbers at the start, probabilities for instance; on one device.

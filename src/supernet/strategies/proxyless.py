@@ -116,7 +116,7 @@ class OnePath(Coupled):
 
 
 class ProxylessNAS(OnePath):
-    """Binary gates.
+    """ProxylessNAS by gradients: binary gates on one or two paths.
 
     Args:
         every: steps from one architecture step to the next.
@@ -217,7 +217,7 @@ class ProxylessNAS(OnePath):
 
 
 class ProxylessRL(OnePath):
-    """REINFORCE with a baseline.
+    """ProxylessNAS by rewards: REINFORCE with a baseline.
 
     Where the task has no accuracy, exp(-loss) stands in for it.
 

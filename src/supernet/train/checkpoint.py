@@ -47,7 +47,7 @@ def digest(state: Any) -> str:
 
 
 class State(TypedDict):
-    """What the training loop saves."""
+    """The state that the training loop saves."""
 
     step: Count
     identity: str

@@ -50,7 +50,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Learner(ABC, Generic[M]):
-    """How gradients come about: the one thing in which training methods differ."""
+    """A training method, as the loop sees it: how gradients come about."""
 
     @abstractmethod
     def backward(self, model: M, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:

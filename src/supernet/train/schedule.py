@@ -13,7 +13,7 @@ ScheduleName = Literal["cosine", "linear", "constant"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """What the optimizer's learning rate is multiplied by.
+    """A schedule: the factor of the optimizer's learning rate, by the step.
 
     Attributes:
         kind: the decay ("constant": none).
