@@ -44,7 +44,7 @@ INITIAL = 0.1
 
 @dataclass(frozen=True)
 class Drawn:
-    """An architecture that a controller drew, with its log-probability and entropy, which have gradients.
+    """An architecture that a controller drew, with its log-probability and entropy, for gradients.
 
     Attributes:
         architecture: the architecture, all its answers.

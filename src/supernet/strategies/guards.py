@@ -203,7 +203,7 @@ class EarlyStop:
 
 
 class Adaptive(EarlyStop):
-    """RobustDARTS's adaptive rule: the search goes back, and on with more weight decay, up to `MOST_DECAY`.
+    """RobustDARTS's adaptive rule: the search goes back, and on with more weight decay.
 
     The weights and the state of all optimizers are remembered for as many evaluations as it goes back,
     so that checkpoints are some `2 · (BACK + 1)` times as large.
