@@ -6,6 +6,9 @@ cuts an axis, or a tensor is cut into parts, an axis turns out to be made of oth
 the size of a head), or a sum (what was concatenated). What cannot change is `fixed`, with a reason.
 
 What is left in the end, united, not fixed and not made of others, is a width that can be open.
+
+In the examples beside the code a number stands for an axis of so many positions, `3·4` for the product
+of two (3 heads of 4 numbers), and `2+6` for the sum of two (2 channels before 6 others).
 """
 
 from __future__ import annotations
@@ -125,6 +128,8 @@ def same(first: Dim, second: Dim, reason: str) -> None:
         second: the other axis.
         reason: why neither can change, where they cannot be made the same.
     """
+    # 6 and 2·3: 6 is the larger, and becomes the product 2·3 itself; its 2 is united with the other 2,
+    # and in the next round the 3 that is left with the 3. 6 and 4·2 have no such cut: both are fixed.
     left, right = factors(first), factors(second)
     while left and right:
         a, b = _next(left), _next(right)
@@ -148,6 +153,10 @@ def viewed(shape: Sequence[Dim], sizes: Sequence[int], reason: str) -> AxisShape
         sizes: sizes after the view; of as many positions in all.
         reason: why axes cannot change, where the view cuts them in a way that has no name.
     """
+    # [5, 12] as [5, 3, 4]: 5 is taken as it is, and 12 is cut: from now on it is the product 3·4.
+    # [5, 6, 4] as [5, 3, 8]: 6 becomes 3·2, and the last axis is the product of 2 and 4.
+    # [5, 6, 4] as [5, 4, 6]: no factor ends where 4 positions do, up to where 24 are gone through on
+    # both sides; so 6 and 4 are fixed, before and after, and what follows is told apart again.
     rest = [factor for dim in shape for factor in factors(dim)]
     found: list[Dim] = []
     place = 0
@@ -231,6 +240,8 @@ def _unite(a: Axis, b: Axis, reason: str) -> None:
 
 def _align(a: Axis, b: Axis, reason: str) -> None:
     """Unite the summands of two sums, cutting the larger ones."""
+    # 2+6 and 4+4: of the first 4 a part of 2 is cut off and united with the 2; the 2 that is left of it
+    # with a part of 2 of the 6; and the 4 that is left of that with the last 4. Both are 2+2+4.
     left, right = list(a.parts), list(b.parts)
     found: list[Dim] = []
     while left and right:
@@ -253,6 +264,8 @@ def cut(dim: Dim, sizes: Sequence[int], reason: str) -> list[Dim]:
         sizes: sizes of the parts, outermost first.
         reason: why it cannot change, where it is made of other parts.
     """
+    # 48·4 in parts of 64 and 128: the parts are 16·4 and 32·4, and 48 is 16+32. Parts of 65 and 127
+    # would cut through a group of 4: the axis is fixed.
     first, *inner = factors(dim) or [Axis(1)]
     size = extent(tuple(inner))
     if any(number % size for number in sizes):

@@ -95,6 +95,8 @@ class ExpectedCost:
             for label, option in path:
                 one = one * given[label][self._position[label, option]]
             return one
+        # "(a=x, b=3) or (a=y, b=5)" by the cases of a: P(x) · P(b=3) + P(y) · P(b=5), and where a is
+        # neither, no path is left to hold.
         uses = Counter(label for path in paths for label, _ in path)
         label = max(sorted(uses), key=lambda name: uses[name])
         found = {

@@ -41,6 +41,9 @@ class Guessed:
             rest = frozenset(tuple(a for a in p if a not in common[-1]) for p in entry.paths)
             if common[-1] and len(rest) > 1:
                 waiting[rest].append(index)
+        # Of the entries {(a=x, c=1), (a=x, d=1)} and {(b=y, c=1), (b=y, d=1)} the atoms a=x and b=y are
+        # common; both wait for the same rest, "c=1 or d=1". Without a guess a state remembers a and b up
+        # to c and d. With one they are {(guess=1, a=x)} and {(guess=1, b=y)}, and are over with b.
         most = sorted(waiting, key=lambda rest: (-len(waiting[rest]), min(waiting[rest])))
         guessed = most[:GUESSES]
         self.amounts = [entry.amount for entry in entries]

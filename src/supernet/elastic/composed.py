@@ -119,7 +119,10 @@ class ProductSize(_Made):
         return multiplied(size.monomials for size in self._sizes)
 
     def used(self) -> torch.Tensor:
-        """Return the used positions: those of the first, and of each of them those of the second..."""
+        """Return the used positions: those of the first, and of each of them those of the second...
+
+        Of 2 of 4 heads, and 2 of the 3 numbers of each, [0, 1, 3, 4] of 12.
+        """
         found = self._all()
         for axis, size in enumerate(self._sizes):
             found = found.index_select(axis, size.used())
@@ -170,7 +173,10 @@ class JoinedSize(_Made):
         return tuple(term for size in self._sizes for term in size.monomials)
 
     def used(self) -> torch.Tensor:
-        """Return the used positions of each, one after the other."""
+        """Return the used positions of each, one after the other.
+
+        Of 2 of 4 channels, and 3 of the 6 that are concatenated behind them, [0, 1, 4, 5, 6] of 10.
+        """
         return self._each(lambda size: size.used())
 
     def order(self, orders: Order) -> torch.Tensor:
@@ -235,6 +241,8 @@ def multiplied(
     numbers: Iterable[tuple[tuple[int, tuple[Size, ...]], ...]],
 ) -> tuple[tuple[int, tuple[Size, ...]], ...]:
     """Return the product of sums as one sum; equal products of sizes are put together."""
+    # A number is a sum of (constant, sizes), for instance w + 8 as ((1, (w,)), (8, ())). Times 3 · v,
+    # which is ((3, (v,)),), it is ((3, (w, v)), (24, (v,))), that is 3 · w · v + 24 · v.
     numbers = list(numbers)
     # By where a size comes first: the same in every process, unlike its place in memory.
     rank: dict[int, int] = {}

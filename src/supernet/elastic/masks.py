@@ -70,6 +70,9 @@ def expected_mask(sizes: Sequence[Size], like: torch.Tensor) -> torch.Tensor:
             of their weights.
         like: gives the type and the device.
     """
+    # A width of 2 or 4 under the weights 0.3 and 0.7: 0.3 · [1, 1, 0, 0] + 0.7 · [1, 1, 1, 1], which is
+    # [1, 1, 0.7, 0.7]. A kernel of 3 or 5 in two directions: one gate weighs both axes, so the mask is
+    # 0.3 inside plus 0.7 everywhere, and not the product of two masks of one axis.
     gates = list(_gates(sizes))
     total = torch.ones((), dtype=like.dtype, device=like.device)[None]
     for gate in gates:

@@ -222,6 +222,8 @@ class SharedForward:
         use: Callable[[int, Any], None] | None = None,
     ) -> None:
         """Pass all batches through a segment, and keep its outputs or use them."""
+        # With 2 calibration and 3 evaluation batches `count` is 2, and values are those of the batches
+        # 0, 1 (calibration), 2, 3, 4 (evaluation): `values[node][batch]`.
         segment, count = self._segments[number], len(self._calibration)
         values: dict[fx.Node, dict[int, Any]] = {node: {} for node in segment.outputs}
         new = self._new_in(segment, architecture)
@@ -358,6 +360,12 @@ class SharedForward:
         return self._labels.get(self._names[str(node.target)], ())
 
     def _sign(self) -> dict[fx.Node, Signature]:
+        # stem(x), then choice a, then choice b, then head: their signatures are {}, {a}, {a, b} and
+        # {a, b}, which are three segments. Of candidates in the order of their answers
+        #
+        #   a=conv b=3     runs  {}  {a}  {a, b}
+        #   a=conv b=5     runs           {a, b}      reads what {a} left for the candidate before
+        #   a=skip b=3     runs      {a}  {a, b}      reads what {} left for the first candidate
         signatures: dict[fx.Node, Signature] = {}
         for node in self._graph.nodes:
             before = (signatures[source] for source in node.all_input_nodes)

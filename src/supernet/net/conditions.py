@@ -4,6 +4,12 @@ A literal says that one of some options of a decision is chosen; it is an intege
 of these options. A term holds if all of its literals do, a condition if one of its terms does. The empty
 term always holds, the condition without terms never.
 
+Of decision a, one of x, y, z, the options have the bits 1, 2, 4, and of b, one of 3 and 5, the bits 8
+and 16. "a is x or y, and b is 3" is then the condition of one term ((3, 8),): the literal 3 = 1 | 2 is
+about a, the literal 8 about b. "a is x and b is 3, or a is y and b is 3", ((1, 8), (2, 8)), is
+simplified to the same; with "or a is z and b is 3" the literal about a is 7, which always holds, so that
+((8,),) is left.
+
 Conditions are kept small. Where one would have too many terms, a weaker condition takes its place, one
 that holds whenever the exact one does.
 """

@@ -124,6 +124,15 @@ class Levels:
             for watch in watches:
                 self._starting[min(watch.at)].append(watch)
         self._steps: list[dict[State, tuple[Step, ...]]] = []
+        # Decision a is conv, pool or skip; b is 3, 5 or 7 and exists if a is conv, so "b" is an event.
+        #
+        #   level 0, a:  state {}     2 ways (pool, skip; both free)  to {}
+        #                             1 way  (conv, which is marked)  to {"b"}
+        #   level 1, b:  state {}     1 way  (not asked)              to {}
+        #                state {"b"}  3 ways (all free)               to {}
+        #
+        # Backwards, {} after the last level has 1 completion, {} and {"b"} before b have 1 and 3, and
+        # {} at the start has 2 · 1 + 1 · 3 = 5: the size of the space.
         states = {frozenset[Atom | Event](): tuple[_Watch, ...]()}
         for level in range(len(decisions)):
             reached = _Reached(most)
@@ -182,6 +191,8 @@ class Levels:
         chosen: dict[str, tuple[int, ...]] = {}
         state: State = frozenset()
         for level, decision in enumerate(self.decisions):
+            # In the example of `__init__`, index 3 of 0..4: the 2 of the first step are passed over, and
+            # index 1 is left of the 3 behind conv, which is (conv, 5).
             for leads, step in self._ways[level][state]:  # noqa: B007
                 if index < leads:
                     break
@@ -203,6 +214,10 @@ class Levels:
             going: the paths that have begun and may still hold, of events that have not happened.
             reached: the states after this level.
         """
+        # The event 0 happens if a is conv and c is se; b lies between. The atom (a, conv) is held from
+        # a to c, since it matters there, and then forgotten: {} to {(a, conv)} to {(a, conv)} to {0}.
+        # Here `asked` are the paths with an atom of this decision, `aside` those that wait for a later
+        # one. Of the asked, `holding` goes on after these answers, and what ends here has happened.
         decision, exists = self.decisions[level], self.exists(level, state)
         asked = [watch for watch in self._starting[level] if watch.event not in state]
         asked += [watch for watch in going if level in watch.at]
