@@ -13,6 +13,9 @@ each of them, forward and backward. The same numbers, up to rounding, cost less:
 
 An option of another structure, or one that has hooks, is called and multiplied as it stands. All of it
 consists of differentiable operations, so that there are derivatives of any order.
+
+Shapes: the input `x` is `[b, c, h, w]` or any other; each option's output has one shape, that of the
+sum. Weights are `[options]`; γ and β of a norm are `[channels]`.
 """
 
 from __future__ import annotations

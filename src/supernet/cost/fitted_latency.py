@@ -14,6 +14,9 @@ Multiply-adds and parameters are sums of amounts themselves, so the result is a 
 Networks are derived and measured in groups, so that few are held at once. In each group the largest
 network runs too. Times are compared within a round first, then with the largest network's in the same
 group, so neither a machine that is slower for a while nor one that becomes slower changes the table.
+
+Shapes: what is measured is `[networks]`; what explains it `[networks, columns]`, a column for the
+constant, for each table and for each option.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Random flips, shifts and cutout of a batch of images, on the device the images are on."""
+"""Random flips, shifts and cutout of a batch of images, on the device the images are on.
+
+Shapes: images are `[b, c, h, w]`: batch, channels, height, width. What is drawn is one number for each
+image, `[b]`.
+"""
 
 from __future__ import annotations
 

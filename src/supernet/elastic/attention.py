@@ -2,6 +2,9 @@
 
 Chen et al., "AutoFormer" (ICCV 2021), weight entanglement: one weight for queries, keys and values, of
 which a smaller attention takes the leading heads, and of each the leading numbers.
+
+Shapes: `[b, tokens, width]` in and out; within, queries, keys and values are `[b, heads, tokens,
+head]`.
 """
 
 from __future__ import annotations

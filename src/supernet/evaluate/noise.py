@@ -1,4 +1,7 @@
-"""What a perfect score could reach, where the truth that it is compared with is itself noisy."""
+"""What a perfect score could reach, where the truth that it is compared with is itself noisy.
+
+Shapes: values are `[k, networks]`, of k trainings each; what is computed in resamples is `[resamples]`.
+"""
 
 from __future__ import annotations
 

@@ -23,6 +23,9 @@ test of McNemar ("Note on the sampling error of the difference between correlate
 Psychometrika 1947): of the images that one of the two gets right alone, the worse one's are binomial
 with probability at least 1/2 if it is no worse. Else (loss), Student's one-sided paired t-test from 30
 images on, whose level is approximate where differences have heavy tails.
+
+Shapes: results are `[candidates, images]`, of the images seen so far; a leader's are `[images]`, and a
+test of it against all has p-values `[candidates]`.
 """
 
 from __future__ import annotations

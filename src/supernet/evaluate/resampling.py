@@ -1,4 +1,8 @@
-"""Resamples of items with replacement, and Kendall's τ-b in all of them at once."""
+"""Resamples of items with replacement, and Kendall's τ-b in all of them at once.
+
+Shapes: n items have values `[n]`, and are drawn n times with replacement in each resample, so that
+counts are `[resamples, n]`. Signs of differences are `[n, n]`, one for each pair.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 Brock et al., "SMASH: One-Shot Model Architecture Search through HyperNetworks" (ICLR 2018). The user's
 model runs through `torch.func.functional_call` with generated weights in place of its own, which stay
 as they are and get no gradient. What is not generated is shared, as in any supernet.
+
+Shapes: a layer's weight is `[out, in]`, with two axes of one position more for a 1×1 convolution.
 """
 
 from __future__ import annotations

@@ -17,6 +17,10 @@ lies between -1 and 1 whatever the size of the layer. Its e6 and e3 multiply the
 that batch norm makes a constant of a channel that is off, and takes away the scale of one that is on.
 Here they multiply what comes behind the batch norm, so that channels that are off are zero, and the
 block computes what the part computes alone. It compares norms, here they are squared, as in the paper.
+
+Shapes: features are `[b, channels, h, w]`; inside there are 6 · channels_in of them. The depthwise
+weight is `[6 · channels_in, 1, 5, 5]`, its ring a mask `[5, 5]`. Norms and indicators are `[3]`, for k,
+e6 and e3.
 """
 
 from __future__ import annotations

@@ -7,6 +7,10 @@ logits start at zero, so the first policy is uniform over the answers of every d
 
 A decision that chooses several options has one logit per option, and an answer the sum over its
 options: the distribution over all allowed subsets is exact.
+
+Shapes: one architecture is drawn at a time, so the LSTM's state is `[1, hidden]`. A decision has logits
+`[options]`, the members of its answers as rows `[answers, options]` of zeros and ones, and
+probabilities `[answers]`.
 """
 
 from __future__ import annotations

@@ -17,6 +17,9 @@ Differences from the paper: its nodes are single operations and all weights are 
 linear layers and 1×1 convolutions are, as in SMASH, and what is learned of their tiles tells layers with
 the same surroundings apart. Sizes are chosen here. The paper's stacked graphs and its any-time
 prediction are left out. There was no code of the authors to compare with.
+
+Shapes: what runs in the nodes is `[nodes, options]`, with the options of all decisions; what is known
+of a node is `[hidden]`, and of the layers, for SMASH's network, `[layers, hidden]`.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ rollback counts on there, here what came after the evaluation is forgotten; its 
 contain the weight decay of α, which shifts all eigenvalues by 0.001; means that are not positive are not
 compared here. Its script searches by second order, which is `strategy.order` 2; the curvature is that of
 the first order there and here.
+
+Shapes: all α together are one vector of n numbers; their second derivatives are `[n, n]`.
 """
 
 from __future__ import annotations
