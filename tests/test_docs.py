@@ -211,6 +211,14 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_words_of_the_glossary_are_defined_where_it_says():
+    page = (ROOT / "docs/architecture.md").read_text()
+    glossary = page[page.index("## Glossary") :].partition("\n## ")[0]
+    modules = re.findall(r"\| `([\w/]+\.py)` \|$", glossary, re.MULTILINE)
+    assert modules
+    assert [m for m in modules if not (ROOT / "src/supernet" / m).exists()] == []
+
+
 def test_every_page_can_be_reached_from_the_readme():
     reached, waiting = set(), [ROOT / "README.md"]
     while waiting:
