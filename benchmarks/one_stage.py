@@ -24,7 +24,6 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from benchmarks.alone import FASHION, trained
-from supernet.cost.extremes import extremes
 from supernet.data import Augment, DataSource, Examples, Idx, Raw
 from supernet.evaluate import Evaluator, measure
 from supernet.pipeline.context import Run
@@ -126,14 +125,14 @@ def compared(run: Run, examples: Examples) -> list[Row]:
 def twelve(run: Run) -> list[Architecture]:
     """Return the smallest architecture, the largest, and ten drawn uniformly; the same for all seeds."""
     space, random = run.supernet.space, stream(0, "one-stage")
-    return [*extremes(space, run.costs["macs"]), *(space.sample(random) for _ in range(RANDOM))]
+    return [*run.costs["macs"].extremes(space), *(space.sample(random) for _ in range(RANDOM))]
 
 
 def trainings(run: Run) -> Counter[Architecture]:
     """Return by architecture in how many steps of the supernet it was trained."""
     strategy, options = run.config.strategy, run.config.train
     strategy.prepare(run.supernet, run.setting())
-    smallest, largest = extremes(run.supernet.space, run.costs["macs"])
+    smallest, largest = run.costs["macs"].extremes(run.supernet.space)
     found = Counter({smallest: options.steps, largest: options.steps})
     batch = (run.example, torch.zeros(1, dtype=torch.int64))
     for step in range(options.steps):

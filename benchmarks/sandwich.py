@@ -17,7 +17,6 @@ from supernet.cost import measure_costs
 from supernet.data import Examples, Loader, Normalise
 from supernet.net import SuperNet
 from supernet.strategies import AlphaNet, Sandwich, TrainingContext
-from supernet.strategies.sandwich import extremes
 from supernet.task import Classification
 from supernet.train import Moment, backward
 from supernet.zoo import OFA
@@ -57,7 +56,7 @@ def compare(
     supernet = SuperNet(model.to(memory_format=torch.channels_last)).train()
     costs, task = measure_costs(supernet, normalise(inputs[:1])), Classification()
     strategy.prepare(supernet, TrainingContext(0, costs))
-    ends = extremes(supernet.space, costs["macs"])
+    ends = costs["macs"].extremes(supernet.space)
     moments = [Moment(repeat, repeats + 5, seed=0) for repeat in range(repeats + 5)]
     architectures = [
         [*ends, *strategy.middle(supernet, task, loader.batch(moment.step), moment)]

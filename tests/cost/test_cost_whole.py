@@ -23,7 +23,6 @@ from supernet.cost import (
     measure_costs,
 )
 from supernet.cost import fitted_latency as whole
-from supernet.cost.extremes import extremes
 from supernet.errors import ConfigError
 from supernet.net import SuperNet, derive
 
@@ -87,7 +86,7 @@ def test_what_is_a_sum_of_costs_and_options_is_found(net):
     assert table.held_out["mape"] < 2e-3
     assert table.held_out["kendall_tau"] > 0.98
     assert table.content["uncorrected"]["mape"] > 10 * table.held_out["mape"]
-    for network in (*extremes(net.space, table), net.space[100], net.space[600]):
+    for network in (*table.extremes(net.space), net.space[100], net.space[600]):
         assert table.cost(network) == pytest.approx(truth(net, network), rel=5e-3)
 
 
@@ -123,7 +122,7 @@ def test_the_networks_hold_both_ends_and_follow_the_seed(net):
     macs = measure_costs(net, X)["macs"]
     first = whole._draw(net.space, macs, 40, 0)
 
-    assert tuple(first[:2]) == extremes(net.space, macs)
+    assert tuple(first[:2]) == macs.extremes(net.space)
     assert len(first) == len(set(first)) == 40
     assert first == whole._draw(net.space, macs, 40, 0)
     assert first != whole._draw(net.space, macs, 40, 1)

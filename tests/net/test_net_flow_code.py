@@ -6,8 +6,8 @@ from torch import nn
 
 import supernet as sn
 from supernet.cost import count_macs, count_params, measure_costs
+from supernet.cost.completions import Completions
 from supernet.net.flow import Unread
-from supernet.search.completions import Completions
 
 X = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -182,4 +182,6 @@ def test_what_no_architecture_reads_has_no_part_in_the_range():
     supernet = sn.SuperNet(Never())
     table = measure_costs(supernet, X)["params"]
     assert table.range(supernet.space) == (0, 4 * 4 * 9 + 4)
-    assert Completions(table, supernet.space, -1).extreme == 4 * 4 * 9 + 4
+    assert (
+        table.cost(Completions(table.entries, supernet.space, -1).architecture()) == 4 * 4 * 9 + 4
+    )

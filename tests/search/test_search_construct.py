@@ -4,9 +4,9 @@ from statistics import mean
 import pytest
 
 from supernet.cost import Constraint, Constraints, CostTable, Entry
+from supernet.cost.completions import Completions
 from supernet.errors import ConstraintError
 from supernet.search import Problem
-from supernet.search.completions import Completions
 from supernet.search.construct import Bound, build, extend
 from supernet.space import OneOf, Ordered, SearchSpace, SomeOf
 
@@ -79,12 +79,12 @@ def extremes(space, table, beginning, sign):
 @pytest.mark.parametrize("sign", [1, -1])
 def test_completions_are_exact_at_every_place(sign, table):
     """Compared with the enumeration of everything that begins alike."""
-    completions, places = Completions(table, NESTED, sign), 0
+    completions, places = Completions(table.entries, NESTED, sign), 0
     for architecture in NESTED:
         place, beginning = completions.start, {}
         for level, decision in enumerate(NESTED.decisions):
             expected = extremes(NESTED, table, beginning, sign)
-            assert completions.reach(level, place) == pytest.approx(expected)
+            assert completions.reach(level, place) == expected
             assert completions.exists(level, place) == (decision.label in architecture)
             value = architecture.get(decision.label)
             chosen = decision.indices(value) if value is not None else ()
@@ -92,22 +92,26 @@ def test_completions_are_exact_at_every_place(sign, table):
             place = completions.after(level, place, chosen)
             places += 1
         reached = completions.reach(len(NESTED.decisions), place)
-        assert reached == pytest.approx(table.cost(architecture), abs=1e-9)
+        assert reached == table.cost(architecture)
     assert places == 4 * NESTED.size
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_extreme_architecture_has_the_extreme_cost(sign):
-    completions = Completions(TABLE, NESTED, sign)
+    completions = Completions(TABLE.entries, NESTED, sign)
     found = completions.architecture()
     assert found in NESTED
-    assert TABLE.cost(found) == completions.extreme == extremes(NESTED, TABLE, {}, sign)
+    assert (
+        TABLE.cost(found)
+        == completions.reach(0, completions.start)
+        == extremes(NESTED, TABLE, {}, sign)
+    )
 
 
 def test_what_waits_for_later_answers_is_guessed():
-    assert len(Completions(WAITING, NESTED, 1).start) > 1
+    assert len(Completions(WAITING.entries, NESTED, 1).start) > 1
     for sign in (1, -1):
-        found = Completions(WAITING, NESTED, sign).architecture()
+        found = Completions(WAITING.entries, NESTED, sign).architecture()
         assert WAITING.cost(found) == extremes(NESTED, WAITING, {}, sign)
 
 

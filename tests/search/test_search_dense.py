@@ -17,6 +17,7 @@ from supernet.cost import (
     count_params,
     measure_costs,
 )
+from supernet.cost.completions import Completions
 from supernet.evaluate import Candidate
 from supernet.net import SuperNet, derive
 from supernet.search import (
@@ -28,7 +29,6 @@ from supernet.search import (
     RegularizedEvolution,
     Search,
 )
-from supernet.search.completions import Completions, extreme
 from supernet.search.construct import Bound, build
 from supernet.space import OneOf, Ordered, SearchSpace, SomeOf
 from supernet.space.levels import TooManyStates
@@ -78,10 +78,10 @@ def test_the_space_itself_is_counted_and_drawn_from():
 def test_the_states_explode_and_the_range_is_found_all_the_same():
     """Found as it is where the bound on their number is that of users."""
     with pytest.raises(TooManyStates):
-        Completions(MACS, SPACE, 1)
+        Completions(MACS.entries, SPACE, 1)
     assert MACS.range(SPACE) == (by_hand({f"w{i}": 4 for i in range(LAYERS)}), LARGEST)
-    assert set(extreme(MACS, SPACE, 1).values()) == {4}
-    assert set(extreme(MACS, SPACE, -1).values()) == {12}
+    assert set(MACS.extremes(SPACE)[0].values()) == {4}
+    assert set(MACS.extremes(SPACE)[1].values()) == {12}
 
 
 @pytest.mark.parametrize("share", [15, 25, 45, 80])

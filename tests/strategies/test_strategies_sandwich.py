@@ -10,7 +10,6 @@ from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.space import Architecture
 from supernet.strategies import Sandwich, TrainingContext
-from supernet.strategies.sandwich import extremes
 from supernet.task import Classification, Task
 from supernet.train import Moment
 
@@ -49,7 +48,7 @@ def test_the_ends_are_the_dearest_and_the_cheapest_architecture():
     assert strategy._ends == (SMALLEST, LARGEST)
     costs = measure_costs(supernet, BATCH[0][:1])["macs"]
     everything = [supernet.space[i] for i in range(supernet.space.size)]
-    assert extremes(supernet.space, costs.cost) == (
+    assert costs.extremes(supernet.space) == (
         min(everything, key=costs.cost),
         max(everything, key=costs.cost),
     )

@@ -35,7 +35,6 @@ from numpy.typing import NDArray
 
 from supernet.cost.entry import paths_to_json
 from supernet.cost.examples import known_inputs
-from supernet.cost.extremes import extremes
 from supernet.cost.latency_error import compare
 from supernet.cost.measure import UncountedWarning, measure_costs
 from supernet.cost.table import CostTable, Entry
@@ -179,7 +178,7 @@ def _draw(space: SearchSpace, macs: CostTable, count: int, seed: int) -> list[Ar
     second answer by answer, since most architectures of a space are of its larger depths.
     """
     random = stream(seed, "latency networks")
-    found = dict.fromkeys(extremes(space, macs.cost))
+    found = dict.fromkeys(macs.extremes(space))
     samplings: tuple[Sampling, ...] = ("architectures", "decisions")
     for sampling in itertools.cycle(samplings):
         if len(found) >= min(count, space.size):

@@ -18,14 +18,9 @@ from functools import cached_property
 
 from supernet.cost.entry import Entry
 from supernet.cost.extremes import extremes
-from supernet.cost.guesses import Guessed
 from supernet.space import Architecture, Atom, Path, SearchSpace, Value
-from supernet.space.levels import Event, State, Step, TooManyStates
 
 __all__ = ["CostTable", "Entry", "cost_of"]
-
-FEW = 20_000
-"""Architectures that are rather all tried than guesses about them (see `Guessed`)."""
 
 
 class CostTable:
@@ -43,7 +38,7 @@ class CostTable:
         self._single: defaultdict[Atom, list[float]] = defaultdict(list)
         self._joint: list[Entry] = []
         self._ending: defaultdict[Atom, list[tuple[int, Path]]] = defaultdict(list)
-        self._range: tuple[SearchSpace, tuple[float, float]] | None = None
+        self._extremes: tuple[SearchSpace, tuple[Architecture, Architecture]] | None = None
         for entry in self.entries:
             paths = list(entry.paths)
             if () in entry.paths:
@@ -77,75 +72,23 @@ class CostTable:
         amounts += [self._joint[index].amount for index in joint]
         return math.fsum(amounts)
 
-    def range(self, space: SearchSpace) -> tuple[float, float]:
-        """Return the smallest and the largest cost in the space.
+    def extremes(self, space: SearchSpace) -> tuple[Architecture, Architecture]:
+        """Return the cheapest and the dearest architecture of the space.
 
         Exactly; but where very many decisions act on each other, as widths that are all concatenated,
-        decision by decision (see `extremes`): exactly where costs grow with every size.
+        decision by decision: exactly where costs grow with every size. Of architectures of equal cost
+        the one with the last options is the dearest, the one with the first the cheapest.
         """
-        if self._range is None or self._range[0] is not space:
-            self._range = space, self._found_range(space)
-        return self._range[1]
+        if self._extremes is None or self._extremes[0] is not space:
+            self._extremes = space, extremes(space, self.entries, self.cost)
+        return self._extremes[1]
 
-    def _found_range(self, space: SearchSpace) -> tuple[float, float]:
-        if space.size <= FEW and Guessed(self._joint, 1).decisions:
-            costs = [self.cost(architecture) for architecture in space]
-            return min(costs), max(costs)
-        try:
-            return self._extreme(space, 1), self._extreme(space, -1)
-        except TooManyStates:
-            smallest, largest = extremes(space, self.cost)
-            return self.cost(smallest), self.cost(largest)
-
-    def _extreme(self, space: SearchSpace, sign: int) -> float:
-        """Return the smallest (sign 1) or largest (sign -1) cost: the smallest of `sign * cost`.
-
-        It is found with integers, the amounts over a common denominator.
-
-        Raises:
-            TooManyStates: too many decisions act on each other.
-        """
-        denominator = max((_denominator(entry.amount) for entry in self.entries), default=1)
-
-        def exact(amounts: Iterable[float]) -> int:
-            return sign * sum(_numerator(amount, denominator) for amount in amounts)
-
-        single = {atom: exact(amounts) for atom, amounts in self._single.items()}
-        guessed = Guessed(self._joint, sign)
-        joint: dict[Atom | Event, int] = {
-            i: exact([amount]) for i, amount in enumerate(guessed.amounts)
-        }
-        wrong = 1 + sum(map(abs, joint.values()))
-        single |= dict.fromkeys(guessed.paid, wrong)
-        joint |= {event: wrong * factor for event, factor in guessed.events.items()}
-        levels = space.levels(guessed.watched, guessed.decisions)
-
-        def merge(level: int, state: State, steps: list[tuple[Step, int]]) -> int:
-            decision = levels.decisions[level]
-            each = [single.get((decision.label, option), 0) for option in decision.options]
-
-            def total(step: Step, rest: int) -> int:
-                free = sorted(each[i] for i in step.free)[: step.count(sign)]
-                new = sum(joint.get(event, 0) for event in step.state - state)
-                return rest + sum(each[i] for i in step.marked) + sum(free) + new
-
-            return min(total(step, rest) for step, rest in steps)
-
-        best = levels.fold(0, merge)[0][frozenset()]
-        return sign * (exact(self._base) + best) / denominator
+    def range(self, space: SearchSpace) -> tuple[float, float]:
+        """Return the smallest and the largest cost in the space, those of `extremes`."""
+        cheapest, dearest = self.extremes(space)
+        return self.cost(cheapest), self.cost(dearest)
 
 
 def cost_of(tables: Mapping[str, CostTable], architecture: Architecture) -> dict[str, float]:
     """Return every quantity of an architecture."""
     return {quantity: table.cost(architecture) for quantity, table in tables.items()}
-
-
-def _denominator(amount: float) -> int:
-    """Return the power of two that an amount is a fraction of."""
-    return amount.as_integer_ratio()[1]
-
-
-def _numerator(amount: float, denominator: int) -> int:
-    """Return `amount · denominator` without rounding; the denominator is a multiple of its own."""
-    top, bottom = amount.as_integer_ratio()
-    return top * (denominator // bottom)

@@ -15,7 +15,6 @@ from supernet.conversion import Conversion, Row, conversion_of, convert
 from supernet.cost import Constraints, CostTable, kept_for_backward, measure_costs
 from supernet.cost.constraint import number_text
 from supernet.cost.examples import known_inputs
-from supernet.cost.extremes import extremes
 from supernet.errors import ConstraintError, SpaceError, SupernetError
 from supernet.modules.modes import evaluating
 from supernet.net import SuperNet, derive
@@ -85,7 +84,7 @@ def diagnose(
     supernet = SuperNet(model)
     one = known_inputs(supernet, *example).resized(example, 1)
     costs = measure_costs(supernet, *one)
-    smallest, largest = extremes(supernet.space, costs["macs"].cost)
+    smallest, largest = costs["macs"].extremes(supernet.space)
     ranges = {name: table.range(supernet.space) for name, table in costs.items()}
     ranges["train_bytes"] = (
         _training_bytes(supernet, smallest, *one),

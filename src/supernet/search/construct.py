@@ -18,8 +18,7 @@ from random import Random
 from typing import TypeVar
 
 from supernet.cost import Constraint, CostTable
-from supernet.cost.extremes import extremes
-from supernet.search.completions import Completions, Place
+from supernet.cost.completions import Completions, Place
 from supernet.space import Architecture, Decision, Ordered, SearchSpace, Value
 from supernet.space.levels import TooManyStates
 
@@ -36,9 +35,6 @@ EXTENSIONS = 200
 
 ENUMERATED = 64
 """Decisions with so many answers are shuffled; of larger ones so many answers are drawn."""
-
-ROUNDING = 1e-9
-"""Relative: a sum in another order may differ by this from the cost of the table."""
 
 T = TypeVar("T", float, tuple[float, float])
 
@@ -64,16 +60,16 @@ class Bound:
     def of(cls, constraint: Constraint, table: CostTable, space: SearchSpace) -> Bound:
         """Look ahead to the smallest costs for an upper bound, to the largest for a lower one."""
         sign = 1 if constraint.sense == "<=" else -1
+        end = table.extremes(space)[0 if sign > 0 else 1]
         try:
-            completions = Completions(table, space, sign)
+            return cls(constraint, table, end, Completions(table.entries, space, sign))
         except TooManyStates:
-            return cls(constraint, table, extremes(space, table.cost)[0 if sign > 0 else 1], None)
-        return cls(constraint, table, completions.architecture(), completions)
+            return cls(constraint, table, end, None)
 
     @property
     def extreme(self) -> float:
         """The smallest cost of an upper bound, the largest of a lower one."""
-        return self.table.cost(self.end) if self.completions is None else self.completions.extreme
+        return self.table.cost(self.end)
 
     def outside(self, cost: float) -> float:
         """Return how far a cost lies outside, as a share of the limit; 0 within."""
@@ -163,7 +159,7 @@ def _built(
             )
             if outside < nearest:
                 nearest, best, reached = outside, chosen, after
-            if outside <= ROUNDING:
+            if outside == 0:
                 break
         places = reached
         if exists:

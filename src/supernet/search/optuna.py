@@ -28,7 +28,6 @@ from supernet.errors import ConfigError, StorageError
 from supernet.evaluate import Candidate
 from supernet.names import meant
 from supernet.search.base import Generation, Problem, Searcher
-from supernet.search.completions import extreme
 from supernet.search.pareto import pareto_front
 from supernet.space import Architecture, Decision, OneOf, Ordered, SearchSpace, Value
 
@@ -194,7 +193,7 @@ class NSGA2(_Asked):
     def first(self, problem: Problem) -> list[Architecture]:
         """Return the feasible ones of the cheapest and the most expensive architectures, and others."""
         tables = [problem.constraints.tables[o] for o in self.objectives if o not in MEASURES]
-        ends = (extreme(table, problem.space, sign) for table in tables for sign in (1, -1))
+        ends = (end for table in tables for end in table.extremes(problem.space))
         found = list(problem.feasible(ends))[: self.population]
         missing, seen = self.population - len(found), {one.key for one in found}
         return found + problem.sample(missing, problem.stream("first"), seen)

@@ -45,7 +45,6 @@ from supernet.errors import ConfigError
 from supernet.net import SuperNet, derive
 from supernet.space import Architecture, Decision, Option, Sampling
 from supernet.strategies.base import Strategy, TrainingContext
-from supernet.strategies.sandwich import extremes
 from supernet.task import Batch, Task, watched
 from supernet.train import Moment, backward
 
@@ -101,7 +100,7 @@ class ProgressiveShrinking(Strategy):
             ConfigError: there is no table of the quantity.
         """
         self._model = supernet
-        _, self._full = extremes(supernet.space, setting.table(self.quantity).cost)
+        _, self._full = setting.table(self.quantity).extremes(supernet.space)
         self._kinds = _kinds(supernet)
         opened = [
             {d.label: self._open(d, phase) for d in supernet.space.decisions}

@@ -29,7 +29,6 @@ from typing import ClassVar
 import torch
 from torch.nn.modules.dropout import _DropoutNd
 
-from supernet.cost.extremes import extremes
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.ops import DropPath
@@ -38,7 +37,7 @@ from supernet.strategies.base import BatchNorm, Strategy, TrainingContext
 from supernet.task import Batch, Task, watched
 from supernet.train import Moment, backward
 
-__all__ = ["Sandwich", "extremes"]
+__all__ = ["Sandwich"]
 
 
 class Sandwich(Strategy):
@@ -85,7 +84,7 @@ class Sandwich(Strategy):
             ConfigError: there is no table of the quantity.
         """
         self._table = setting.table(self.quantity)
-        self._ends = extremes(supernet.space, self._table.cost)
+        self._ends = self._table.extremes(supernet.space)
         self._random = [m for m in supernet.modules() if isinstance(m, _DropoutNd | DropPath)]
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
