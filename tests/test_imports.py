@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
+from supernet.arguments import NAMED, place
 from supernet.cli import main
 from supernet.config import parse
 from supernet.data import NamedDataset
@@ -46,7 +48,9 @@ class Outer:
 class Task(Classification): pass
 class Strategy(SPOS): pass
 class Searcher(RandomSearch): pass
-class Data(Digits): pass
+class Data(Digits):
+    def __init__(self, other: Digits | None = None):
+        super().__init__()
 class Optimizer(torch.optim.SGD): pass
 
 def points() -> TensorDataset:
@@ -103,6 +107,62 @@ def test_both_ways_name_the_same(mine, sign, tmp_path):
         f"{mine}.Outer.Inner"
     )
     assert Converted(image=(1, 8, 8), model=path("Plain")) is not None
+
+
+KINDS_OF_MINE = {
+    "model": "Net",
+    "task": "Task",
+    "strategy": "Strategy",
+    "data": "Data",
+    "searcher": "Searcher",
+    "optimizer": "Optimizer",
+}
+
+
+@pytest.mark.parametrize("option", NAMED)
+def test_every_option_that_names_a_class_is_given_in_both_ways_in_every_form(mine, option):
+    name = KINDS_OF_MINE[option.rpartition(".")[2]]
+
+    def written(path: str) -> list[str]:
+        options = {"class_path": path}
+        for part in reversed(option.split(".")):
+            options = {part: options}
+        Path("c.yaml").write_text(yaml.safe_dump(options))
+        return [
+            f"--{option}={path}",
+            f"--{option}.class_path={path}",
+            f'--{option}={{"class_path": "{path}"}}',
+            "--config=c.yaml",
+        ]
+
+    for with_dot, with_colon in zip(
+        written(f"{mine}.{name}"), written(f"{mine}:{name}"), strict=True
+    ):
+        plain = parse("supernet run", [with_dot])[1]
+        assert place(plain, option)["class_path"] == f"{mine}.{name}"
+        assert parse("supernet run", [with_colon])[1] == plain
+
+
+def test_a_class_within_an_argument_is_given_in_both_ways(mine):
+    inner = '{{"other": {{"class_path": "{}{}Data"}}}}'
+    given = [
+        f'--data={{"class_path": "{mine}.Data", "init_args": {inner.format(mine, sign)}}}'
+        for sign in ".:"
+    ]
+    with_dot, with_colon = (parse("supernet run", [one])[1]["data"] for one in given)
+    assert with_dot == with_colon
+    assert with_dot["init_args"]["other"]["class_path"] == f"{mine}.Data"
+
+
+@pytest.mark.parametrize("path", ["{}{}Outer{}Inner", "{}{}Nothing"])
+def test_both_ways_end_in_the_same_thing_or_the_same_message(mine, path):
+    def outcome(*signs: str) -> object:
+        try:
+            return resolve(path.format(mine, *signs))
+        except ConfigError as error:
+            return str(error).replace(":", ".")
+
+    assert outcome(".", ".") == outcome(":", ".") == outcome(".", ":")
 
 
 def test_doctor_and_run_know_the_same_names(mine, capsys):

@@ -262,6 +262,9 @@ def _layer(argument: str | dict[str, Any]) -> Layer:
         return ("config", _written_out(_nested(option, value)))
     if option not in NAMED and value.lstrip()[:1] in ("[", "{"):
         return (option, yaml_value(value, f"{option} {shown(value)}"))  # as it is read in files
+    owner, _, last = option.rpartition(".")
+    if last == "class_path":
+        return (option, _long(value, owner) if owner in NAMED else dotted(value))
     return (option, _long(value, option.removesuffix(".help")))
 
 
@@ -400,7 +403,19 @@ def _with_arguments(value: Mapping[str, Any], option: str) -> dict[str, Any]:
             f"{option}.init_args {shown(found['init_args'])} is no mapping of arguments, such as "
             "{name: value}"
         )
-    return found
+    return {name: _dotted_within(one) for name, one in found.items()}
+
+
+def _dotted_within(value: Any) -> Any:
+    """Return options with the import paths of all classes in them in the form that the parser reads."""
+    if isinstance(value, Mapping):
+        return {
+            name: dotted(one)
+            if name == "class_path" and isinstance(one, str)
+            else _dotted_within(one)
+            for name, one in value.items()
+        }
+    return [_dotted_within(one) for one in value] if isinstance(value, list) else value
 
 
 def _classes(option: str) -> list[str]:

@@ -61,6 +61,8 @@ def dotted(path: str) -> str:
 def resolve(path: str, *kinds: type) -> Any:
     """Return what an import path names, `package.module.name` or `package.module:name`.
 
+    Both are read alike: what follows the longest part that is a module are names in it.
+
     Args:
         path: import path; its module is looked for in the environment first, then in the working
             directory.
@@ -69,7 +71,7 @@ def resolve(path: str, *kinds: type) -> Any:
     Raises:
         ConfigError: it cannot be imported, or is not accepted.
     """
-    module, _, name = path.partition(":") if ":" in path else path.rpartition(".")
+    module, _, name = dotted(path).rpartition(".")
     top = module.partition(".")[0]
     try:
         if not module:
@@ -78,7 +80,7 @@ def resolve(path: str, *kinds: type) -> Any:
             raise ImportError("its parts are no names of Python")
         check_not_pythons(path)
         _import_from_here(top)
-        found, inner = _module(module, within=":" not in path)
+        found, inner = _module(module)
         name = f"{inner}{name}"
         for part in name.split("."):
             found = getattr(found, part)
@@ -167,15 +169,15 @@ def _returns(function: Any, kinds: tuple[type, ...]) -> bool:
     return isinstance(returned, type) and issubclass(returned, kinds)
 
 
-def _module(path: str, *, within: bool) -> tuple[Any, str]:
+def _module(path: str) -> tuple[Any, str]:
     """Return a module, or the one that `path` is within, and what of the path follows it, with a dot."""
     try:
         return importlib.import_module(path), ""
     except ModuleNotFoundError as error:
         outer, dot, last = path.rpartition(".")
-        if not within or not dot or error.name != path:
+        if not dot or error.name != path:
             raise
-        found, inner = _module(outer, within=True)
+        found, inner = _module(outer)
         return found, f"{inner}{last}."
 
 
