@@ -22,13 +22,14 @@ from supernet.conversion.report import Conversion, conversion_of, report
 from supernet.conversion.rules import ConversionRule, Kernels, matching
 from supernet.conversion.sources import Source, attributes_read
 from supernet.conversion.structure import kernels, mixed, open_depths, open_kernel
-from supernet.conversion.trace import OperatorTrace, all_options, astray, first, line, named, noting
+from supernet.conversion.trace import OperatorTrace, all_options, astray, first, line, named
 from supernet.conversion.trials import codes, culprit, failing, raised, stumbling, untrained
 from supernet.elastic.depth import Depth
 from supernet.elastic.module import Elastic, ElasticLayer, Recording, RecordingLayer, elastic_class
 from supernet.elastic.spec import ElasticSpec, elastic_spec, make_elastic
 from supernet.errors import ConversionError, SpaceError
 from supernet.failures import check_memory
+from supernet.modules.hooks import noting
 from supernet.modules.modes import evaluating
 from supernet.net import SuperNet, derive
 

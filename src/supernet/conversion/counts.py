@@ -23,6 +23,7 @@ from supernet.cost.counter import MacCounter, UncountedWarning, counting
 from supernet.cost.measure import count_params, measure_costs
 from supernet.errors import ConversionError
 from supernet.failures import check_memory
+from supernet.modules.hooks import hooked
 from supernet.net import SuperNet, derive
 from supernet.space import Architecture
 
@@ -104,22 +105,23 @@ def _counted(found: OperatorTrace, model: nn.Module, *example: Any) -> Counter[t
             amounts[running[-1]] += counter.total - before.pop()
         before.append(counter.total)
 
-    def entering(name: str) -> Any:
-        def enter(*_: object) -> None:
-            note(counter)
-            running.append((name, turns[name]))
-            turns[name] += 1
+    names = {module: name for name, module in copied.named_modules()}
 
-        return enter
+    def enter(module: nn.Module, _: object) -> None:
+        note(counter)
+        name = names[module]
+        running.append((name, turns[name]))
+        turns[name] += 1
 
     def leave(*_: object) -> None:
         note(counter)
         running.pop()
 
-    for name, module in copied.named_modules():
-        module.register_forward_pre_hook(entering(name))
-        module.register_forward_hook(leave)
-    with all_options(copied), counting(copied, None, warn=False) as counter:
+    with (
+        hooked(names, enter, leave),
+        all_options(copied),
+        counting(copied, None, warn=False) as counter,
+    ):
         copied(*found.inputs.resized(example, 1))
     return +amounts
 

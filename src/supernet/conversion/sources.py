@@ -19,6 +19,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from supernet.failures import check_memory
+from supernet.modules.hooks import noting
 
 __all__ = [
     "Origin",
@@ -90,10 +91,8 @@ def numbers_passed(
         for name, module in copied.named_modules():
             for own, value in list(module.__dict__.items()):
                 module.__dict__[own] = _known(value, name, own)
-            module.register_forward_pre_hook(_entering(inside, name))
-            module.register_forward_hook(_leaving(inside))
         watch = _Watch(inside, sizes)
-        with torch.no_grad(), watch, warnings.catch_warnings():
+        with torch.no_grad(), noting(copied, inside), watch, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
                 copied(*example)
@@ -219,17 +218,3 @@ def _numbers(values: Any) -> Iterator[int]:
             yield value
         elif isinstance(value, list | tuple):
             yield from _numbers(value)
-
-
-def _entering(inside: list[str], name: str) -> Any:
-    def enter(*_: object) -> None:
-        inside.append(name)
-
-    return enter
-
-
-def _leaving(inside: list[str]) -> Any:
-    def leave(*_: object) -> None:
-        inside.pop()
-
-    return leave

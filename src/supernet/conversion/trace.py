@@ -32,6 +32,7 @@ from supernet.elastic.spec import elastic_spec
 from supernet.errors import ConversionError
 from supernet.failures import check_memory
 from supernet.modules.batches import Inputs, inputs_of
+from supernet.modules.hooks import hooked, noting
 from supernet.modules.nested import tensors
 from supernet.net import SuperNet
 
@@ -194,8 +195,8 @@ def _exported(model: nn.Module, example: tuple[Any, ...], training: bool) -> Exp
     copied = copy.deepcopy(model).train(training)
     inside: list[str] = []
     fused = torch.backends.mha.get_fastpath_enabled()
-    copied.register_forward_hook(lambda *call: tuple(tensors(call[-1])))  # dataclasses, caches
-    with noting(copied, inside), all_options(copied), warnings.catch_warnings():
+    plain = hooked([copied], leave=lambda *call: tuple(tensors(call[-1])))  # dataclasses, caches
+    with plain, noting(copied, inside), all_options(copied), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.backends.mha.set_fastpath_enabled(False)  # whose operators say nothing of heads
         try:
@@ -229,24 +230,6 @@ def all_options(model: nn.Module) -> Iterator[None]:
     }
     with supernet.route(Routing.masked(supernet.space, ends)):
         yield
-
-
-@contextmanager
-def noting(model: nn.Module, inside: list[str]) -> Iterator[None]:
-    """Note which modules are running, outermost first; what raises stays noted."""
-
-    def leave(*_: object) -> None:
-        inside.pop()
-
-    handles = []
-    for name, module in model.named_modules():
-        handles.append(module.register_forward_pre_hook(lambda *_, name=name: inside.append(name)))
-        handles.append(module.register_forward_hook(leave))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def line(error: BaseException) -> str:

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from supernet.conversion.corners import trial
-from supernet.conversion.trace import first, noting
+from supernet.conversion.trace import first
 from supernet.failures import check_memory
+from supernet.modules.hooks import noting
 from supernet.modules.modes import evaluating
 from supernet.modules.nested import tensors
 from supernet.net import SuperNet, derive

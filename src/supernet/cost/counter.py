@@ -16,6 +16,7 @@ from torch.utils.flop_counter import flop_registry
 
 from supernet.cost.products import products_of
 from supernet.elastic.spec import dimensions_of
+from supernet.modules.hooks import hooked
 from supernet.modules.modes import evaluating
 from supernet.space import Path
 
@@ -165,15 +166,8 @@ def _noticing(model: nn.Module, counter: MacCounter) -> Iterator[None]:
         and products_of(module) is None
         and any(map(_is_matrix, module.parameters(recurse=False)))
     }
-    handles = []
-    for module in names:
-        handles.append(module.register_forward_pre_hook(enter))
-        handles.append(module.register_forward_hook(leave))
-    try:
+    with hooked(names, enter, leave):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
     missed = [
         f"{type(module).__name__} ({names[module] or 'the model itself'})"
         for module, count in added.items()

@@ -28,6 +28,7 @@ from supernet.elastic import Resolution
 from supernet.elastic.open_layer import OpenLayer, sizes_of
 from supernet.elastic.spec import dimensions_of, elastic_spec
 from supernet.errors import SpaceError
+from supernet.modules.hooks import hooked
 from supernet.net import SuperNet
 from supernet.space import Path
 
@@ -209,13 +210,8 @@ def _located(supernet: SuperNet, trace: OptionTrace) -> Iterator[Located]:
     def leave(*_: Any) -> None:
         running.pop()
 
-    handles = [module.register_forward_pre_hook(enter) for module in supernet.flow.kept]
-    handles += [module.register_forward_hook(leave) for module in supernet.flow.kept]
-    try:
+    with hooked(supernet.flow.kept, enter, leave):
         yield located
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager
@@ -235,13 +231,8 @@ def _set_aside(
     def leave(*_: Any) -> None:
         counter.pauses -= 1
 
-    handles = [layer.register_forward_pre_hook(enter) for layer in layers]
-    handles += [layer.register_forward_hook(leave) for layer in layers]
-    try:
+    with hooked(layers, enter, leave):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager
@@ -274,12 +265,5 @@ def _known(
     def leave(*_: Any) -> None:
         counter.pauses = pauses.pop()
 
-    handles = []
-    for module in supernet.model.modules() if modules else ():
-        handles.append(module.register_forward_pre_hook(enter))
-        handles.append(module.register_forward_hook(leave))
-    try:
+    with hooked(supernet.model.modules() if modules else (), enter, leave):
         yield found
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from supernet.choice import ChoiceModule, Routing
+from supernet.modules.hooks import hooked
 from supernet.modules.outputs import described, unlike
 from supernet.net import SuperNet
 from supernet.space import Path
@@ -140,23 +141,14 @@ def tracing(supernet: SuperNet, keep: bool = False) -> Iterator[OptionTrace]:
         SpaceError: the outputs of a choice's options cannot be added up.
     """
     trace = OptionTrace(supernet, keep)
-    handles = []
-    for choice in supernet.choices:
-        handles.append(choice.register_forward_pre_hook(trace.enter_choice))
-        handles.append(choice.register_forward_hook(trace.leave_choice))
-    for option in {option for choice in supernet.choices for option in choice.options}:
-        handles.append(option.register_forward_pre_hook(trace.enter_option, prepend=True))
-        handles.append(option.register_forward_hook(trace.leave_option))
-    if keep:
-        for whole in supernet.flow.kept:
-            if not isinstance(whole, ChoiceModule):
-                handles.append(whole.register_forward_pre_hook(trace.enter_whole))
-                handles.append(whole.register_forward_hook(trace.leave_whole))
-    try:
+    options = {option for choice in supernet.choices for option in choice.options}
+    wholes = [m for m in supernet.flow.kept if keep and not isinstance(m, ChoiceModule)]
+    with (
+        hooked(supernet.choices, trace.enter_choice, trace.leave_choice),
+        hooked(options, trace.enter_option, trace.leave_option, first=True),
+        hooked(wholes, trace.enter_whole, trace.leave_whole),
+    ):
         yield trace
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def run_all(supernet: SuperNet, *example: Any, chosen: Path = ()) -> None:

@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from supernet.errors import ConfigError
+from supernet.modules.hooks import hooked
 from supernet.modules.modes import evaluating
 
 __all__ = [
@@ -170,9 +171,5 @@ def _averaging(norms: Sequence[_InstanceNorm]) -> Iterator[None]:
         uses[norm] += 1
         _set(norm, momentum=1 / uses[norm])
 
-    handles = [norm.register_forward_pre_hook(count) for norm in norms]
-    try:
+    with hooked(norms, count):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

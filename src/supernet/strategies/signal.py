@@ -9,6 +9,7 @@ from torch import nn
 
 from supernet.choice import InputChoice, Routing
 from supernet.failures import check_memory
+from supernet.modules.hooks import hooked
 from supernet.net import SuperNet
 from supernet.net.batchnorm import batch_statistics
 from supernet.ops import Zero
@@ -87,20 +88,21 @@ class Signal:
 
     def _marked(self, kept: Kept) -> bool:
         """Return whether marks reach the loss; False if a model or a task cannot take them."""
-        model, hooks = self.model, []
+        model = self.model
+        leaves = [m for m in model.modules() if self._whole and not list(m.children())]
         try:
-            for module in model.modules() if self._whole else ():
-                if not list(module.children()):
-                    hooks.append(module.register_forward_hook(_mark))
             routing = Routing.masked(model.space, kept)
-            with torch.no_grad(), seeded(0), batch_statistics(model), model.route(routing):
+            with (
+                hooked(leaves, leave=_mark),
+                torch.no_grad(),
+                seeded(0),
+                batch_statistics(model),
+                model.route(routing),
+            ):
                 return bool(self._task.loss(model, self._batch).isnan())
         except Exception as error:  # what is wrong with the model, the training step will say
             check_memory(error)
             return False
-        finally:
-            for hook in hooks:
-                hook.remove()
 
 
 def _within(fewer: Mapping[str, set[int]], more: Mapping[str, set[int]]) -> bool:

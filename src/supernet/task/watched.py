@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from supernet.errors import ConfigError
+from supernet.modules.hooks import hooked
 from supernet.modules.nested import tensors
 from supernet.task.base import Batch, Task
 
@@ -37,11 +38,8 @@ def watched(
             )
         outputs.extend(found)
 
-    hook = model.register_forward_hook(keep)
-    try:
+    with hooked([model], leave=keep):
         loss = task.loss(model, batch)
-    finally:
-        hook.remove()
     if not outputs:
         raise ConfigError(
             f"{by} compares what networks return, but the loss of {type(task).__name__} does not call "

@@ -1,0 +1,54 @@
+"""Hooks on modules for as long as a block lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import nn
+
+__all__ = ["hooked", "noting"]
+
+
+@contextmanager
+def hooked(
+    modules: Iterable[nn.Module],
+    enter: Callable[[nn.Module, Any], Any] | None = None,
+    leave: Callable[[nn.Module, Any, Any], Any] | None = None,
+    *,
+    first: bool = False,
+) -> Iterator[None]:
+    """Within the block, call functions before and after each call of the modules.
+
+    Args:
+        modules: those whose calls are followed.
+        enter: is given the module and its positional arguments before the call; what it returns, unless
+            None, takes the place of the arguments.
+        leave: is given the module, its arguments and its output after a call that raised nothing; what
+            it returns, unless None, takes the place of the output.
+        first: whether `enter` is called before hooks that the modules have already.
+    """
+    with ExitStack() as stack:
+        for module in modules:
+            if enter is not None:
+                handle = module.register_forward_pre_hook(enter, prepend=first)
+                stack.callback(handle.remove)
+            if leave is not None:
+                stack.callback(module.register_forward_hook(leave).remove)
+        yield
+
+
+@contextmanager
+def noting(model: nn.Module, inside: list[str]) -> Iterator[None]:
+    """Note which modules are running, outermost first; what raises stays noted."""
+    names = {module: name for name, module in model.named_modules()}
+
+    def enter(module: nn.Module, _: object) -> None:
+        inside.append(names[module])
+
+    def leave(*_: object) -> None:
+        inside.pop()
+
+    with hooked(names, enter, leave):
+        yield
