@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from supernet.errors import DamagedFileError, RunFolderError, StorageError
-from supernet.folders import FORMAT, MARK, check_ours, kind_of, new_folder, recover, write_mark
+from supernet.folders import FORMAT, MARK, check_ours, folder_kind, new_folder, recover, write_mark
 
 NOBODY = 2**30
 """The number of a process that no system has."""
@@ -27,10 +27,10 @@ def names(folder):
 
 
 def test_marks_say_what_a_folder_is(tmp_path):
-    assert kind_of(tmp_path) is None
-    assert kind_of(tmp_path / "missing") is None
+    assert folder_kind(tmp_path) is None
+    assert folder_kind(tmp_path / "missing") is None
     write_mark(tmp_path, "run", more=[1])
-    assert kind_of(tmp_path) == "run"
+    assert folder_kind(tmp_path) == "run"
     mark = json.loads((tmp_path / MARK).read_text())
     assert (mark["kind"], mark["format"], mark["more"]) == ("run", FORMAT, [1])
 
@@ -48,7 +48,7 @@ def test_marks_say_what_a_folder_is(tmp_path):
 def test_marks_that_say_nothing_are_refused(tmp_path, content, error, words):
     (tmp_path / MARK).write_text(content)
     with pytest.raises(error, match=words):
-        kind_of(tmp_path)
+        folder_kind(tmp_path)
 
 
 def test_a_folder_is_replaced_as_a_whole(tmp_path):
@@ -164,10 +164,10 @@ def test_a_mark_is_read_through_the_door_for_files(tmp_path):
     path = tmp_path / MARK
     path.write_text("[" * 100_000)
     with pytest.raises(DamagedFileError, match="nested too deeply"):
-        kind_of(tmp_path)
+        folder_kind(tmp_path)
     path.unlink()
     os.mkfifo(path)  # whoever opens it waits for ever
     with pytest.raises(DamagedFileError, match="no ordinary file"):
-        kind_of(tmp_path)
+        folder_kind(tmp_path)
     (tmp_path / "file").touch()
-    assert kind_of(tmp_path / "file") is None is kind_of(tmp_path / "nothing")
+    assert folder_kind(tmp_path / "file") is None is folder_kind(tmp_path / "nothing")

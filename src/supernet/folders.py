@@ -24,7 +24,7 @@ __all__ = [
     "MARK",
     "check_links",
     "check_ours",
-    "kind_of",
+    "folder_kind",
     "new_folder",
     "read_mark",
     "recover",
@@ -87,7 +87,7 @@ def read_mark(folder: Path) -> Mark | None:
     return mark
 
 
-def kind_of(folder: Path) -> str | None:
+def folder_kind(folder: Path) -> str | None:
     """Return what a folder of ours is, "run" or "export", or None if it is not ours.
 
     Raises:
@@ -124,7 +124,7 @@ def check_ours(folder: Path, kind: str, files: Collection[str], option: str) -> 
     remedy = f"so it is not replaced; move it away, or name another folder with {option}"
     if not folder.is_dir():
         raise RunFolderError(f"{folder} is there and no folder, {remedy}")
-    found, held = kind_of(folder), sorted(path.name for path in folder.iterdir())
+    found, held = folder_kind(folder), sorted(path.name for path in folder.iterdir())
     if found != kind:
         what = f"lacks {MARK}" if found is None else f"is marked as {found!r} by {MARK}"
         raise RunFolderError(

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from supernet.typed import MisfitError, T, shown, typed
+from supernet.typed import MisfitError, T, shown_json, typed
 
 __all__ = ["ChangedError", "parse_json", "seal", "unsealed"]
 
@@ -62,7 +62,7 @@ def unsealed(content: Mapping[str, Any]) -> dict[str, Any]:
     if DIGEST in content:
         given = content[DIGEST]
         if not isinstance(given, str):
-            raise MisfitError((DIGEST,), shown(given), "a text")
+            raise MisfitError((DIGEST,), shown_json(given), "a text")
         if given != _digest(kept):
             raise ChangedError("it was changed since it was written: its digest is another")
     return kept
@@ -80,7 +80,7 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {shown(twice)} is given twice")
+        raise ValueError(f"the key {shown_json(twice)} is given twice")
     return found
 
 
@@ -91,5 +91,5 @@ def _no_number(name: str) -> NoReturn:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"the number {shown(text)} is too large")
+        raise ValueError(f"the number {shown_json(text)} is too large")
     return number

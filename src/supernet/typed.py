@@ -29,7 +29,7 @@ from typing import Any, Literal, TypeVar, Union, cast
 
 T = TypeVar("T")
 
-__all__ = ["AtLeast", "Between", "Count", "MisfitError", "Where", "shown", "typed"]
+__all__ = ["AtLeast", "Between", "Count", "MisfitError", "Where", "shown_json", "typed"]
 
 _LONGEST = 60
 """Characters of a value that a message shows."""
@@ -89,7 +89,7 @@ def typed(value: object, kind: type[T]) -> T:
     return cast(T, _typed(value, kind, ()))
 
 
-def shown(value: object) -> str:
+def shown_json(value: object) -> str:
     """Return a value for a message, cut off where it is long."""
     if isinstance(value, int) and abs(value) >= _LARGEST:
         return f"a number of {value.bit_length()} bits"
@@ -124,9 +124,9 @@ def _typed(value: object, kind: Any, place: tuple[str | int, ...]) -> object:
     if origin is Literal:
         if isinstance(value, str | int | None) and value in typing.get_args(kind):
             return value
-        raise MisfitError(place, shown(value), _words(kind))
+        raise MisfitError(place, shown_json(value), _words(kind))
     if not _is_a(value, origin):
-        raise MisfitError(place, shown(value), _words(kind))
+        raise MisfitError(place, shown_json(value), _words(kind))
     if isinstance(value, list):
         (item,) = {*typing.get_args(kind)} - {...} or {Any}
         items = [_typed(one, item, (*place, number)) for number, one in enumerate(value)]
@@ -160,7 +160,7 @@ def _restricted(value: object, kind: Any, place: tuple[str | int, ...]) -> objec
     found = _typed(value, inner, place)
     for condition in conditions:
         if isinstance(condition, Where) and not condition.test(found):
-            raise MisfitError(place, shown(value), condition.words)
+            raise MisfitError(place, shown_json(value), condition.words)
     return found
 
 
@@ -175,7 +175,7 @@ def _one_of(value: object, kinds: tuple[Any, ...], place: tuple[str | int, ...])
     nearest = max(misfits, key=lambda misfit: misfit.depth)
     if nearest.depth > len(place):
         raise nearest
-    raise MisfitError(place, shown(value), " or ".join(map(_words, kinds)))
+    raise MisfitError(place, shown_json(value), " or ".join(map(_words, kinds)))
 
 
 def _is_a(value: object, origin: Any) -> bool:
@@ -250,5 +250,5 @@ def _joined(place: tuple[str | int, ...]) -> str:
         elif part.isidentifier():
             text += f".{part}" if text else part
         else:
-            text += f"[{shown(part)}]"
+            text += f"[{shown_json(part)}]"
     return text

@@ -10,8 +10,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from tests.json_changes import WRONG, changed, places
 
-WRONG = (None, True, -1, 0.5, 10**30, "x", [], {}, [1], {"a": 1})
 REFUSED = ("damaged", "was changed", "cannot be read", "another run")
 PICK = ("--pick", "macs <= 60%")
 
@@ -56,22 +56,6 @@ def test_a_score_that_was_changed_is_refused_and_the_search_repeats_it(copy, fin
     (copy / "candidates.db").unlink()
     assert call("run", "--out", str(copy))[0] == 0
     assert read[0](copy) == read[0](finished)
-
-
-def places(value, place=()):
-    yield place
-    items = enumerate(value) if isinstance(value, list) else ()
-    for name, one in value.items() if isinstance(value, dict) else items:
-        yield from places(one, (*place, name))
-
-
-def changed(content, place, new):
-    content = json.loads(json.dumps(content))
-    outer = content
-    for part in place[:-1]:
-        outer = outer[part]
-    outer[place[-1]] = new
-    return content
 
 
 @pytest.mark.slow

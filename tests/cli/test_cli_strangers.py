@@ -10,7 +10,7 @@ import pytest
 
 import supernet as sn
 from supernet.errors import ConfigError
-from supernet.folders import MARK, kind_of
+from supernet.folders import MARK, folder_kind
 
 LATENCY = [
     "--model=nasbench-macro",
@@ -62,7 +62,7 @@ def test_python_refuses_an_empty_folder_too():
 
 
 def test_a_run_bears_its_mark_first(finished):
-    assert kind_of(finished) == "run"
+    assert folder_kind(finished) == "run"
 
 
 def test_exports_replace_neither_a_run_nor_what_was_added(copy_of, tmp_path, call):
@@ -152,4 +152,4 @@ def test_a_run_is_read_without_writing(copy_of, tmp_path, call):
     assert code == 0, err
     assert contents(copy_of) == before
     assert not (copy_of / ".supernet-lock").exists()
-    assert kind_of(tmp_path / "exported" / "macs-le-100pct") == "export"
+    assert folder_kind(tmp_path / "exported" / "macs-le-100pct") == "export"

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from supernet.errors import DamagedFileError, RunFolderError
-from supernet.folders import MARK, kind_of, write_mark
+from supernet.folders import MARK, folder_kind, write_mark
 from supernet.track import RunFolder, write_report
 from supernet.track.lock import LOCK, FolderLock
 
@@ -191,7 +191,7 @@ def test_other_files_do_not_hinder(tmp_path):
     folder = RunFolder(tmp_path)
     folder.write_config({})
     folder.close()
-    assert kind_of(tmp_path) == "run"
+    assert folder_kind(tmp_path) == "run"
     assert RunFolder(tmp_path).read_config() == {}
 
 

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import random
 
 import pytest
 import yaml
+from tests.json_changes import WRONG, changed, places
 
 from supernet.errors import DamagedFileError
 from supernet.track import RunFiles, RunFolder
 from supernet.track.metrics import read_metrics, write_metrics
 from supernet.track.report import render
 from supernet.track.stored import config_text, log_records, read_config
-
-WRONG = (None, True, -1, 0.5, 10**30, "x", [], {}, [1], {"a": 1})
-
-
-def places(value, place=()):
-    yield place
-    items = enumerate(value) if isinstance(value, list) else ()
-    for name, one in value.items() if isinstance(value, dict) else items:
-        yield from places(one, (*place, name))
-
-
-def changed(content, place, new):
-    content = copy.deepcopy(content)
-    outer = content
-    for part in place[:-1]:
-        outer = outer[part]
-    outer[place[-1]] = new
-    return content
 
 
 def test_metrics_come_back(tmp_path, metrics):

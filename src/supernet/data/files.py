@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from supernet.errors import DataError, SupernetError
 
-__all__ = ["files_in", "folders_in", "name_of", "opened", "read_bytes", "reading"]
+__all__ = ["files_in", "folders_in", "name_of", "opened", "read_data", "reading"]
 
 _WRONG = (OSError, EOFError, UnicodeError, zlib.error, struct.error, MemoryError)
 """What reading a file can raise; `gzip.BadGzipFile` is an `OSError`."""
@@ -67,7 +67,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             yield file
 
 
-def read_bytes(path: Path) -> bytes:
+def read_data(path: Path) -> bytes:
     """Return the content of a file.
 
     Raises:

@@ -16,7 +16,7 @@ import torch
 
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw
-from supernet.data.files import read_bytes
+from supernet.data.files import read_data
 from supernet.data.text_tokens import Vocabulary, check_sizes, split_words
 from supernet.errors import ConfigError, DataError
 from supernet.names import meant
@@ -226,7 +226,7 @@ def decoded(file: Path, encoding: str) -> str:
     Raises:
         DataError: it cannot be read, or is not of that encoding.
     """
-    content = read_bytes(file)
+    content = read_data(file)
     if codecs.lookup(encoding).name == "utf-8":  # a byte order mark knows better
         encoding = next(
             (name for mark, name in _MARKS.items() if content.startswith(mark)), encoding

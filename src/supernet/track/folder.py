@@ -18,7 +18,7 @@ import torch
 
 from supernet.errors import RunFolderError, StorageError
 from supernet.files import FULL, clean, read_bytes, storage_errors, write_bytes, write_text
-from supernet.folders import MARK, check_links, kind_of, mark_text, recover, write_mark
+from supernet.folders import MARK, check_links, folder_kind, mark_text, recover, write_mark
 from supernet.origin import mark, marked
 from supernet.track.lock import LOCK, FolderLock
 from supernet.track.metrics import read_metrics, write_metrics
@@ -114,7 +114,7 @@ class RunFolder:
             raise _cannot_be_made(self.path, error) from error
         try:
             check_free(self.path)  # another process may have been here
-            if kind_of(self.path) is None:
+            if folder_kind(self.path) is None:
                 write_mark(self.path, "run")
         except BaseException:
             self._leave_no_trace()
@@ -346,14 +346,14 @@ def check_free(path: Path) -> None:
         RunFolderError: it may not.
     """
     real = Path(os.path.realpath(path))
-    if real.name in (*FOLDERS, EXPORTS) and kind_of(real.parent) == "run":
+    if real.name in (*FOLDERS, EXPORTS) and folder_kind(real.parent) == "run":
         raise RunFolderError(
             f"{path} belongs to the run in {real.parent}, which writes and removes files there; choose "
             "another folder with --out"
         )
     if os.path.lexists(path) and not path.is_dir():
         raise RunFolderError(f"{path} is there and no folder; choose another with --out")
-    kind = kind_of(path)
+    kind = folder_kind(path)
     if kind == "run":
         return
     if kind is not None:

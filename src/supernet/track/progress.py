@@ -19,7 +19,7 @@ from rich.progress import Progress as Bars
 from rich.progress import Task as BarTask
 from rich.text import Text
 
-__all__ = ["Progress", "Task"]
+__all__ = ["Progress", "ProgressTask"]
 
 _SECONDS_BETWEEN_DRAWINGS = 0.1
 
@@ -61,9 +61,9 @@ class Progress:
     ) -> None:
         self._bars.stop()
 
-    def task(self, description: str, total: int) -> Task:
+    def task(self, description: str, total: int) -> ProgressTask:
         """Start a bar; `total` is the number of steps, images or candidates it will count."""
-        return Task(self, self._bars.add_task(description, total=total, metrics=""))
+        return ProgressTask(self, self._bars.add_task(description, total=total, metrics=""))
 
     def say(self, text: str) -> None:
         """Print one line: above the bars on a terminal, plainly to standard error elsewhere."""
@@ -84,7 +84,7 @@ class Progress:
             self._bars.refresh()
 
 
-class Task:
+class ProgressTask:
     """A bar of a `Progress`."""
 
     def __init__(self, progress: Progress, identity: TaskID) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from supernet.errors import RunFolderError
 from supernet.files import storage_errors, write_text
-from supernet.folders import check_links, kind_of
+from supernet.folders import check_links, folder_kind
 from supernet.space.diagram import Diagram
 from supernet.track import page, plots
 from supernet.track.diagram import svg
@@ -43,7 +43,7 @@ def write_report(folder: Path, to: Path | None = None) -> Path:
     if to is None:
         check_links(folder, [path])
     text = render(folder)
-    if not (to is None and kind_of(folder) == "run") and not _replaceable(path):
+    if not (to is None and folder_kind(folder) == "run") and not _replaceable(path):
         raise RunFolderError(
             f"{path} is there, but no report of supernet, so it is not replaced; move it away, or name "
             "another file with --to"
