@@ -25,7 +25,7 @@ from pathlib import Path
 from types import ModuleType
 
 from supernet.cli import main
-from supernet.config import parse
+from supernet.parser import parse
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from supernet.arguments import SHORT
-from supernet.config import parse
 from supernet.errors import SupernetError
 from supernet.net.source import FromCallable
+from supernet.parser import parse
 from supernet.zoo.converted import rules_of
 
 ODD = [
@@ -154,7 +154,7 @@ def fault(message: str, option: str) -> str | None:
 def made(config: Any) -> None:
     """Make the model of a configuration, on no device."""
     path = config.model.class_path
-    given = config.model.init_args.as_dict() if "init_args" in config.model else {}
+    given = config.model.init_args
     if path.endswith("Converted"):  # which runs the model
         rules_of(
             **{name: one for name, one in given.items() if name in signature(rules_of).parameters}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from supernet.arguments import read_layers
-from supernet.config import differences, parse
 from supernet.errors import ConfigError
+from supernet.parser import differences, parse
 from supernet.search import Evolution
 from supernet.strategies import SPOS
 

@@ -18,8 +18,8 @@ from benchmarks import timm_models
 
 import supernet.pipeline
 from doc_pages import LANGUAGES, PAGES, ROOT, blocks, run_blocks, short
-from supernet.config import help_text
 from supernet.data import SOURCES
+from supernet.parser import help_text
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
 from supernet.zoo import SPACES

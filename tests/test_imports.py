@@ -10,11 +10,11 @@ import yaml
 
 from supernet.arguments import NAMED, place
 from supernet.cli import main
-from supernet.config import parse
 from supernet.data import NamedDataset
 from supernet.errors import ConfigError
 from supernet.imports import named_in, resolve
 from supernet.net.source import FromCallable
+from supernet.parser import parse
 from supernet.task import Classification
 from supernet.zoo.converted import Converted
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from odd_values import HOSTILE, ODD, distinct, outcome
-from supernet.config import parse
 from supernet.errors import ConfigError
+from supernet.parser import parse
 
 SAMPLE = [
     ([], "seed", "9" * 5000),

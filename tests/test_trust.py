@@ -15,11 +15,11 @@ from torch.utils.data import Dataset
 
 from supernet.accepted import check_code
 from supernet.cli import main
-from supernet.config import parse
 from supernet.errors import ConfigError
 from supernet.files import write_text
 from supernet.imports import leave_here, named_in, resolve
 from supernet.origin import code_in
+from supernet.parser import parse
 from supernet.pipeline import open_run
 
 MINE = """

@@ -130,7 +130,7 @@ def _folder(command: str, arguments: Sequence[str]) -> tuple[Path, list[str]]:
 
 
 def _steps(command: str, arguments: Sequence[str]) -> None:
-    from supernet.config import help_text, parse
+    from supernet.parser import help_text, parse
     from supernet.pipeline import STEPS, execute, open_run
     from supernet.track import print_table, result_table
 

@@ -1,60 +1,41 @@
-"""The typed configuration of a run: from files, command lines and Python alike.
+"""The typed configuration of a run: what every option is called, and what it may be.
 
-`parser()` is the one definition; a user's own model, data set, strategy or searcher is named by its
-import path, and the ready ones by a short name too.
+`supernet.parser` makes it from files, command lines and Python alike.
 """
 
 from __future__ import annotations
 
-import copy
-import functools
-import json
-import re
-import warnings
-from argparse import ArgumentError
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
-import yaml
-from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
-from supernet.accepted import check_code, check_made
-from supernet.arguments import NAMED, Layer, inherited, named_class, place, prepared, read_layers
-from supernet.data import SOURCES, Augment, DataSource
+from supernet.data import Augment, DataSource
 from supernet.data.splits import FRACTION
-from supernet.errors import ConfigError, SupernetError
-from supernet.imports import resolve, safe_children
-from supernet.net.source import DATA_ARGUMENTS
-from supernet.reading import plain_value
-from supernet.refusals import check_nulls, explained
-from supernet.search import SEARCHERS, Searcher
+from supernet.errors import ConfigError
+from supernet.search import Searcher
 from supernet.space import Sampling
-from supernet.strategies import STRATEGIES, Strategy
+from supernet.strategies import Strategy
 from supernet.task import Task
 from supernet.train import OptimizerFactory, ScheduleName
-from supernet.zoo import SPACES
 
 __all__ = [
-    "DEFAULTS",
     "AloneConfig",
     "EvaluateConfig",
     "FewShotConfig",
+    "ModelConfig",
     "RetrainConfig",
+    "RunConfig",
     "SearchConfig",
     "SplitConfig",
     "TrainConfig",
     "WeightsName",
-    "build_parser",
-    "differences",
-    "help_text",
-    "parse",
 ]
 
 
-@dataclass
+@dataclass(frozen=True)
 class SplitConfig:
     """The options by which data is divided and varied.
 
@@ -76,7 +57,7 @@ def default_optimizer(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimiz
     return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True)
 
 
-@dataclass
+@dataclass(frozen=True)
 class TrainConfig:
     """The options of one training.
 
@@ -118,14 +99,14 @@ class TrainConfig:
             raise ConfigError(f"clip is a norm above 0, or null for no limit, not {self.clip}")
 
 
-@dataclass
+@dataclass(frozen=True)
 class AloneConfig(TrainConfig):
     """The training of a network by itself, which inherited weights may not need."""
 
     fewest_steps: ClassVar[int] = 0
 
 
-@dataclass
+@dataclass(frozen=True)
 class FewShotConfig:
     """The options of splitting the trained supernet along a decision, each part then trained on.
 
@@ -138,7 +119,7 @@ class FewShotConfig:
     decision: str | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class EvaluateConfig:
     """The options of scoring candidates.
 
@@ -181,7 +162,7 @@ class EvaluateConfig:
             )
 
 
-@dataclass
+@dataclass(frozen=True)
 class SearchConfig:
     """The options of the search for candidates.
 
@@ -210,7 +191,7 @@ class SearchConfig:
 WeightsName = Literal["fresh", "inherited"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class RetrainConfig:
     """The options of retraining: which candidates are trained by themselves, and how.
 
@@ -261,222 +242,49 @@ class RetrainConfig:
         return ("fresh", "inherited") if self.weights == "both" else (self.weights,)
 
 
-_GROUPS = {
-    "split": SplitConfig,
-    "train": TrainConfig,
-    "few_shot": FewShotConfig,
-    "evaluate": EvaluateConfig,
-    "search": SearchConfig,
-    "retrain": RetrainConfig,
-}
-"""Groups of options by their name."""
+@dataclass(frozen=True)
+class ModelConfig:
+    """The model with choices, which is built later and several times.
 
-_SGD = {
-    "class_path": "torch.optim.SGD",
-    "init_args": {"lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": True},
-}
-
-DEFAULTS: dict[str, Any] = {
-    "model": {"class_path": SPACES["bender"], "init_args": {"channels": 8, "groups": [1, 1]}},
-    "data": {"class_path": SOURCES["digits"]},
-    "task": {"class_path": "supernet.task.Classification"},
-    "strategy": {"class_path": STRATEGIES["bender"]},
-    "train.optimizer": _SGD,
-    "few_shot.train.optimizer": _SGD,
-    "search.searcher": {"class_path": SEARCHERS["random"]},
-    "retrain.train.optimizer": _SGD,
-}
-"""What `supernet run` does without a configuration: the Bender space on handwritten digits."""
-
-_DESCRIPTION = """
-Where an option names a model, data set, strategy, searcher or optimizer, give a short name ('supernet
-zoo' lists them) or the import path of a class, and its arguments as further options: --strategy bender
---strategy.vanish 0.05. --strategy.help NAME explains the arguments of one.
-"""
-
-
-def help_text(program: str) -> str:
-    """Return the help of a command, without the lists of every class that PyTorch has."""
-    with safe_children():
-        text = build_parser(program).format_help()
-    return re.sub(r",\s+known\s+subclasses:[^)]*\)", ")", text)
-
-
-def build_parser(program: str, defaults: Mapping[str, Any] = DEFAULTS) -> ArgumentParser:
-    """Return the parser of a run's configuration."""
-    parser = ArgumentParser(
-        prog=program, exit_on_error=False, allow_abbrev=False, description=_DESCRIPTION
-    )
-    parser.add_argument("--config", action="config", help="YAML file with any of the options below")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="all random draws of a run depend on it"
-    )
-    parser.add_argument(
-        "--device", type=str, default="auto", help="auto (a GPU where there is one), cpu, cuda, ..."
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=1,
-        help="CPU threads, 0 for all cores; with one, small networks are fastest, and results do not "
-        "depend on the number of cores",
-    )
-    parser.add_subclass_arguments(
-        nn.Module,
-        "model",
-        skip=set(DATA_ARGUMENTS),
-        instantiate=False,
-        required=False,
-        help="the model with choices: a short name or an import path; its arguments "
-        f"{', '.join(DATA_ARGUMENTS)}, if it has them, come from the data",
-    )
-    parser.add_argument("--data", type=DataSource, help="the data set: a short name or a class")
-    parser.add_argument("--split", type=SplitConfig, default=SplitConfig())
-    parser.add_argument("--task", type=Task, help="losses and measures")
-    parser.add_argument("--strategy", type=Strategy, help="how the shared weights are learned")
-    parser.add_argument("--train", type=TrainConfig, default=TrainConfig())
-    parser.add_class_arguments(FewShotConfig, "few_shot")
-    parser.add_argument("--evaluate", type=EvaluateConfig, default=EvaluateConfig())
-    parser.add_class_arguments(SearchConfig, "search")
-    parser.add_class_arguments(RetrainConfig, "retrain")
-    parser.set_defaults(dict(defaults))
-    return parser
-
-
-def parse(
-    program: str,
-    arguments: Sequence[str],
-    base: Mapping[str, Any] | None = None,
-    trust: bool = False,
-    foreign: str | None = None,
-) -> tuple[Namespace, dict[str, Any]]:
-    """Read a configuration: defaults, then `base`, then the arguments in their order.
-
-    Where a class is named, the arguments of another class that was named before are forgotten.
-
-    Args:
-        program: name of the command in error messages.
-        arguments: arguments as on the command line, for instance `["--strategy", "spos"]`.
-        base: options that come before the arguments.
-        trust: use options of another origin that name code.
-        foreign: name of what holds `base`, if that is of another origin, see `supernet.origin`.
-
-    Returns:
-        The instantiated configuration (the model as class path and arguments), and the resolved
-        one as plain data, which read again gives the same.
-
-    Raises:
-        ConfigError: an option is unknown or of the wrong type, or a file cannot be read or is not
-            trusted, or code that it names is not made for what it would be used for.
+    Attributes:
+        class_path: import path of a class or function that returns a module.
+        init_args: what it is called with, besides what the data gives.
     """
-    layers = read_layers(arguments, base, trust, foreign)
-    again = copy.deepcopy(layers)
-    all_layers = inherited(layers)
-    try:
-        return _parsed(program, all_layers)
-    except ConfigError:
-        if len(all_layers) > len(again):
-            _parsed(program, again)  # names what is wrong as it was written
-        raise
+
+    class_path: str
+    init_args: Mapping[str, Any]
 
 
-@functools.lru_cache(maxsize=16)
-def _parser(program: str, defaults: str) -> ArgumentParser:
-    """Return a parser for these defaults as JSON; building one takes longer than using it."""
-    return build_parser(program, json.loads(defaults))
+@dataclass(frozen=True)
+class RunConfig:
+    """All options of a run.
 
-
-def _parsed(program: str, layers: Sequence[Layer]) -> tuple[Namespace, dict[str, Any]]:
-    given, defaults = prepared(layers, _defaults(layers))
-    parser = _parser(program, json.dumps(defaults))
-    try:
-        with safe_children():
-            config = parser.parse_args(given)
-    except (
-        Exception
-    ) as error:  # what the parser meets in values that it does not expect may be anything
-        if isinstance(error, SupernetError):
-            raise
-        known = [action.dest for action in parser._actions if not action.dest.endswith(".help")]
-        reason = (
-            str(error) if isinstance(error, ArgumentError) else f"{type(error).__name__}: {error}"
-        )
-        raise ConfigError(f"{explained(reason, known)} (see {program} --help)") from error
-    config.pop("config", None)
-    with safe_children():
-        check_code(config)
-        plain = plain_value(_dumped(parser, config), "")
-    check_nulls(plain, NAMED, _GROUPS)
-    made = _made(parser, config, program)
-    check_made(made)
-    return made, plain
-
-
-def _dumped(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
-    """Return the configuration as plain data, without defaults of classes that are objects."""
-    with warnings.catch_warnings(action="ignore", category=UserWarning):
-        # What safe_load does, by the loader in C where there is one: this takes most of the time.
-        plain: dict[str, Any] = yaml.load(
-            parser.dump(config, skip_unset=False),
-            Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader),
-        )
-    for option in NAMED:
-        found = place(plain, option)
-        arguments = found.get("init_args") if isinstance(found, dict) else None
-        if isinstance(arguments, dict):
-            kept = {name: value for name, value in arguments.items() if _OBJECT not in str(value)}
-            found["init_args"] = kept
-    return plain
-
-
-_OBJECT = "Unable to serialize instance"
-"""What the parser writes in place of an object."""
-
-
-def _made(parser: ArgumentParser, config: Namespace, program: str) -> Namespace:
-    """Return the configuration with objects for the classes in it.
-
-    Raises:
-        ConfigError: a class cannot be made from its arguments.
+    Attributes:
+        seed: all random draws of a run depend on it.
+        device: "auto" (a GPU where there is one), "cpu", "cuda", ...
+        threads: CPU threads, 0 for all cores.
+        model: the model with choices; None where it is given from Python.
+        data: where examples come from.
+        split: how they are divided and varied.
+        task: losses and measures.
+        strategy: how the shared weights are learned.
+        train: the training of the supernet.
+        few_shot: whether and how it is split.
+        evaluate: how candidates are scored.
+        search: how they are found.
+        retrain: how the best are trained by themselves.
     """
-    try:
-        made: Namespace = parser.instantiate(config)
-    except SupernetError:
-        raise
-    except Exception as error:  # a user's class may raise anything
-        raise ConfigError(
-            f"the classes in the configuration cannot be made: {type(error).__name__}: {error} "
-            f"(see {program} --help)"
-        ) from error
-    return made
 
-
-def _defaults(layers: Sequence[Layer]) -> dict[str, Any]:
-    """Return the defaults; what a coupled strategy learned needs no other searcher."""
-    searcher = named_class("search.searcher", layers)
-    named = named_class("strategy", layers)
-    if searcher is not None or named is None:
-        return DEFAULTS
-    kind = resolve(named if "." in named else f"supernet.strategies.{named}")
-    if not (isinstance(kind, type) and issubclass(kind, Strategy)):
-        return DEFAULTS
-    learns = kind.learned is not Strategy.learned
-    learned = {"search.searcher": {"class_path": SEARCHERS["learned"]}} if learns else {}
-    return {**DEFAULTS, **learned}
-
-
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the options in which two configurations differ, with both values."""
-    first, second = dict(_flat(one)), dict(_flat(other))
-    for name in sorted(first.keys() | second.keys()):
-        if first.get(name) != second.get(name):
-            was, now = (str(one.get(name, "not given")) for one in (first, second))
-            yield f"{name}: {was[:200]} and {now[:200]}"
-
-
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _flat(item, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, value
+    seed: int
+    device: str
+    threads: int
+    model: ModelConfig | None
+    data: DataSource
+    split: SplitConfig
+    task: Task
+    strategy: Strategy
+    train: TrainConfig
+    few_shot: FewShotConfig
+    evaluate: EvaluateConfig
+    search: SearchConfig
+    retrain: RetrainConfig

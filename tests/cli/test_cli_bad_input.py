@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from supernet.config import parse
+from supernet.parser import parse
 
 
 def _refused(result: tuple[int, str, str], *words: str, code: int = 2) -> None:

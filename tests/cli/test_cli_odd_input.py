@@ -12,7 +12,7 @@ from bad_inputs import CONSTRAINTS, FILES, inputs
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-import supernet.config
+import supernet.parser
 from supernet.cli import main
 from supernet.cost import Constraint, CostTable
 from supernet.cost.entry import Entry
@@ -209,7 +209,7 @@ def test_signs_that_a_terminal_lacks_are_written_as_escapes(monkeypatch, tmp_pat
 
 
 def test_an_import_of_the_parser_is_not_needed_to_be_told_of_a_wrong_command():
-    assert supernet.config  # it is loaded here; in a fresh process it is not
+    assert supernet.parser  # it is loaded here; in a fresh process it is not
     done = subprocess.run(
         [
             sys.executable,

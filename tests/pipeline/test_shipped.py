@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from supernet.config import parse
 from supernet.data import Characters, Text
+from supernet.parser import parse
 from supernet.pipeline import execute, open_run
 from supernet.pipeline.train import check_options
 

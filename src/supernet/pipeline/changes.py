@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from supernet.config import differences
 from supernet.errors import RunFolderError
+from supernet.parser import differences
 from supernet.track import RunFolder
 
 __all__ = ["Changes", "without_neutral"]

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from supernet.config import TrainConfig
+from supernet.config import RunConfig, TrainConfig
 from supernet.cost import Constraints, CostTable
-from supernet.data import Augment, DataSource, Loader, Normalise, Raw, Splits
+from supernet.data import Augment, Loader, Normalise, Raw, Splits
 from supernet.data import split_data as split_data
 from supernet.errors import ConfigError, DataError, NoNetworkError, RunFolderError
 from supernet.evaluate import Evaluator, PartsEvaluator, Protocol, Score, measure
@@ -29,8 +29,7 @@ from supernet.pipeline.records import Selected, Trained, UsedTables
 from supernet.random import derive_seed, seeded
 from supernet.search import Problem
 from supernet.space import Architecture, Option
-from supernet.strategies import Strategy, TrainingContext
-from supernet.task import Task
+from supernet.strategies import TrainingContext
 from supernet.track import Progress, RunFolder
 from supernet.train import Checkpoint, Fit, Learner, digest
 from supernet.train.checkpoint import State
@@ -45,31 +44,28 @@ class Run:
     """What the steps of a run share, each made when first needed.
 
     Args:
-        config: configuration as `supernet.config.parse` returns it.
+        config: configuration as `supernet.parser.parse` returns it.
         options: the same as plain data.
         model: builds the model with choices.
-        source: source that loads the data.
         folder: run folder that the files are in.
         progress: bars and messages by which the steps say what they do.
     """
 
     def __init__(
         self,
-        config: Any,
+        config: RunConfig,
         options: Mapping[str, Any],
         model: ModelSource,
-        source: DataSource,
         folder: RunFolder,
         progress: Progress,
     ) -> None:
         self.config = config
         self.options = options
         self.model = model
-        self.source = source
         self.folder = folder
         self.progress = progress
-        self.seed: int = config.seed
-        self.task: Task = config.task
+        self.seed = config.seed
+        self.task = config.task
         self.device = _device(config.device)
         if not 0 <= config.seed < 2**63:
             raise ConfigError(f"seed is a number from 0 to 2^63 - 1, not {config.seed}")
@@ -90,9 +86,10 @@ class Run:
     def splits(self) -> Splits:
         """The data, on the device; the test split stays sealed."""
         options = self.config.split
-        name = type(self.source).__name__
+        source = self.config.data
+        name = type(source).__name__
         with calling(f"loading the data with {name}", DataError):
-            raw = self.source.load()
+            raw: object = source.load()
         if not isinstance(raw, Raw):
             raise DataError(f"{name}.load() must return a supernet.data.Raw, not {described(raw)}")
         parts = split_data(
@@ -200,6 +197,12 @@ class Run:
                 "though they are named alike (or by an older version); choose another folder"
             )
 
+    @property
+    def _split_label(self) -> str:
+        label = self.config.few_shot.decision
+        assert label is not None  # who asks for parts has looked
+        return label
+
     def part(self, option: Option) -> SuperNet:
         """Return the part of the trained supernet with this option, with the weights of the whole.
 
@@ -207,7 +210,7 @@ class Run:
             RunFolderError: the supernet is not trained.
         """
         supernet, _ = self.trained_supernet()
-        return split_supernet(supernet, self.config.few_shot.decision, option)
+        return split_supernet(supernet, self._split_label, option)
 
     @property
     def splitting(self) -> str:
@@ -224,7 +227,7 @@ class Run:
         """
         parts, hashes = dict[Option, SuperNet](), []
         failed = self.failed_parts()
-        for option in self.supernet.space.decision(self.config.few_shot.decision).options:
+        for option in self.supernet.space.decision(self._split_label).options:
             if option in failed:
                 hashes.append("failed")
             else:
@@ -238,7 +241,7 @@ class Run:
         Raises:
             RunFolderError: the supernet is not trained.
         """
-        label, found = self.config.few_shot.decision, dict[Option, NoNetworkError]()
+        label, found = self._split_label, dict[Option, NoNetworkError]()
         for number, option in enumerate(self.supernet.space.decision(label).options):
             failed = kept(failed_file(self.folder.part(number)), self.splitting)
             if failed is not None:
@@ -257,7 +260,7 @@ class Run:
         """
         if (error := self.failed_parts().get(option)) is not None:
             raise error
-        label, steps = self.config.few_shot.decision, self.config.few_shot.train.steps
+        label, steps = self._split_label, self.config.few_shot.train.steps
         number = self.supernet.space.decision(label).options.index(option)
         checkpoint = self.folder.part(number)
         state = checkpoint.trained()
@@ -332,7 +335,7 @@ class Run:
             RunFolderError: training has not ended.
         """
         supernet, _ = self.trained_supernet()
-        strategy: Strategy = copy.deepcopy(self.config.strategy)
+        strategy = copy.deepcopy(self.config.strategy)
         strategy.prepare(supernet, self.setting())
         with self.folder.checkpoint.restoring():
             strategy.load_state_dict(self._trained.learned)
@@ -425,7 +428,7 @@ class Run:
         seed = derive_seed(self.seed, *purpose)
         model = self.model.initial(seed, self._given(), **overrides)
         with seeded(derive_seed(self.seed, "strategy", *purpose)):
-            supernet: SuperNet = self.config.strategy.build(model)
+            supernet = self.config.strategy.build(model)
         return self.placed(supernet)
 
     def built(self, *purpose: str, **overrides: Any) -> nn.Module:

@@ -28,6 +28,7 @@ def few_shot(run: Run) -> None:
         SpaceError: the supernet cannot be split along this decision.
     """
     label = run.config.few_shot.decision
+    assert label is not None  # the step is of runs that name one
     options, seconds, failed = check_split(run.supernet, label).options, 0.0, list[Failed]()
     for number, option in enumerate(options):
         run.progress.say(

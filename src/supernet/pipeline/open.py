@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import json
 import os
 import re
@@ -17,13 +18,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from supernet.config import parse
+from supernet.config import ModelConfig, RunConfig
 from supernet.data import Normalise, as_source
 from supernet.errors import ConfigError, RunFolderError
 from supernet.failures import MORE_MEMORY, machine_errors
 from supernet.foreign import calling
 from supernet.net.source import FromCallable, FromInstance, ModelSource, as_model_source
 from supernet.origin import code_in
+from supernet.parser import parse
 from supernet.pipeline.changes import Changes
 from supernet.pipeline.code import described, structure
 from supernet.pipeline.context import Run
@@ -396,20 +398,32 @@ def open_run(
 
 
 def _opened(
-    config: Any,
+    config: RunConfig,
     plain: Mapping[str, Any],
     objects: Mapping[str, object],
     folder: RunFolder,
     shown: Progress,
 ) -> Run:
-    for name, value in objects.items():
-        place = config.search if name == "search.searcher" else config
-        if name in ("task", "strategy", "search.searcher"):
-            # A copy: a run must not change what the caller gave, as a strategy's memory.
-            setattr(place, name.rpartition(".")[2], copy.deepcopy(value))
     source = as_model_source(objects["model"]) if "model" in objects else _configured(config.model)
-    loaded = as_source(objects["data"]) if "data" in objects else config.data
-    return Run(config, plain, source, loaded, folder, shown)
+    return Run(_with_objects(config, objects), plain, source, folder, shown)
+
+
+def _with_objects(config: RunConfig, objects: Mapping[str, object]) -> RunConfig:
+    """Return the options with the objects that are given from Python in their places.
+
+    They are copied, but for the data: a run must not change what the caller gave, as a strategy's
+    memory.
+    """
+    if "data" in objects:
+        config = dataclasses.replace(config, data=as_source(objects["data"]))
+    if isinstance(task := objects.get("task"), Task):
+        config = dataclasses.replace(config, task=copy.deepcopy(task))
+    if isinstance(strategy := objects.get("strategy"), Strategy):
+        config = dataclasses.replace(config, strategy=copy.deepcopy(strategy))
+    if isinstance(searcher := objects.get("search.searcher"), Searcher):
+        search = dataclasses.replace(config.search, searcher=copy.deepcopy(searcher))
+        config = dataclasses.replace(config, search=search)
+    return config
 
 
 def _apart(stored: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -443,13 +457,12 @@ def _check_python(
         )
 
 
-def _configured(model: Any) -> ModelSource:
+def _configured(model: ModelConfig | None) -> ModelSource:
     if model is None:
         raise ConfigError(
             f"no model is given; name one with --model: {', '.join(SPACES)} or a class"
         )
-    arguments = model.init_args.as_dict() if "init_args" in model else {}
-    return FromCallable.named(model.class_path, arguments)
+    return FromCallable.named(model.class_path, model.init_args)
 
 
 def _from_python(value: Any) -> bool:
