@@ -238,7 +238,7 @@ def test_rho_falls_to_zero_and_counts_what_has_no_parameters_but_none():
     strategy = CDARTS(regular=2.0, regular_share=0.5, alpha=Alpha(warmup=0.2))
     ready(strategy, model, start=start)
     for step, expected in ((4, 2.0), (8, 1.0), (12, 0.0), (20, 0.0)):
-        found = torch.as_tensor(strategy.regularised(at(step, 21))).item()
+        found = torch.as_tensor(strategy.regulariser(at(step, 21))).item()
         assert found == pytest.approx(8 * expected)
 
 

@@ -14,6 +14,7 @@ from supernet.net import SuperNet
 from supernet.strategies import (
     DARTS,
     GDAS,
+    PCDARTS,
     SNAS,
     Alpha,
     CostPenalty,
@@ -54,10 +55,10 @@ SEARCH = examples()
 BATCH = SEARCH.inputs[:16], SEARCH.targets[:16]
 
 
-def make(costs=None, seed=0, **arguments):
+def make(costs=None, seed=0, kind=DARTS, **arguments):
     torch.manual_seed(0)
     supernet = SuperNet(Net()).train()
-    strategy = DARTS(**arguments)
+    strategy = kind(**arguments)
     tables = measure_costs(supernet, SEARCH.inputs[:1]) if costs is None else costs
     loader = Loader(SEARCH, 16, 0, purpose="search")
     strategy.prepare(supernet, TrainingContext(seed, tables, search=loader))
@@ -137,9 +138,41 @@ def test_both_losses_of_the_cost(target):
             charged = 2 + 0.3 * (expected - goal) / goal
         else:
             charged = 2 * (math.log(expected) / math.log(goal)) ** 0.3
-        found = strategy.charged(torch.tensor(2.0)).item()
+        found = strategy.alpha_loss(torch.tensor(2.0), Moment(0, 2, 0)).item()
         assert found == pytest.approx(charged, rel=1e-5)
         assert (found == pytest.approx(2.0)) == (target is None)
+
+
+@pytest.mark.parametrize(("kind", "arguments"), [(DARTS, {}), (DARTS, {"order": 2}), (SNAS, {})])
+def test_the_regulariser_joins_the_loss_of_alpha_and_knows_its_step(kind, arguments):
+    class Pulled(kind):
+        def regulariser(self, moment):
+            return moment.step * sum(3 * alpha[0] for alpha in self.active_alphas().values())
+
+    def gradients(kind, step):
+        strategy, supernet = make(kind=kind, **arguments)
+        found = []
+        strategy.step = found.extend
+        strategy.backward(supernet, Classification(), BATCH, Moment(step, 5, 0))
+        return dict(zip(strategy.alphas, found, strict=True))
+
+    for step in (0, 2):
+        plain, pulled = gradients(kind, step), gradients(Pulled, step)
+        assert pulled.pop("node") is None  # edges are not learned
+        for label, gradient in pulled.items():
+            expected = plain[label] + torch.tensor([3.0 * step, 0, 0])
+            torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_active_alphas_are_those_that_decide():
+    strategy, _ = make()
+    strategy.kept["some"] = (0, 2)
+    active = strategy.active_alphas()
+    assert list(active) == [label for label in strategy.alphas if label != "node"]
+    assert torch.equal(active["some"], strategy.alphas["some"][[0, 2]])
+    assert active["node.from0"] is strategy.alphas["node.from0"]
+    edges, _ = make(kind=PCDARTS)
+    assert edges.active_alphas()["node"] is edges.alphas["node"]
 
 
 @pytest.mark.parametrize("kind", ["linear", "log"])

@@ -73,9 +73,9 @@ def test_regularisers():
     loss = torch.tensor(2.0)
     for strategy in (none, kl):
         ready(strategy, Factors(1, 2, 3), start=START)
-    assert none.charged(loss) == loss
+    assert none.alpha_loss(loss, at(0)) == loss
     divergence = kl_divergence(Dirichlet(CONCENTRATION), Dirichlet(torch.ones(3)))
-    torch.testing.assert_close(kl.charged(loss).detach(), loss + 0.5 * divergence)
+    torch.testing.assert_close(kl.alpha_loss(loss, at(0)).detach(), loss + 0.5 * divergence)
 
 
 def test_a_draw_depends_on_seed_and_step_only_and_leaves_torchs_state_alone():

@@ -54,7 +54,7 @@ def test_the_zero_one_loss(weight):
     expected = 1.5 + weight * -torch.nn.functional.mse_loss(
         torch.sigmoid(every), torch.full((7,), 0.5)
     )
-    found = strategy.charged(torch.tensor(1.5)).detach()
+    found = strategy.alpha_loss(torch.tensor(1.5), at(0)).detach()
     torch.testing.assert_close(found, expected)
     assert found < 1.5 or not weight
 

@@ -224,7 +224,7 @@ class CDARTS(Coupled):
             with self.unrecorded(), model.route(self.routing(model, moment)):
                 mine, ours = self.compared(model, task, search)
             feedback = self.weight * self.apart(ours, theirs)
-            loss = self.charged(mine) + loss + feedback + self.regularised(moment)
+            loss = self.alpha_loss(mine, moment) + loss + feedback
         if not loss.requires_grad:  # an evaluation network without parameters
             return
         alphas = list(self.alphas.values()) if joint else []
@@ -239,7 +239,7 @@ class CDARTS(Coupled):
         cycle = min(int(passed), self.cycles - 1)
         return cycle, passed - cycle
 
-    def regularised(self, moment: Moment) -> torch.Tensor | float:
+    def regulariser(self, moment: Moment) -> torch.Tensor | float:
         """Return ρ times the absolute values of α of skips and options without parameters."""
         rho = self.regular * max(1 - self._passed(moment) / self.regular_share, 0.0)
         if rho == 0:

@@ -109,6 +109,9 @@ class Coupled(Strategy):
         cost: an expected cost that joins the loss of α.
         stages: supernets that are trained before, and how many options go on from each.
 
+    Attributes:
+        alphas: α by the label of its decision, `[options]` each, from `prepare` on; what Adam moves.
+
     Raises:
         ConfigError: a number is out of range, a later stage keeps more options than one before, or early
             stopping is asked for where it has no meaning.
@@ -287,7 +290,7 @@ class Coupled(Strategy):
     def learn(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
         """Move α by the gradient of the loss on the search batch of this step."""
         with self.unrecorded(), model.route(self.routing(model, moment)):
-            loss = self.charged(task.loss(model, self.search_batch(moment)))
+            loss = self.alpha_loss(task.loss(model, self.search_batch(moment)), moment)
         self.step(torch.autograd.grad(loss, list(self.alphas.values()), allow_unused=True))
 
     @abstractmethod
@@ -313,6 +316,14 @@ class Coupled(Strategy):
             else alpha[_indices(kept, alpha.device)]
             for label, alpha in self.alphas.items()
         }
+
+    def active_alphas(self) -> dict[str, torch.Tensor]:
+        """Return α by decision, of what it decides: the options in the race, without edges at rest.
+
+        Edges rest where the method does not learn which of them enter a node (`learns_edges`).
+        """
+        rest = set() if self.learns_edges else self._edges
+        return {label: alpha for label, alpha in self.racing().items() if label not in rest}
 
     def whole(self, values: Weights) -> dict[str, torch.Tensor]:
         """Return numbers for all options from those of the options in the race, 0 for the others."""
@@ -359,18 +370,28 @@ class Coupled(Strategy):
         assert self._search is not None
         return self._search.batch(moment.step)
 
-    def charged(self, loss: torch.Tensor, chances: Weights | None = None) -> torch.Tensor:
-        """Return the loss with the expected cost, if one is configured.
+    def regulariser(self, moment: Moment) -> torch.Tensor | float:
+        """Return what the method adds to the loss that α minimises, a scalar; by default nothing.
 
         Args:
-            loss: loss of the task.
+            moment: the step, for terms whose weight follows a schedule.
+        """
+        return 0.0
+
+    def alpha_loss(
+        self, loss: torch.Tensor, moment: Moment, chances: Weights | None = None
+    ) -> torch.Tensor:
+        """Return what α minimises: the loss with the expected cost, if any, and the regulariser.
+
+        Args:
+            loss: loss of the task on the batch that α learns from, a scalar.
+            moment: the step.
             chances: probability of each option, by decision; what `chances` returns if not given.
         """
-        if self._expected is None or self._charge is None:
-            return loss
-        return self._charge.added(
-            loss, self._expected(self.chances() if chances is None else chances)
-        )
+        if self._expected is not None and self._charge is not None:
+            expected = self._expected(self.chances() if chances is None else chances)
+            loss = self._charge.added(loss, expected)
+        return loss + self.regulariser(moment)
 
     def step(self, gradients: tuple[torch.Tensor | None, ...]) -> None:
         """Let Adam move α by these gradients, scaled down where their norm is too large."""

@@ -105,14 +105,14 @@ class DARTS(Coupled):
         alphas = list(self.alphas.values())
 
         def gradients(
-            batch: Batch, of: Sequence[torch.Tensor], charged: bool = False
+            batch: Batch, of: Sequence[torch.Tensor], of_search: bool = False
         ) -> tuple[torch.Tensor | None, ...]:
             # All passes over the training batch are of one function: with other masks at the two ends,
             # the central difference would mostly be that of the masks.
-            masks = derive_seed(moment.seed, "unrolled", moment.step, int(charged))
+            masks = derive_seed(moment.seed, "unrolled", moment.step, int(of_search))
             with seeded(masks), model.route(self.routing(model, moment)):
                 loss = task.loss(model, batch)
-            loss = self.charged(loss) if charged else loss
+            loss = self.alpha_loss(loss, moment) if of_search else loss
             return torch.autograd.grad(loss, of, allow_unused=True)
 
         try:
@@ -120,7 +120,7 @@ class DARTS(Coupled):
             with torch.no_grad():
                 for p, (step, _) in zip(weights, slopes, strict=True):
                     p.sub_(step)
-            found = gradients(search, [*alphas, *weights], charged=True)
+            found = gradients(search, [*alphas, *weights], of_search=True)
             direct = found[: len(alphas)]
             # Where groups of weights differ in their rate, v is weighed by it.
             v = [

@@ -40,7 +40,7 @@ from supernet.random import derive_seed
 from supernet.space import Architecture
 from supernet.strategies.base import Stage, TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
-from supernet.strategies.coupled import Alpha, Coupled, Weights
+from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import RULES, RuleName
 from supernet.train import Moment, Schedule
 
@@ -124,15 +124,14 @@ class DrNAS(Coupled):
         with torch.no_grad():
             return self.drawn(model, moment, "weights")
 
-    def charged(self, loss: torch.Tensor, chances: Weights | None = None) -> torch.Tensor:
-        """Return the loss with the divergence, and with the expected cost if one is configured."""
-        loss = super().charged(loss, chances)
-        if self.divergence:
-            for c in self.concentrations().values():
-                loss = loss + self.divergence * kl_divergence(
-                    Dirichlet(c), Dirichlet(torch.ones_like(c))
-                )
-        return loss
+    def regulariser(self, moment: Moment) -> torch.Tensor | float:
+        """Return the weighted divergence from Dir(1)."""
+        if not self.divergence:
+            return 0.0
+        return sum(
+            self.divergence * kl_divergence(Dirichlet(c), Dirichlet(torch.ones_like(c)))
+            for c in self.concentrations().values()
+        )
 
     def drawn(self, model: SuperNet, moment: Moment, purpose: str) -> Routing:
         """Draw θ for every decision.

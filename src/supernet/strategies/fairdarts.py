@@ -30,7 +30,7 @@ from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.space import OneOf
 from supernet.strategies.cost_penalty import CostPenalty
-from supernet.strategies.coupled import Alpha, Coupled, Weights
+from supernet.strategies.coupled import Alpha, Coupled
 from supernet.strategies.rules import CONFIDENT, RuleName
 from supernet.train import Moment
 
@@ -103,8 +103,7 @@ class FairDARTS(Coupled):
         """Return gates with sigmoid weights."""
         return self.soft(self.probabilities())
 
-    def charged(self, loss: torch.Tensor, chances: Weights | None = None) -> torch.Tensor:
-        """Return the loss with the zero-one loss, and with the expected cost if one is configured."""
-        gates = self.soft(self.probabilities()).values()
-        away = torch.cat([gate.weights for gate in gates if gate.weights is not None]) - 0.5
-        return super().charged(loss, chances) - self.zero_one * (away * away).mean()
+    def regulariser(self, moment: Moment) -> torch.Tensor:
+        """Return the weighted zero-one loss."""
+        away = torch.cat([torch.sigmoid(a) for a in self.active_alphas().values()]) - 0.5
+        return -self.zero_one * (away * away).mean()

@@ -165,7 +165,7 @@ class ProxylessNAS(OnePath):
                 f"ProxylessNAS follows the gradient of the measured loss, but that of "
                 f"{type(task).__name__} has none; let its method measure compute a loss that has one"
             )
-        loss = self.charged(loss, self._chances(drawn))
+        loss = self.alpha_loss(loss, moment, self._chances(drawn))
         found = torch.autograd.grad(loss, list(self.alphas.values()), allow_unused=True)
         learns = [
             self._decisions[label].options[i[0]] not in self.zeros for label, i in drawn.items()

@@ -71,7 +71,7 @@ class SNAS(Coupled):
             return super().backward(model, task, batch, moment)
         with model.route(self.routing(model, moment)):
             loss = task.loss(model, batch)
-        backward(self.charged(loss))
+        backward(self.alpha_loss(loss, moment))
         self.step(tuple(alpha.grad for alpha in self.alphas.values()))
         return loss.detach()
 
