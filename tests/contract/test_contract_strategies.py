@@ -42,6 +42,7 @@ CASES = {
     "attentivenas": ("attentivenas", {}),
     "attentivenas of the worst": ("attentivenas", {"attention": Attentive(2, "worst")}),
     "bender": ("bender", {"vanish": 0.4, "ghost_size": 16}),
+    "betadarts": ("betadarts", {}),
     "cdarts": ("cdarts", {"cycles": 3}),
     "darts": ("darts", {}),
     "darts of second order": ("darts", {"order": 2}),

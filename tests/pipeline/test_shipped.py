@@ -80,7 +80,7 @@ def test_shipped_configurations_fit_their_data(file, tmp_path):
 
 
 METHODS = (
-    "cdarts darts darts2 dartsminus dartspt drnas fairdarts fbnet gdas "
+    "betadarts cdarts darts darts2 dartsminus dartspt drnas fairdarts fbnet gdas "
     "gdas-cells pcdarts pdarts proxyless singlepath snas"
 )
 

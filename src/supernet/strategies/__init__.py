@@ -4,6 +4,7 @@ from supernet.strategies.alphanet import AlphaNet
 from supernet.strategies.attentivenas import Attentive, AttentiveNAS
 from supernet.strategies.base import BatchNorm, Stage, Strategy, TrainingContext
 from supernet.strategies.bender import BenderOneShot
+from supernet.strategies.betadarts import BetaDARTS
 from supernet.strategies.cdarts import CDARTS, Evaluation
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Alpha, Coupled
@@ -48,6 +49,7 @@ __all__ = [
     "AttentiveNAS",
     "BatchNorm",
     "BenderOneShot",
+    "BetaDARTS",
     "CostPenalty",
     "Coupled",
     "DARTSMinus",
@@ -72,6 +74,7 @@ STRATEGIES = {
     "alphanet": "supernet.strategies.AlphaNet",
     "attentivenas": "supernet.strategies.AttentiveNAS",
     "bender": "supernet.strategies.BenderOneShot",
+    "betadarts": "supernet.strategies.BetaDARTS",
     "cdarts": "supernet.strategies.CDARTS",
     "darts": "supernet.strategies.DARTS",
     "dartsminus": "supernet.strategies.DARTSMinus",
