@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -41,14 +42,20 @@ def hooked(
 
 @contextmanager
 def noting(model: nn.Module, inside: list[str]) -> Iterator[None]:
-    """Note which modules are running, outermost first; what raises stays noted."""
-    names = {module: name for name, module in model.named_modules()}
+    """Note which modules are running, outermost first; what raises stays noted.
 
-    def enter(module: nn.Module, _: object) -> None:
-        inside.append(names[module])
+    Names belong to hooks, not to modules: a copy of the model that is made within the block, as
+    `torch.export` does, notes the same ones.
+    """
 
     def leave(*_: object) -> None:
         inside.pop()
 
-    with hooked(names, enter, leave):
+    with ExitStack() as stack:
+        for name, module in model.named_modules():
+            stack.enter_context(hooked([module], partial(_note, inside, name), leave))
         yield
+
+
+def _note(inside: list[str], name: str, *_: object) -> None:
+    inside.append(name)
