@@ -26,7 +26,7 @@ def convolution(w):
 
 
 LAYERS = {
-    "conv1d": (lambda w: el.Conv1d(w, el.Scaled(w, 2), 3), (2, 8, 9)),
+    "conv1d": (lambda w: el.Conv1d(w, el.ScaledSize(w, 2), 3), (2, 8, 9)),
     "conv2d": (convolution, (2, 3, 9, 9)),
     "conv2d with matrices": (
         lambda w: el.Conv2d(3, w, el.Dimension("kernel", [1, 3, 5]), transforms=True),
@@ -36,7 +36,7 @@ LAYERS = {
         lambda w: el.Conv2d(w, w, el.Dimension("kernel", [3, 5]), dilation=2, bias=False),
         (2, 8, 9, 9),
     ),
-    "conv2d in groups": (lambda w: el.Conv2d(w, el.Scaled(w, 2), 3, groups=4), (2, 8, 5, 5)),
+    "conv2d in groups": (lambda w: el.Conv2d(w, el.ScaledSize(w, 2), 3, groups=4), (2, 8, 5, 5)),
     "conv2d depthwise": (
         lambda w: el.Conv2d(w, w, el.Dimension("kernel", [3, 5]), groups=w),
         (2, 8, 9, 9),
@@ -134,7 +134,7 @@ class Block(nn.Module):
         super().__init__()
         expand = el.Dimension(f"{name}.expand", [0.5, 1, 2])
         kernel = el.Dimension(f"{name}.kernel", [3, 5])
-        inner = el.Scaled(channels, expand, multiple=2)
+        inner = el.ScaledSize(channels, expand, multiple=2)
         self.body = nn.Sequential(
             el.Conv2d(channels, inner, 1, bias=False),
             el.BatchNorm2d(inner),

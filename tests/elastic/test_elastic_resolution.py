@@ -133,7 +133,7 @@ def test_several_resolutions_are_combined():
 
 def test_layers_may_depend_on_the_side_too():
     side = el.Dimension("side", SIDES)
-    supernet = SuperNet(nn.Sequential(el.Resolution(side), el.Conv2d(1, el.Scaled(side, 2), 3)))
+    supernet = SuperNet(nn.Sequential(el.Resolution(side), el.Conv2d(1, el.ScaledSize(side, 2), 3)))
     x = torch.randn(1, 1, 8, 8)
     table = measure_costs(supernet, x)["macs"]
     for n in SIDES:

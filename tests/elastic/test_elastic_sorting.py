@@ -28,8 +28,8 @@ def grouped():
     return nn.Sequential(
         el.Conv2d(1, w, 3),
         el.BatchNorm2d(w),
-        el.Conv2d(w, el.Scaled(w, 2), 3, groups=4),
-        el.Conv2d(el.Scaled(w, 2), w, 3),
+        el.Conv2d(w, el.ScaledSize(w, 2), 3, groups=4),
+        el.Conv2d(el.ScaledSize(w, 2), w, 3),
         el.GroupNorm(2, w),
         el.Conv2d(w, u, 1),
         el.Conv2d(u, 3, 3),

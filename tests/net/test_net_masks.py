@@ -29,7 +29,7 @@ class Network(nn.Module):
     def __init__(self):
         super().__init__()
         width = el.Dimension("width", [2, 4, 6])
-        inner = el.Scaled(width, el.Dimension("expansion", [1.5, 2]))
+        inner = el.ScaledSize(width, el.Dimension("expansion", [1.5, 2]))
         kernel = el.Dimension("kernel", [1, 3, 5])
         self.stem = nn.Sequential(el.Conv2d(1, width, 3), el.BatchNorm2d(width), nn.ReLU())
         self.block = nn.Sequential(
@@ -166,7 +166,7 @@ def test_expected_masks_by_hand():
         return expected_mask([size], like).tolist()
 
     assert mask(width) == [1.0, 0.5, 0.25, 0.25]
-    assert mask(el.Scaled(width, 2)) == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25]
+    assert mask(el.ScaledSize(width, 2)) == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25]
     assert mask(ProductSize(heads, width)) == [1, 0.5, 0.25, 0.25, 0.5, 0.25, 0.125, 0.125]
     assert mask(JoinedSize(heads, 1, width)) == [1, 0.5, 1, 1, 0.5, 0.25, 0.25]
     heads.set_gate(Gate((0,)))
