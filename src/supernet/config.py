@@ -248,7 +248,7 @@ class ModelConfig:
 
     Attributes:
         class_path: import path of a class or function that returns a module.
-        init_args: what it is called with, besides what the data gives.
+        init_args: arguments that it is called with, besides those that the data gives.
     """
 
     class_path: str
@@ -260,16 +260,16 @@ class RunConfig:
     """All options of a run.
 
     Attributes:
-        seed: all random draws of a run depend on it.
+        seed: seed that all random draws of a run depend on.
         device: "auto" (a GPU where there is one), "cpu", "cuda", ...
         threads: CPU threads, 0 for all cores.
         model: the model with choices; None where it is given from Python.
-        data: where examples come from.
+        data: source of the examples.
         split: how they are divided and varied.
         task: losses and measures.
         strategy: how the shared weights are learned.
         train: the training of the supernet.
-        few_shot: whether and how it is split.
+        few_shot: options of splitting the supernet, if it is split.
         evaluate: how candidates are scored.
         search: how they are found.
         retrain: how the best are trained by themselves.

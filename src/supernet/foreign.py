@@ -47,7 +47,7 @@ class calling:  # reads as a word: `with calling("..."):`
         what: name of what is done in the block, for the message; a function that says it is called
             only then.
         kind: class of the error.
-        always: whether to translate also what no code of others took part in.
+        always: whether to translate also errors that no code of others took part in.
 
     Raises:
         SupernetError: of that kind; what was raised is its `__cause__`.

@@ -138,11 +138,11 @@ def parse(
     Where a class is named, the arguments of another class that was named before are forgotten.
 
     Args:
-        program: what error messages call the command.
-        arguments: as on the command line.
+        program: name of the command in error messages.
+        arguments: arguments as on the command line.
         base: options before them.
         trust: use options of another origin that name code.
-        foreign: what `base` is of, if that is of another origin; see `supernet.origin`.
+        foreign: name of what holds `base`, if that is of another origin, see `supernet.origin`.
 
     Returns:
         The configuration (the model as class path and arguments), and the resolved one as plain

@@ -27,7 +27,7 @@ class Width:
         label: the name of the module that makes it.
         axis: axis of the width.
         inside: number of positions that one unit is made of, for instance the size of a head.
-        inner: whether it is a unit that a number of heads or the like is made of.
+        inner: whether the width is that of a unit, such as a head, of which there are several.
         modules: names of the modules that have a part in it.
     """
 
@@ -165,7 +165,7 @@ def opening(
         trace: trace of the model.
         sizes: sizes of the axes.
         way: way in which the module's attributes are taken; the first size if it says nothing.
-        always: whether to return something all the same.
+        always: whether to return a specification also where nothing of the module is open.
         told: attributes that no operator is passed but tell a size.
     """
     shapes = {}

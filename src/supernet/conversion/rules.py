@@ -116,7 +116,7 @@ class Kernels(ConversionRule):
 
     Attributes:
         sizes: odd sizes that are offered; the model's own is added.
-        depthwise: whether only depthwise convolutions are meant.
+        depthwise: whether the rule is for depthwise convolutions only.
         transforms: whether smaller kernels pass through OFA's learned matrices.
     """
 

@@ -174,7 +174,7 @@ class _Watch(TorchFunctionMode):
 
     Args:
         inside: names of the modules that are running.
-        sizes: whether sizes of tensors are to know where they are from.
+        sizes: whether sizes of tensors remember which operator's output they are of.
     """
 
     def __init__(self, inside: list[str], sizes: bool) -> None:

@@ -32,7 +32,7 @@ def extremes(
     of equal cost the one with the last options is the largest, the one with the first the smallest.
 
     Args:
-        space: which architectures there are.
+        space: space of the architectures.
         entries: the amounts of a table of costs, none without paths.
         cost: the sum of the amounts that count.
     """

@@ -29,7 +29,7 @@ class Attention(nn.Module):
         width: width of the tokens, the numbers of each.
         heads: number of heads.
         head: width of a head, numbers of each token in it.
-        causal: whether a token sees only those before it and itself.
+        causal: whether a token sees only those before it and itself, as in a language model.
     """
 
     def __init__(self, width: int, heads: int, head: int, causal: bool = False) -> None:
@@ -59,7 +59,7 @@ class SelfAttention(ElasticLayer, Attention):
         width: width of the tokens, the numbers of each.
         heads: number of heads.
         head: width of a head, numbers of each token in it.
-        causal: whether a token sees only those before it and itself.
+        causal: whether a token sees only those before it and itself, as in a language model.
     """
 
     _ordinary = Attention

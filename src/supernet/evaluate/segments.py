@@ -57,7 +57,7 @@ class Segment:
         evaluation: program that evaluation batches pass through.
         asked: labels of the decisions that the nodes themselves ask.
         seen: (label, option) pairs that ran already.
-        calibrated: whether the calibration batches passed too.
+        calibrated: whether the values of the calibration batches are among those kept.
         answers: answers to the signature's decisions when the values were computed.
         values: values of each output by the number of the batch, calibration batches first.
     """

@@ -23,11 +23,11 @@ def hooked(
     """Within the block, call functions before and after each call of the modules.
 
     Args:
-        modules: those whose calls are followed.
-        enter: is given the module and its positional arguments before the call; what it returns, unless
-            None, takes the place of the arguments.
-        leave: is given the module, its arguments and its output after a call that raised nothing; what
-            it returns, unless None, takes the place of the output.
+        modules: modules whose calls are followed.
+        enter: function that is given the module and its positional arguments before the call; what
+            it returns, unless None, takes the place of the arguments.
+        leave: function that is given the module, its arguments and its output after a call that
+            raised nothing; what it returns, unless None, takes the place of the output.
         first: whether `enter` is called before hooks that the modules have already.
     """
     with ExitStack() as stack:

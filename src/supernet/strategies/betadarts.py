@@ -39,10 +39,10 @@ class BetaDARTS(Coupled):
     """Softmax mixtures with a regulariser that holds α together.
 
     Args:
-        alpha: see `Coupled`.
+        alpha: how α begins and how Adam moves it, see `Coupled`.
         weight: λ at the last step; it is 0 at the first.
-        rule: see `Coupled`.
-        cost: see `Coupled`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        cost: expected cost that joins the loss of α, see `Coupled`.
 
     Raises:
         ConfigError: the weight is negative, or see `Coupled`.
