@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from supernet.errors import ConfigError
@@ -32,6 +32,7 @@ __all__ = [
     "recalibrated",
     "reestimated",
     "statistics_of",
+    "unrecorded",
 ]
 
 T = TypeVar("T")
@@ -159,6 +160,19 @@ def norms_with_statistics(model: nn.Module) -> list[Norm]:
 
 def _set(norm: Norm, **settings: object) -> None:
     norm.__dict__.update(settings)  # past `nn.Module`'s slow setter
+
+
+@contextmanager
+def unrecorded(norms: Sequence[_NormBase]) -> Iterator[None]:
+    """Within the block norms in training mode record no running statistics."""
+    before = [norm.track_running_stats for norm in norms]
+    try:
+        for norm in norms:
+            norm.track_running_stats = False
+        yield
+    finally:
+        for norm, tracks in zip(norms, before, strict=True):
+            norm.track_running_stats = tracks
 
 
 @contextmanager

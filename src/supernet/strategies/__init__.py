@@ -1,5 +1,6 @@
 """How the shared weights are learned, one file per method."""
 
+from supernet.strategies.alpha import Alpha
 from supernet.strategies.alphanet import AlphaNet
 from supernet.strategies.attentivenas import Attentive, AttentiveNAS
 from supernet.strategies.base import BatchNorm, Stage, Strategy, TrainingContext
@@ -7,7 +8,7 @@ from supernet.strategies.bender import BenderOneShot
 from supernet.strategies.betadarts import BetaDARTS
 from supernet.strategies.cdarts import CDARTS, Evaluation
 from supernet.strategies.cost_penalty import CostPenalty
-from supernet.strategies.coupled import Alpha, Coupled
+from supernet.strategies.coupled import Coupled
 from supernet.strategies.darts import DARTS
 from supernet.strategies.dartsminus import DARTSMinus
 from supernet.strategies.dartspt import DARTSPT

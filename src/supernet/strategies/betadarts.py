@@ -27,8 +27,9 @@ import torch
 from supernet.choice import Routing
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
+from supernet.strategies.alpha import Alpha
 from supernet.strategies.cost_penalty import CostPenalty
-from supernet.strategies.coupled import Alpha, Coupled
+from supernet.strategies.coupled import Coupled
 from supernet.strategies.rules import RuleName
 from supernet.train import Moment
 

@@ -50,9 +50,10 @@ from supernet.choice import Gate, Routing
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.space import Architecture
+from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
-from supernet.strategies.coupled import Alpha, Coupled
+from supernet.strategies.coupled import Coupled
 from supernet.strategies.pcdarts import products
 from supernet.strategies.rules import NONE, RULES, SKIPS, RuleName
 from supernet.task import Batch, Task, watched

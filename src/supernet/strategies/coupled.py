@@ -12,12 +12,10 @@ looks at what lies in them.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -27,77 +25,29 @@ from torch.nn.modules.batchnorm import _NormBase
 from supernet.choice import Gate, Routing
 from supernet.cost import ExpectedCost
 from supernet.data import Loader
-from supernet.errors import ConfigError, DivergedError
+from supernet.errors import ConfigError
 from supernet.net import SuperNet
-from supernet.random import generator
-from supernet.space import Architecture, Decision, OneOf
+from supernet.net.batchnorm import unrecorded
+from supernet.space import Architecture, OneOf
+from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import BatchNorm, Stage, Strategy, TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
-from supernet.strategies.guards import Adaptive, EarlyStop
+from supernet.strategies.guards import guard_of
+from supernet.strategies.monitors import (
+    collapse_warnings,
+    dominance,
+    entropy,
+    finite_values,
+    parameterless,
+)
 from supernet.strategies.movement import Movement
-from supernet.strategies.paths import check_paths
-from supernet.strategies.rules import NONE, RULES, RuleName, holds_decisions
+from supernet.strategies.paths import check_answers, check_paths
+from supernet.strategies.race import Race, Weights
+from supernet.strategies.rules import RULES, RuleName, edges_of
 from supernet.task import Batch, Task
 from supernet.train import Moment, backward
 
-__all__ = ["Alpha", "Coupled"]
-
-DOMINATED = 0.8
-"""From this share of decisions on whose strongest option has no parameters, a search has collapsed."""
-
-Weights = Mapping[str, torch.Tensor]
-"""By decision, a number for each option."""
-
-
-@dataclass(frozen=True)
-class Alpha:
-    """How the architecture's parameters α begin, and how Adam moves them.
-
-    Attributes:
-        learning_rate: learning rate of the Adam optimizer that moves α.
-        betas: β₁ and β₂ of this optimizer: decay of the means of the gradient and of its square.
-        weight_decay: weight decay of this optimizer.
-        warmup: share of the steps before which α rests.
-        spread: standard deviation of α at the start.
-        mean: mean of α at the start; without weight decay it makes no difference to softmax.
-        clip: largest norm of the gradient of all α together, to which a larger one is scaled down; null
-            for none.
-        early_stop: factor by which the dominant eigenvalue of the loss in α may grow before α goes
-            back and rests, see `supernet.strategies.guards`; 1.3 in the paper, null for never.
-        adapt: instead of that, the whole search goes back, and on with the weight decay of the weights
-            multiplied by this; 3 in the paper, null for an end.
-    """
-
-    learning_rate: float = 3e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    weight_decay: float = 1e-3
-    warmup: float = 0.0
-    spread: float = 1e-3
-    mean: float = 0.0
-    clip: float | None = None
-    early_stop: float | None = None
-    adapt: float | None = None
-
-    def __post_init__(self) -> None:
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ConfigError(f"strategy.alpha.betas are in [0, 1), not {list(self.betas)}")
-        numbers = self.weight_decay, self.spread
-        if self.learning_rate <= 0 or min(numbers) < 0 or not 0 <= self.warmup < 1:
-            raise ConfigError(
-                f"of strategy.alpha, learning_rate {self.learning_rate} must be positive, weight_decay "
-                f"{self.weight_decay} and spread {self.spread} not negative, and warmup {self.warmup} "
-                "a share in [0, 1)"
-            )
-        if self.clip is not None and not self.clip > 0:
-            raise ConfigError(
-                f"strategy.alpha.clip is the largest norm of the gradient of α, above 0, or null for no "
-                f"bound, not {self.clip}"
-            )
-        if self.adapt is not None and self.early_stop is None:
-            raise ConfigError(
-                "strategy.alpha.adapt says what is done where strategy.alpha.early_stop would end the "
-                "search; give that a ratio too, such as 1.3"
-            )
+__all__ = ["Coupled"]
 
 
 class Coupled(Strategy):
@@ -154,23 +104,19 @@ class Coupled(Strategy):
         self.stages = tuple(stages)
         self.rule = rule
         self.cost = cost
-        self.guard: EarlyStop | None = None
-        if alpha.early_stop is not None:
-            ratio, factor = alpha.early_stop, alpha.adapt
-            self.guard = EarlyStop(ratio) if factor is None else Adaptive(ratio, factor)
-        if self.guard is not None and not self.smooth:
-            raise ConfigError(
-                f"strategy.alpha.early_stop looks at the curvature of the loss in α, but "
-                f"{type(self).__name__} draws what runs; use it with darts or another mixture"
-            )
+        self.guard = guard_of(alpha, type(self).__name__, smooth=self.smooth)
         self.alphas: dict[str, nn.Parameter] = {}
-        self.kept: dict[str, tuple[int, ...]] = {}
-        """By decision, the indices of the options that are still in the race."""
+        self.race = Race(())
         self._search: Loader | None = None
         self._expected: ExpectedCost | None = None
         self._charge: CostPenalty | None = None
         self._edges: set[str] = set()
         self._idle = False
+
+    @property
+    def kept(self) -> dict[str, tuple[int, ...]]:
+        """By decision, the indices of the options that are still in the race."""
+        return self.race.kept
 
     def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """Draw α and make its optimizer.
@@ -178,24 +124,11 @@ class Coupled(Strategy):
         Raises:
             ConfigError: a decision cannot be relaxed, there is no search split, or no such cost.
         """
-        name, device = type(self).__name__, next(supernet.parameters()).device
-        for decision in supernet.space.decisions:
-            if self.several or isinstance(decision, OneOf):
-                continue
-            if not self.all_edges or not holds_decisions(supernet.space, decision):
-                raise ConfigError(
-                    f"{name} cannot relax decision {decision.label!r}, which chooses "
-                    f"{decision.describe()}; it needs decisions with one answer, or another strategy"
-                )
-        if setting.search is None and self.two_level:
-            raise ConfigError(
-                f"{name} learns the architecture on a search split, but there is none"
-            )
-        if self.weighs:
-            check_paths(name, supernet, setting.search)
+        self._check_learnable(supernet, setting)
+        device = "cpu" if self.alpha_on_cpu else next(supernet.parameters()).device
         self._search = setting.search
         self.alphas = {
-            decision.label: self._initial(decision, setting.seed, device)
+            decision.label: nn.Parameter(self.alpha.drawn(decision, setting.seed).to(device))
             for decision in supernet.space.decisions
         }
         self._optimizer = torch.optim.Adam(
@@ -204,24 +137,11 @@ class Coupled(Strategy):
             betas=self.alpha.betas,
             weight_decay=self.alpha.weight_decay,
         )
-        self.kept = {
-            decision.label: tuple(range(len(decision.options)))
-            for decision in supernet.space.decisions
-        }
+        self.race = Race(supernet.space.decisions)
         self._norms = [module for module in supernet.modules() if isinstance(module, _NormBase)]
-        self._free = {
-            label: [
-                not choice.silent and not any(True for _ in option.parameters())
-                for option in choice.options
-            ]
-            for choice, label in supernet.choices.items()
-        }
+        self._free = parameterless(supernet)
         self._decisions = {decision.label: decision for decision in supernet.space.decisions}
-        self._edges = {
-            decision.label
-            for decision in supernet.space.decisions
-            if not isinstance(decision, OneOf) and holds_decisions(supernet.space, decision)
-        }
+        self._edges = edges_of(supernet.space)
         if setting.before is not None:
             self._narrow(setting.before, self.stages[setting.stage - 1].keep)
         if self.guard is not None:
@@ -235,6 +155,18 @@ class Coupled(Strategy):
                 start = float(self._expected(self.chances()))
             self._charge = self.cost.settled(start, table, supernet.space)
 
+    def _check_learnable(self, supernet: SuperNet, setting: TrainingContext) -> None:
+        """Refuse what the method cannot learn; see `prepare`."""
+        name = type(self).__name__
+        if not self.several:
+            check_answers(name, supernet.space, edges=self.all_edges)
+        if setting.search is None and self.two_level:
+            raise ConfigError(
+                f"{name} learns the architecture on a search split, but there is none"
+            )
+        if self.weighs:
+            check_paths(name, supernet, setting.search)
+
     def _narrow(self, before: Mapping[str, Any], keep: int) -> None:
         """Keep the strongest options of the stage before in the race, of decisions with one answer.
 
@@ -246,12 +178,8 @@ class Coupled(Strategy):
         with torch.no_grad():
             for label, alpha in self.alphas.items():
                 alpha.copy_(before["alphas"][label])
-            self.kept = {label: tuple(kept) for label, kept in before["kept"].items()}
-            earlier = dict(self.kept)
-            for label, p in self.probabilities().items():
-                if self._one(label):
-                    self.kept[label] = _strongest(self._decisions[label], earlier[label], p, keep)
-            self._idle = earlier == self.kept
+            self.race.load_state_dict(before["kept"])
+            self._idle = not self.race.narrow(self.probabilities(), keep)
             if self.alpha_goes_on:
                 self._optimizer.load_state_dict(before["optimizer"])
                 return
@@ -304,18 +232,8 @@ class Coupled(Strategy):
 
     def probabilities(self) -> dict[str, torch.Tensor]:
         """Return how likely each option is, by decision; several options: their shares."""
-        return self.whole(
-            {label: torch.softmax(alpha, 0) for label, alpha in self.racing().items()}
-        )
-
-    def racing(self) -> dict[str, torch.Tensor]:
-        """Return α by decision, of the options that are still in the race."""
-        return {
-            label: alpha
-            if len(kept := self.kept[label]) == len(alpha)
-            else alpha[_indices(kept, alpha.device)]
-            for label, alpha in self.alphas.items()
-        }
+        left = self.race.left(self.alphas)
+        return self.race.whole({label: torch.softmax(alpha, 0) for label, alpha in left.items()})
 
     def active_alphas(self) -> dict[str, torch.Tensor]:
         """Return α by decision, of what it decides: the options in the race, without edges at rest.
@@ -323,16 +241,8 @@ class Coupled(Strategy):
         Edges rest where the method does not learn which of them enter a node (`learns_edges`).
         """
         rest = set() if self.learns_edges else self._edges
-        return {label: alpha for label, alpha in self.racing().items() if label not in rest}
-
-    def whole(self, values: Weights) -> dict[str, torch.Tensor]:
-        """Return numbers for all options from those of the options in the race, 0 for the others."""
-        return {
-            label: value
-            if len(value) == (count := len(self.alphas[label]))
-            else value.new_zeros(count).scatter(0, _indices(self.kept[label], value.device), value)
-            for label, value in values.items()
-        }
+        left = self.race.left(self.alphas)
+        return {label: alpha for label, alpha in left.items() if label not in rest}
 
     def chances(self) -> dict[str, torch.Tensor]:
         """Return how likely each option is to be in the derived architecture, for the expected cost.
@@ -357,12 +267,8 @@ class Coupled(Strategy):
         """
         gates = {}
         for label, w in weights.items():
-            kept = self.kept[label]
-            if label in self._edges:
-                gates[label] = Gate(kept)
-            else:
-                left = w if len(kept) == len(w) else w[_indices(kept, w.device)]
-                gates[label] = Gate(kept, left)
+            rests = label in self._edges
+            gates[label] = Gate(self.kept[label], None if rests else self.race.left_of(label, w))
         return Routing(gates)
 
     def search_batch(self, moment: Moment) -> Batch:
@@ -414,17 +320,9 @@ class Coupled(Strategy):
         if back is not None:
             self.load_state_dict({**self.state_dict(), **self.guard.restore(model, back)})
 
-    @contextmanager
-    def unrecorded(self) -> Iterator[None]:
+    def unrecorded(self) -> AbstractContextManager[None]:
         """Within the block batch norm normalises by the batch and records no running statistics."""
-        before = [norm.track_running_stats for norm in self._norms]
-        try:
-            for norm in self._norms:
-                norm.track_running_stats = False
-            yield
-        finally:
-            for norm, tracks in zip(self._norms, before, strict=True):
-                norm.track_running_stats = tracks
+        return unrecorded(self._norms)
 
     def learned(self, supernet: SuperNet) -> list[Architecture]:
         """Return the architecture that the derivation rule reads off α."""
@@ -444,31 +342,16 @@ class Coupled(Strategy):
         Raises:
             DivergedError: α is not finite.
         """
-        entropies, dominated = [], []
         with torch.no_grad():
-            for label, p in self.probabilities().items():
-                values = p.tolist()
-                if not all(map(math.isfinite, values + self.alphas[label].tolist())):
-                    raise DivergedError(
-                        f"{type(self).__name__}: the architecture parameters of {label!r} are not "
-                        "finite; lower strategy.alpha.learning_rate, or mend what makes the loss so "
-                        "large"
-                    )
-                total = sum(values)
-                shares = [value / total for value in values if value > 0]
-                if len(values) > 1:
-                    entropy = -sum(share * math.log(share) for share in shares)
-                    entropies.append(entropy / math.log(max(len(self.kept[label]), 2)))
-                free = self._free.get(label, [])
-                if self._one(label) and any(free) and not all(free):
-                    dominated.append(free[values.index(max(values))])
-        found = {"entropy": round(sum(entropies) / max(len(entropies), 1), 5)}
-        with torch.no_grad():
-            moved = self.movement.distances(self.probabilities())
+            probabilities = self.probabilities()
+            moved = self.movement.distances(probabilities)
+        values = finite_values(type(self).__name__, probabilities, self.alphas)
+        found = {"entropy": entropy(values, self.kept)}
         if derived := self._derived():
             found["least_moved"] = round(min(moved[label] for label in derived), 6)
-        if dominated:
-            found["skip_dominance"] = round(sum(dominated) / len(dominated), 4)
+        share = dominance(values, self._free, [label for label in values if self._one(label)])
+        if share is not None:
+            found["skip_dominance"] = share
         if self.guard is not None and self.guard.eigenvalues:
             found["eigenvalue"] = self.guard.eigenvalues[-1]
         return found
@@ -483,20 +366,13 @@ class Coupled(Strategy):
             )
         stops += self.movement.warnings(type(self).__name__, self._derived())
         share = self.metrics().get("skip_dominance", 0.0)
-        if share < DOMINATED:
-            return stops
-        return [
-            *stops,
-            f"{type(self).__name__} has collapsed: in {100 * share:.0f} % of the decisions the "
-            "strongest option has no parameters (a skip, a pooling or none). Train less or regularise "
-            "the weights more, keep α still for longer (strategy.alpha.warmup), or try another strategy",
-        ]
+        return stops + collapse_warnings(type(self).__name__, share)
 
     def state_dict(self) -> dict[str, Any]:
         """Return α and the state of its optimizer."""
         return {
             "alphas": {label: alpha.detach() for label, alpha in self.alphas.items()},
-            "kept": {label: list(kept) for label, kept in self.kept.items()},
+            "kept": self.race.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "movement": self.movement.state_dict(),
             **({} if self.guard is None else {"guard": self.guard.state_dict()}),
@@ -507,7 +383,7 @@ class Coupled(Strategy):
         with torch.no_grad():
             for label, alpha in self.alphas.items():
                 alpha.copy_(state["alphas"][label])
-        self.kept = {label: tuple(kept) for label, kept in state["kept"].items()}
+        self.race.load_state_dict(state["kept"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.movement.load_state_dict(state["movement"])
         if self.guard is not None:
@@ -520,28 +396,3 @@ class Coupled(Strategy):
 
     def _one(self, label: str) -> bool:
         return isinstance(self._decisions[label], OneOf)
-
-    def _initial(self, decision: Decision, seed: int, device: torch.device) -> nn.Parameter:
-        drawn = torch.randn(
-            len(decision.options), generator=generator(seed, "alpha", decision.label)
-        )
-        start = self.alpha.mean + self.alpha.spread * drawn
-        return nn.Parameter(start.to("cpu" if self.alpha_on_cpu else device))
-
-
-def _strongest(
-    decision: Decision, left: Sequence[int], p: torch.Tensor, keep: int
-) -> tuple[int, ...]:
-    """Return the strongest of the options that are left; of several at least one that is not `none`."""
-    order = sorted(left, key=lambda i: -float(p[i]))
-    best = order[:keep]
-    named = [i for i in order if decision.options[i] not in NONE]
-    if named and not set(named) & set(best):
-        best[-1] = named[0]
-    return tuple(sorted(best))
-
-
-@lru_cache(maxsize=4096)
-def _indices(kept: tuple[int, ...], device: torch.device) -> torch.Tensor:
-    """Return indices on a device, each copied there once."""
-    return torch.tensor(kept, device=device)

@@ -26,9 +26,10 @@ from supernet.choice import Routing
 from supernet.choice.choice import ChoiceModule
 from supernet.errors import ConfigError
 from supernet.net import AuxiliarySuperNet, Skippable, SuperNet
+from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
-from supernet.strategies.coupled import Alpha, Coupled
+from supernet.strategies.coupled import Coupled
 from supernet.strategies.rules import SKIPS, RuleName
 from supernet.task import Batch, Task
 from supernet.train import Moment

@@ -39,9 +39,9 @@ from supernet.net import SuperNet
 from supernet.net.batchnorm import batch_statistics
 from supernet.random import stream
 from supernet.space import Architecture, Decision, OneOf, Value
+from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
-from supernet.strategies.coupled import Alpha
 from supernet.strategies.darts import DARTS
 from supernet.strategies.rules import NONE, best
 from supernet.task import Batch, Task, measured

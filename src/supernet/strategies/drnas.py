@@ -38,9 +38,10 @@ from supernet.errors import ConfigError, DivergedError
 from supernet.net import SuperNet
 from supernet.random import derive_seed
 from supernet.space import Architecture
+from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import Stage, TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
-from supernet.strategies.coupled import Alpha, Coupled
+from supernet.strategies.coupled import Coupled
 from supernet.strategies.rules import RULES, RuleName
 from supernet.train import Moment, Schedule
 
@@ -105,15 +106,18 @@ class DrNAS(Coupled):
 
     def _softmax(self) -> dict[str, torch.Tensor]:
         """Return softmax(α) of the options in the race by decision, 0 for the others."""
-        return self.whole({label: a.softmax(0) for label, a in self.racing().items()})
+        return self.race.whole(
+            {label: a.softmax(0) for label, a in self.race.left(self.alphas).items()}
+        )
 
     def concentrations(self) -> dict[str, torch.Tensor]:
         """Return c by decision, of the options that are still in the race."""
-        return {label: (F.elu(a) + 1).clamp(min=1e-6) for label, a in self.racing().items()}
+        left = self.race.left(self.alphas)
+        return {label: (F.elu(a) + 1).clamp(min=1e-6) for label, a in left.items()}
 
     def probabilities(self) -> dict[str, torch.Tensor]:
         """Return the mean of θ by decision."""
-        return self.whole({label: c / c.sum() for label, c in self.concentrations().items()})
+        return self.race.whole({label: c / c.sum() for label, c in self.concentrations().items()})
 
     def routing(self, model: SuperNet, moment: Moment) -> Routing:
         """Return gates with drawn weights."""
@@ -151,4 +155,4 @@ class DrNAS(Coupled):
             )
             draws = {label: Dirichlet(c).rsample() for label, c in concentrations.items()}
         device = next(model.parameters()).device
-        return self.soft({label: draw.to(device) for label, draw in self.whole(draws).items()})
+        return self.soft({label: draw.to(device) for label, draw in self.race.whole(draws).items()})

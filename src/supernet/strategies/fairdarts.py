@@ -29,8 +29,9 @@ from supernet.choice import Routing
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.space import OneOf
+from supernet.strategies.alpha import Alpha
 from supernet.strategies.cost_penalty import CostPenalty
-from supernet.strategies.coupled import Alpha, Coupled
+from supernet.strategies.coupled import Coupled
 from supernet.strategies.rules import CONFIDENT, RuleName
 from supernet.train import Moment
 

@@ -22,9 +22,10 @@ from supernet.choice import Routing
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.random import generator
+from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
-from supernet.strategies.coupled import Alpha, Coupled
+from supernet.strategies.coupled import Coupled
 from supernet.strategies.rules import RuleName
 from supernet.strategies.snas import check_temperatures, concrete
 from supernet.task import Batch, Task

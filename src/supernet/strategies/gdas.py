@@ -37,9 +37,10 @@ import torch
 from supernet.choice import Gate, Routing
 from supernet.net import SuperNet
 from supernet.random import generator
+from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
-from supernet.strategies.coupled import Alpha, Coupled
+from supernet.strategies.coupled import Coupled
 from supernet.strategies.paths import reached
 from supernet.strategies.rules import RuleName
 from supernet.strategies.snas import check_temperatures, concrete

@@ -36,9 +36,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from supernet.errors import ConfigError, DivergedError
+from supernet.strategies.alpha import Alpha
 from supernet.train import Moment
 
-__all__ = ["Adaptive", "EarlyStop", "dominant_eigenvalue", "hessian"]
+__all__ = ["Adaptive", "EarlyStop", "dominant_eigenvalue", "guard_of", "hessian"]
 
 EVALUATIONS = 25
 """How often a run is looked at."""
@@ -303,3 +304,26 @@ class Adaptive(EarlyStop):
         """Continue from what `state_dict` returned."""
         super().load_state_dict(state)
         self.times = int(state["times"])
+
+
+def guard_of(alpha: Alpha, method: str, *, smooth: bool) -> EarlyStop | None:
+    """Return the guard that the options of α ask for, if any.
+
+    Args:
+        alpha: how α is learned.
+        method: name of the method, for the message.
+        smooth: whether its loss is a smooth function of α.
+
+    Raises:
+        ConfigError: it is not, so that its curvature says nothing.
+    """
+    if alpha.early_stop is None:
+        return None
+    if not smooth:
+        raise ConfigError(
+            f"strategy.alpha.early_stop looks at the curvature of the loss in α, but {method} draws "
+            "what runs; use it with darts or another mixture"
+        )
+    if alpha.adapt is None:
+        return EarlyStop(alpha.early_stop)
+    return Adaptive(alpha.early_stop, alpha.adapt)

@@ -21,9 +21,10 @@ from supernet.errors import ConfigError
 from supernet.modules.modes import evaluating
 from supernet.net import SuperNet
 from supernet.random import seeded
-from supernet.space import Architecture, Decision, SearchSpace, Value
+from supernet.space import Architecture, Decision, OneOf, SearchSpace, Value
+from supernet.strategies.rules import edges_of
 
-__all__ = ["check_paths", "reached"]
+__all__ = ["check_answers", "check_paths", "reached"]
 
 OTHERS = (
     "use a strategy that trains one architecture at a time and scores it, such as spos, sandwich, ofa, "
@@ -36,6 +37,26 @@ EXAMPLES = 2
 
 TOLERANCE = 1e-3
 """Of the outputs' largest number; what is wrong is wrong by more."""
+
+
+def check_answers(name: str, space: SearchSpace, *, edges: bool) -> None:
+    """Refuse decisions that choose several options.
+
+    Args:
+        name: name of the strategy, for the message.
+        space: space whose decisions the strategy is to learn.
+        edges: whether those may be that choose the edges into a node, which then all run.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    allowed = edges_of(space) if edges else set()
+    for decision in space.decisions:
+        if not isinstance(decision, OneOf) and decision.label not in allowed:
+            raise ConfigError(
+                f"{name} cannot relax decision {decision.label!r}, which chooses "
+                f"{decision.describe()}; it needs decisions with one answer, or another strategy"
+            )
 
 
 def check_paths(name: str, supernet: SuperNet, search: Loader | None) -> None:

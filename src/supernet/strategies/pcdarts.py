@@ -27,8 +27,9 @@ import torch
 from supernet.choice import Routing
 from supernet.net import SuperNet
 from supernet.space import Architecture, OneOf, SearchSpace
+from supernet.strategies.alpha import Alpha
 from supernet.strategies.cost_penalty import CostPenalty
-from supernet.strategies.coupled import Alpha, Coupled
+from supernet.strategies.coupled import Coupled
 from supernet.strategies.rules import edges
 from supernet.train import Moment
 

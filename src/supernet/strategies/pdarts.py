@@ -30,9 +30,10 @@ from supernet.choice import Routing
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.space import Architecture
+from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import Stage
 from supernet.strategies.cost_penalty import CostPenalty
-from supernet.strategies.coupled import Alpha, Coupled
+from supernet.strategies.coupled import Coupled
 from supernet.strategies.rules import RULES, RuleName, with_at_most
 from supernet.train import Moment
 

@@ -45,9 +45,10 @@ from supernet.cost import CostTable
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.space import Architecture, SearchSpace
+from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
-from supernet.strategies.coupled import Alpha, Coupled
+from supernet.strategies.coupled import Coupled
 from supernet.strategies.rules import NONE, RuleName
 from supernet.task import Batch, Task, measured
 from supernet.train import Moment, Schedule

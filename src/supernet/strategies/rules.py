@@ -28,6 +28,7 @@ __all__ = [
     "RuleName",
     "best",
     "edges",
+    "edges_of",
     "holds_decisions",
     "strongest",
     "threshold",
@@ -197,6 +198,15 @@ def _strength(space: SearchSpace, decision: Decision, index: int, strengths: Str
         if name not in NONE
     ]
     return max(values) if values else strengths[decision.label][index]
+
+
+def edges_of(space: SearchSpace) -> set[str]:
+    """Return the labels of decisions that choose several options in which decisions lie: edges."""
+    return {
+        decision.label
+        for decision in space.decisions
+        if not isinstance(decision, OneOf) and holds_decisions(space, decision)
+    }
 
 
 def holds_decisions(space: SearchSpace, decision: Decision) -> bool:
