@@ -40,7 +40,7 @@ _STEPS = {
 _COMMANDS = {
     **_STEPS,
     "latency": "measure latencies on this device, into a table of costs",
-    "export_networks": "write the best candidates within bounds as files that run without supernet",
+    "export": "write the best candidates within bounds as files that run without supernet",
     "doctor": "say what of a model is open, why something is not, and what its networks cost",
     "zoo": "list spaces, strategies, searchers and data sets",
 }
@@ -94,9 +94,7 @@ def _run(command: str, rest: Sequence[str]) -> None:
     if command in _STEPS:
         _steps(command, rest)
     elif command in _COMMANDS:
-        {"latency": _latency, "export_networks": _export, "doctor": _doctor, "zoo": _zoo}[command](
-            rest
-        )
+        {"latency": _latency, "export": _export, "doctor": _doctor, "zoo": _zoo}[command](rest)
     elif not command or command.startswith("-"):
         parser = _parser()
         parser.parse_args([command, *rest] if command else [])
