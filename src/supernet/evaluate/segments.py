@@ -75,6 +75,11 @@ class Segment:
     answers: Answers | None = None
     values: dict[fx.Node, dict[int, Any]] = field(default_factory=dict)
 
+    @property
+    def reads_inputs(self) -> bool:
+        """Whether the inputs of the model are among the nodes."""
+        return any(node.op == "placeholder" for node in self.nodes)
+
     def forget(self) -> None:
         """Drop all values."""
         self.answers, self.values = None, {}

@@ -24,21 +24,17 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.fx.node import map_arg
 
+from supernet.evaluate.cutting import CutGraph
 from supernet.evaluate.segments import (
     Answers,
     Inputs,
     Program,
     Segment,
     Signature,
-    attribute,
-    labels_within,
     options_of,
-    program,
     size,
     storage,
-    traced,
 )
 from supernet.evaluate.unchanged import (
     Contents,
@@ -52,7 +48,6 @@ from supernet.evaluate.unchanged import (
 from supernet.modules.modes import evaluating
 from supernet.net import SuperNet
 from supernet.net.batchnorm import (
-    Norm,
     Statistics,
     batch_statistics,
     given,
@@ -101,7 +96,6 @@ class SharedForward:
         self._again = False
         self._known: dict[tuple[int, Answers], Statistics] = {}
         self._found: dict[tuple[int, Answers], Statistics] = {}
-        self._names = dict(supernet.model.named_modules())
         self._modules = list(supernet.modules())
         self._norms = norms_with_statistics(supernet)
         self._own_modes = any(
@@ -110,23 +104,13 @@ class SharedForward:
         )
         first = next(iter(supernet.model.parameters()), torch.empty(0))
         self._device = first.device
-        self._graph = traced(supernet.model, self._device)
-        self._called = {
-            inner
-            for node in self._graph.nodes
-            if node.op == "call_module"
-            for inner in self._names[str(node.target)].modules()
-        }
-        check_calls(supernet, self._called)
+        self._model = CutGraph(supernet, self._device)
+        check_calls(supernet, self._model.called)
         self._contents = Contents(supernet)
-        self._labels = labels_within(supernet)
-        self._placeholders = [node for node in self._graph.nodes if node.op == "placeholder"]
-        self._signatures = self._sign()
-        self._needed = self._before_norms()
-        self._segments = self._cut(set(self._signatures.values()))
+        self._segments = self._model.cut(set(self._model.signatures.values()))
         kept = self._that_fit(memory)
         if len(kept) < len(self._segments):
-            self._segments = self._cut(kept)
+            self._segments = self._model.cut(kept)
 
     def fits(self) -> bool:
         """Return whether the modules are those that were traced.
@@ -137,12 +121,12 @@ class SharedForward:
         modules = list(self._supernet.modules())
         if len(modules) != len(self._modules) or any(map(operator.is_not, modules, self._modules)):
             return False
-        check_calls(self._supernet, self._called)
+        check_calls(self._supernet, self._model.called)
         return True
 
     def order(self, architectures: Iterable[Architecture]) -> list[Architecture]:
         """Return architectures in the order in which most is shared."""
-        labels = [label for node in self._graph.nodes for label in self._own(node)]
+        labels = [label for node in self._model.graph.nodes for label in self._model.asked_by(node)]
         decisions = [self._supernet.space.decision(label) for label in dict.fromkeys(labels)]
 
         def answers(architecture: Architecture) -> list[tuple[int, ...]]:
@@ -238,12 +222,12 @@ class SharedForward:
                 use(batch - count, results[segment.outputs[-1]])
 
         def estimate(batch: int) -> None:
-            inputs = self._calibration[batch] if self._reads(segment) else ()
+            inputs = self._calibration[batch] if segment.reads_inputs else ()
             run(segment.calibration, inputs, batch)
 
         def evaluate() -> None:
             for batch in self.part:
-                inputs = self._evaluation[batch] if self._reads(segment) else ()
+                inputs = self._evaluation[batch] if segment.reads_inputs else ()
                 run(segment.evaluation, inputs, count + batch)
 
         key = (number, answers)
@@ -274,41 +258,26 @@ class SharedForward:
         """
         results: dict[fx.Node, Any] = {}
         for source in segment.sources:
-            held = self._segment_of[source].values[source]
+            held = self._model.segment_of[source].values[source]
             if batch in held:
                 results[source] = held[batch]
         shared = [tensor for value in results.values() for tensor in tensors(value)]
         watch = Watch([*shared, *inputs], values)
         for node, over in program:
-            results[node] = self._value(node, results, inputs)
+            results[node] = self._model.value(node, results, inputs)
             for source in over:
                 results.pop(source, None)
         if watch.changed():
             raise UntraceableError(self._culprit(program, inputs, segment, batch))
         return results
 
-    def _value(self, node: fx.Node, results: dict[fx.Node, Any], inputs: Inputs) -> Any:
-        if node.op == "placeholder":
-            position = self._placeholders.index(node)
-            return inputs[position] if position < len(inputs) else node.args[0]
-        args, kwargs = map_arg((node.args, node.kwargs), results.__getitem__)
-        if node.op == "output":
-            return args[0]
-        if node.op == "get_attr":
-            return attribute(self._supernet.model, str(node.target))
-        if node.op == "call_module":
-            return self._names[str(node.target)](*args, **kwargs)
-        if node.op == "call_method":
-            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-        return node.target(*args, **kwargs)  # type: ignore[operator]
-
     def _culprit(self, program: Program, inputs: Inputs, segment: Segment, batch: int) -> str:
         """Return what is to be said of the node that changes a value which others read."""
-        results = {s: self._segment_of[s].values[s].get(batch) for s in segment.sources}
+        results = {s: self._model.segment_of[s].values[s].get(batch) for s in segment.sources}
         shared = [tensor for value in results.values() for tensor in tensors(value)]
         watch, name = Watch([*shared, *inputs], values=True), "a module"
         for node, _ in program:
-            results[node] = self._value(node, results, inputs)
+            results[node] = self._model.value(node, results, inputs)
             if watch.changed():
                 name = str(node.target)
                 break
@@ -327,9 +296,6 @@ class SharedForward:
         new = not segment.seen or not options <= segment.seen
         segment.seen |= options | {("", "")}
         return new
-
-    def _reads(self, segment: Segment) -> bool:
-        return any(node.op == "placeholder" for node in segment.nodes)
 
     @contextmanager
     def _ready(self) -> Iterator[None]:
@@ -353,80 +319,6 @@ class SharedForward:
             for module in training:
                 module.__dict__["training"] = True
 
-    def _own(self, node: fx.Node) -> tuple[str, ...]:
-        """Return the labels of the decisions that a node itself asks, outer ones first."""
-        if node.op != "call_module":
-            return ()
-        return self._labels.get(self._names[str(node.target)], ())
-
-    def _sign(self) -> dict[fx.Node, Signature]:
-        # stem(x), then choice a, then choice b, then head: their signatures are {}, {a}, {a, b} and
-        # {a, b}, which are three segments. Of candidates in the order of their answers
-        #
-        #   a=conv b=3     runs  {}  {a}  {a, b}
-        #   a=conv b=5     runs           {a, b}      reads what {a} left for the candidate before
-        #   a=skip b=3     runs      {a}  {a, b}      reads what {} left for the first candidate
-        signatures: dict[fx.Node, Signature] = {}
-        for node in self._graph.nodes:
-            before = (signatures[source] for source in node.all_input_nodes)
-            signatures[node] = frozenset(self._own(node)).union(*before)
-        (output,) = self._graph.find_nodes(op="output")
-        signatures[output] = frozenset().union(*signatures.values())  # what is unused runs as well
-        return signatures
-
-    def _before_norms(self) -> set[fx.Node]:
-        """Return the nodes up to the last that holds norms with statistics.
-
-        What runs after it has no part in any statistics. Of what runs before, also a node whose value
-        is not used may change one in place that is.
-        """
-        nodes = list(self._graph.nodes)
-        ends = [position for position, node in enumerate(nodes, 1) if self._norms_in(node)]
-        return set(nodes[: max(ends, default=0)])
-
-    def _norms_in(self, node: fx.Node) -> list[Norm]:
-        module = self._names[str(node.target)] if node.op == "call_module" else None
-        return norms_with_statistics(module) if module is not None else []
-
-    def _cut(self, cached: Iterable[Signature]) -> list[Segment]:
-        """Return a segment for each signature in `cached`, and one for all other nodes, at the end.
-
-        Raises:
-            UntraceableError: a norm is used in several, and its statistics would be those of neither.
-        """
-        (output,) = self._graph.find_nodes(op="output")
-        last = Segment(self._signatures[output])
-        segments = {signature: Segment(signature) for signature in cached}
-        segments[last.signature] = last
-        self._segment_of = {
-            node: segments.get(signature, last) for node, signature in self._signatures.items()
-        }
-        home: dict[nn.Module, Segment] = {}
-        for node in self._graph.nodes:
-            own = self._segment_of[node]
-            own.nodes.append(node)
-            own.asked.update(self._own(node))
-            if node.op == "output" or any(self._segment_of[user] is not own for user in node.users):
-                own.outputs.append(node)
-            for source in node.all_input_nodes:
-                if self._segment_of[source] is not own and source not in own.sources:
-                    own.sources.append(source)
-            for norm in self._norms_in(node):
-                if home.setdefault(norm, own) is not own:
-                    raise UntraceableError(
-                        f"the batch norm in {node.target} is used at places that depend on different "
-                        "decisions"
-                    )
-                if norm not in own.norms:
-                    own.norms.append(norm)
-        for segment in segments.values():
-            segment.evaluation = program(segment.nodes, segment.outputs)
-            needed = [node for node in segment.nodes if node in self._needed]
-            segment.calibration = program(needed, segment.outputs)
-        # A segment depends on smaller signatures only.
-        others = (segment for segment in segments.values() if segment is not last)
-        return [*sorted(others, key=lambda segment: len(segment.signature)), last]
-
     def _that_fit(self, memory: int) -> set[Signature]:
         """Return the signatures whose activations fit into the memory, the earliest first.
 
@@ -445,7 +337,9 @@ class SharedForward:
             seen: set[int] = set()
             for segment in self._segments[:-1]:
                 for node, values in segment.values.items():
-                    count = total[0] + (total[1] if self._needed.intersection(node.users) else 0)
+                    count = total[0] + (
+                        total[1] if self._model.needed.intersection(node.users) else 0
+                    )
                     memory -= int(count / images * storage(tensors(values[0]), seen))
                 if memory < 0:
                     break
