@@ -16,18 +16,19 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from supernet.errors import ConfigError, StorageError
+from supernet.errors import ConfigError
 from supernet.evaluate import Candidate
 from supernet.names import meant
 from supernet.search.base import Generation, Problem, Searcher
+from supernet.search.mirror import StudyMirror
 from supernet.search.pareto import pareto_front
 from supernet.space import Architecture, Decision, OneOf, Ordered, SearchSpace, Value
 
@@ -98,9 +99,9 @@ class _Asked(Searcher):
             sampler = self.sampler(random.getrandbits(32))
             study = optuna.create_study(sampler=sampler, directions=directions)
         talk = _Talk(study, problem, random, names)
-        copy = (
-            None if self.storage is None else _Copy(self.storage, study, self._name(problem), names)
-        )
+        mirror = None
+        if self.storage is not None:
+            mirror = StudyMirror(self.storage, study, self._name(problem), names)
         first = self.first(problem)
         for number in range(self.count):
             wanted = first[number * self.population :][: self.population]
@@ -111,8 +112,8 @@ class _Asked(Searcher):
             candidates = yield asked
             with _quiet():
                 told = talk.tell(candidates)
-                if copy is not None:
-                    copy.write(told)
+                if mirror is not None:
+                    mirror.write(told)
 
     def expected(self, problem: Problem) -> int:
         """Return population times generations, or the size of a smaller space."""
@@ -307,55 +308,6 @@ class _Talk:
         if name in candidate.costs:
             return candidate.costs[name]
         return self.problem.constraints.tables[name].cost(candidate.architecture)
-
-
-class _Copy:
-    """What was told, once more in an SQLite file, where optuna-dashboard reads it."""
-
-    def __init__(self, path: Path, study: Study, name: str, objectives: Sequence[str]) -> None:
-        self._path, self._study, self._name, self._objectives = path, study, name, objectives
-        self._begun = False
-
-    def write(self, numbers: Iterable[int]) -> None:
-        """Add the trials with these numbers; the first time to a study that replaces an older one."""
-        trials = self._study.get_trials(deepcopy=False)
-        with self._opened() as copy:
-            copy.add_trials(trials[number] for number in numbers)
-
-    @contextmanager
-    def _opened(self) -> Iterator[Study]:
-        import optuna
-        from sqlalchemy.engine import URL
-        from sqlalchemy.exc import SQLAlchemyError
-
-        name, directions = self._name, self._study.directions
-        url = URL.create("sqlite", database=str(self._path)).render_as_string()
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            storage = optuna.storages.RDBStorage(url)
-            try:
-                if not self._begun:
-                    with suppress(KeyError):
-                        old = optuna.load_study(study_name=name, storage=storage).trials
-                        if not all("architecture" in trial.user_attrs for trial in old):
-                            raise RuntimeError(f"a study {name!r} of somebody else is there")
-                        optuna.delete_study(study_name=name, storage=storage)
-                study = optuna.create_study(
-                    study_name=name, storage=storage, directions=directions, load_if_exists=True
-                )
-                study.set_metric_names(list(self._objectives))
-                self._begun = True
-                yield study
-            finally:
-                storage.remove_session()
-                storage.engine.dispose()
-        # Optuna raises a RuntimeError for a file of an incompatible version.
-        except (SQLAlchemyError, optuna.exceptions.OptunaError, OSError, RuntimeError) as error:
-            why = str(error).splitlines()[0]
-            raise StorageError(
-                f"the study could not be written into {self._path}: {why}. Choose another file as "
-                "storage, or none, or free some space; the candidates already scored are kept"
-            ) from error
 
 
 def _minimised(candidate: Candidate, name: str) -> float:
