@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from supernet.arguments import SHORT
+from supernet.classes import SHORT
 from supernet.errors import SupernetError
 from supernet.net.source import FromCallable
 from supernet.parser import parse

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from supernet.arguments import NAMED, place
+from supernet.arguments import place
+from supernet.classes import NAMED
 from supernet.cli import main
 from supernet.data import NamedDataset
 from supernet.errors import ConfigError

@@ -7,46 +7,28 @@ class before are forgotten: the parser alone would keep those that both happen t
 from __future__ import annotations
 
 import copy
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
-from torch.utils.data import Dataset
 
-import supernet.task
-from supernet.accepted import KINDS
-from supernet.data import SOURCES
+from supernet.classes import LATER, NAMED, written_class
 from supernet.errors import ConfigError
-from supernet.imports import dotted, look_here, resolve
-from supernet.names import meant
+from supernet.imports import dotted, look_here
 from supernet.origin import check_classes, check_origin, code_in, is_own_file
 from supernet.reading import check_number, check_text, read_text, shown, yaml_value
-from supernet.search import SEARCHERS
-from supernet.strategies import STRATEGIES
-from supernet.task import Task
-from supernet.zoo import SPACES
 
 __all__ = [
-    "NAMED",
     "Layer",
+    "inherited",
     "named_class",
     "place",
     "prepared",
     "read_config_file",
     "read_layers",
 ]
-
-SHORT = {
-    "model": SPACES,
-    "data": SOURCES,
-    "strategy": STRATEGIES,
-    "search.searcher": SEARCHERS,
-}
-"""Options with short names."""
 
 GROUPS = (
     "split",
@@ -59,15 +41,6 @@ GROUPS = (
     "retrain.train",
 )
 """Options that hold further ones and have no value of their own."""
-
-LATER = ("few_shot.train", "retrain.train")
-"""Trainings that what `train` is given holds for too."""
-
-TRAININGS = ("train", *LATER)
-"""All trainings."""
-
-NAMED = (*SHORT, "task", *(f"{training}.optimizer" for training in TRAININGS))
-"""Options that name a class."""
 
 Layer = tuple[str, Any]
 """An option and its value; "config" with a mapping of options."""
@@ -206,7 +179,7 @@ def _written_out(config: dict[str, Any]) -> dict[str, Any]:
     for name in NAMED:
         outer, last = _within(config, name)
         if last in outer:
-            outer[last] = _long(outer[last], name)
+            outer[last] = written_class(outer[last], name)
             if outer[last] is None:
                 del outer[last]
     return config
@@ -264,8 +237,8 @@ def _layer(argument: str | dict[str, Any]) -> Layer:
         return (option, yaml_value(value, f"{option} {shown(value)}"))  # as it is read in files
     owner, _, last = option.rpartition(".")
     if last == "class_path":
-        return (option, _long(value, owner) if owner in NAMED else dotted(value))
-    return (option, _long(value, option.removesuffix(".help")))
+        return (option, written_class(value, owner) if owner in NAMED else dotted(value))
+    return (option, written_class(value, option.removesuffix(".help")))
 
 
 def _owner(option: str) -> str | None:
@@ -354,109 +327,3 @@ def place(config: Any, option: str) -> Any:
     for part in option.split("."):
         config = config.get(part) if isinstance(config, Mapping) else None
     return config
-
-
-def _long(value: Any, option: str) -> Any:
-    """Return the import path for a short name, and anything else as it is.
-
-    Raises:
-        ConfigError: the value is a name but not a known one.
-    """
-    if option not in NAMED:
-        return value
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = yaml_value(value, f"{option} {shown(value)}")
-    if isinstance(value, Mapping):
-        return _with_arguments(value, option)
-    if value is None:
-        return value
-    if not isinstance(value, str):
-        raise ConfigError(f"{option} {shown(value)} is no name of a class; {_possible(option)}")
-    check_text(value, f"the name of a class for {option}", longest=500)
-    known = SHORT.get(option, {})
-    classes = _classes(option)
-    if value in {*known, *classes}:
-        return known.get(value, value)
-    if not {".", ":"} & set(value):
-        near = meant(value, [*known, *classes])
-        raise ConfigError(f"{option} {shown(value)} is unknown{near}; {_possible(option)}")
-    _check_importable(option, value)
-    return dotted(value)
-
-
-def _with_arguments(value: Mapping[str, Any], option: str) -> dict[str, Any]:
-    """Return a class and its arguments with the name of the class written out.
-
-    Raises:
-        ConfigError: they are something else.
-    """
-    found = dict(value)
-    if "class_path" in found:
-        named = found["class_path"]
-        if not isinstance(named, str):
-            raise ConfigError(
-                f"{option}.class_path {shown(named)} is no name of a class; {_possible(option)}"
-            )
-        found["class_path"] = _long(named, option)
-    if not isinstance(found.get("init_args", {}), Mapping):
-        raise ConfigError(
-            f"{option}.init_args {shown(found['init_args'])} is no mapping of arguments, such as "
-            "{name: value}"
-        )
-    return {name: _dotted_within(one) for name, one in found.items()}
-
-
-def _dotted_within(value: Any) -> Any:
-    """Return options with the import paths of all classes in them in the form that the parser reads."""
-    if isinstance(value, Mapping):
-        return {
-            name: dotted(one)
-            if name == "class_path" and isinstance(one, str)
-            else _dotted_within(one)
-            for name, one in value.items()
-        }
-    return [_dotted_within(one) for one in value] if isinstance(value, list) else value
-
-
-def _classes(option: str) -> list[str]:
-    """Return the classes that need no import path."""
-    if option in SHORT:
-        return [path.rpartition(".")[2] for path in SHORT[option].values()]
-    module, kind = (
-        (supernet.task, Task) if option == "task" else (torch.optim, torch.optim.Optimizer)
-    )
-    found = vars(module).items()
-    return [
-        name
-        for name, one in found
-        if isinstance(one, type) and issubclass(one, kind) and not inspect.isabstract(one)
-    ]
-
-
-def _possible(option: str) -> str:
-    names = ", ".join(SHORT.get(option, _classes(option)))
-    return f"possible: {names}, or the import path of a class of your own, such as package.module.Class"
-
-
-def _check_importable(option: str, path: str) -> None:
-    """Say what is wrong with an import path, better than the parser of all options can.
-
-    Raises:
-        ConfigError: it cannot be imported, or what it names cannot be used for this option.
-    """
-    try:
-        # What is in no list of kinds is an optimizer; a torch data set is told below where to be named.
-        kind = KINDS.get(option, torch.optim.Optimizer)
-        found = resolve(path, kind, *([Dataset] if option == "data" else []))
-    except ConfigError as error:
-        raise ConfigError(f"{option} {error}") from error
-    if inspect.isfunction(found) and inspect.signature(found).return_annotation is inspect._empty:
-        raise ConfigError(
-            f"{option} {path!r} is a function that does not say what it returns; write for instance "
-            f"'def {found.__name__}(...) -> nn.Module:'"
-        )
-    if option == "data" and isinstance(found, type) and issubclass(found, Dataset):
-        raise ConfigError(
-            f"data {path!r} is a torch Dataset; name it as --data dataset --data.train {path} "
-            "(its arguments as --data.arguments.NAME VALUE, a test set as --data.test)"
-        )

@@ -20,7 +20,8 @@ from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
 from supernet.accepted import check_code, check_made
-from supernet.arguments import NAMED, Layer, inherited, named_class, place, prepared, read_layers
+from supernet.arguments import Layer, inherited, named_class, place, prepared, read_layers
+from supernet.classes import NAMED
 from supernet.config import (
     EvaluateConfig,
     FewShotConfig,

@@ -1,0 +1,152 @@
+"""Classes that options name: short names are written out, and import paths checked."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+import supernet.task
+from supernet.accepted import KINDS
+from supernet.data import SOURCES
+from supernet.errors import ConfigError
+from supernet.imports import dotted, resolve
+from supernet.names import meant
+from supernet.reading import check_text, shown, yaml_value
+from supernet.search import SEARCHERS
+from supernet.strategies import STRATEGIES
+from supernet.task import Task
+from supernet.zoo import SPACES
+
+__all__ = ["LATER", "NAMED", "SHORT", "written_class"]
+
+SHORT = {
+    "model": SPACES,
+    "data": SOURCES,
+    "strategy": STRATEGIES,
+    "search.searcher": SEARCHERS,
+}
+"""Options with short names."""
+
+LATER = ("few_shot.train", "retrain.train")
+"""Trainings that what `train` is given holds for too."""
+
+TRAININGS = ("train", *LATER)
+"""All trainings."""
+
+NAMED = (*SHORT, "task", *(f"{training}.optimizer" for training in TRAININGS))
+"""Options that name a class."""
+
+
+def written_class(value: Any, option: str) -> Any:
+    """Return what an option is given, with the import path of the class that a short name stands for.
+
+    Args:
+        value: name or import path of a class, or a mapping of that and its arguments; what is given for
+            an option that names no class comes back as it is.
+        option: dotted name of the option.
+
+    Raises:
+        ConfigError: the value is a name but not a known one, or cannot be used for this option.
+    """
+    if option not in NAMED:
+        return value
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = yaml_value(value, f"{option} {shown(value)}")
+    if isinstance(value, Mapping):
+        return _with_arguments(value, option)
+    if value is None:
+        return value
+    if not isinstance(value, str):
+        raise ConfigError(f"{option} {shown(value)} is no name of a class; {_possible(option)}")
+    check_text(value, f"the name of a class for {option}", longest=500)
+    known = SHORT.get(option, {})
+    classes = _classes(option)
+    if value in {*known, *classes}:
+        return known.get(value, value)
+    if not {".", ":"} & set(value):
+        near = meant(value, [*known, *classes])
+        raise ConfigError(f"{option} {shown(value)} is unknown{near}; {_possible(option)}")
+    _check_importable(option, value)
+    return dotted(value)
+
+
+def _with_arguments(value: Mapping[str, Any], option: str) -> dict[str, Any]:
+    """Return a class and its arguments with the name of the class written out.
+
+    Raises:
+        ConfigError: they are something else.
+    """
+    found = dict(value)
+    if "class_path" in found:
+        named = found["class_path"]
+        if not isinstance(named, str):
+            raise ConfigError(
+                f"{option}.class_path {shown(named)} is no name of a class; {_possible(option)}"
+            )
+        found["class_path"] = written_class(named, option)
+    if not isinstance(found.get("init_args", {}), Mapping):
+        raise ConfigError(
+            f"{option}.init_args {shown(found['init_args'])} is no mapping of arguments, such as "
+            "{name: value}"
+        )
+    return {name: _dotted_within(one) for name, one in found.items()}
+
+
+def _dotted_within(value: Any) -> Any:
+    """Return options with the import paths of all classes in them in the form that the parser reads."""
+    if isinstance(value, Mapping):
+        return {
+            name: dotted(one)
+            if name == "class_path" and isinstance(one, str)
+            else _dotted_within(one)
+            for name, one in value.items()
+        }
+    return [_dotted_within(one) for one in value] if isinstance(value, list) else value
+
+
+def _classes(option: str) -> list[str]:
+    """Return the classes that need no import path."""
+    if option in SHORT:
+        return [path.rpartition(".")[2] for path in SHORT[option].values()]
+    module, kind = (
+        (supernet.task, Task) if option == "task" else (torch.optim, torch.optim.Optimizer)
+    )
+    found = vars(module).items()
+    return [
+        name
+        for name, one in found
+        if isinstance(one, type) and issubclass(one, kind) and not inspect.isabstract(one)
+    ]
+
+
+def _possible(option: str) -> str:
+    names = ", ".join(SHORT.get(option, _classes(option)))
+    return f"possible: {names}, or the import path of a class of your own, such as package.module.Class"
+
+
+def _check_importable(option: str, path: str) -> None:
+    """Say what is wrong with an import path, better than the parser of all options can.
+
+    Raises:
+        ConfigError: it cannot be imported, or what it names cannot be used for this option.
+    """
+    try:
+        # What is in no list of kinds is an optimizer; a torch data set is told below where to be named.
+        kind = KINDS.get(option, torch.optim.Optimizer)
+        found = resolve(path, kind, *([Dataset] if option == "data" else []))
+    except ConfigError as error:
+        raise ConfigError(f"{option} {error}") from error
+    if inspect.isfunction(found) and inspect.signature(found).return_annotation is inspect._empty:
+        raise ConfigError(
+            f"{option} {path!r} is a function that does not say what it returns; write for instance "
+            f"'def {found.__name__}(...) -> nn.Module:'"
+        )
+    if option == "data" and isinstance(found, type) and issubclass(found, Dataset):
+        raise ConfigError(
+            f"data {path!r} is a torch Dataset; name it as --data dataset --data.train {path} "
+            "(its arguments as --data.arguments.NAME VALUE, a test set as --data.test)"
+        )
