@@ -10,7 +10,8 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from supernet.errors import DamagedFileError, RunFolderError
-from supernet.track.report import render, write_report
+from supernet.track.report import render
+from supernet.track.report_file import write_report
 
 EVIL = "</script><script>alert(1)</script>"
 
