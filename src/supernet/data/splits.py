@@ -167,7 +167,7 @@ def _limited(
 
 
 def _shuffle(examples: Examples, purpose: str, seed: int, count: int | None = None) -> Examples:
-    order = torch.randperm(len(examples), generator=generator(seed, "split_data", purpose))
+    order = torch.randperm(len(examples), generator=generator(seed, "split", purpose))
     return examples.select(order[:count])
 
 
@@ -180,7 +180,7 @@ def _divide(
             f"{name}: {count} of {len(examples)} examples are for {purpose}, which leaves a split "
             "empty; use more examples or other fractions."
         )
-    order = torch.randperm(len(examples), generator=generator(seed, "split_data", purpose))
+    order = torch.randperm(len(examples), generator=generator(seed, "split", purpose))
     strata = _strata(examples)[order]
     counts = torch.bincount(strata, minlength=len(examples.classes))
     quota = _quota(counts, count)
