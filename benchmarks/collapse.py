@@ -18,7 +18,8 @@ from typing import Any
 
 from benchmarks.alone import accuracy, opened
 from supernet.files import write_json
-from supernet.pipeline.open import execute
+from supernet.pipeline import execute
+from supernet.pipeline.trained import architectures_of
 
 SEEDS = (0, 1, 2)
 RATE = "--strategy.alpha.learning_rate=0.01"
@@ -60,16 +61,16 @@ def row(folder: Path, method: str, arguments: list[str], seed: int) -> dict[str,
     file = out / "row.json"
     if not file.exists():
         given = [*SETTING, *arguments, f"--seed={seed}"]
-        with opened(out, given) as run:
-            execute(run, ["train"])
-            (found,) = run.learned()
+        with opened(out, given) as state:
+            execute(state, ["train"])
+            (found,) = architectures_of(state.run, state.inputs, state.costs, state.trained)
             log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
             dominance = [one["skip_dominance"] for one in log if one["stage"] == "train"][-1]
-            warnings = run.folder.metrics["train"]["warnings"]
+            warnings = state.run.folder.metrics["train"]["warnings"]
             write_json(
                 file,
                 {
-                    "accuracy": accuracy(run, found, seed),
+                    "accuracy": accuracy(state, found, seed),
                     "free": round(6 * dominance),
                     "warned": any("collapsed" in text for text in warnings),
                     "derived": " ".join(str(value) for value in found.values()),

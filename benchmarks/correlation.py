@@ -26,8 +26,9 @@ from benchmarks.alone import accuracy, opened
 from supernet.data import Splits
 from supernet.evaluate import RankCorrelation, kendall, kendall_difference, noise_ceiling
 from supernet.files import write_json
-from supernet.pipeline.context import Run
-from supernet.pipeline.open import execute
+from supernet.pipeline import RunState, execute
+from supernet.pipeline.inputs import inputs_of
+from supernet.pipeline.scoring import evaluator, protocol_of
 from supernet.random import stream
 from supernet.space import Architecture
 
@@ -51,14 +52,14 @@ SETTING = [
 
 
 def main(folder: Path) -> None:
-    with method_run(folder, "spos", 0, None) as run:
-        architectures = drawn(run)
-        splits = run.splits
+    with method_run(folder, "spos", 0, None) as state:
+        architectures = drawn(state)
+        splits = state.inputs.splits
         costs = {
-            quantity: [run.costs[quantity].cost(one) for one in architectures]
+            quantity: [state.costs[quantity].cost(one) for one in architectures]
             for quantity in ("params", "macs")
         }
-        alone = [accuracies(run, folder, architectures, seed) for seed in SEEDS]
+        alone = [accuracies(state, folder, architectures, seed) for seed in SEEDS]
     truth = [statistics.mean(values) for values in zip(*alone, strict=True)]
     print(
         f"{COUNT} architectures trained alone with {len(SEEDS)} seeds each: mean accuracies from "
@@ -72,8 +73,8 @@ def main(folder: Path) -> None:
     for method in METHODS:
         found = []
         for seed in SEEDS:
-            with method_run(folder, method, seed, splits) as run:
-                found.append(scores(run, architectures))
+            with method_run(folder, method, seed, splits) as state:
+                found.append(scores(state, architectures))
         print(f"{method}: {compared(found, costs['params'], truth)}", flush=True)
     print(f"one training with the mean of the two others (no ceiling): {written(once(alone))}")
 
@@ -103,18 +104,18 @@ def once(alone: Sequence[Sequence[float]]) -> list[float]:
 
 
 @contextmanager
-def method_run(folder: Path, method: str, seed: int, splits: Splits | None) -> Iterator[Run]:
+def method_run(folder: Path, method: str, seed: int, splits: Splits | None) -> Iterator[RunState]:
     """Open a run whose data is split as that of all others."""
     arguments = [*SETTING, *METHODS[method], f"--seed={seed}"]
-    with opened(folder / f"{method}-{seed}", arguments) as run:
+    with opened(folder / f"{method}-{seed}", arguments) as state:
         if splits is not None:
-            run.__dict__["splits"] = splits
-        yield run
+            state.inputs = inputs_of(state.run, splits)
+        yield state
 
 
-def drawn(run: Run) -> list[Architecture]:
+def drawn(state: RunState) -> list[Architecture]:
     """Return different architectures, drawn uniformly."""
-    random, space = stream(0, "correlation"), run.supernet.space
+    random, space = stream(0, "correlation"), state.inputs.space
     found: dict[str, Architecture] = {}
     while len(found) < COUNT:
         one = space.canonical(space.sample(random))
@@ -123,7 +124,7 @@ def drawn(run: Run) -> list[Architecture]:
 
 
 def accuracies(
-    run: Run, folder: Path, architectures: Sequence[Architecture], seed: int
+    state: RunState, folder: Path, architectures: Sequence[Architecture], seed: int
 ) -> list[float]:
     """Return by architecture the accuracy on the search split after training alone."""
     file = folder / f"alone-{seed}.json"
@@ -131,19 +132,19 @@ def accuracies(
     for one in architectures:
         if one.key in known:
             continue
-        known[one.key] = accuracy(run, one, seed)
+        known[one.key] = accuracy(state, one, seed)
         write_json(file, known)
     return [known[one.key] for one in architectures]
 
 
-def scores(run: Run, architectures: Sequence[Architecture]) -> list[float]:
+def scores(state: RunState, architectures: Sequence[Architecture]) -> list[float]:
     """Train the supernet and return its scores."""
-    file = run.folder.path / "scores.json"
+    file = state.run.folder.path / "scores.json"
     if not file.exists():
-        execute(run, ["train"])
-        evaluator, _ = run.evaluator(run.protocol)
+        execute(state, ["train"])
+        scorer = evaluator(state.run, state.inputs, state.shared, protocol_of(state.run.config))
         found = dict[str, float]()
-        for architecture, score in evaluator.scores(architectures):
+        for architecture, score in scorer.scores(architectures):
             if isinstance(score, Exception):
                 raise score
             found[architecture.key] = float(score["accuracy"] or 0.0)

@@ -26,8 +26,9 @@ from torch.nn.functional import avg_pool2d
 from benchmarks.alone import FASHION, trained
 from supernet.data import Augment, DataSource, Examples, Idx, Raw
 from supernet.evaluate import Evaluator, measure
-from supernet.pipeline.context import Run
-from supernet.pipeline.open import execute, open_run, settings
+from supernet.pipeline import RunState, execute, open_run, settings
+from supernet.pipeline.scoring import protocol_of
+from supernet.pipeline.trained import training_context
 from supernet.random import derive_seed, stream
 from supernet.space import Architecture
 from supernet.train import Moment
@@ -87,8 +88,8 @@ class Row:
 def main(folder: Path) -> None:
     rows = []
     for seed in SEEDS:
-        with opened(folder / f"seed-{seed}", [f"--seed={seed}"]) as run:
-            found = compared(run, run.splits.test.open("all twelve"))
+        with opened(folder / f"seed-{seed}", [f"--seed={seed}"]) as state:
+            found = compared(state, state.inputs.splits.test.open("all twelve"))
         print(f"seed {seed}:")
         show(found)
         rows += found
@@ -96,48 +97,48 @@ def main(folder: Path) -> None:
 
 
 @contextmanager
-def opened(folder: Path, arguments: Sequence[str]) -> Iterator[Run]:
+def opened(folder: Path, arguments: Sequence[str]) -> Iterator[RunState]:
     """Open a run of this benchmark."""
     data, given = {"data": Halved()}, [*SETTING, *arguments]
-    with open_run(given, folder, objects=data, progress=False) as run, settings(run):
-        yield run
+    with open_run(given, folder, objects=data, progress=False) as state, settings(state.run):
+        yield state
 
 
-def compared(run: Run, examples: Examples) -> list[Row]:
+def compared(state: RunState, examples: Examples) -> list[Row]:
     """Train the supernet and the twelve networks alone, and measure them on these examples."""
-    execute(run, ["train"])
-    supernet, _ = run.trained_supernet()
-    evaluator = Evaluator(
-        supernet, run.task, examples, run.splits.train, run.normalise, run.protocol
-    )
-    architectures, steps, rows = twelve(run), trainings(run), []
+    execute(state, ["train"])
+    inputs, protocol = state.inputs, protocol_of(state.run.config)
+    supernet, train = state.trained.supernet, inputs.splits.train
+    evaluator = Evaluator(supernet, inputs.task, examples, train, inputs.normalise, protocol)
+    architectures, steps, rows = twelve(state), trainings(state), []
     for one in architectures:
         inherited = evaluator.score(one)["accuracy"]
-        model = trained(run, one, run.config.train, f"alone-{one.key}")
-        size = run.protocol.batch_size
-        alone = measure(model, run.task, examples, run.normalise, size)["accuracy"]
-        macs, params = (run.costs[quantity].cost(one) for quantity in ("macs", "params"))
+        model = trained(state, one, state.run.config.train, f"alone-{one.key}")
+        size = protocol.batch_size
+        alone = measure(model, inputs.task, examples, inputs.normalise, size)["accuracy"]
+        macs, params = (state.costs[quantity].cost(one) for quantity in ("macs", "params"))
         found = float(inherited or 0), float(alone or 0)
         rows.append(Row(one.key, macs, params, steps[one], *found))
     return rows
 
 
-def twelve(run: Run) -> list[Architecture]:
+def twelve(state: RunState) -> list[Architecture]:
     """Return the smallest architecture, the largest, and ten drawn uniformly; the same for all seeds."""
-    space, random = run.supernet.space, stream(0, "one-stage")
-    return [*run.costs["macs"].extremes(space), *(space.sample(random) for _ in range(RANDOM))]
+    space, random = state.inputs.space, stream(0, "one-stage")
+    return [*state.costs["macs"].extremes(space), *(space.sample(random) for _ in range(RANDOM))]
 
 
-def trainings(run: Run) -> Counter[Architecture]:
+def trainings(state: RunState) -> Counter[Architecture]:
     """Return by architecture in how many steps of the supernet it was trained."""
+    run, inputs = state.run, state.inputs
     strategy, options = run.config.strategy, run.config.train
-    strategy.prepare(run.supernet, run.setting())
-    smallest, largest = run.costs["macs"].extremes(run.supernet.space)
+    strategy.prepare(inputs.supernet, training_context(run, inputs, state.costs))
+    smallest, largest = state.costs["macs"].extremes(inputs.space)
     found = Counter({smallest: options.steps, largest: options.steps})
-    batch = (run.example, torch.zeros(1, dtype=torch.int64))
+    batch = (inputs.example, torch.zeros(1, dtype=torch.int64))
     for step in range(options.steps):
         moment = Moment(step, options.steps, derive_seed(run.seed, "train"))
-        middle = strategy.middle(run.supernet, run.task, batch, moment)
+        middle = strategy.middle(inputs.supernet, inputs.task, batch, moment)
         found.update(set(middle) - {smallest, largest})
     return found
 

@@ -154,7 +154,7 @@ def _steps(command: str, arguments: Sequence[str]) -> None:
     with open_run(rest, out, program=program, trust=trust) as opened:
         steps = {"run": list(STEPS), "train": ["train", "few_shot"]}
         execute(opened, steps.get(command, [command]))
-        metrics = opened.folder.metrics
+        metrics = opened.run.folder.metrics
     if "retrain" in metrics:
         print_table(result_table(metrics))
     if command == "run":
@@ -206,9 +206,9 @@ def _export(arguments: Sequence[str]) -> None:
     program = "supernet export"
     with (
         open_run(rest, given.out, program=program, write=False, trust=given.trust) as opened,
-        settings(opened),
+        settings(opened.run),
     ):
-        check_identity(opened, look=True)
+        check_identity(opened, read_only=True)
         exported = export_networks(opened, given.pick, onnx=given.onnx, to=given.to)
     print_table(export_table([one.content for one in exported]))
     for one in exported:
@@ -314,12 +314,13 @@ def _latency(arguments: Sequence[str]) -> None:
     path = given.table or given.out / "latency.json"
     with (
         open_run(
-            rest, given.out, program="supernet latency", look=True, trust=given.trust
+            rest, given.out, program="supernet latency", read_only=True, trust=given.trust
         ) as opened,
-        settings(opened),
+        settings(opened.run),
     ):
         table = measure_latency(
-            opened,
+            opened.run,
+            opened.inputs,
             path,
             batch_size=given.batch_size,
             precision=given.precision,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -14,10 +15,11 @@ from torch import nn
 import supernet as sn
 from supernet.errors import DataError, NoNetworkError, TooLittleMemoryError
 from supernet.net.export import ExportError
-from supernet.pipeline import STEPS, execute, open_run, trials
-from supernet.pipeline.networks import candidates_of, untrained
+from supernet.pipeline import STEPS, execute, open_run
+from supernet.pipeline.networks import Networks
 from supernet.pipeline.records import Selected
 from supernet.pipeline.retrain import _drawing
+from supernet.pipeline.searched import candidates_of
 from supernet.pipeline.trials import Trials
 from supernet.space import Diagram, Edge, Node
 from supernet.task import Classification
@@ -106,9 +108,16 @@ def opening(folder, data, **more):
     return open_run(arguments, folder, objects={"model": Net, "data": data}, progress=False)
 
 
-def order(run):
+def order(state):
     """Return the candidates by one-shot score, best first: their keys and options."""
-    return [(one.key, one.architecture["a"]) for one in candidates_of(run)]
+    return [
+        (one.key, one.architecture["a"])
+        for one in candidates_of(state.run, state.shared, state.searched)
+    ]
+
+
+def trials_of(state):
+    return Trials(state.networks(inherit=True), state.costs)
 
 
 def keys(outcomes):
@@ -116,12 +125,12 @@ def keys(outcomes):
 
 
 def test_all_that_fail_are_named_and_the_others_pass(opened, fails, capsys):
-    with opened(retrain__top=6) as run:
-        execute(run, ["search"])
-        every = order(run)
+    with opened(retrain__top=6) as state:
+        execute(state, ["search"])
+        every = order(state)
         fails(y="nan")
-        found = Trials(run)
-        outcomes, substitutes = found.best(run.selected())
+        found = trials_of(state)
+        outcomes, substitutes = found.best(state.searched.selected)
     bad = {key for key, option in every if option == "y"}
     assert keys(outcomes) == [key for key, _ in every if key not in bad]
     assert substitutes == []
@@ -136,46 +145,46 @@ def test_all_that_fail_are_named_and_the_others_pass(opened, fails, capsys):
 def test_the_next_best_takes_the_place_and_nothing_that_failed_is_tried_again(
     opened, fails, capsys
 ):
-    with opened() as run:
-        every = order(run)
+    with opened() as state:
+        every = order(state)
         worst = every[0][1]
         sound = [key for key, option in every if option != worst]
         fails(**{worst: "raises"})
-        found = Trials(run)
-        outcomes, substitutes = found.best(run.selected())
+        found = trials_of(state)
+        outcomes, substitutes = found.best(state.searched.selected)
         assert keys(outcomes) == [one.key for one in substitutes] == sound[:1]
         assert {one.kind for one in found.failed} == {"code"}
     capsys.readouterr()
     fails()
-    with opened() as run:
-        again = Trials(run)
-        assert keys(again.best(run.selected())[0]) == sound[:1]
+    with opened() as state:
+        again = trials_of(state)
+        assert keys(again.best(state.searched.selected)[0]) == sound[:1]
         assert again.failed == found.failed
     assert "failed before, and is not tried again" in capsys.readouterr().err
-    (run.folder.path / found.failed[0].file).unlink()
-    with opened() as run:
-        assert keys(Trials(run).best(run.selected())[0]) == [every[0][0]]
+    (state.run.folder.path / found.failed[0].file).unlink()
+    with opened() as state:
+        assert keys(trials_of(state).best(state.searched.selected)[0]) == [every[0][0]]
 
 
 @pytest.mark.slow
 def test_other_options_have_it_tried_again(opened, fails):
-    with opened() as run:
-        fails(**{order(run)[0][1]: "nan"})
-        Trials(run).best(run.selected())
-        best = order(run)[0][0]
+    with opened() as state:
+        fails(**{order(state)[0][1]: "nan"})
+        trials_of(state).best(state.searched.selected)
+        best = order(state)[0][0]
     fails()
-    with opened(retrain__train__steps=5) as run:
-        found = Trials(run)
-        assert keys(found.best(run.selected())[0]) == [best]
+    with opened(retrain__train__steps=5) as state:
+        found = trials_of(state)
+        assert keys(found.best(state.searched.selected)[0]) == [best]
         assert found.failed == []
 
 
 def test_where_none_is_left_all_are_named(opened, fails):
-    with opened() as run:
-        named = [key for key, _ in order(run)][:4]
+    with opened() as state:
+        named = [key for key, _ in order(state)][:4]
         fails(x="nan", y="raises", z="nan")
         with pytest.raises(NoNetworkError, match=r"none is left of the 4 networks") as caught:
-            Trials(run).best(run.selected())
+            trials_of(state).best(state.searched.selected)
     text = str(caught.value)
     assert all(key in text for key in named)
     assert "LookupError: no such key" in text
@@ -183,24 +192,24 @@ def test_where_none_is_left_all_are_named(opened, fails):
 
 
 def test_too_little_memory_is_no_network_s_failure(opened, fails):
-    with opened(retrain__top=6) as run:
-        execute(run, ["search"])
+    with opened(retrain__top=6) as state:
+        execute(state, ["search"])
         fails(z="memory")
         with pytest.raises(
             TooLittleMemoryError, match=r"'retrain'.*--retrain.train.batch_size \(now 16\)"
         ):
-            execute(run, ["retrain"])
-        assert list((run.folder.path / "retrain").glob("*.failed.json")) == []
+            execute(state, ["retrain"])
+        assert list((state.run.folder.path / "retrain").glob("*.failed.json")) == []
 
 
 def test_baselines_that_fail_are_drawn_again(opened, fails):
-    with opened(retrain__baselines=2) as run:
-        every = order(run)
+    with opened(retrain__baselines=2) as state:
+        every = order(state)
         best, kind = every[0]
         bad = next(option for _, option in every if option != kind)
         fails(**{bad: "nan"})
-        found = Trials(run)
-        outcomes, _ = found.best(run.selected())
+        found = trials_of(state)
+        outcomes, _ = found.best(state.searched.selected)
         randoms, baselines = found.random(outcomes[0].selected, [outcomes[0].selected])
     assert len(randoms) == 2
     assert keys(randoms) == [one.key for one in baselines.selected]
@@ -209,28 +218,30 @@ def test_baselines_that_fail_are_drawn_again(opened, fails):
 
 
 def test_probes_that_fail_are_fewer(opened, fails):
-    with opened(retrain__probes=6) as run:
-        execute(run, ["search"])
-        every = order(run)
+    with opened(retrain__probes=6) as state:
+        execute(state, ["search"])
+        every = order(state)
         bad = next(option for _, option in every if option != every[0][1])
         fails(**{bad: "nan"})
-        outcomes, _ = Trials(run).best(run.selected())
+        outcomes, _ = trials_of(state).best(state.searched.selected)
     assert len([one for one in outcomes if one.selected.probe]) == 4
 
 
 def test_training_from_one_kind_of_weights_may_fail(opened, monkeypatch):
-    def spoilt(run, one, weights):
-        model = untrained(run, one, weights)
+    untrained = Networks.untrained
+
+    def spoilt(networks, one, weights):
+        model = untrained(networks, one, weights)
         if weights == "fresh":
             nn.init.constant_(model.head.weight, float("nan"))
         return model
 
-    monkeypatch.setattr(trials, "untrained", spoilt)
-    with opened(retrain__weights="both") as run:
-        execute(run, ["search"])
-        best, _ = order(run)[0]
-        found = Trials(run)
-        outcomes, _ = found.best(run.selected())
+    monkeypatch.setattr(Networks, "untrained", spoilt)
+    with opened(retrain__weights="both") as state:
+        execute(state, ["search"])
+        best, _ = order(state)[0]
+        found = trials_of(state)
+        outcomes, _ = found.best(state.searched.selected)
     assert keys(outcomes) == [best]
     assert outcomes[0].weights == "inherited"
     assert set(outcomes[0].alone) == {"inherited", "fine_tuned"}
@@ -240,36 +251,39 @@ def test_training_from_one_kind_of_weights_may_fail(opened, monkeypatch):
 
 def test_a_part_that_fails_is_left_out_with_its_architectures(opened, fails, capsys):
     few_shot = {"few_shot__decision": "a", "few_shot__train__steps": 2}
-    with opened(**few_shot) as run:
-        every = run.supernet.space
+    with opened(**few_shot) as state:
+        every = state.inputs.space
         fails(y="nan in training")
-        execute(run, ["few_shot", "search"])
-        (failed,) = run.section("few_shot")["failed"]
+        execute(state, ["few_shot", "search"])
+        (failed,) = state.run.section("few_shot")["failed"]
         assert (failed["key"], failed["kind"]) == ("a = y", "numbers")
         assert failed["file"] == "few_shot/1.failed.json"
-        assert run.section("search")["failed"] == sum(one["a"] == "y" for one in every) == 2
-        assert all(one.architecture["a"] != "y" for one in candidates_of(run))
-        assert "loss is nan at step 1 of 2" in run.section("search")["failures"][0]["error"]
-        weights = run.section("few_shot")["weights"]
+        assert state.run.section("search")["failed"] == sum(one["a"] == "y" for one in every) == 2
+        assert all(
+            one.architecture["a"] != "y"
+            for one in candidates_of(state.run, state.shared, state.searched)
+        )
+        assert "loss is nan at step 1 of 2" in state.run.section("search")["failures"][0]["error"]
+        weights = state.run.section("few_shot")["weights"]
     fails()
     capsys.readouterr()
-    with opened(**few_shot) as run:
-        execute(run, ["few_shot"])
+    with opened(**few_shot) as state:
+        execute(state, ["few_shot"])
         assert "few_shot: done before" in capsys.readouterr().err
-        (run.folder.path / failed["file"]).unlink()
-        execute(run, ["few_shot"])
-        assert run.section("few_shot")["failed"] == []
-        assert run.section("few_shot")["weights"] != weights
-        assert "search" not in run.folder.metrics  # it has to be repeated
+        (state.run.folder.path / failed["file"]).unlink()
+        execute(state, ["few_shot"])
+        assert state.run.section("few_shot")["failed"] == []
+        assert state.run.section("few_shot")["weights"] != weights
+        assert "search" not in state.run.folder.metrics  # it has to be repeated
 
 
 def test_treatments_of_batch_norm_are_compared_on_those_that_pass(opened, fails, capsys):
-    with opened(evaluate__probes=6) as run:
-        execute(run, ["train"])
+    with opened(evaluate__probes=6) as state:
+        execute(state, ["train"])
         fails(y="nan")
-        run.folder.drop_files("search")
-        STEPS["search"](run)
-        found = run.section("search")
+        state.run.folder.drop_files("search")
+        STEPS["search"](state)
+        found = state.run.section("search")
     assert {one["role"] for one in found["batch_norm_report"]["failed"]} == {"batch norm probe"}
     assert found["batch_norm_report"]["architectures"] == 4
     assert (found["candidates"], found["failed"]) == (6, 2)
@@ -277,10 +291,10 @@ def test_treatments_of_batch_norm_are_compared_on_those_that_pass(opened, fails,
 
 
 def test_where_all_parts_fail_they_are_named(opened, fails):
-    with opened(few_shot__decision="a", few_shot__train__steps=2) as run:
+    with opened(few_shot__decision="a", few_shot__train__steps=2) as state:
         fails(x="nan in training", y="nan in training", z="nan in training")
         with pytest.raises(NoNetworkError, match=r"(?s)none is left of the 3 parts.*a = x.*a = z"):
-            execute(run, ["few_shot"])
+            execute(state, ["few_shot"])
 
 
 class Wrong(Classification):
@@ -307,31 +321,31 @@ def test_a_measure_that_is_wrong_for_all_is_named_before_training(data, tmp_path
 def test_a_measure_that_is_wrong_for_all_candidates_is_told_from_a_network_s_failure(
     opened, monkeypatch
 ):
-    with opened() as run:
-        run.task = Wrong()
-        run.folder.drop_files("search")
+    with opened() as state:
+        state.inputs = replace(state.inputs, task=Wrong())
+        state.run.folder.drop_files("search")
         with pytest.raises(DataError, match=r"none of the 6 candidates .*the measure 'accuracy'"):
-            STEPS["search"](run)
+            STEPS["search"](state)
 
 
 @pytest.mark.slow
 def test_a_network_that_fails_on_the_test_split_has_no_result(opened, fails, capsys):
-    with opened() as run:
-        execute(run, ["retrain"])
-        chosen = run.section("retrain")["chosen"]
-        kind = next(one for key, one in order(run) if key == chosen)
+    with opened() as state:
+        execute(state, ["retrain"])
+        chosen = state.run.section("retrain")["chosen"]
+        kind = next(one for key, one in order(state) if key == chosen)
         fails(**{kind: "nan"})
-        STEPS["test"](run)
-        found = run.section("test")
+        STEPS["test"](state)
+        found = state.run.section("test")
         assert found["chosen"] == {"key": chosen, "weights": "fresh"}
         assert found["over_random"] is None
         assert found["failed"][0]["key"] == chosen
         fails()
-        page = render(run.folder.path)
+        page = render(state.run.folder.path)
     assert "the loss on 24 examples is nan" in page
     said = capsys.readouterr().err
     assert "networks on the test split failed" in said
-    print_table(result_table(run.folder.metrics))
+    print_table(result_table(state.run.folder.metrics))
     shown = " ".join(capsys.readouterr().out.split())
     assert chosen in shown
     assert "Failed and left out: 1 on the test split" in shown
@@ -341,22 +355,22 @@ def test_a_network_that_fails_on_the_test_split_has_no_result(opened, fails, cap
 @pytest.mark.slow
 def test_of_several_exports_one_may_fail(opened, fails, tmp_path, monkeypatch):
     exporting = sys.modules["supernet.pipeline.export"]
-    with opened() as run:
-        execute(run, ["search"])
+    with opened() as state:
+        execute(state, ["search"])
         real = exporting._export_best
 
-        def one_fails(run, folder, *rest):
+        def one_fails(networks, folder, *rest):
             if "params" in folder.name:
                 raise ExportError("PyTorch cannot export Layer")
-            return real(run, folder, *rest)
+            return real(networks, folder, *rest)
 
         monkeypatch.setattr(exporting, "_export_best", one_fails)
-        (one,) = exporting.export(run, ["macs <= 100%", "params <= 100%"])
+        (one,) = exporting.export_networks(state, ["macs <= 100%", "params <= 100%"])
         assert one.name == "macs-le-100pct"
         with pytest.raises(ExportError, match="cannot export Layer"):
-            exporting.export(run, ["params <= 100%"])
+            exporting.export_networks(state, ["params <= 100%"])
         with pytest.raises(NoNetworkError, match=r"none is left of the 2 networks"):
-            exporting.export(run, ["params <= 100%", "params >= 1"])
+            exporting.export_networks(state, ["params <= 100%", "params >= 1"])
 
 
 def test_a_drawing_that_cannot_be_made_is_left_out(opened, capsys):
@@ -368,16 +382,16 @@ def test_a_drawing_that_cannot_be_made_is_left_out(opened, capsys):
     def fails(_):
         raise LookupError("no such option")
 
-    with opened() as run:
-        one = run.supernet.space[0]
+    with opened() as state:
+        one = state.inputs.space[0]
         chosen = Selected(one.key, "top", one, {}, {})
         for draw, found in (
             (fails, None),
             (lambda _: cycle, None),
             (lambda _: sound, sound.to_json()),
         ):
-            run.supernet.model.diagram = draw
-            assert _drawing(run, chosen) == found
+            state.inputs.supernet.model.diagram = draw
+            assert _drawing(state.run, state.inputs, chosen) == found
     said = capsys.readouterr().err
     assert said.count("cannot be drawn, and is left out") == 2
     assert "LookupError: no such option" in said

@@ -136,12 +136,12 @@ def test_another_test_split_repeats_the_test_alone(tmp_path):
 
 def test_export_does_not_write_networks_of_other_code(tmp_path):
     result = search(tmp_path)
-    assert result.export()
+    assert result.export_networks()
     original = Net.forward
     try:
         Net.forward = lambda self, x: 2 * original(self, x)
         with pytest.raises(RunFolderError, match="the code of the model"):
-            result.export()
+            result.export_networks()
     finally:
         Net.forward = original
 

@@ -11,6 +11,7 @@ from torch import nn
 import supernet as sn
 from supernet import elastic as el
 from supernet.errors import ConfigError
+from supernet.pipeline.scoring import validate
 from supernet.task import Classification
 from supernet.track import print_table, result_table
 from supernet.track.report import render
@@ -188,7 +189,7 @@ def test_the_result_is_the_chosen_network_with_its_weights(both, data):
         if row["key"] == both.metrics["retrain"]["chosen"]
     )
     with both.again() as opened:
-        score = opened.validate(both.model)
+        score = validate(opened.run, opened.inputs, both.model)
     assert score == row["validation"]
     program = torch.export.load(both.folder / "model.pt2").module()
     torch.testing.assert_close(program(data[0]), both.model(both.normalise(data[0])))

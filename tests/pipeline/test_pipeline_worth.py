@@ -48,8 +48,8 @@ def selected(candidates, probes, seed, top=3):
         search=SimpleNamespace(searcher=RandomSearch(1)),
     )
     ranked = sorted(candidates, key=lambda one: one.rank_key)
-    run = SimpleNamespace(config=config, problem=problem)
-    return _select(run, KnownScores(candidates), ranked)[0]
+    run = SimpleNamespace(config=config)
+    return _select(run, problem, KnownScores(candidates), ranked)[0]
 
 
 @pytest.mark.parametrize("tau", [0.2, 0.5])
@@ -152,52 +152,46 @@ class Net(nn.Module):
         return self.head(self.b(self.a(x)))
 
 
-def drawing(count, match="macs", constraints=()):
+def drawing(count, constraints=()):
     supernet = sn.SuperNet(Net())
     costs = measure_costs(supernet, torch.zeros(1, 6))
     held = Constraints(constraints, costs, supernet.space)
-    run = SimpleNamespace(
-        config=SimpleNamespace(
-            retrain=SimpleNamespace(baselines=count, match=match),
-            search=SimpleNamespace(constraint_list=list(constraints)),
-        ),
-        costs=costs,
-        supernet=supernet,
-        problem=Problem(supernet.space, held, 0),
-    )
+    problem = Problem(supernet.space, held, 0)
 
     def pick(a, b):
         one = supernet.space.canonical(Architecture({"a": a, "b": b}))
         return Selected(one.key, "top", one, {}, {})
 
-    return run, pick
+    return problem, count, pick
 
 
 def test_baselines_are_none_of_the_best_and_match_the_cost():
     found = []
-    run, pick = drawing(1)
+    problem, count, pick = drawing(1)
     chosen = pick("16", "0")
     keys = {one.key for one in (chosen, pick("16", "1"))}
     for seed in range(40):
-        run.problem = replace(run.problem, seed=seed)
-        drawn = _drawn(run, chosen, keys, "macs", 0.5)
-        assert drawn == _drawn(run, chosen, keys, "macs", 0.5)
+        problem = replace(problem, seed=seed)
+        drawn = _drawn(problem, count, chosen, keys, "macs", 0.5)
+        assert drawn == _drawn(problem, count, chosen, keys, "macs", 0.5)
         found += drawn
-    macs, cost = run.costs["macs"].cost, run.costs["macs"].cost(chosen.architecture)
+    macs = problem.constraints.tables["macs"].cost
+    cost = macs(chosen.architecture)
     assert keys.isdisjoint(one.key for one in found)
     assert all(0.5 * cost <= macs(one) <= 1.5 * cost for one in found)
     assert len({one.key for one in found}) == 4  # 16 with the other option, and 8 with all three
-    anything = _drawn(drawing(99)[0], chosen, keys, "macs", None)
+    anything = _drawn(drawing(99)[0], 99, chosen, keys, "macs", None)
     assert len(anything) == 18 - 2
 
 
 def test_baselines_keep_the_constraints():
-    run, pick = drawing(99, constraints=("params <= 50%",))
+    problem, count, pick = drawing(99, constraints=("params <= 50%",))
     chosen = pick("16", "0")
-    limit = run.costs["params"].range(run.supernet.space)[1] / 2
-    drawn = _drawn(run, chosen, {chosen.key}, "macs", None)
+    params = problem.constraints.tables["params"]
+    limit = params.range(problem.space)[1] / 2
+    drawn = _drawn(problem, count, chosen, {chosen.key}, "macs", None)
     assert len(drawn) == 14
-    assert all(run.costs["params"].cost(one) <= limit for one in drawn)
+    assert all(params.cost(one) <= limit for one in drawn)
 
 
 def chosen_and_random(accuracies):

@@ -646,10 +646,10 @@ def test_the_model_of_a_run_is_written_only_if_it_computes_the_same(tmp_path, da
     assert not (tmp_path / "model.pt2").exists()
     assert result.metrics["retrain"]["program"] is None
     with pytest.raises(sn.SupernetError, match="differ"):
-        result.export()
+        result.export_networks()
     for pick in (5, ["macs <= 50%"]):
         with pytest.raises(sn.SupernetError, match="a pick is a text such as"):
-            result.export(pick)
+            result.export_networks(pick)
 
 
 def test_what_is_retrained_how_is_said(tmp_path, data, capsys):

@@ -75,8 +75,10 @@ def test_shipped_configurations_fit_their_data(file, tmp_path):
     """Model, strategy, optimizers, augmentation and the network that is trained alone can be made."""
     kind = file.parent.name
     data = TEXTS[file.stem](tmp_path) if kind == "text" else pictures(IMAGES[kind])
-    with open_run(smaller(file), tmp_path / "run", objects={"data": data}, progress=False) as run:
-        check_options(run)
+    with open_run(
+        smaller(file), tmp_path / "run", objects={"data": data}, progress=False
+    ) as opened:
+        check_options(opened.run, opened.inputs, opened.costs)
 
 
 METHODS = (
@@ -110,6 +112,8 @@ def test_schedules_of_the_papers_are_whole_epochs_of_cifar10(file):
 @pytest.mark.parametrize("file", PAPERS, ids=lambda file: file.stem)
 def test_schedules_of_the_papers_run(file, tmp_path):
     data = pictures(IMAGES["cifar10"])
-    with open_run(smaller(file), tmp_path / "run", objects={"data": data}, progress=False) as run:
-        execute(run, ["train", "search", "retrain"])
-        assert run.folder.metrics["retrain"]["chosen"]
+    with open_run(
+        smaller(file), tmp_path / "run", objects={"data": data}, progress=False
+    ) as opened:
+        execute(opened, ["train", "search", "retrain"])
+        assert opened.run.folder.metrics["retrain"]["chosen"]

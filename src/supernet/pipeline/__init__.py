@@ -1,12 +1,15 @@
 """The steps of a run, one file each, and how a run is opened."""
 
+from supernet.pipeline.api import Result, run
 from supernet.pipeline.context import Run
 from supernet.pipeline.doctor import Diagnosis, diagnose, diagnose_named, doctor_text
+from supernet.pipeline.execute import STEPS, execute, settings
 from supernet.pipeline.export import Exported, export_networks
 from supernet.pipeline.identity import check_identity
 from supernet.pipeline.latency import measure_latency
-from supernet.pipeline.open import STEPS, Result, execute, open_run, run, settings
+from supernet.pipeline.open import open_run
 from supernet.pipeline.records import Selected
+from supernet.pipeline.state import RunState
 
 __all__ = [
     "STEPS",
@@ -14,6 +17,7 @@ __all__ = [
     "Exported",
     "Result",
     "Run",
+    "RunState",
     "Selected",
     "check_identity",
     "diagnose",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from supernet.cost import Constraints
+from supernet.cost import Constraints, CostTable
 from supernet.evaluate import Protocol, Scorer
-from supernet.pipeline.context import Run
-from supernet.pipeline.networks import candidate_table
+from supernet.pipeline.costs import problem_of
+from supernet.pipeline.networks import Networks
 from supernet.pipeline.records import Selected
+from supernet.pipeline.scoring import evaluator, protocol_of
+from supernet.pipeline.searched import candidate_table
+from supernet.search import Problem
 from supernet.space import Architecture
 
 __all__ = ["Baselines", "draw_baselines"]
@@ -47,45 +50,51 @@ class Baselines:
 
 
 def draw_baselines(
-    run: Run, chosen: Selected, top: Sequence[Selected], failed: Collection[str] = ()
+    networks: Networks,
+    costs: Mapping[str, CostTable],
+    chosen: Selected,
+    top: Sequence[Selected],
+    failed: Collection[str] = (),
 ) -> Baselines:
     """Draw random architectures beside the chosen one, and score them under the shared weights.
 
     They satisfy the constraints of the search, are none of the best, and cost what the chosen one costs,
     as nearly as enough of them are found. The draw depends on the seed and on these costs alone; those
     with these keys, which failed, are passed over as though they were not in the space.
-
-    Raises:
-        RunFolderError: the search has not ended.
     """
-    best = {one.key for one in top}
-    match, architectures, tolerance = run.config.retrain.match, list[Architecture](), None
+    run, best = networks.run, {one.key for one in top}
+    problem = problem_of(run, networks.inputs.space, costs)
+    options, architectures, tolerance = run.config.retrain, list[Architecture](), None
+    match = options.match
     for tolerance in (*TOLERANCES, None) if match else (None,):
-        architectures = _drawn(run, chosen, {*best, *failed}, match, tolerance)
-        if len(architectures) == run.config.retrain.baselines:
+        architectures = _drawn(
+            problem, options.baselines, chosen, {*best, *failed}, match, tolerance
+        )
+        if len(architectures) == options.baselines:
             break
-    used = run.section("search")["protocol"]
-    batches = used["calibration_batches"] or run.protocol.calibration_batches
-    evaluator, weights = run.evaluator(Protocol(used["batch_norm"], used["batch_size"], batches))
+    used, shared = networks.searched.protocol, networks.inherits
+    batches = used["calibration_batches"] or protocol_of(run.config).calibration_batches
+    protocol = Protocol(used["batch_norm"], used["batch_size"], batches)
+    scores = evaluator(run, networks.inputs, shared, protocol)
     with candidate_table(run) as table:
-        scorer = Scorer(evaluator, run.costs, table, weights, run.seed)
+        scorer = Scorer(scores, costs, table, shared.hash, run.seed)
         candidates = scorer.score(architectures, "baseline", 0)
     selected = [Selected.of(candidate, "random") for candidate in candidates]
     return Baselines(selected, None if tolerance is None else match, tolerance)
 
 
 def _drawn(
-    run: Run,
+    problem: Problem,
+    count: int,
     chosen: Selected,
     passed_over: Collection[str],
     match: str | None,
     tolerance: float | None,
 ) -> list[Architecture]:
     """Draw random architectures; all drawing of baselines is here."""
-    texts = list(run.config.search.constraint_list)
+    texts, tables = list(problem.constraints.texts), problem.constraints.tables
     if match is not None and tolerance is not None:
-        cost = run.costs[match].cost(chosen.architecture)
+        cost = tables[match].cost(chosen.architecture)
         texts += [f"{match} >= {cost * (1 - tolerance)}", f"{match} <= {cost * (1 + tolerance)}"]
-    constraints = Constraints(texts, run.costs, run.supernet.space)
-    problem = replace(run.problem, constraints=constraints)
-    return problem.sample(run.config.retrain.baselines, problem.stream("baseline"), passed_over)
+    problem = replace(problem, constraints=Constraints(texts, tables, problem.space))
+    return problem.sample(count, problem.stream("baseline"), passed_over)

@@ -9,6 +9,10 @@ from supernet.evaluate import Evaluator, PartsEvaluator, Protocol
 from supernet.evaluate.policy import BATCHES, compare_policies, converged_calibration
 from supernet.pipeline.context import Run
 from supernet.pipeline.failed import Failed, summary
+from supernet.pipeline.inputs import Inputs
+from supernet.pipeline.scoring import evaluator, protocol_of
+from supernet.pipeline.shared_weights import SharedWeights
+from supernet.search import Problem
 from supernet.space import Architecture
 
 __all__ = ["settled_protocol"]
@@ -17,14 +21,11 @@ PROBES = 20
 """Candidates that convergence is judged by, where the configuration names no number."""
 
 
-def settled_protocol(run: Run) -> tuple[Protocol, dict[str, Any]]:
-    """Return the protocol of the search, and what was found on the way, for `metrics.json`.
-
-    Raises:
-        RunFolderError: the supernet is not trained.
-    """
-    options, protocol, found = run.config.evaluate, run.protocol, dict[str, Any]()
-
+def settled_protocol(
+    run: Run, inputs: Inputs, shared: SharedWeights, problem: Problem
+) -> tuple[Protocol, dict[str, Any]]:
+    """Return the protocol of the search, and what was found on the way, for `metrics.json`."""
+    options, protocol, found = run.config.evaluate, protocol_of(run.config), dict[str, Any]()
     failed: dict[str, Failed] = {}
 
     def fails(architecture: Architecture, error: Exception) -> None:
@@ -33,12 +34,12 @@ def settled_protocol(run: Run) -> tuple[Protocol, dict[str, Any]]:
         )
 
     def make(protocol: Protocol) -> Evaluator | PartsEvaluator:
-        return run.evaluator(protocol)[0]
+        return evaluator(run, inputs, shared, protocol)
 
     if options.calibration_batches == "converge" and protocol.batch_norm == "recalibrate":
         batches = converged_calibration(
             make,
-            _probes(run, options.probes or PROBES),
+            _probes(problem, options.probes or PROBES),
             batch_size=options.batch_size,
             failed=fails,
         )
@@ -50,7 +51,7 @@ def settled_protocol(run: Run) -> tuple[Protocol, dict[str, Any]]:
         )
         protocol = dataclasses.replace(protocol, calibration_batches=found["calibration_batches"])
     if options.probes:
-        report = compare_policies(make, _probes(run, options.probes), options.batch_size)
+        report = compare_policies(make, _probes(problem, options.probes), options.batch_size)
         for architecture, error in report.failed.items():
             fails(architecture, error)
         found["measure"] = report.measure
@@ -65,5 +66,5 @@ def settled_protocol(run: Run) -> tuple[Protocol, dict[str, Any]]:
     return protocol, found
 
 
-def _probes(run: Run, count: int) -> list[Architecture]:
-    return run.problem.sample(count, run.problem.stream("batch norm"))
+def _probes(problem: Problem, count: int) -> list[Architecture]:
+    return problem.sample(count, problem.stream("batch norm"))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
-from supernet.cost import CostTable, load_table, measure_costs
+from supernet.cost import Constraints, CostTable, load_table, measure_costs
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
+from supernet.pipeline.context import Run
+from supernet.pipeline.inputs import Inputs
+from supernet.search import Problem
+from supernet.space import SearchSpace
 
-__all__ = ["cost_tables"]
+__all__ = ["cost_tables", "load_costs", "problem_of"]
 
 RESERVED = {
     "key",
@@ -26,6 +30,29 @@ RESERVED = {
     "status",
 }
 """What stands beside the costs of a candidate."""
+
+
+def load_costs(run: Run, inputs: Inputs) -> dict[str, CostTable]:
+    """Return the cost tables of the space: counted, and read from the configured files.
+
+    Raises:
+        ConfigError: a file is missing or made for another input size or device.
+        SpaceError: a file is made for another space.
+    """
+    options = run.config.search
+    files = [options.costs] if isinstance(options.costs, str) else options.costs
+    return cost_tables(inputs.supernet, inputs.example, files, run.device, options.other_device)
+
+
+def problem_of(run: Run, space: SearchSpace, costs: Mapping[str, CostTable]) -> Problem:
+    """Return the space with the configured constraints.
+
+    Raises:
+        ConstraintError: a constraint cannot be read, or no architecture satisfies it.
+    """
+    options = run.config.search
+    constraints = Constraints(options.constraint_list, costs, space)
+    return Problem(space, constraints, run.seed, sampling=options.sampling)
 
 
 def cost_tables(

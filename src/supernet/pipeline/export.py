@@ -32,19 +32,14 @@ from supernet.net.batchnorm import recalibrated
 from supernet.net.export import check_formats
 from supernet.pipeline.context import Run
 from supernet.pipeline.failed import Failed, none_left
-from supernet.pipeline.networks import (
-    calibration,
-    candidates_of,
-    chosen,
-    costs_of,
-    inherited,
-    preference,
-    retrained,
-    supernet_of,
-)
+from supernet.pipeline.networks import Networks, preference
 from supernet.pipeline.programs import programs
 from supernet.pipeline.records import Selected
+from supernet.pipeline.scoring import validate
+from supernet.pipeline.searched import candidates_of
+from supernet.pipeline.state import RunState
 from supernet.reading import shown
+from supernet.space import SearchSpace
 from supernet.task import measured
 from supernet.track.numbers import score as score_text
 
@@ -90,7 +85,7 @@ class Network:
 
 
 def export_networks(
-    run: Run, picks: Sequence[str] = (), *, onnx: bool = False, to: Path | None = None
+    opened: RunState, picks: Sequence[str] = (), *, onnx: bool = False, to: Path | None = None
 ) -> list[Exported]:
     """Export the best candidate within each of the bounds, or without any the chosen network of the run.
 
@@ -102,7 +97,7 @@ def export_networks(
     weights, the retrained network).
 
     Args:
-        run: a search in it has ended.
+        opened: a run in which a search has ended.
         picks: bounds as in `search.constraints`, several of them joined by "and".
         onnx: whether to write ONNX too.
         to: folder in which those of the networks are made; by default `exports` in the run folder.
@@ -120,15 +115,16 @@ def export_networks(
         raise ConfigError(f"a pick is a text such as 'macs <= 50%', not {shown(wrong[0])}")
     formats = [".pt2", ".onnx"] if onnx else [".pt2"]
     check_formats(formats)
-    candidates = candidates_of(run)
-    found = {_name(pick): (pick, _picked(run, pick, candidates)) for pick in picks}
+    run, networks = opened.run, opened.networks(inherit=True)
+    candidates = candidates_of(run, opened.shared, opened.searched)
+    found = {_name(pick): (pick, _picked(opened, pick, candidates)) for pick in picks}
     target, exported = to or run.folder.exports, []
     recover(target)
     for name in found or ["chosen"]:
         check_ours(target / name, "export_networks", FILES, "--to")
     failed: list[Failed] = []
     for name, (pick, selected) in found.items():
-        work = partial(_export_best, run, target / name, selected, formats, pick)
+        work = partial(_export_best, networks, target / name, selected, formats, pick)
         one = attempted(work)
         if isinstance(one, Exception):
             if len(found) == 1:
@@ -138,22 +134,23 @@ def export_networks(
         else:
             exported.append(one)
     if not picks:
-        exported.append(_exported(run, target / "chosen", _chosen(run), formats))
+        exported.append(_exported(networks, target / "chosen", _chosen(opened, networks), formats))
     if not exported:
         raise none_left(failed, "networks that were to be exported", "Nothing was written.")
     return exported
 
 
 def _export_best(
-    run: Run, folder: Path, selected: Selected, formats: Sequence[str], pick: str
+    networks: Networks, folder: Path, selected: Selected, formats: Sequence[str], pick: str
 ) -> Exported:
-    return _exported(run, folder, _best(run, selected), formats, pick)
+    return _exported(networks, folder, _best(networks, selected), formats, pick)
 
 
-def _picked(run: Run, pick: str, candidates: Sequence[Candidate]) -> Selected:
+def _picked(opened: RunState, pick: str, candidates: Sequence[Candidate]) -> Selected:
     """Return the candidate that satisfies a pick of which the best network is known."""
+    run, tables, space = opened.run, opened.costs, opened.inputs.space
     bounds = [bound.strip() for bound in re.split(r"\sand\s", pick)]
-    constraints = Constraints(bounds, run.costs, run.supernet.space)
+    constraints = Constraints(bounds, tables, space)
     held = [one for one in candidates if constraints.hold(one.architecture)]
     if held:
         rows = _retrained_rows(run)
@@ -163,7 +160,7 @@ def _picked(run: Run, pick: str, candidates: Sequence[Candidate]) -> Selected:
                 f"{pick}: {found.key} is the best network known, as it was retrained; by one-shot score "
                 f"{held[0].key} is the best, of which no network as good is known"
             )
-        costs = cost_of(run.costs, found.architecture)
+        costs = cost_of(tables, found.architecture)
         return replace(Selected.of(found, "pick"), costs=costs)
     if not candidates:
         raise RunFolderError(
@@ -172,7 +169,7 @@ def _picked(run: Run, pick: str, candidates: Sequence[Candidate]) -> Selected:
         )
     raise ConstraintError(
         f"none of the {len(candidates):,} candidates of the search satisfies {pick!r}: "
-        f"{_missed(run, constraints, candidates)}. Search with it, with the weights there are: "
+        f"{_missed(constraints, candidates, space)}. Search with it, with the weights there are: "
         f"{_searching(run, constraints.texts)}"
     )
 
@@ -185,7 +182,7 @@ def _searching(run: Run, bounds: Sequence[str], *more: str) -> str:
             f", {option} {value}" for option, _, value in (m.partition(" ") for m in more)
         )
         return f"supernet.run(...) as before, with constraints={list(bounds)}{given}"
-    costs = run.options["search"]["costs"]
+    costs = run.config.search.costs
     files = f" --search.costs '{json.dumps(costs)}'" if costs else ""
     options = "".join(f" --{option}" for option in more)
     shown = f" --search.constraints '{listed}'" if bounds else ""
@@ -214,15 +211,15 @@ def _trained(rows: Mapping[str, Mapping[str, Any]], key: str) -> dict[str, Score
     return {name: score for name, score in alone.items() if name in TRAINED_FROM}
 
 
-def _missed(run: Run, constraints: Constraints, candidates: Sequence[Candidate]) -> str:
+def _missed(constraints: Constraints, candidates: Sequence[Candidate], space: SearchSpace) -> str:
     """Say which bounds no candidate keeps to, and what is possible."""
     found = []
     for bound in constraints.bounds:
-        table, lower = run.costs[bound.quantity], bound.sense == "<="
+        table, lower = constraints.tables[bound.quantity], bound.sense == "<="
         costs = [table.cost(candidate.architecture) for candidate in candidates]
         best, end = (min(costs), "smallest") if lower else (max(costs), "largest")
         if not bound.holds(best):
-            reach = " to ".join(map(number_text, table.range(run.supernet.space)))
+            reach = " to ".join(map(number_text, table.range(space)))
             found.append(
                 f"the {end} {bound.quantity} among them is {number_text(best)}, where the space "
                 f"reaches from {reach}"
@@ -230,44 +227,50 @@ def _missed(run: Run, constraints: Constraints, candidates: Sequence[Candidate])
     return "; ".join(found) or "some keep to each bound, but none to all of them"
 
 
-def _best(run: Run, selected: Selected) -> Network:
+def _best(networks: Networks, selected: Selected) -> Network:
     """Return the network of an architecture with the weights that are best on the search split."""
-    model = inherited(run, selected.architecture)
-    as_it_is = Network(selected, "inherited", model, run.validate(model))
+    run, model = networks.run, networks.inherited(selected.architecture)
+    as_it_is = Network(selected, "inherited", model, validate(run, networks.inputs, model))
     trained = _trained(_retrained_rows(run), selected.key)
     if not trained:
         return as_it_is
     name = max(trained, key=lambda name: preference(trained[name]))
     if preference(trained[name]) < preference(as_it_is.validation):
         return as_it_is
-    model = retrained(run, selected, TRAINED_FROM[name])
+    model = networks.retrained(selected, TRAINED_FROM[name])
     return Network(selected, name, model, trained[name])
 
 
-def _chosen(run: Run) -> Network:
+def _chosen(opened: RunState, networks: Networks) -> Network:
     """Return the chosen network of the run, as `model.pt` there has it.
 
     Raises:
         RunFolderError: nothing is retrained.
     """
+    run = opened.run
     if "retrain" not in run.folder.metrics:
         raise RunFolderError(
             f"{run.folder.path} has no chosen network yet; run the step 'retrain' first, or say with "
             "--pick which candidate is wanted, for instance --pick 'macs <= 50%'"
         )
-    selected, weights = chosen(run)
-    model = retrained(run, selected, weights)
-    selected = replace(selected, costs=costs_of(run, selected, model))
+    selected, weights = opened.retrained.chosen, opened.retrained.weights
+    model = networks.retrained(selected, weights)
+    selected = replace(selected, costs=networks.costs_of(selected, model))
     fine_tuned = "fine_tuned" if run.config.retrain.train.steps else "inherited"
     name = "scratch" if weights == "fresh" else fine_tuned
-    return Network(selected, name, model, run.validate(model))
+    return Network(selected, name, model, validate(run, opened.inputs, model))
 
 
 def _exported(
-    run: Run, folder: Path, network: Network, formats: Sequence[str], pick: str | None = None
+    networks: Networks,
+    folder: Path,
+    network: Network,
+    formats: Sequence[str],
+    pick: str | None = None,
 ) -> Exported:
     """Trace, verify and write a network."""
-    made = programs(run, network.model, formats, partial(_expected, run, network))
+    run, expected = networks.run, partial(_expected, networks, network)
+    made = programs(run, networks.inputs, network.model, formats, expected)
     buffer = io.BytesIO()
     plain = network.model.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     torch.save(plain.state_dict(), buffer)
@@ -307,18 +310,18 @@ def _warning(run: Run, network: Network, pick: str | None) -> str | None:
     )
 
 
-def _expected(run: Run, network: Network, stored: torch.Tensor) -> Any:
+def _expected(networks: Networks, network: Network, stored: torch.Tensor) -> Any:
     """Return what the programme must return: what the supernet does for the architecture.
 
     With retrained weights: what the network does.
     """
-    inputs = run.normalise(stored.to(run.device))
+    inputs = networks.inputs.normalise(stored.to(networks.run.device))
     if network.weights != "inherited":
         return network.model(inputs)
     architecture = network.selected.architecture
-    supernet = supernet_of(run, architecture)
-    measures = partial(measured, run.task, supernet)
-    with supernet.route(architecture), recalibrated(supernet, calibration(run), measures):
+    supernet = networks.inherits.supernet_of(architecture)
+    batches, measures = networks.calibration(), partial(measured, networks.inputs.task, supernet)
+    with supernet.route(architecture), recalibrated(supernet, batches, measures):
         return supernet(inputs)
 
 

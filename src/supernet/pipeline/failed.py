@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
+from supernet.config import RunConfig
 from supernet.errors import NoNetworkError
 from supernet.failures import MORE_MEMORY, Kind, attempted, kind_of
 from supernet.files import read_json, write_json
 from supernet.space import Architecture
+from supernet.track import Progress, RunFolder
 from supernet.train import Checkpoint
-
-if TYPE_CHECKING:
-    from supernet.pipeline.context import Run
 
 __all__ = [
     "Failed",
@@ -101,7 +100,7 @@ class Kept(TypedDict):
 
 
 def attempt(
-    run: Run,
+    progress: Progress,
     checkpoint: Checkpoint,
     identity: str,
     record: Callable[[Exception], Failed],
@@ -110,7 +109,7 @@ def attempt(
     """Return what the work for one network returns, or how it failed, now or before.
 
     Args:
-        run: run that the failure is said and kept in.
+        progress: messages, among which a failure is said.
         checkpoint: checkpoint of the network; the failure is kept beside it.
         identity: a hash of what the work depends on besides the architecture; a failure of another one
             is forgotten.
@@ -122,7 +121,7 @@ def attempt(
     """
     file = failed_file(checkpoint)
     if (before := kept(file, identity)) is not None:
-        run.progress.say(
+        progress.say(
             f"failed before, and is not tried again: {before.text()}. To try it again, delete {file}"
         )
         return before
@@ -133,7 +132,7 @@ def attempt(
     failed = record(found)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_json(file, {"identity": identity, "failed": failed.to_json()})
-    run.progress.say(f"failed: {failed.text()}. The run goes on with the others")
+    progress.say(f"failed: {failed.text()}. The run goes on with the others")
     return failed
 
 
@@ -155,9 +154,8 @@ def kept(file: Path, identity: str) -> Failed | None:
     return content["failed"] if content["identity"] == identity else None
 
 
-def less_memory(run: Run, step: str) -> str:
+def less_memory(config: RunConfig, folder: RunFolder, step: str) -> str:
     """Return what makes a step need less memory."""
-    config, folder = run.config, run.folder
     training = {
         "train": ("train", config.train),
         "few_shot": ("few_shot.train", config.few_shot.train),

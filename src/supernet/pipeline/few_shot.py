@@ -6,30 +6,42 @@ Zhao et al., "Few-shot Neural Architecture Search" (ICML 2021).
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from functools import partial
 
-from supernet.net import check_split
+from supernet.cost import CostTable
+from supernet.net import check_split, split_supernet
 from supernet.pipeline.context import Run
 from supernet.pipeline.failed import Failed, attempt, failed_file, none_left, summary
+from supernet.pipeline.inputs import Inputs
+from supernet.pipeline.shared_weights import (
+    SharedWeights,
+    load_shared_weights,
+    split_identity,
+)
+from supernet.pipeline.trained import Trained, training_context
+from supernet.pipeline.training import fit
 from supernet.space import Architecture, Option
 from supernet.strategies import UpdateCounts
 
 __all__ = ["few_shot"]
 
 
-def few_shot(run: Run) -> None:
+def few_shot(
+    run: Run, inputs: Inputs, costs: Mapping[str, CostTable], trained: Trained
+) -> SharedWeights:
     """Train a supernet for each option of the configured decision, from the weights of the whole.
 
     A part whose training fails is recorded, and its architectures fail in the search.
 
     Raises:
         NoNetworkError: the training of every part failed.
-        RunFolderError: the supernet is not trained.
         SpaceError: the supernet cannot be split along this decision.
     """
     label = run.config.few_shot.decision
     assert label is not None  # the step is of runs that name one
-    options, seconds, failed = check_split(run.supernet, label).options, 0.0, list[Failed]()
+    options, seconds, failed = check_split(inputs.supernet, label).options, 0.0, list[Failed]()
+    identity = split_identity(run, trained)
     for number, option in enumerate(options):
         run.progress.say(
             f"training the part with {label} = {option} ({number + 1} of {len(options)})"
@@ -42,8 +54,18 @@ def few_shot(run: Run) -> None:
             Architecture({label: option}),
             file=f"few_shot/{failed_file(checkpoint).name}",
         )
-        work = partial(_seconds, run, number, option)
-        spent = attempt(run, checkpoint, run.splitting, record, work)
+
+        def work(number: int = number, option: Option = option) -> float:
+            """Train the part with an option; return the seconds it took."""
+            part = split_supernet(trained.supernet, label, option)
+            learner = UpdateCounts(copy.deepcopy(run.config.strategy))
+            learner.prepare(part, training_context(run, inputs, costs, part=True))
+            training, stage = run.config.few_shot.train, f"few_shot-{number}"
+            checkpoint = run.folder.part(number)
+            spent = fit(run, inputs, training, stage, part, learner, checkpoint, identity)
+            return float(spent["seconds"])
+
+        spent = attempt(run.progress, checkpoint, identity, record, work)
         if isinstance(spent, Failed):
             failed.append(spent)
         else:
@@ -57,6 +79,7 @@ def few_shot(run: Run) -> None:
         )
     if failed:
         run.progress.say(summary(failed, len(options), "parts of the supernet", "metrics.json"))
+    shared = load_shared_weights(run, trained)
     run.folder.record(
         "few_shot",
         {
@@ -65,16 +88,7 @@ def few_shot(run: Run) -> None:
             "decision": label,
             "parts": len(options),
             "failed": [one.to_json() for one in failed],
-            "weights": run.trained_parts()[1],
+            "weights": shared.hash,
         },
     )
-
-
-def _seconds(run: Run, number: int, option: Option) -> float:
-    """Train the part with an option; return the seconds it took."""
-    part = run.part(option)
-    learner = UpdateCounts(copy.deepcopy(run.config.strategy))
-    learner.prepare(part, run.setting(part=True))
-    checkpoint, stage = run.folder.part(number), f"few_shot-{number}"
-    spent = run.fit(run.config.few_shot.train, stage, part, learner, checkpoint, run.splitting)
-    return float(spent["seconds"])
+    return shared

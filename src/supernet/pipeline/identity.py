@@ -17,6 +17,8 @@ from supernet.net.source import FromCallable, FromInstance
 from supernet.pipeline.changes import ORDER
 from supernet.pipeline.code import classes_of, code_of, described
 from supernet.pipeline.context import Run
+from supernet.pipeline.inputs import Inputs
+from supernet.pipeline.state import RunState
 from supernet.random import derive_seed, seeded
 from supernet.space import Architecture
 from supernet.task import measured
@@ -55,14 +57,14 @@ Parts = dict[str, dict[str, Any]]
 """By step and name, hashes or numbers that the results of the step depend on."""
 
 
-def record_identity(run: Run) -> None:
+def record_identity(run: Run, inputs: Inputs) -> None:
     """Write what the run computes with into its folder, where it does not stand there yet.
 
     The weights of a model that was given as an instance are kept too, as `initial.pt`.
     """
     if "identity" in run.folder.metrics:
         return
-    run.folder.record("identity", {**_place(run), **_parts(run)})
+    run.folder.record("identity", {**_place(run), **_parts(run, inputs)})
     if isinstance(run.model, FromInstance) and not run.model.fresh:
         run.folder.write_initial(run.model.model.state_dict())
         fresh = "fresh" in run.config.retrain.kinds
@@ -72,20 +74,21 @@ def record_identity(run: Run) -> None:
         )
 
 
-def check_identity(run: Run, *, look: bool = False) -> None:
+def check_identity(opened: RunState, *, read_only: bool = False) -> None:
     """Check that the results in the folder are those of this model, data and code.
 
     Where later steps depend on what changed, they are forgotten, to be repeated.
 
     Args:
-        run: run that is about to use them.
-        look: forget nothing, and only say it.
+        opened: run that is about to use them.
+        read_only: whether to forget nothing, and only say it.
 
     Raises:
         RunFolderError: the training of the supernet depends on what changed.
     """
+    run = opened.run
     recorded = run.folder.metrics.get("data", {}).get("identity")
-    if recorded is not None and recorded != run.identity:
+    if recorded is not None and recorded != opened.inputs.identity:
         raise RunFolderError(
             f"{run.folder.path} holds results of another model or of other data, though they are "
             "named alike; choose another folder"
@@ -93,7 +96,7 @@ def check_identity(run: Run, *, look: bool = False) -> None:
     before: Mapping[str, Any] | None = run.folder.metrics.get("identity")
     if before is None:
         return
-    now = _parts(run)
+    now = _parts(run, opened.inputs)
     changed = _changed(run, before, now)
     if "train" in changed:
         raise RunFolderError(_refusal(run, changed["train"]))
@@ -102,7 +105,7 @@ def check_identity(run: Run, *, look: bool = False) -> None:
     first = min(map(ORDER.index, changed))
     steps = [step for step in ORDER[first:] if step in run.folder.metrics]
     names = " and ".join(NAMES[name] for step in changed for name in changed[step])
-    if look:
+    if read_only:
         run.progress.say(f"{names} changed since, which is not applied to what is in the folder")
         return
     for step in changed:
@@ -119,16 +122,16 @@ def check_identity(run: Run, *, look: bool = False) -> None:
     )
 
 
-def _parts(run: Run) -> Parts:
-    config, task = run.config, classes_of(run.task)
-    losses, scores = _probed(run)
+def _parts(run: Run, inputs: Inputs) -> Parts:
+    config, task = run.config, classes_of(inputs.task)
+    losses, scores = _probed(inputs, run.seed)
     parts: Parts = {
         "train": {
-            "model": _model_code(run),
+            "model": _model_code(run, inputs),
             "task": code_of(task, without=("measure",)),
             "strategy": code_of(classes_of(config.strategy)),
             "optimizer": _optimizer(config.train.optimizer),
-            "augmentation": _augmentation(run.augment),
+            "augmentation": _augmentation(inputs.augment),
             "loss": losses,
         },
         "few_shot": {"optimizer": _optimizer(config.few_shot.train.optimizer)},
@@ -141,7 +144,7 @@ def _parts(run: Run) -> Parts:
             "optimizer": _optimizer(config.retrain.train.optimizer),
             "augmentation": _augmentation(config.retrain.augment),
         },
-        "test": {"data": run.splits.test.identity},
+        "test": {"data": inputs.splits.test.identity},
     }
     if isinstance(run.model, FromInstance) and not run.model.fresh:
         parts["train"]["weights"] = digest(dict(run.model.model.state_dict()))
@@ -153,10 +156,10 @@ def _augmentation(augment: Augment | None) -> str:
     return digest([described(augment), code])
 
 
-def _model_code(run: Run) -> str:
+def _model_code(run: Run, inputs: Inputs) -> str:
     source = run.model
     makers = [source.make if isinstance(source, FromCallable) else type(source)]
-    kinds = dict.fromkeys(type(module) for module in run.supernet.model.modules())
+    kinds = dict.fromkeys(type(module) for module in inputs.supernet.model.modules())
     return code_of([*makers, *kinds], without=("diagram", "extra_repr"))
 
 
@@ -166,33 +169,33 @@ def _optimizer(make: OptimizerFactory) -> str:
     return code_of([type(optimizer)])
 
 
-def _probed(run: Run) -> tuple[list[float | str], list[list[object]]]:
+def _probed(inputs: Inputs, seed: int) -> tuple[list[float | str], list[list[object]]]:
     """Return the losses of some architectures before any training, and by name what is measured.
 
     Raises:
         DataError: the model or the task cannot be run.
     """
-    supernet, space = run.initial_supernet(), run.supernet.space
-    examples = run.splits.train
+    supernet, space = inputs.supernet, inputs.space
+    examples = inputs.splits.train
     count = min(EXAMPLES, len(examples))
     few = examples.select(torch.arange(count) * (len(examples) - 1) // max(1, count - 1))
-    batch = (run.normalise(few.inputs), few.targets)
+    batch = (inputs.normalise(few.inputs), few.targets)
 
     def probe(architecture: Architecture) -> dict[str, float]:
         with (
             torch.no_grad(),
             evaluating(supernet),
-            seeded(derive_seed(run.seed, "identity")),
+            seeded(derive_seed(seed, "identity")),
             supernet.route(architecture),
         ):
-            loss = run.task.loss(supernet, batch).item()
-            measures = measured(run.task, supernet, batch).items()
+            loss = inputs.task.loss(supernet, batch).item()
+            measures = measured(inputs.task, supernet, batch).items()
         return {"": loss, **{name: value.double().mean().item() for name, value in measures}}
 
     found: dict[str, list[float | str]] = {}
     for number in range(PROBES):
         architecture = space[number * (space.size - 1) // (PROBES - 1)]
-        doing = f"the model and the task cannot be run on {run.splits.name}"
+        doing = f"the model and the task cannot be run on {inputs.splits.name}"
         with calling(doing, DataError, always=True):
             values, again = probe(architecture), probe(architecture)
         for name, value in values.items():

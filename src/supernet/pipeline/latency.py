@@ -9,6 +9,7 @@ from supernet.errors import ConfigError, DamagedFileError
 from supernet.failures import MORE_MEMORY, machine_errors
 from supernet.files import read_json, storage_errors
 from supernet.pipeline.context import Run
+from supernet.pipeline.inputs import Inputs
 
 __all__ = ["measure_latency"]
 
@@ -17,12 +18,19 @@ _KEYS = ("schema", "quantity", "provenance", "entries", "held_out")
 
 
 def measure_latency(
-    run: Run, path: Path, *, batch_size: int = 1, precision: str = "float32", repeats: int = 50
+    run: Run,
+    inputs: Inputs,
+    path: Path,
+    *,
+    batch_size: int = 1,
+    precision: str = "float32",
+    repeats: int = 50,
 ) -> LatencyTable:
     """Build the table of latencies of the run's model, and write it.
 
     Args:
-        run: run whose model, data (for the shape of the inputs) and device are used.
+        run: run in whose folder the table is noted.
+        inputs: inputs, with the supernet that is measured.
         path: path of the file; a measured table that is there is replaced.
         batch_size: examples per forward pass.
         precision: name of the type of weights and inputs, "float32", "bfloat16", ...
@@ -38,11 +46,11 @@ def measure_latency(
         raise ConfigError(f"batch_size is a number of examples, at least 1, not {batch_size}")
     with storage_errors(path):  # before anything is measured
         path.parent.mkdir(parents=True, exist_ok=True)
-    batch = run.example.expand(batch_size, *run.example.shape[1:]).contiguous()
+    batch = inputs.example.expand(batch_size, *inputs.example.shape[1:]).contiguous()
     less = f"Give a smaller --batch_size (now {batch_size}). {MORE_MEMORY}"
     with machine_errors("the measurement of latencies", less):
         table = build_latency_table(
-            run.supernet, batch, precision=precision, repeats=repeats, seed=run.seed
+            inputs.supernet, batch, precision=precision, repeats=repeats, seed=run.seed
         )
     if failed := table.content.get("failed"):
         run.progress.say(

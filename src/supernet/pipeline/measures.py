@@ -8,6 +8,7 @@ from supernet.errors import DataError
 from supernet.failures import attempted
 from supernet.modules.modes import evaluating
 from supernet.pipeline.context import Run
+from supernet.pipeline.inputs import Inputs
 from supernet.random import derive_seed, seeded
 from supernet.task import measured
 
@@ -17,7 +18,7 @@ PROBES, EXAMPLES = 4, 32
 """Untrained architectures, spread over the space, and training examples that are measured."""
 
 
-def check_measures(run: Run) -> None:
+def check_measures(run: Run, inputs: Inputs) -> None:
     """Check that no measure is wrong for whatever network, and say so if one often is.
 
     A measure that is not finite while the loss is finite, for every example and every architecture, is a
@@ -27,13 +28,13 @@ def check_measures(run: Run) -> None:
         DataError: there is such a measure; "the loss" itself is judged by the training.
     """
     finite: dict[str, list[torch.Tensor]] = {}
-    for each in _measured(run):
+    for each in _measured(run, inputs):
         if bool(each["loss"].isfinite().all()):
             for name, values in each.items():
                 finite.setdefault(name, []).append(values.isfinite())
     for name, found in finite.items():
         every = torch.cat(found)
-        which = f"the measure {name!r} of {type(run.task).__name__} is not a finite number for"
+        which = f"the measure {name!r} of {type(inputs.task).__name__} is not a finite number for"
         if not every.any():
             raise DataError(
                 f"{which} any of {len(every):,} examples measured with untrained networks, though their "
@@ -47,11 +48,11 @@ def check_measures(run: Run) -> None:
             )
 
 
-def _measured(run: Run) -> list[dict[str, torch.Tensor]]:
+def _measured(run: Run, inputs: Inputs) -> list[dict[str, torch.Tensor]]:
     """Return the measures of untrained architectures, without those that cannot be run."""
-    supernet, examples = run.supernet, run.splits.train
+    supernet, examples = inputs.supernet, inputs.splits.train
     few = examples.select(torch.arange(min(EXAMPLES, len(examples))))
-    batch = (run.normalise(few.inputs), few.targets)
+    batch = (inputs.normalise(few.inputs), few.targets)
     size, results = supernet.space.size, list[dict[str, torch.Tensor]]()
     for number in sorted({index * (size - 1) // (PROBES - 1) for index in range(PROBES)}):
         with (
@@ -60,7 +61,7 @@ def _measured(run: Run) -> list[dict[str, torch.Tensor]]:
             seeded(derive_seed(run.seed, "measures")),
             supernet.route(supernet.space[number]),
         ):
-            found = attempted(lambda: measured(run.task, supernet, batch))
+            found = attempted(lambda: measured(inputs.task, supernet, batch))
         if not isinstance(found, Exception):
             results.append(found)
     return results

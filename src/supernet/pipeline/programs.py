@@ -12,6 +12,8 @@ from torch import nn
 from supernet.data import Preprocess
 from supernet.net.export import TOLERANCE, packed, traced, verified
 from supernet.pipeline.context import Run
+from supernet.pipeline.inputs import Inputs
+from supernet.pipeline.scoring import protocol_of
 
 __all__ = ["Programs", "programs"]
 
@@ -34,6 +36,7 @@ class Programs:
 
 def programs(
     run: Run,
+    inputs: Inputs,
     model: nn.Module,
     formats: Sequence[str],
     expected: Callable[[torch.Tensor], Any],
@@ -43,7 +46,8 @@ def programs(
     Each is run on a batch of the search split, and on a single example.
 
     Args:
-        run: run whose data and normalisation are meant.
+        run: run that says what cannot be verified.
+        inputs: inputs, whose examples are normalised and run.
         model: network, a module in evaluation mode.
         formats: names of formats, see `supernet.net.export.FORMATS`.
         expected: function from stored examples to what a programme must return.
@@ -51,8 +55,8 @@ def programs(
     Raises:
         ExportError: the network cannot be exported, or a programme computes something else.
     """
-    stored = run.splits.search.inputs[: run.protocol.batch_size].cpu()
-    program = traced(model, stored[:1], Preprocess(run.normalise, stored))
+    stored = inputs.splits.search.inputs[: protocol_of(run.config).batch_size].cpu()
+    program = traced(model, stored[:1], Preprocess(inputs.normalise, stored))
     contents = {f"model{suffix}": packed(program, suffix) for suffix in formats}
     exact = torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False

@@ -1,19 +1,18 @@
-"""What steps hand to each other: selected architectures, trained weights, costs that were used."""
+"""What steps record of architectures: those that are selected, and what became of them."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from supernet.config import WeightsName
-from supernet.cost import CostTable
 from supernet.errors import DamagedFileError
 from supernet.evaluate import Candidate, Score
 from supernet.space import Architecture
 from supernet.typed import MisfitError, typed
 
-__all__ = ["Outcome", "Selected", "Trained", "UsedTables"]
+__all__ = ["Outcome", "Selected"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,40 +104,3 @@ class Outcome:
         del row["architecture"]
         more = {"weights": self.weights, "stand_alone": dict(self.alone)}
         return {**row, "validation": self.validation, **more}
-
-
-@dataclasses.dataclass(frozen=True)
-class Trained:
-    """The trained supernet as its checkpoint has it.
-
-    Attributes:
-        weights: parameters and buffers, by name.
-        learned: state of the strategy.
-        hash: hash of both.
-    """
-
-    weights: Mapping[str, Any]
-    learned: Mapping[str, Any]
-    hash: str
-
-
-class UsedTables(Mapping[str, CostTable]):
-    """Cost tables, and which of them were looked up."""
-
-    def __init__(self, tables: Mapping[str, CostTable]) -> None:
-        self._tables = tables
-        self.used: dict[str, str] = {}
-
-    def __getitem__(self, quantity: str) -> CostTable:
-        table = self._tables[quantity]
-        self.used[quantity] = table.digest
-        return table
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tables)
-
-    def __len__(self) -> int:
-        return len(self._tables)
-
-    def __contains__(self, quantity: object) -> bool:
-        return quantity in self._tables

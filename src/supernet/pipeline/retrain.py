@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from supernet.config import TrainConfig, WeightsName
+from supernet.cost import CostTable
 from supernet.failures import OF_RUN, attempted, first_line, kind_of
 from supernet.files import write_bytes, write_json
 from supernet.pipeline.context import Run
 from supernet.pipeline.failed import summary
-from supernet.pipeline.networks import preference, retrained
+from supernet.pipeline.inputs import Inputs
+from supernet.pipeline.networks import Networks, preference
 from supernet.pipeline.programs import programs
 from supernet.pipeline.ranking import ranking
 from supernet.pipeline.records import Selected
+from supernet.pipeline.retrained import Retrained, load_retrained
+from supernet.pipeline.searched import Searched
+from supernet.pipeline.shared_weights import SharedWeights
 from supernet.pipeline.trials import Trials
 from supernet.space import Diagram
 from supernet.track.diagram import svg
@@ -24,7 +30,13 @@ from supernet.track.worth import better_text
 __all__ = ["retrain"]
 
 
-def retrain(run: Run) -> None:
+def retrain(
+    run: Run,
+    inputs: Inputs,
+    costs: Mapping[str, CostTable],
+    shared: SharedWeights,
+    searched: Searched,
+) -> Retrained:
     """Retrain the selected architectures; writes `architecture.json`, `model.pt`, `model.pt2`.
 
     The best of the top ones on the search split is chosen, with the better weights. Then the random
@@ -33,10 +45,11 @@ def retrain(run: Run) -> None:
     Raises:
         NoNetworkError: none of the best is left.
     """
-    selected, options = run.selected(), run.config.retrain
+    selected, options = searched.selected, run.config.retrain
     if options.train.steps:
         run.progress.say(f"each network is trained for {_how(options.train)}")
-    trials = Trials(run)
+    networks = Networks(run, inputs, searched, shared)
+    trials = Trials(networks, costs)
     outcomes, substitutes = trials.best(selected)
     top = [outcome for outcome in outcomes if outcome.selected.role == "top"]
     best = max(top, key=lambda outcome: preference(outcome.validation))
@@ -45,8 +58,7 @@ def retrain(run: Run) -> None:
         [outcome.selected for outcome in top],
     )
     outcomes += randoms
-    program = _write_chosen(run, best.selected, best.weights)
-    searched = run.section("search")
+    program = _write_chosen(networks, best.selected, best.weights)
     better = [
         outcome.selected.key
         for outcome in outcomes
@@ -69,11 +81,12 @@ def retrain(run: Run) -> None:
             "better": list(dict.fromkeys(better)),
             "baselines": baselines.to_json(),
             "program": program,
-            "ranking": ranking(outcomes, searched["candidates"] - searched["failed"], run.seed),
+            "ranking": ranking(outcomes, searched.ranked, run.seed),
         },
     )
     if text := better_text(run.folder.metrics):
         run.progress.say(f"warning: {text}")
+    return load_retrained(run)
 
 
 def _how(options: TrainConfig) -> str:
@@ -86,16 +99,19 @@ def _how(options: TrainConfig) -> str:
     )
 
 
-def _write_chosen(run: Run, chosen: Selected, weights: WeightsName) -> dict[str, Any] | None:
+def _write_chosen(
+    networks: Networks, chosen: Selected, weights: WeightsName
+) -> dict[str, Any] | None:
     """Write weights, programme and architecture; return what the programme takes, if there is one."""
-    model = retrained(run, chosen, weights)
+    run, inputs = networks.run, networks.inputs
+    model = networks.retrained(chosen, weights)
 
     def expected(stored: torch.Tensor) -> Any:
-        return model(run.normalise(stored.to(run.device)))
+        return model(inputs.normalise(stored.to(run.device)))
 
     takes: dict[str, Any] | None = None
     try:
-        made = programs(run, model, [".pt2"], expected)
+        made = programs(run, inputs, model, [".pt2"], expected)
     except Exception as error:  # whatever a programme of it takes: there are the network's weights
         if kind_of(error) in OF_RUN - {"memory"}:
             raise
@@ -112,15 +128,15 @@ def _write_chosen(run: Run, chosen: Selected, weights: WeightsName) -> dict[str,
         {
             "key": chosen.key,
             "architecture": dict(chosen.architecture),
-            "diagram": _drawing(run, chosen),
+            "diagram": _drawing(run, inputs, chosen),
         },
     )
     return takes
 
 
-def _drawing(run: Run, chosen: Selected) -> dict[str, Any] | None:
+def _drawing(run: Run, inputs: Inputs, chosen: Selected) -> dict[str, Any] | None:
     """Return the drawing, where the model has a method `diagram(architecture)` for it."""
-    draw = getattr(run.supernet.model, "diagram", None)
+    draw = getattr(inputs.supernet.model, "diagram", None)
     if not callable(draw):
         return None
 

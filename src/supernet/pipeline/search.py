@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from supernet.cost import CostTable
 from supernet.errors import DataError, SupernetError
 from supernet.evaluate import Candidate, CandidateTable, Scorer
 from supernet.pipeline.baseline import Baselines
 from supernet.pipeline.batch_norm import settled_protocol
 from supernet.pipeline.context import Run
+from supernet.pipeline.costs import problem_of
 from supernet.pipeline.failed import Failed, none_left, summary
+from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.records import Selected
-from supernet.search import Search, hypervolume
+from supernet.pipeline.scoring import evaluator
+from supernet.pipeline.searched import Searched
+from supernet.pipeline.shared_weights import SharedWeights
+from supernet.pipeline.trained import architectures_of
+from supernet.search import Problem, Search, hypervolume
 from supernet.space import Architecture
 from supernet.space.numbers import digits
 
@@ -23,37 +30,41 @@ FEW = 20
 """Candidates of which at least one must pass for a search to go on."""
 
 
-def search(run: Run) -> None:
+def search(
+    run: Run, inputs: Inputs, costs: Mapping[str, CostTable], shared: SharedWeights
+) -> Searched:
     """Score candidates into `candidates.db` and select the best, and probes.
 
     Raises:
-        RunFolderError: the supernet is not trained.
         NoNetworkError: no candidate could be scored, of the first `FEW` or of all.
         DataError: a measure of the task is no finite number for any of them, though their losses are.
     """
     log = run.folder.stage_log("search")
     log.rewind(0)
-    protocol, batch_norm = settled_protocol(run)
-    evaluator, weights = run.evaluator(protocol)
+    problem = problem_of(run, inputs.space, costs)
+    protocol, batch_norm = settled_protocol(run, inputs, shared, problem)
+    scores = evaluator(run, inputs, shared, protocol)
     with CandidateTable(run.folder.candidates) as table:
-        scorer = Scorer(evaluator, run.costs, table, weights, run.seed)
-        ranked, asked = _ranked(run, scorer, log.write)
+        scorer = Scorer(scores, costs, table, shared.hash, run.seed)
+        learned = architectures_of(run, inputs, costs, shared.trained)
+        ranked, asked = _ranked(run, replace(problem, learned=learned), scorer, log.write)
         passed = [candidate for candidate in ranked if candidate.status != "failed"]
         failed = [candidate for candidate in ranked if candidate.status == "failed"]
-        selected, lost = _select(run, scorer, passed)
+        selected, lost = _select(run, problem, scorer, passed)
         if kept := run.folder.metrics.get("retrain"):  # the table alone was lost: make it whole
             random = Baselines.from_json(kept["baselines"]).selected
             scorer.score([one.architecture for one in random], "baseline", 0)
-    expected = run.config.search.searcher.expected(run.problem)
+    expected = run.config.search.searcher.expected(problem)
     if expected and asked < expected and run.config.search.constraint_list:
         run.progress.say(
             f"{asked:,} candidates instead of {expected:,}: no more were found that satisfy "
-            f"{' and '.join(run.problem.constraints.texts)}"
+            f"{' and '.join(problem.constraints.texts)}"
         )
-    if evaluator.plain_because and run.config.evaluate.memory:
-        run.progress.say(f"candidates were scored one by one: {evaluator.plain_because}")
+    if scores.plain_because and run.config.evaluate.memory:
+        run.progress.say(f"candidates were scored one by one: {scores.plain_because}")
     if failed:
         run.progress.say(summary(_records(failed), len(ranked), "candidates", "candidates.db"))
+    protocol_used = dataclasses.asdict(scorer.provenance)
     run.folder.record(
         "search",
         {
@@ -63,20 +74,24 @@ def search(run: Run) -> None:
             "failed": len(failed),
             "failures": [one.to_json() for one in [*_examples(failed), *lost]],
             "searcher": type(run.config.search.searcher).__name__,
-            "space_size": digits(run.supernet.space.size),
-            "batch_norm": evaluator.batch_norm,
+            "space_size": digits(inputs.space.size),
+            "batch_norm": scores.batch_norm,
             "batch_norm_report": batch_norm,
-            "shared": not evaluator.plain_because,
-            "hypervolume": _hypervolumes(run, passed),
-            "protocol": dataclasses.asdict(scorer.provenance),
-            "costs": {quantity: table.digest for quantity, table in run.costs.items()},
+            "shared": not scores.plain_because,
+            "hypervolume": _hypervolumes(problem, passed),
+            "protocol": protocol_used,
+            "costs": {quantity: table.digest for quantity, table in costs.items()},
             "selected": [one.to_json() for one in selected],
         },
     )
+    return Searched(selected, protocol_used, len(passed))
 
 
 def _ranked(
-    run: Run, scorer: Scorer, write: Callable[[dict[str, float | None]], None]
+    run: Run,
+    problem: Problem,
+    scorer: Scorer,
+    write: Callable[[dict[str, float | None]], None],
 ) -> tuple[list[Candidate], int]:
     """Let the searcher ask until it is done.
 
@@ -84,9 +99,8 @@ def _ranked(
         All candidates, best first, and how often one was asked for.
     """
     searcher = run.config.search.searcher
-    problem = dataclasses.replace(run.problem, learned=run.learned())
     proposals = Search(searcher, problem)
-    bar = run.progress.task("search", searcher.expected(run.problem) or 0)
+    bar = run.progress.task("search", searcher.expected(problem) or 0)
     found: dict[str, Candidate] = {}
     generation = count = 0
     while asked := proposals.ask():
@@ -162,7 +176,7 @@ def _told(
 
 
 def _select(
-    run: Run, scorer: Scorer, ranked: Sequence[Candidate]
+    run: Run, problem: Problem, scorer: Scorer, ranked: Sequence[Candidate]
 ) -> tuple[list[Selected], list[Failed]]:
     """Return the best and probes drawn uniformly from all candidates, and probes that failed.
 
@@ -171,6 +185,7 @@ def _select(
 
     Args:
         run: run that is searched in, see `search`.
+        problem: problem, whose random stream draws the probes.
         scorer: scores probes that a race dropped.
         ranked: candidates that did not fail, best first. Those that were scored in part may yet.
 
@@ -187,7 +202,7 @@ def _select(
         )
     top = run.config.search.searcher.select(passed, options.top)
     drawn = sorted(ranked, key=lambda candidate: candidate.key)
-    run.problem.stream("probes").shuffle(drawn)
+    problem.stream("probes").shuffle(drawn)
     probes = scorer.score([one.architecture for one in drawn[: options.probes]], "probe", 0)
     lost = [replace(one, role="probe") for one in _records(probes) if one.error]
     for one in lost:
@@ -199,14 +214,14 @@ def _select(
     return selected + [Selected.of(one, "probe", True) for one in probed], lost
 
 
-def _hypervolumes(run: Run, candidates: Sequence[Candidate]) -> dict[str, float]:
+def _hypervolumes(problem: Problem, candidates: Sequence[Candidate]) -> dict[str, float]:
     """Return by cost how much of the plane of accuracy and cost the candidates dominate, in 0–1.
 
     The plane reaches from accuracy 0 to 1, and from 0 to the largest cost in the space.
     """
     found = {}
-    for quantity, table in run.costs.items():
-        largest = table.range(run.supernet.space)[1]
+    for quantity, table in problem.constraints.tables.items():
+        largest = table.range(problem.space)[1]
         points = [
             (1 - candidate.accuracy, candidate.costs[quantity] / largest)
             for candidate in candidates

@@ -13,11 +13,11 @@ from supernet.config import WeightsName
 from supernet.evaluate import mean_interval, paired_difference, results
 from supernet.evaluate.resampling import Array
 from supernet.failures import attempted
-from supernet.pipeline.baseline import Baselines
-from supernet.pipeline.context import Run
 from supernet.pipeline.failed import Failed, summary
-from supernet.pipeline.networks import chosen, preference, retrained
+from supernet.pipeline.networks import Networks, preference
 from supernet.pipeline.records import Selected
+from supernet.pipeline.retrained import Retrained
+from supernet.pipeline.scoring import protocol_of
 from supernet.track.worth import better_text
 
 __all__ = ["test"]
@@ -26,31 +26,23 @@ Tested = tuple[Mapping[str, Any], Array]
 """What is recorded of a network, and the result of each example that networks are ranked by."""
 
 
-def test(run: Run) -> None:
+def test(networks: Networks, retrained: Retrained) -> None:
     """Measure the chosen network and the random baselines on the test split, each once.
 
     Where all were trained from both kinds of weights, also the chosen architecture with the other kind;
     a baseline then is the better of its two. A network that fails on the test split has no result there;
     another one is not chosen for that, since the split would have decided.
     """
+    run, inputs, one = networks.run, networks.inputs, retrained.chosen
     log = run.folder.stage_log("test")
-    one, weights = chosen(run)
-    section = run.section("retrain")
-    rows = {row["key"]: row for row in section["candidates"]}
-    randoms = Baselines.from_json(section["baselines"]).selected
-    networks: list[tuple[Selected, WeightsName]] = [(one, weights)]
-    networks += [(random, rows[random.key]["weights"]) for random in randoms]
-    failed_kinds = {row["weights"] for row in section.get("failed", []) if row["key"] == one.key}
-    others = [
-        (one, other)
-        for other in run.config.retrain.kinds
-        if other != weights and other not in failed_kinds
-    ]
-    models = [retrained(run, *network) for network in [*networks, *others]]
-    examples = run.splits.test.open(one.key).to(run.device)
-    size, failed, tested = run.protocol.batch_size, list[Failed](), list[Tested | None]()
-    for (selected, kind), model in zip([*networks, *others], models, strict=True):
-        found_out = attempted(partial(results, model, run.task, examples, run.normalise, size))
+    compared: list[tuple[Selected, WeightsName]] = [(one, retrained.weights), *retrained.random]
+    others = [(one, weights) for weights in retrained.others]
+    models = [networks.retrained(*network) for network in [*compared, *others]]
+    examples = inputs.splits.test.open(one.key).to(run.device)
+    size, failed, tested = protocol_of(run.config).batch_size, list[Failed](), list[Tested | None]()
+    for (selected, kind), model in zip([*compared, *others], models, strict=True):
+        measures = partial(results, model, inputs.task, examples, inputs.normalise, size)
+        found_out = attempted(measures)
         if isinstance(found_out, Exception):
             role = "chosen" if selected is one else selected.role
             architecture = selected.architecture
@@ -62,8 +54,8 @@ def test(run: Run) -> None:
     if failed:
         what = "networks on the test split"
         run.progress.say(summary(failed, len(tested), what, "metrics.json"))
-    first: Tested = tested[0] or ({"key": one.key, "weights": weights}, np.zeros(0))
-    random = [each for each in tested[1 : len(networks)] if each is not None]
+    first: Tested = tested[0] or ({"key": one.key, "weights": retrained.weights}, np.zeros(0))
+    random = [each for each in tested[1 : len(compared)] if each is not None]
     found: dict[str, Any] = {
         "seconds": log.seconds,
         "images": len(examples),

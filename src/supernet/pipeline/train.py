@@ -6,12 +6,14 @@ import copy
 import dataclasses
 import inspect
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
 import torch
 from torch import nn
 
+from supernet.cost import CostTable
 from supernet.data import Augment, Vocabulary
 from supernet.errors import ConfigError, DataError
 from supernet.foreign import calling
@@ -20,9 +22,19 @@ from supernet.modules.outputs import described
 from supernet.names import meant
 from supernet.net import check_split
 from supernet.pipeline.context import Run
+from supernet.pipeline.costs import problem_of
 from supernet.pipeline.identity import record_identity
+from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.measures import check_measures
-from supernet.pipeline.networks import retraining_supernet
+from supernet.pipeline.scoring import protocol_of
+from supernet.pipeline.trained import (
+    Trained,
+    check_trained,
+    read_trained,
+    training_context,
+    training_identity,
+)
+from supernet.pipeline.training import fit
 from supernet.random import generator
 from supernet.search import Learned, Search
 from supernet.space.numbers import size_text
@@ -33,14 +45,14 @@ from supernet.train import OptimizerFactory, digest
 __all__ = ["check_options", "train"]
 
 
-def train(run: Run) -> None:
+def train(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Trained:
     """Train the supernet; writes `supernet.pt`, and for text `vocabulary.json`.
 
     Raises:
         ConstraintError: no architecture satisfies the constraints, found before any training.
     """
-    splits, space = run.splits, run.supernet.space
-    check_options(run)
+    splits, space = inputs.splits, inputs.space
+    check_options(run, inputs, costs)
     run.folder.record(
         "environment",
         {
@@ -60,13 +72,13 @@ def train(run: Run) -> None:
             "test": len(splits.test),
             "classes": len(splits.train.classes),
             **({"vocabulary": len(splits.train.words)} if splits.train.words else {}),
-            "mean": list(run.normalise.mean),
-            "std": list(run.normalise.std),
-            "identity": run.identity,
+            "mean": list(inputs.normalise.mean),
+            "std": list(inputs.normalise.std),
+            "identity": inputs.identity,
             **({"notes": list(splits.notes)} if splits.notes else {}),
         },
     )
-    record_identity(run)
+    record_identity(run, inputs)
     if words := splits.train.words:
         length = splits.train.inputs.shape[1]
         Vocabulary(words, length, splits.train.classes).write(run.folder.vocabulary)
@@ -76,42 +88,54 @@ def train(run: Run) -> None:
     )
     for note in splits.notes:
         run.progress.say(f"{splits.name}: {note}")
-    checkpoint = run.folder.checkpoint
-    run.check_trained(checkpoint, checkpoint.trained(), run.training)
+    identity, checkpoint = training_identity(run, inputs, costs), run.folder.checkpoint
+    check_trained(checkpoint, checkpoint.trained(), identity)
     counted = UpdateCounts(copy.deepcopy(run.config.strategy))
-    setting, before = stages(run)
-    counted.prepare(run.supernet, setting)
-    spent = run.fit(
-        run.config.train, "train", run.supernet, counted, checkpoint, identity=run.training
-    )
-    passes, weights = counted.passes(run.supernet), run.trained_supernet()[1]
+    setting, before = stages(run, inputs, costs, identity)
+    supernet = inputs.models.supernet()
+    counted.prepare(supernet, setting)
+    spent = fit(run, inputs, run.config.train, "train", supernet, counted, checkpoint, identity)
+    trained = read_trained(run, supernet, identity)
     warnings = [warning for stage in before for warning in stage["warnings"]] + counted.warnings()
     for warning in warnings:
         run.progress.say(f"warning: {warning}")
-    found: dict[str, Any] = {"passes": passes, "weights": weights, "warnings": warnings}
+    found: dict[str, Any] = {
+        "passes": counted.passes(supernet),
+        "weights": trained.hash,
+        "warnings": warnings,
+    }
     if before:
         spent["seconds"] = round(spent["seconds"] + sum(stage["seconds"] for stage in before), 3)
         found["stages"] = before
     run.folder.record("train", {**spent, **found})
+    return trained
 
 
-def stages(run: Run) -> tuple[TrainingContext, list[dict[str, Any]]]:
+def stages(
+    run: Run, inputs: Inputs, costs: Mapping[str, CostTable], training: str
+) -> tuple[TrainingContext, list[dict[str, Any]]]:
     """Train the supernets of the strategy's stages.
+
+    Args:
+        run: run that is trained for.
+        inputs: data and models of the run.
+        costs: cost tables of the space, by quantity.
+        training: hash of what all training of the supernet depends on.
 
     Returns:
         The setting that they lead to; and of each seconds, steps, the last loss and warnings.
     """
-    setting, spent = run.setting(), list[dict[str, Any]]()
+    setting, spent = training_context(run, inputs, costs), list[dict[str, Any]]()
     count = len(run.config.strategy.stages)
     for number in range(count):
         run.progress.say(f"training stage {number + 1} of {count + 1}, before the supernet")
-        supernet, learner = run.stage(number), UpdateCounts(copy.deepcopy(run.config.strategy))
+        supernet = inputs.models.stage(number, inputs.space)
+        learner = UpdateCounts(copy.deepcopy(run.config.strategy))
         learner.prepare(supernet, setting)
-        identity, checkpoint = digest(["stage", number, run.training]), run.folder.stage(number)
-        run.check_trained(checkpoint, checkpoint.trained(), identity)
-        found = run.fit(
-            run.config.train, f"stage-{number}", supernet, learner, checkpoint, identity
-        )
+        identity, checkpoint = digest(["stage", number, training]), run.folder.stage(number)
+        check_trained(checkpoint, checkpoint.trained(), identity)
+        stage = f"stage-{number}"
+        found = fit(run, inputs, run.config.train, stage, supernet, learner, checkpoint, identity)
         warnings = [f"in stage {number + 1}, {warning}" for warning in learner.warnings()]
         spent.append({**found, "warnings": warnings})
         state = learner.state_dict()["strategy"]
@@ -119,7 +143,7 @@ def stages(run: Run) -> tuple[TrainingContext, list[dict[str, Any]]]:
     return setting, spent
 
 
-def check_options(run: Run) -> None:
+def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> None:
     """Raise now what would otherwise be raised by a later step, after hours of training.
 
     Raises:
@@ -127,37 +151,37 @@ def check_options(run: Run) -> None:
         ConstraintError: no architecture satisfies the constraints.
         DataError: the model, the task or an augmentation cannot be run on the data.
     """
-    _ = run.protocol
+    protocol_of(run.config)
     few_shot = run.config.few_shot
     _check_optimizer("train", run.config.train.optimizer)
     _check_optimizer("few_shot.train", few_shot.train.optimizer)
     _check_optimizer("retrain.train", run.config.retrain.train.optimizer)
     if few_shot.decision is not None:
-        check_split(run.supernet, few_shot.decision)
+        check_split(inputs.supernet, few_shot.decision)
     if "fresh" in run.config.retrain.kinds:
-        retraining_supernet(run, "check")
-    for augment in (run.augment, run.config.retrain.augment):
+        inputs.models.retraining("check", run.config.retrain.model)
+    for augment in (inputs.augment, run.config.retrain.augment):
         if augment is not None:
-            _check_augment(run, augment)
-    _check_run(run)
-    check_measures(run)
+            _check_augment(run, inputs, augment)
+    _check_run(inputs)
+    check_measures(run, inputs)
     match = run.config.retrain.match
-    if match is not None and match not in run.costs:
+    if match is not None and match not in costs:
         raise ConfigError(
             f"retrain.match is {match!r}, but costs are known for "
-            f"{', '.join(sorted(run.costs))}{meant(match, run.costs)}; name "
+            f"{', '.join(sorted(costs))}{meant(match, costs)}; name "
             "one of them, or give null for random architectures of any cost"
         )
-    _ = run.training  # prepares the strategy
+    training_identity(run, inputs, costs)  # prepares the strategy
     for number in range(len(run.config.strategy.stages)):
-        run.stage(number)
+        inputs.models.stage(number, inputs.space)
     if run.config.strategy.stages and few_shot.decision is not None:
         raise ConfigError(
             "few_shot.decision splits a supernet whose options are all in the race, but strategy.stages "
             "leaves some out; use one of them"
         )
     if not isinstance(run.config.search.searcher, Learned):
-        Search(run.config.search.searcher, run.problem).ask()
+        Search(run.config.search.searcher, problem_of(run, inputs.space, costs)).ask()
     elif type(run.config.strategy).learned is Strategy.learned:
         raise ConfigError(
             f"the searcher 'learned' needs a strategy that learns the architecture, such as darts, not "
@@ -178,7 +202,7 @@ def _check_optimizer(name: str, make: OptimizerFactory) -> None:
         )
 
 
-def _check_augment(run: Run, augment: Augment) -> None:
+def _check_augment(run: Run, inputs: Inputs, augment: Augment) -> None:
     """Change one input at random.
 
     Raises:
@@ -186,24 +210,24 @@ def _check_augment(run: Run, augment: Augment) -> None:
     """
     name = type(augment).__name__
     with calling(f"the augmentation {name}", DataError, always=True):
-        changed = augment(run.example, generator(run.seed, "check", device=run.device))
+        changed = augment(inputs.example, generator(run.seed, "check", device=run.device))
     if not isinstance(changed, torch.Tensor) or changed.shape[:1] != (1,):
         raise DataError(
             f"the augmentation {name} must return as many inputs as it is given, but of "
-            f"{described(run.example)} it made {described(changed)}"
+            f"{described(inputs.example)} it made {described(changed)}"
         )
 
 
-def _check_run(run: Run) -> None:
+def _check_run(inputs: Inputs) -> None:
     """Run one architecture on two examples, that of the largest class among them."""
-    examples = run.splits.train
+    examples = inputs.splits.train
     targets = examples.targets
     last = int(targets.argmax()) if targets.ndim == 1 else 0
     few = examples.select(torch.tensor([0, last]))
-    batch = (run.normalise(few.inputs), few.targets)
-    supernet = run.supernet
+    batch = (inputs.normalise(few.inputs), few.targets)
+    supernet = inputs.supernet
     doing = (
-        f"the model and the task cannot be run on {run.splits.name} (inputs {list(batch[0].shape)}, "
+        f"the model and the task cannot be run on {inputs.splits.name} (inputs {list(batch[0].shape)}, "
         f"targets {list(batch[1].shape)} {batch[1].dtype})"
     )
     with (
@@ -212,10 +236,10 @@ def _check_run(run: Run) -> None:
         evaluating(supernet),
         supernet.route(supernet.space[0]),
     ):
-        measured(run.task, supernet, batch)
-        loss = run.task.loss(supernet, batch)
+        measured(inputs.task, supernet, batch)
+        loss = inputs.task.loss(supernet, batch)
     if not isinstance(loss, torch.Tensor) or loss.shape != ():
         raise DataError(
-            f"{type(run.task).__name__}.loss(model, batch) must return a tensor of one number, the mean "
-            f"over the batch, but on {run.splits.name} it returned {described(loss)}"
+            f"{type(inputs.task).__name__}.loss(model, batch) must return a tensor of one number, the "
+            f"mean over the batch, but on {inputs.splits.name} it returned {described(loss)}"
         )

@@ -14,19 +14,15 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from supernet.config import WeightsName
+from supernet.cost import CostTable
 from supernet.evaluate import Score
 from supernet.pipeline.baseline import Baselines, draw_baselines
-from supernet.pipeline.context import Run
 from supernet.pipeline.failed import Failed, attempt, failed_file, none_left
-from supernet.pipeline.networks import (
-    candidates_of,
-    costs_of,
-    identity,
-    name_of,
-    preference,
-    untrained,
-)
+from supernet.pipeline.networks import Networks, name_of, preference
 from supernet.pipeline.records import Outcome, Selected
+from supernet.pipeline.scoring import validate
+from supernet.pipeline.searched import candidates_of
+from supernet.pipeline.training import fit
 from supernet.train import Plain
 
 __all__ = ["Trials"]
@@ -49,7 +45,8 @@ class Trials:
     """The networks of a run that are trained alone, and the outcome of each.
 
     Args:
-        run: run with a search that has ended.
+        networks: maker of the networks, of a run with a search that has ended.
+        costs: cost tables of the space, by quantity.
 
     Attributes:
         known: networks that passed, by key.
@@ -57,8 +54,10 @@ class Trials:
             nevertheless.
     """
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, networks: Networks, costs: Mapping[str, CostTable]) -> None:
+        self._networks = networks
+        self._run = networks.run
+        self._costs = costs
         self.known: dict[str, Outcome] = {}
         self.failed: list[Failed] = []
 
@@ -114,7 +113,7 @@ class Trials:
         """Draw random baselines and train them; others are drawn for those that fail."""
         before, left = len(self.lost), max(self._run.config.retrain.baselines, LEAST)
         while True:
-            baselines = draw_baselines(self._run, chosen, top, self.lost)
+            baselines = draw_baselines(self._networks, self._costs, chosen, top, self.lost)
             outcomes = self.outcomes(baselines.selected)
             if len(outcomes) == len(baselines.selected) or len(self.lost) - before > left:
                 break
@@ -128,7 +127,8 @@ class Trials:
         if not missing:
             return []
         probes = {one.key for one in selected if one.probe}
-        searcher, candidates = self._run.config.search.searcher, candidates_of(self._run)
+        searcher, networks = self._run.config.search.searcher, self._networks
+        candidates = candidates_of(self._run, networks.inherits, networks.searched)
         found: dict[str, Selected] = {}
         while len(found) < missing:
             sound = [
@@ -157,8 +157,9 @@ class Trials:
             record = partial(
                 Failed.of, one.key, one.role, one.architecture, weights=weights, file=file
             )
-            work = partial(_trained, run, one, weights)
-            found = attempt(run, checkpoint, identity(run, weights), record, work)
+            work = partial(_trained, self._networks, one, weights)
+            identity = self._networks.identity(weights)
+            found = attempt(run.progress, checkpoint, identity, record, work)
             if isinstance(found, Failed):
                 self.failed.append(found)
             else:
@@ -171,23 +172,26 @@ class Trials:
             self.known[one.key] = Outcome(priced, alone, better, passed[better].last, seconds)
 
 
-def _trained(run: Run, one: Selected, weights: WeightsName) -> _Alone:
+def _trained(networks: Networks, one: Selected, weights: WeightsName) -> _Alone:
     """Train an architecture from one kind of weights, and score it before (if inherited) and after."""
+    run, inputs = networks.run, networks.inputs
     options, scores, seconds = run.config.retrain, dict[str, Score](), 0.0
-    model = untrained(run, one, weights)
+    model = networks.untrained(one, weights)
     if weights == "inherited":
-        scores["inherited"] = run.validate(model)
+        scores["inherited"] = validate(run, inputs, model)
     if options.train.steps:
         name = name_of(one, weights)
-        spent = run.fit(
+        spent = fit(
+            run,
+            inputs,
             options.train,
             f"retrain-{name}",
             model,
             Plain(),
             run.folder.retrained(name),
-            identity(run, weights),
+            networks.identity(weights),
             options.augment,
         )
         seconds = spent["seconds"]
-        scores["scratch" if weights == "fresh" else "fine_tuned"] = run.validate(model)
-    return _Alone(scores, list(scores.values())[-1], seconds, costs_of(run, one, model))
+        scores["scratch" if weights == "fresh" else "fine_tuned"] = validate(run, inputs, model)
+    return _Alone(scores, list(scores.values())[-1], seconds, networks.costs_of(one, model))

@@ -91,10 +91,10 @@ class RunFolder:
         self._write = write
         written = [path / name for name in (MARK, LOCK, *FILES, *FOLDERS, EXPORTS)]
         check_links(path, [*written, *(one for name in FOLDERS for one in (path / name).glob("*"))])
-        self._lock = self._begin() if write else self._look()
+        self._lock = self._begin() if write else self._open_to_read()
         self.unlocked = self._lock.missing
 
-    def _look(self) -> FolderLock:
+    def _open_to_read(self) -> FolderLock:
         """Take the lock of a folder that is only read."""
         if not self.path.is_dir():
             raise RunFolderError(f"{self.path} is no run folder")

@@ -1,0 +1,109 @@
+"""The steps in their order, each given what those before it hand on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from supernet.failures import machine_errors
+from supernet.foreign import calling
+from supernet.pipeline.context import Run
+from supernet.pipeline.failed import less_memory
+from supernet.pipeline.few_shot import few_shot
+from supernet.pipeline.identity import check_identity
+from supernet.pipeline.retrain import retrain
+from supernet.pipeline.search import search
+from supernet.pipeline.state import RunState
+from supernet.pipeline.test import test
+from supernet.pipeline.train import train
+from supernet.track import write_report
+
+__all__ = ["STEPS", "execute", "settings"]
+
+
+def _train(state: RunState) -> None:
+    state.trained = train(state.run, state.inputs, state.costs)
+
+
+def _few_shot(state: RunState) -> None:
+    state.shared = few_shot(state.run, state.inputs, state.costs, state.trained)
+
+
+def _search(state: RunState) -> None:
+    state.searched = search(state.run, state.inputs, state.costs, state.shared)
+
+
+def _retrain(state: RunState) -> None:
+    searched = state.searched  # it is said first if that is missing
+    state.retrained = retrain(state.run, state.inputs, state.costs, state.shared, searched)
+
+
+def _test(state: RunState) -> None:
+    test(state.networks(inherit=state.retrained.inherits), state.retrained)
+
+
+def _report(state: RunState) -> None:
+    """Write `report.html` from the files of the run."""
+    write_report(state.run.folder.path)
+
+
+STEPS: dict[str, Callable[[RunState], None]] = {
+    "train": _train,
+    "few_shot": _few_shot,
+    "search": _search,
+    "retrain": _retrain,
+    "test": _test,
+    "report": _report,
+}
+"""The steps in their order."""
+
+
+def execute(state: RunState, steps: Sequence[str]) -> None:
+    """Run steps in their order; one whose results stand in the folder is not repeated."""
+    step, run = "", state.run
+    with settings(run), calling(lambda: f"the step {step!r}" if step else "looking at the run"):
+        if any(step != "report" for step in steps):
+            check_identity(state)
+        for step in steps:
+            if step == "few_shot" and run.config.few_shot.decision is None:
+                continue
+            if run.folder.complete(step):
+                run.progress.say(f"{step}: done before")
+            else:
+                before = run.folder.metrics.get(step)
+                remedy = less_memory(run.config, run.folder, step)
+                with machine_errors(f"the step {step!r}", remedy):
+                    STEPS[step](state)
+                _forget_later(run, step, before)
+
+
+def _forget_later(run: Run, step: str, before: Mapping[str, Any] | None) -> None:
+    """Forget the results of later steps if those of this one, which they came from, are others now."""
+
+    def result(section: Mapping[str, Any] | None) -> Any:
+        return section and {name: value for name, value in section.items() if name != "seconds"}
+
+    metrics = run.folder.metrics
+    later = [other for other in list(STEPS)[list(STEPS).index(step) + 1 :] if other in metrics]
+    if later and result(metrics.get(step)) != result(before):
+        run.folder.forget(later)
+        run.progress.say(
+            f"{step} has other results than before; repeated for that: {', '.join(later)}"
+        )
+
+
+@contextlib.contextmanager
+def settings(run: Run) -> Iterator[None]:
+    """Use the configured number of threads and deterministic kernels, and put both back."""
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(run.config.threads or os.cpu_count() or 1)
+        flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+        with calling("working on the run"), flags:
+            yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,123 @@
+"""What a run computes on: its data as models take it, its task, and the supernet before any training."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from supernet.config import RunConfig
+from supernet.data import Augment, Normalise, Raw, Splits, split_data
+from supernet.errors import DataError
+from supernet.foreign import calling
+from supernet.modules.outputs import described
+from supernet.net import SuperNet
+from supernet.net.memory_format import memory_format
+from supernet.pipeline.context import Run
+from supernet.pipeline.models import Models, data_arguments
+from supernet.space import SearchSpace
+from supernet.task import Task
+from supernet.train import digest
+
+__all__ = ["Inputs", "inputs_of", "load_inputs"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What every step of a run computes on.
+
+    Attributes:
+        splits: data, on the device; the test split stays sealed.
+        normalise: normalisation, from stored examples to inputs of models, measured on the training
+            split.
+        augment: random changes of training images.
+        example: zeros of the shape of one input, `[1, ...]`.
+        task: losses and measures.
+        device: device that everything is computed on.
+        models: builder of further models.
+        supernet: supernet with its initial weights; it is looked at and measured, and never trained.
+        identity: hash of what is trained on what: decisions, parameter shapes, and the data.
+    """
+
+    splits: Splits
+    normalise: Normalise
+    augment: Augment
+    example: torch.Tensor
+    task: Task
+    device: torch.device
+    models: Models
+    supernet: SuperNet
+    identity: str
+
+    @property
+    def space(self) -> SearchSpace:
+        """All architectures."""
+        return self.supernet.space
+
+
+def load_inputs(run: Run) -> Inputs:
+    """Load the data of a run and build its supernet.
+
+    Raises:
+        ConfigError: the model cannot be built with its arguments, or with those that a stage or
+            retraining gives it.
+        DataError: the data cannot be loaded or divided.
+    """
+    return inputs_of(run, _loaded(run))
+
+
+def inputs_of(run: Run, splits: Splits) -> Inputs:
+    """Build the supernet of a run for data that is loaded.
+
+    Raises:
+        ConfigError: see `load_inputs`.
+    """
+    config = run.config
+    arguments = data_arguments(splits.train)
+    models = Models(run.model, config.strategy, arguments, run.seed, run.device)
+    supernet = models.supernet()
+    last = _channels_last(config, models, supernet)
+    normalise = Normalise.of(splits.train, channels_last=last)
+    return Inputs(
+        splits,
+        normalise,
+        config.split.augment or splits.augment,
+        torch.zeros_like(normalise(splits.train.inputs[:1])),
+        config.task,
+        run.device,
+        models,
+        supernet,
+        _identity(splits, supernet),
+    )
+
+
+def _loaded(run: Run) -> Splits:
+    options, source = run.config.split, run.config.data
+    name = type(source).__name__
+    with calling(f"loading the data with {name}", DataError):
+        raw: object = source.load()
+    if not isinstance(raw, Raw):
+        raise DataError(f"{name}.load() must return a supernet.data.Raw, not {described(raw)}")
+    parts = split_data(raw, run.seed, options.search_fraction, options.test_fraction, options.limit)
+    return dataclasses.replace(
+        parts, train=parts.train.to(run.device), search=parts.search.to(run.device)
+    )
+
+
+def _channels_last(config: RunConfig, models: Models, supernet: SuperNet) -> bool:
+    """Return whether all models of the run prefer images whose channels lie last in memory."""
+    every: list[nn.Module] = [supernet]
+    every += [models.stage(n, supernet.space) for n in range(len(config.strategy.stages))]
+    if config.retrain.model:
+        every.append(models.built("retrain", "check", **config.retrain.model))
+    return {memory_format(model, models.device) for model in every} == {torch.channels_last}
+
+
+def _identity(splits: Splits, supernet: SuperNet) -> str:
+    shapes = {name: tuple(p.shape) for name, p in supernet.named_parameters()}
+    parts = (splits.train, splits.search)
+    data = [tensor for part in parts for tensor in (part.inputs, part.targets)]
+    names = [splits.train.classes, splits.train.words]
+    return digest([repr(supernet.space.decisions), shapes, data, names])

@@ -1,0 +1,115 @@
+"""The models of a run, each built with weights that depend on the seed and on what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from supernet.data import Examples
+from supernet.errors import ConfigError
+from supernet.net import SuperNet
+from supernet.net.memory_format import memory_format
+from supernet.net.source import ModelSource
+from supernet.random import derive_seed, seeded
+from supernet.space import SearchSpace
+from supernet.strategies import Strategy
+from supernet.train.learner import M
+
+__all__ = ["Models", "data_arguments", "placed"]
+
+
+@dataclass(frozen=True)
+class Models:
+    """Builds the models of a run.
+
+    Attributes:
+        source: source of the model with choices.
+        strategy: strategy, which makes the supernet of it.
+        arguments: arguments that the data gives to models that take them.
+        seed: seed of the run.
+        device: device on which models are placed.
+    """
+
+    source: ModelSource
+    strategy: Strategy
+    arguments: Mapping[str, Any]
+    seed: int
+    device: torch.device
+
+    def supernet(self) -> SuperNet:
+        """Return a new supernet with the weights that its training begins with."""
+        return self._supernet("supernet")
+
+    def stage(self, number: int, space: SearchSpace) -> SuperNet:
+        """Return the supernet that is trained in a stage before, with its initial weights.
+
+        Raises:
+            ConfigError: the model does not take the stage's arguments, or its space is another than that
+                of the supernet.
+        """
+        arguments = self.strategy.stages[number].model
+        try:
+            supernet = self._supernet("stage", str(number), **arguments)
+        except Exception as error:  # a user's constructor may raise anything
+            raise ConfigError(
+                f"the model of strategy.stages[{number}], with {arguments}, cannot be built: {error}"
+            ) from error
+        if supernet.space.decisions != space.decisions:
+            raise ConfigError(
+                f"strategy.stages[{number}].model makes a model whose decisions differ from those of "
+                "the configured one; give arguments that leave them as they are, such as the number of "
+                "cells that share their decisions"
+            )
+        return supernet
+
+    def built(self, *purpose: str, **overrides: Any) -> nn.Module:
+        """Return the model, whose weights depend on the seed and the purpose.
+
+        Raises:
+            ConfigError: it does not take these arguments.
+        """
+        return self.source.build(derive_seed(self.seed, *purpose), self.arguments, **overrides)
+
+    def retraining(self, key: str, overrides: Mapping[str, Any]) -> SuperNet:
+        """Return a new supernet whose weights are those of an architecture that is trained alone.
+
+        Args:
+            key: key of the architecture.
+            overrides: constructor arguments that differ from the supernet's.
+
+        Raises:
+            ConfigError: the model does not take them.
+        """
+        return SuperNet(placed(self.built("retrain", key, **overrides), self.device))
+
+    def _supernet(self, *purpose: str, **overrides: Any) -> SuperNet:
+        model = self.source.initial(derive_seed(self.seed, *purpose), self.arguments, **overrides)
+        with seeded(derive_seed(self.seed, "strategy", *purpose)):
+            supernet = self.strategy.build(model)
+        return placed(supernet, self.device)
+
+
+def data_arguments(examples: Examples) -> dict[str, Any]:
+    """Return the arguments that the data gives to models that take them."""
+    given: dict[str, Any] = {}
+    if examples.classes:
+        given["classes"] = len(examples.classes)
+    if examples.words:
+        given["vocabulary"] = len(examples.words)
+        given["context"] = examples.inputs.shape[1]
+    else:
+        given["image"] = tuple(examples.inputs.shape[1:])
+    return given
+
+
+def placed(model: M, device: torch.device) -> M:
+    """Return the model on the device, in the memory format that convolutions prefer."""
+    if any(parameter.ndim == 5 for parameter in model.parameters()):
+        return model.to(device)  # the format exists for images only
+    layout = memory_format(model, device)
+    found: M = model.to(device, memory_format=layout)  # type: ignore[call-overload]
+    return found

@@ -1,0 +1,197 @@
+"""Objects that are given from Python instead of options: checked, put in place, told apart later."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from supernet.config import RunConfig
+from supernet.data import as_source
+from supernet.errors import ConfigError, RunFolderError
+from supernet.net.source import FromInstance
+from supernet.pipeline.code import described, structure
+from supernet.reading import shown, usable_path
+from supernet.search import Searcher
+from supernet.strategies import Strategy
+from supernet.task import Task
+from supernet.track import RunFolder
+from supernet.train import digest
+
+__all__ = [
+    "check_data",
+    "check_names",
+    "check_objects",
+    "made",
+    "put_fingerprints",
+    "with_objects",
+    "without_objects",
+]
+
+
+def check_data(data: object) -> None:
+    """Refuse what cannot be data, before its numbers are looked at.
+
+    Raises:
+        ConfigError: it is no path, or there are no numbers in memory one by one.
+    """
+    if isinstance(data, str | Path):
+        usable_path(data, "data")
+    for part in data if isinstance(data, list | tuple) else ():
+        numbers = not isinstance(part, np.ndarray) or part.dtype.kind in "biuf"
+        dense = not isinstance(part, torch.Tensor) or (
+            part.layout == torch.strided and not part.is_meta
+        )
+        if not numbers or not dense:
+            kind = (
+                f"{part.layout} on {part.device}" if isinstance(part, torch.Tensor) else part.dtype
+            )
+            raise ConfigError(
+                f"arrays and tensors of data hold numbers one by one in memory, not {kind}"
+            )
+
+
+def check_names(options: Mapping[str, Any], objects: Mapping[str, object]) -> None:
+    """Refuse what is no option, and options that an object, which is as it is, would leave no effect.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if not isinstance(options, Mapping):
+        raise ConfigError(
+            f'options are a dictionary such as {{"train.steps": 1000}}, not {shown(options)}'
+        )
+    for option in options:
+        if (
+            not isinstance(option, str)
+            or not re.fullmatch(r"[A-Za-z_][\w.]{,200}", option, re.ASCII)
+            or option.rpartition(".")[2] in ("help", "print_config")
+        ):
+            raise ConfigError(
+                f"{shown(option)} is no name of an option; write it with dots, as in train.steps"
+            )
+        for name in objects:
+            if option == name or option.startswith(f"{name}."):
+                kind = getattr(objects[name], "__name__", type(objects[name]).__name__)
+                raise ConfigError(
+                    f"the option {option} has no effect on {name}, which is given as {kind}; set it "
+                    f"there, or give {name} by its import path"
+                )
+
+
+def made(name: str, value: object, kind: type) -> object:
+    """Return an object of a kind, made without arguments where its class is given.
+
+    Raises:
+        ConfigError: it is no such object.
+    """
+    if isinstance(value, type) and issubclass(value, kind):
+        cls: type = value
+        try:
+            value = cls()
+        except TypeError as error:
+            raise ConfigError(
+                f"{name} {cls.__qualname__} cannot be made without arguments ({error}); give an object"
+            ) from error
+    if not isinstance(value, kind):
+        raise ConfigError(
+            f"{name} is a short name, an import path, or a {kind.__name__}, not {shown(value)}"
+        )
+    return value
+
+
+def with_objects(config: RunConfig, objects: Mapping[str, object]) -> RunConfig:
+    """Return the options with the objects that are given from Python in their places.
+
+    They are copied, but for the data: a run must not change what the caller gave, as a strategy's
+    memory.
+    """
+    if "data" in objects:
+        config = dataclasses.replace(config, data=as_source(objects["data"]))
+    if isinstance(task := objects.get("task"), Task):
+        config = dataclasses.replace(config, task=copy.deepcopy(task))
+    if isinstance(strategy := objects.get("strategy"), Strategy):
+        config = dataclasses.replace(config, strategy=copy.deepcopy(strategy))
+    if isinstance(searcher := objects.get("search.searcher"), Searcher):
+        search = dataclasses.replace(config.search, searcher=copy.deepcopy(searcher))
+        config = dataclasses.replace(config, search=search)
+    return config
+
+
+def without_objects(stored: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options that were Python objects, by dotted name, and all others."""
+    base = copy.deepcopy(dict(stored))
+    objects: dict[str, Any] = {}
+    for name in ("model", "data", "task", "strategy", "search.searcher"):
+        parts = name.split(".")
+        place = base if len(parts) == 1 else base.get(parts[0], {})
+        if _from_python(place.get(parts[-1])):
+            objects[name] = place.pop(parts[-1])
+    return objects, base
+
+
+def put_fingerprints(
+    plain: dict[str, Any],
+    objects: Mapping[str, object],
+    before: dict[str, Any],
+    made_before: Mapping[str, Any],
+) -> None:
+    """Note in plain options which objects stand in the places of some.
+
+    Args:
+        plain: options of now; they are changed.
+        objects: objects that are given now, by option.
+        before: options that the folder was made with; they are changed.
+        made_before: notes of the objects that were given then, by option.
+    """
+    for name, value in objects.items():
+        _put(plain, name, {"python": _fingerprint(value)})
+    for name, was in made_before.items():
+        _put(before, name, was)
+
+
+def _put(options: dict[str, Any], name: str, value: object) -> None:
+    """Set an option by its dotted name."""
+    *outer, last = name.split(".")
+    for part in outer:
+        options = options[part]
+    options[last] = value
+
+
+def check_objects(
+    folder: RunFolder, made_before: Mapping[str, Any], given: Collection[str]
+) -> None:
+    """Refuse to go on without the Python objects that a folder was made with, or others for them."""
+    for name in made_before.keys() - set(given):
+        raise RunFolderError(
+            f"{folder.path} was made from Python, with {name} {made_before[name]['python']}; go on by "
+            "calling supernet.run(...) as before"
+        )
+
+
+def _from_python(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) == {"python"}
+
+
+def _fingerprint(value: object) -> str:
+    """Return a text that tells objects given from Python apart; code and weights are looked at later."""
+    if isinstance(value, str | Path):
+        return str(value)
+    if isinstance(value, FromInstance):
+        return _fingerprint(value.model) + " fresh" * value.fresh
+    name = str(getattr(value, "__qualname__", type(value).__qualname__))
+    if isinstance(value, nn.Module):
+        return f"{name} {digest(structure(value))[:12]}"
+    if isinstance(value, Strategy | Searcher | Task):
+        return f"{name} {digest(described(value))[:12]}"
+    if isinstance(value, list | tuple):
+        arrays = [torch.as_tensor(p) for p in value if isinstance(p, torch.Tensor | np.ndarray)]
+        return f"tensors {digest(arrays)[:12]}"
+    return name

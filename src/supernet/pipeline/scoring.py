@@ -1,0 +1,53 @@
+"""How networks of a run are scored: candidates under the shared weights, and ordinary ones."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from supernet.config import RunConfig
+from supernet.evaluate import Evaluator, PartsEvaluator, Protocol, Score, measure
+from supernet.net import SuperNet
+from supernet.pipeline.context import Run
+from supernet.pipeline.inputs import Inputs
+from supernet.pipeline.shared_weights import SharedWeights
+
+__all__ = ["evaluator", "protocol_of", "validate"]
+
+
+def protocol_of(config: RunConfig) -> Protocol:
+    """Return how candidates are scored."""
+    options = config.evaluate
+    automatic = config.strategy.batch_norm
+    batch_norm = automatic if options.batch_norm == "auto" else options.batch_norm
+    batches = options.calibration_batches
+    # Where the number is yet to be found, see `supernet.pipeline.batch_norm`.
+    return Protocol(batch_norm, options.batch_size, 1 if batches == "converge" else batches)
+
+
+def evaluator(
+    run: Run, inputs: Inputs, shared: SharedWeights, protocol: Protocol
+) -> Evaluator | PartsEvaluator:
+    """Return what scores candidates with the shared weights."""
+    splits, memory = inputs.splits, run.config.evaluate.memory * 2**20
+
+    def of(supernet: SuperNet) -> Evaluator:
+        return Evaluator(
+            supernet,
+            inputs.task,
+            splits.search,
+            splits.train,
+            inputs.normalise,
+            protocol,
+            memory=memory,
+        )
+
+    if shared.label is None:
+        return of(shared.trained.supernet)
+    parts = {option: of(part) for option, part in shared.parts.items()}
+    return PartsEvaluator(shared.label, parts, shared.failed)
+
+
+def validate(run: Run, inputs: Inputs, model: nn.Module) -> Score:
+    """Return the measures of an ordinary model on the search split."""
+    size = protocol_of(run.config).batch_size
+    return measure(model, inputs.task, inputs.splits.search, inputs.normalise, size)

@@ -1,0 +1,74 @@
+"""The search as it ended: what it selected, and the candidates that it ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from supernet.errors import RunFolderError
+from supernet.evaluate import Candidate, CandidateTable, Provenance
+from supernet.pipeline.context import Run
+from supernet.pipeline.records import Selected
+from supernet.pipeline.shared_weights import SharedWeights
+
+__all__ = ["Searched", "candidate_table", "candidates_of", "load_searched"]
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search led to.
+
+    Attributes:
+        selected: architectures that are retrained: the best, and probes.
+        protocol: protocol of the scores, and a hash of the weights that candidates were scored with.
+        ranked: number of candidates that did not fail.
+    """
+
+    selected: Sequence[Selected]
+    protocol: Mapping[str, Any]
+    ranked: int
+
+
+def load_searched(run: Run) -> Searched:
+    """Return what the search led to, as `metrics.json` has it.
+
+    Raises:
+        RunFolderError: the search has not ended.
+    """
+    section = run.section("search")
+    selected = [Selected.from_json(row) for row in section["selected"]]
+    return Searched(selected, section["protocol"], section["candidates"] - section["failed"])
+
+
+def candidate_table(run: Run, *, write: bool = True) -> CandidateTable:
+    """Return the table of the search.
+
+    Args:
+        run: run whose search is meant.
+        write: whether rows are to be added.
+
+    Raises:
+        RunFolderError: there is none: one that is made now would hold no candidates, and yet be taken
+            for that of the search.
+    """
+    if not run.folder.candidates.exists():
+        raise RunFolderError(f"{run.folder.candidates} is missing; {run.repeat('search')}")
+    return CandidateTable(run.folder.candidates, write=write)
+
+
+def candidates_of(run: Run, shared: SharedWeights, searched: Searched) -> list[Candidate]:
+    """Return the candidates of the search that were scored on all images, best first.
+
+    Raises:
+        RunFolderError: the search was with other weights, or its table is missing.
+    """
+    provenance = Provenance(**searched.protocol)
+    if provenance.weights != shared.hash:
+        raise RunFolderError(
+            f"the candidates of {run.folder.path} were scored with other weights than those there now; "
+            f"delete {run.folder.candidates} and {run.repeat('search')}"
+        )
+    with candidate_table(run, write=False) as table:
+        found = [one for one in table.all(provenance) if one.status == "ok"]
+    return sorted(found, key=lambda candidate: candidate.rank_key)

@@ -1,0 +1,64 @@
+"""How a run trains whatever it trains: the supernet, its parts, and networks alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from supernet.config import TrainConfig
+from supernet.data import Augment, Loader
+from supernet.pipeline.context import Run
+from supernet.pipeline.inputs import Inputs
+from supernet.random import derive_seed
+from supernet.train import Checkpoint, Fit, Learner
+from supernet.train.learner import M
+
+__all__ = ["fit"]
+
+
+def fit(
+    run: Run,
+    inputs: Inputs,
+    options: TrainConfig,
+    stage: str,
+    model: M,
+    learner: Learner[M],
+    checkpoint: Checkpoint,
+    identity: str = "",
+    augment: Augment | None = None,
+) -> dict[str, Any]:
+    """Train a model by the one training loop; return seconds, steps and the last loss.
+
+    A checkpoint of another identity is not continued. Images are changed as `split.augment` says
+    unless an augmentation is given.
+    """
+    log = run.folder.stage_log(stage)
+    bar = run.progress.task(stage, options.steps)
+
+    def rewind(step: int) -> None:
+        log.rewind(step)
+        bar.advance(step)
+
+    def write(record: dict[str, float]) -> None:
+        log.write(record)
+        bar.advance(0, loss=record["loss"])
+
+    seed = derive_seed(run.seed, stage)
+    loop = Fit(
+        steps=options.steps,
+        optimizer=options.optimizer,
+        schedule=options.schedule,
+        warmup=options.warmup,
+        lowest=options.lowest,
+        clip=options.clip,
+        log_every=options.log_every,
+        checkpoint_seconds=options.checkpoint_seconds,
+        seed=seed,
+        log=write,
+        rewind=rewind,
+        advance=bar.advance,
+        identity=identity,
+    )
+    train, size = inputs.splits.train, options.batch_size
+    loader = Loader(train, size, seed, augment or inputs.augment, normalise=inputs.normalise)
+    loop.run(model, learner, inputs.task, loader, checkpoint)
+    return {"seconds": log.seconds, "steps": options.steps, "loss": log.last.get("loss")}
