@@ -94,16 +94,14 @@ def open_run(
             if write:
                 folder.clean()
             if changes and changes.repeated:
-                check_options(
-                    run, opened.inputs, opened.costs
-                )  # before anything is given up for them
+                # Before anything is given up for them:
+                check_options(run, opened.inputs, opened.costs)
                 shown.say(changes.apply())
             if begun and not read_only:
                 _forget_costs(opened)
             if not begun and not read_only:
-                folder.forget(
-                    ("environment", "data", "identity")
-                )  # of an attempt that trained nothing
+                # What is there is of an attempt that trained nothing.
+                folder.forget(("environment", "data", "identity"))
             marks = not own and set(code_in(plain))  # what was trusted once is from now on
             if (plain != stored or marks) and not read_only:
                 folder.write_config(plain)
