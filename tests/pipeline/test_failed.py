@@ -395,3 +395,24 @@ def test_a_drawing_that_cannot_be_made_is_left_out(opened, capsys):
     said = capsys.readouterr().err
     assert said.count("cannot be drawn, and is left out") == 2
     assert "LookupError: no such option" in said
+
+
+def test_a_programme_of_untouched_weights_that_is_not_the_supernet_s_is_not_written(
+    opened, monkeypatch, capsys
+):
+    inherited = Networks.inherited
+
+    def spoilt(networks, architecture):
+        model = inherited(networks, architecture)
+        nn.init.ones_(model.head.bias)
+        return model
+
+    monkeypatch.setattr(Networks, "inherited", spoilt)
+    with opened(retrain__weights="inherited", retrain__train__steps=0) as state:
+        execute(state, ["retrain"])
+        folder = state.run.folder
+        assert state.run.section("retrain")["program"] is None
+        assert folder.weights.exists()
+        assert not folder.program.exists()
+    said = capsys.readouterr().err
+    assert "model.pt2 is not written: the outputs of the exported programme differ" in said

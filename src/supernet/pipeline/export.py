@@ -8,7 +8,6 @@ score.
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from supernet.config import WeightsName
@@ -26,21 +24,19 @@ from supernet.cost.constraint import number_text
 from supernet.errors import ConfigError, ConstraintError, RunFolderError
 from supernet.evaluate import Candidate, Score
 from supernet.failures import attempted
-from supernet.files import write_bytes, write_json
+from supernet.files import write_json
 from supernet.folders import check_ours, new_folder, recover
-from supernet.net.batchnorm import recalibrated
 from supernet.net.export import check_formats
 from supernet.pipeline.context import Run
 from supernet.pipeline.failed import Failed, none_left
 from supernet.pipeline.networks import Networks, preference
-from supernet.pipeline.programs import programs
+from supernet.pipeline.programs import programs, write_network
 from supernet.pipeline.records import Selected
 from supernet.pipeline.scoring import validate
 from supernet.pipeline.searched import candidates_of
 from supernet.pipeline.state import RunState
 from supernet.reading import shown
 from supernet.space import SearchSpace
-from supernet.task import measured
 from supernet.track.numbers import score as score_text
 
 __all__ = ["Exported", "export_networks"]
@@ -256,9 +252,9 @@ def _chosen(opened: RunState, networks: Networks) -> Network:
     selected, weights = opened.retrained.chosen, opened.retrained.weights
     model = networks.retrained(selected, weights)
     selected = replace(selected, costs=networks.costs_of(selected, model))
-    fine_tuned = "fine_tuned" if run.config.retrain.train.steps else "inherited"
-    name = "scratch" if weights == "fresh" else fine_tuned
-    return Network(selected, name, model, validate(run, opened.inputs, model))
+    return Network(
+        selected, networks.trained_as(weights), model, validate(run, opened.inputs, model)
+    )
 
 
 def _exported(
@@ -269,13 +265,8 @@ def _exported(
     pick: str | None = None,
 ) -> Exported:
     """Trace, verify and write a network."""
-    run, expected = networks.run, partial(_expected, networks, network)
-    made = programs(run, networks.inputs, network.model, formats, expected)
-    buffer = io.BytesIO()
-    plain = network.model.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    torch.save(plain.state_dict(), buffer)
-    contents = {**made.contents, "model.pt": buffer.getvalue()}
-    selected = network.selected
+    run, selected = networks.run, network.selected
+    made = programs(networks, selected.architecture, network.weights, network.model, formats)
     if warning := _warning(run, network, pick):
         run.progress.say(f"warning: {folder.name}: {warning}")
     described = {
@@ -290,7 +281,9 @@ def _exported(
         "input": made.takes,
         "verification": made.verification,
     }
-    _write(folder, contents, described)
+    with new_folder(folder, "export_networks") as begun:
+        write_network(begun, network.model, made)
+        write_json(begun / "architecture.json", described)
     return Exported(folder.name, folder, described)
 
 
@@ -308,29 +301,6 @@ def _warning(run: Run, network: Network, pick: str | None) -> str | None:
         "before use; strategies such as sandwich train networks that are not. Retrain the best within "
         f"these bounds: {_searching(run, bounds, *steps, *both)}"
     )
-
-
-def _expected(networks: Networks, network: Network, stored: torch.Tensor) -> Any:
-    """Return what the programme must return: what the supernet does for the architecture.
-
-    With retrained weights: what the network does.
-    """
-    inputs = networks.inputs.normalise(stored.to(networks.run.device))
-    if network.weights != "inherited":
-        return network.model(inputs)
-    architecture = network.selected.architecture
-    supernet = networks.inherits.supernet_of(architecture)
-    batches, measures = networks.calibration(), partial(measured, networks.inputs.task, supernet)
-    with supernet.route(architecture), recalibrated(supernet, batches, measures):
-        return supernet(inputs)
-
-
-def _write(folder: Path, contents: Mapping[str, bytes], described: Mapping[str, Any]) -> None:
-    """Write a folder; one that is there is replaced when the new one is whole."""
-    with new_folder(folder, "export_networks") as made:
-        for name, content in contents.items():
-            write_bytes(made / name, content)
-        write_json(made / "architecture.json", described)
 
 
 def _name(pick: str) -> str:

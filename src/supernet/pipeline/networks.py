@@ -112,6 +112,12 @@ class Networks:
                 model.load_state_dict(state["model"])
         return model.eval()
 
+    def trained_as(self, weights: WeightsName) -> str:
+        """Return what retraining makes of weights: "scratch", "fine_tuned", or still "inherited"."""
+        if weights == "fresh":
+            return "scratch"
+        return "fine_tuned" if self.run.config.retrain.train.steps else "inherited"
+
     def identity(self, weights: WeightsName) -> str:
         """Return a hash of what a retrained network depends on besides its architecture."""
         options = without_neutral(self.run.options["retrain"])

@@ -1,21 +1,27 @@
-"""A network as programmes, each run and compared before anything is written."""
+"""The files of one network: its weights, and programmes that were run and compared before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from supernet.data import Preprocess
+from supernet.files import write_bytes
+from supernet.net.batchnorm import recalibrated
 from supernet.net.export import TOLERANCE, packed, traced, verified
-from supernet.pipeline.context import Run
-from supernet.pipeline.inputs import Inputs
+from supernet.pipeline.networks import Networks
 from supernet.pipeline.scoring import protocol_of
+from supernet.space import Architecture
+from supernet.task import measured
 
-__all__ = ["Programs", "programs"]
+__all__ = ["Programs", "programs", "write_network"]
 
 
 @dataclass(frozen=True)
@@ -35,34 +41,39 @@ class Programs:
 
 
 def programs(
-    run: Run,
-    inputs: Inputs,
+    networks: Networks,
+    architecture: Architecture,
+    weights: str,
     model: nn.Module,
     formats: Sequence[str],
-    expected: Callable[[torch.Tensor], Any],
 ) -> Programs:
     """Return a network as programmes that take examples as the data set has them.
 
-    Each is run on a batch of the search split, and on a single example.
+    Each is run on a batch of the search split, and on a single example. It must return what the supernet
+    does for the architecture; with weights that were trained further, what the network does.
 
     Args:
-        run: run that says what cannot be verified.
-        inputs: inputs, whose examples are normalised and run.
+        networks: maker of the network, whose inputs are run.
+        architecture: architecture of the network.
+        weights: "inherited" for the supernet's as they are, "fine_tuned" or "scratch".
         model: network, a module in evaluation mode.
         formats: names of formats, see `supernet.net.export.FORMATS`.
-        expected: function from stored examples to what a programme must return.
 
     Raises:
         ExportError: the network cannot be exported, or a programme computes something else.
     """
+    run, inputs = networks.run, networks.inputs
     stored = inputs.splits.search.inputs[: protocol_of(run.config).batch_size].cpu()
     program = traced(model, stored[:1], Preprocess(inputs.normalise, stored))
     contents = {f"model{suffix}": packed(program, suffix) for suffix in formats}
     exact = torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     )
+    untouched = architecture if weights == "inherited" else None
     with exact, torch.no_grad():
-        batches = [(part, expected(part)) for part in (stored, stored[:1])]
+        batches = [
+            (part, _expected(networks, untouched, model, part)) for part in (stored, stored[:1])
+        ]
     verification: dict[str, Any] = {"tolerance": TOLERANCE}
     for (name, content), suffix in zip(contents.items(), formats, strict=True):
         difference = verified(content, suffix, batches)
@@ -74,3 +85,39 @@ def programs(
         "shape": ["batch", *stored.shape[1:]],
     }
     return Programs(contents, takes, verification)
+
+
+def write_network(folder: Path, model: nn.Module, made: Programs | None) -> None:
+    """Write the files of a network into a folder: programmes, and weights as `model.pt`.
+
+    Args:
+        folder: folder that the files are written into.
+        model: network; it is moved to the CPU.
+        made: programmes, which were run and compared; None where there are none.
+    """
+    for name, content in ({} if made is None else made.contents).items():
+        write_bytes(folder / name, content)
+    buffer = io.BytesIO()
+    plain = model.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    torch.save(plain.state_dict(), buffer)
+    write_bytes(folder / "model.pt", buffer.getvalue())
+
+
+def _expected(
+    networks: Networks, untouched: Architecture | None, model: nn.Module, stored: torch.Tensor
+) -> Any:
+    """Return what a programme must return for stored examples.
+
+    Args:
+        networks: maker of the network.
+        untouched: architecture, if the network has the supernet's weights as they are.
+        model: network.
+        stored: examples as the data set has them, `[batch, ...]`.
+    """
+    inputs = networks.inputs.normalise(stored.to(networks.run.device))
+    if untouched is None:
+        return model(inputs)
+    supernet = networks.inherits.supernet_of(untouched)
+    batches, measures = networks.calibration(), partial(measured, networks.inputs.task, supernet)
+    with supernet.route(untouched), recalibrated(supernet, batches, measures):
+        return supernet(inputs)

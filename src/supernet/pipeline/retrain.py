@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +10,12 @@ import torch
 from supernet.config import TrainConfig, WeightsName
 from supernet.cost import CostTable
 from supernet.failures import OF_RUN, attempted, first_line, kind_of
-from supernet.files import write_bytes, write_json
+from supernet.files import write_json
 from supernet.pipeline.context import Run
 from supernet.pipeline.failed import summary
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.networks import Networks, preference
-from supernet.pipeline.programs import programs
+from supernet.pipeline.programs import Programs, programs, write_network
 from supernet.pipeline.ranking import ranking
 from supernet.pipeline.records import Selected
 from supernet.pipeline.retrained import Retrained, load_retrained
@@ -103,35 +102,25 @@ def _write_chosen(
     networks: Networks, chosen: Selected, weights: WeightsName
 ) -> dict[str, Any] | None:
     """Write weights, programme and architecture; return what the programme takes, if there is one."""
-    run, inputs = networks.run, networks.inputs
-    model = networks.retrained(chosen, weights)
-
-    def expected(stored: torch.Tensor) -> Any:
-        return model(inputs.normalise(stored.to(run.device)))
-
-    takes: dict[str, Any] | None = None
+    run, model = networks.run, networks.retrained(chosen, weights)
+    name = networks.trained_as(weights)
+    made: Programs | None = None
     try:
-        made = programs(run, inputs, model, [".pt2"], expected)
+        made = programs(networks, chosen.architecture, name, model, [".pt2"])
     except Exception as error:  # whatever a programme of it takes: there are the network's weights
         if kind_of(error) in OF_RUN - {"memory"}:
             raise
         run.progress.say(f"model.pt2 is not written: {error}")
-    else:
-        write_bytes(run.folder.program, made.contents["model.pt2"])
-        takes = dict(made.takes)
-    buffer = io.BytesIO()
-    plain = model.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    torch.save(plain.state_dict(), buffer)
-    write_bytes(run.folder.weights, buffer.getvalue())
+    write_network(run.folder.path, model, made)
     write_json(
         run.folder.architecture,
         {
             "key": chosen.key,
             "architecture": dict(chosen.architecture),
-            "diagram": _drawing(run, inputs, chosen),
+            "diagram": _drawing(run, networks.inputs, chosen),
         },
     )
-    return takes
+    return None if made is None else dict(made.takes)
 
 
 def _drawing(run: Run, inputs: Inputs, chosen: Selected) -> dict[str, Any] | None:
