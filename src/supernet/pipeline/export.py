@@ -117,7 +117,7 @@ def export_networks(
     target, exported = to or run.folder.exports, []
     recover(target)
     for name in found or ["chosen"]:
-        check_ours(target / name, "export_networks", FILES, "--to")
+        check_ours(target / name, "export", FILES, "--to")
     failed: list[Failed] = []
     for name, (pick, selected) in found.items():
         work = partial(_export_best, networks, target / name, selected, formats, pick)
@@ -281,7 +281,7 @@ def _exported(
         "input": made.takes,
         "verification": made.verification,
     }
-    with new_folder(folder, "export_networks") as begun:
+    with new_folder(folder, "export") as begun:
         write_network(begun, network.model, made)
         write_json(begun / "architecture.json", described)
     return Exported(folder.name, folder, described)
