@@ -52,7 +52,7 @@ def train(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Trained:
         ConstraintError: no architecture satisfies the constraints, found before any training.
     """
     splits, space = inputs.splits, inputs.space
-    check_options(run, inputs, costs)
+    identity = check_options(run, inputs, costs)
     run.folder.record(
         "environment",
         {
@@ -88,7 +88,7 @@ def train(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Trained:
     )
     for note in splits.notes:
         run.progress.say(f"{splits.name}: {note}")
-    identity, checkpoint = training_identity(run, inputs, costs), run.folder.checkpoint
+    checkpoint = run.folder.checkpoint
     check_trained(checkpoint, checkpoint.trained(), identity)
     counted = UpdateCounts(copy.deepcopy(run.config.strategy))
     setting, before = stages(run, inputs, costs, identity)
@@ -143,8 +143,11 @@ def stages(
     return setting, spent
 
 
-def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> None:
+def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> str:
     """Raise now what would otherwise be raised by a later step, after hours of training.
+
+    Returns:
+        A hash of what is trained on what, for which the strategy is prepared; see `training_identity`.
 
     Raises:
         ConfigError: an optimizer or the retrained model cannot be built with these options.
@@ -172,7 +175,7 @@ def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> N
             f"{', '.join(sorted(costs))}{meant(match, costs)}; name "
             "one of them, or give null for random architectures of any cost"
         )
-    training_identity(run, inputs, costs)  # prepares the strategy
+    identity = training_identity(run, inputs, costs)
     for number in range(len(run.config.strategy.stages)):
         inputs.models.stage(number, inputs.space)
     if run.config.strategy.stages and few_shot.decision is not None:
@@ -187,6 +190,7 @@ def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> N
             f"the searcher 'learned' needs a strategy that learns the architecture, such as darts, not "
             f"{type(run.config.strategy).__name__}; choose another searcher"
         )
+    return identity
 
 
 def _check_optimizer(name: str, make: OptimizerFactory) -> None:

@@ -1,0 +1,101 @@
+"""What steps hand on: each is made once, and no step changes what another was given."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import supernet as sn
+from supernet.pipeline import STEPS, execute, open_run
+from supernet.pipeline.inputs import Inputs
+from supernet.pipeline.retrained import Retrained
+from supernet.pipeline.searched import Searched
+from supernet.pipeline.shared_weights import SharedWeights
+from supernet.pipeline.trained import Trained
+
+OPTIONS = {
+    "train.steps": 3,
+    "few_shot.train.steps": 2,
+    "retrain.train.steps": 2,
+    "retrain.top": 1,
+    "search.searcher": "exhaustive",
+    "strategy": "spos",
+}
+
+
+class Net(nn.Module):
+    built = 0
+
+    def __init__(self, classes: int = 2):
+        super().__init__()
+        type(self).built += 1
+        self.a = sn.Choice({str(width): nn.Linear(4, 4) for width in range(3)}, label="a")
+        self.norm = nn.BatchNorm1d(4)
+        self.head = nn.Linear(4, classes)
+
+    def forward(self, x):
+        return self.head(self.norm(self.a(x)))
+
+
+def opening(folder, **more):
+    x = torch.rand(60, 4, generator=torch.Generator().manual_seed(0))
+    objects = {"model": Net, "data": (x, (x[:, 0] > 0.5).long())}
+    arguments = [f"--{name}={value}" for name, value in {**OPTIONS, **more}.items()]
+    return open_run(arguments, folder, objects=objects, progress=False)
+
+
+def weights(supernet):
+    return {name: value.clone() for name, value in supernet.state_dict().items()}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("label", [None, "a"])
+def test_the_initial_and_the_trained_supernet_are_two_and_no_step_changes_them(tmp_path, label):
+    more = {} if label is None else {"few_shot.decision": label}
+    with opening(tmp_path / "run", **more) as state:
+        before = weights(state.inputs.supernet)
+        execute(state, ["train"])
+        trained = weights(state.trained.supernet)
+        assert not same(before, trained)
+        execute(state, list(STEPS))
+        assert same(before, weights(state.inputs.supernet))
+        assert same(before, weights(state.inputs.models.supernet()))
+        assert same(trained, weights(state.trained.supernet))
+        assert state.shared.trained is state.trained
+        assert len(state.shared.parts) == (0 if label is None else 3)
+
+
+def test_what_a_step_returned_is_what_the_folder_holds_of_it(tmp_path):
+    folder = tmp_path / "run"
+    with opening(folder) as state:
+        execute(state, list(STEPS))
+    with opening(folder) as again:
+        assert again.trained.hash == state.trained.hash == again.shared.hash
+        assert same(weights(again.trained.supernet), weights(state.trained.supernet))
+        assert again.searched == state.searched
+        assert again.retrained == state.retrained
+
+
+def test_models_are_built_as_often_as_they_are_needed(tmp_path):
+    """The initial supernet and one that is trained, each once; and one for each retrained network."""
+    Net.built = 0
+    with opening(tmp_path / "run") as state:
+        execute(state, ["train", "search"])
+    assert Net.built == 3  # one is of the check that retraining can build it
+    Net.built = 0
+    with opening(tmp_path / "run") as state:
+        execute(state, ["train", "search"])
+    assert Net.built == 1
+    Net.built = 0
+    with opening(tmp_path / "run", **{"search.searcher": "random"}) as state:
+        execute(state, ["search"])
+    assert Net.built == 2 + 1  # options have changed, and are checked before the search is given up
+
+
+def test_what_is_handed_on_cannot_be_changed():
+    for kind in (Inputs, Trained, SharedWeights, Searched, Retrained):
+        assert kind.__dataclass_params__.frozen
