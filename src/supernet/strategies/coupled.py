@@ -60,7 +60,7 @@ class Coupled(Strategy):
         stages: supernets that are trained before, and how many options go on from each.
 
     Attributes:
-        alphas: α by the label of its decision, `[options]` each, from `prepare` on; what Adam moves.
+        alphas: α by the label of its decision, `[options]` each, from `prepare` on; Adam moves these.
 
     Raises:
         ConfigError: a number is out of range, a later stage keeps more options than one before, or early
