@@ -28,7 +28,7 @@ from supernet.cli import main
 from supernet.parser import parse
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 FENCE = re.compile(r"^ *```(.*)$")
 REMARK = re.compile(r"^ *<!-- (fragment|slow|file)(?:: (.+))? -->$")
