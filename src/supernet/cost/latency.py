@@ -34,6 +34,7 @@ from supernet.cost.table_files import SCHEMA, LatencyTable, space_hash, space_to
 from supernet.cost.timing import Call, Timer, device_name, timer_of, times, usable
 from supernet.cost.trace import OptionCall, run_all, tracing
 from supernet.errors import ConfigError
+from supernet.modules.batches import Inputs
 from supernet.net import SuperNet, derive
 from supernet.net.flow import Flow
 from supernet.random import stream
@@ -99,10 +100,7 @@ def build_latency_table(
     inputs = known_inputs(copied, *batch)
     name, timer = ("given", timer) if timer else timer_of(place)
     clock = Clock(timer, warmup, repeats, seed, limit)
-    if any(choice.silent for choice in copied.choices):
-        found, rounds = measure_whole(copied, batch, clock, fit, held_out)
-    else:
-        found, rounds = _measure_parts(copied, batch, clock, 10 if fit is None else fit, held_out)
+    found, rounds = _measured(copied, batch, clock, fit, held_out)
     content = {
         "schema": SCHEMA,
         "quantity": "latency_ms",
@@ -110,22 +108,56 @@ def build_latency_table(
         **found,
         "space": {"hash": space_hash(copied.space), "decisions": space_to_json(copied.space)},
         "provenance": {
-            "device": device_name(place),
-            "torch": torch.__version__,
-            "clock": name,
-            "threads": torch.get_num_threads(),
-            "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+            **_machine(place, name),
             "precision": precision,
-            "batch_size": inputs.examples,
-            "input_shapes": [list(shape) for shape in inputs.of_one],
+            **_shapes(inputs),
             "memory_format": _memory_format(copied, batch),
-            "warmup": warmup,
-            "repeats": rounds,
-            "seed": seed,
-            "date": datetime.now(UTC).date().isoformat(),
+            **_rounds(clock, rounds),
         },
     }
     return LatencyTable(content)
+
+
+def _machine(device: torch.device, clock: str) -> dict[str, Any]:
+    """Return what was measured on, and with which clock."""
+    return {
+        "device": device_name(device),
+        "torch": torch.__version__,
+        "clock": clock,
+        "threads": torch.get_num_threads(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    }
+
+
+def _shapes(inputs: Inputs) -> dict[str, Any]:
+    """Return what the networks take."""
+    return {
+        "batch_size": inputs.examples,
+        "input_shapes": [list(shape) for shape in inputs.of_one],
+    }
+
+
+def _rounds(clock: Clock, counted: int) -> dict[str, Any]:
+    """Return how often was measured, and when."""
+    return {
+        "warmup": clock.warmup,
+        "repeats": counted,
+        "seed": clock.seed,
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _measured(
+    supernet: SuperNet,
+    batch: tuple[torch.Tensor, ...],
+    clock: Clock,
+    fit: int | None,
+    held_out: int,
+) -> tuple[dict[str, Any], int]:
+    """Measure whole networks where numbers are open, and parts elsewhere; see `measure_whole`."""
+    if any(choice.silent for choice in supernet.choices):
+        return measure_whole(supernet, batch, clock, fit, held_out)
+    return _measure_parts(supernet, batch, clock, 10 if fit is None else fit, held_out)
 
 
 def _measure_parts(

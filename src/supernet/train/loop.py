@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -101,17 +101,10 @@ class Fit:
             for step in range(start, self.steps):
                 moment = Moment(step, self.steps, self.seed)
                 factor = learner.rate(schedule, moment)
-                for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                    group["lr"] = peak * factor
-                for module in scheduled:
-                    module.set_progress(moment.progress)
-                torch.manual_seed(moment.torch_seed())
+                self._prepare(optimizer, [peak * factor for peak in peaks], scheduled, moment)
                 with _at(step + 1, self.steps):
                     losses.append(learner.backward(model, task, loader.batch(step), moment))
-                if self.clip is not None:
-                    nn.utils.clip_grad_norm_(model.parameters(), self.clip)
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
+                self._move(model, optimizer)
                 self.advance()
                 last = step + 1 == self.steps
                 if last or (step + 1) % self.log_every == 0:
@@ -137,6 +130,27 @@ class Fit:
                         saved = time.monotonic()
         if checkpoint:
             checkpoint.drop_previous()
+
+    def _prepare(
+        self,
+        optimizer: torch.optim.Optimizer,
+        rates: Sequence[float],
+        scheduled: Sequence[Scheduled],
+        moment: Moment,
+    ) -> None:
+        """Set what depends on the step: learning rates, the progress of modules, torch's seed."""
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        for module in scheduled:
+            module.set_progress(moment.progress)
+        torch.manual_seed(moment.torch_seed())
+
+    def _move(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Move the weights by their gradients, and drop these."""
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), self.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
     def _save(
         self,

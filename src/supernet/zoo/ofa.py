@@ -164,11 +164,7 @@ class OFA(nn.Module):
     ) -> None:
         super().__init__()
         check_positive(image=image, classes=classes, stem=stem, features=features)
-        check_positive(depths=depths, kernels=kernels)
-        for of_stage in widths:
-            check_positive(widths=of_stage)
-        if min(expansions, default=0) <= 0:
-            raise SpaceError(f"expansions are positive numbers, at least one, not {expansions}")
+        _check_choices(widths, depths, kernels, expansions)
         squeeze = squeeze or (False,) * len(widths)
         activations = activations or ("relu",) * len(widths)
         _check_stages(widths, strides, squeeze, activations)
@@ -231,6 +227,20 @@ class OFA(nn.Module):
                 )
                 blocks[label] = f"kernel {kernel}, expansion {expansion}"
         return chain("The blocks", blocks)
+
+
+def _check_choices(
+    widths: Sequence[Sequence[int]],
+    depths: Sequence[int],
+    kernels: Sequence[int],
+    expansions: Sequence[float],
+) -> None:
+    """Refuse numbers to choose from that are not positive."""
+    check_positive(depths=depths, kernels=kernels)
+    for of_stage in widths:
+        check_positive(widths=of_stage)
+    if min(expansions, default=0) <= 0:
+        raise SpaceError(f"expansions are positive numbers, at least one, not {expansions}")
 
 
 def _check_stages(
