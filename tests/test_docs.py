@@ -134,7 +134,7 @@ def test_examples_of_docstrings(module):
 def known_options() -> set[str]:
     """Return every option of the commands, those of ready and of documented classes included."""
     found = set(OPTION.findall(help_text("supernet run"))) | OF_COMMANDS
-    found |= set(OPTION.findall(inspect.getsource(importlib.import_module("supernet.cli"))))
+    found |= set(OPTION.findall(inspect.getsource(importlib.import_module("supernet.commands"))))
     documented = list(constructors())
     for option, classes in (
         ("model", SPACES),

@@ -83,8 +83,7 @@ def build_latency_table(
             not given 20 to 200, two for each number that is fitted.
         held_out: number of further networks that the error is measured on.
         timer: measures the seconds of one call; by default see `timing.timer_of`.
-        limit: seconds that the measurement may take by the timer, where numbers are open; larger
-            networks are measured in fewer rounds than `repeats`, but in 3 at least.
+        limit: seconds by the timer, where numbers are open; for that there are fewer rounds, 3 at least.
 
     Raises:
         ConfigError: a number is out of range, the precision is unknown, there is no such device, or
@@ -101,19 +100,14 @@ def build_latency_table(
     name, timer = ("given", timer) if timer else timer_of(place)
     clock = Clock(timer, warmup, repeats, seed, limit)
     found, rounds = _measured(copied, batch, clock, fit, held_out)
+    by = _machine(place, name) | _networks(precision, inputs, _memory_format(copied, batch))
     content = {
         "schema": SCHEMA,
         "quantity": "latency_ms",
         "unit": "ms",
         **found,
         "space": {"hash": space_hash(copied.space), "decisions": space_to_json(copied.space)},
-        "provenance": {
-            **_machine(place, name),
-            "precision": precision,
-            **_shapes(inputs),
-            "memory_format": _memory_format(copied, batch),
-            **_rounds(clock, rounds),
-        },
+        "provenance": by | _rounds(clock, rounds),
     }
     return LatencyTable(content)
 
@@ -129,11 +123,13 @@ def _machine(device: torch.device, clock: str) -> dict[str, Any]:
     }
 
 
-def _shapes(inputs: Inputs) -> dict[str, Any]:
-    """Return what the networks take."""
+def _networks(precision: str, inputs: Inputs, memory_format: str) -> dict[str, Any]:
+    """Return in what form the networks compute, and what they take."""
     return {
+        "precision": precision,
         "batch_size": inputs.examples,
         "input_shapes": [list(shape) for shape in inputs.of_one],
+        "memory_format": memory_format,
     }
 
 

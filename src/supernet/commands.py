@@ -1,0 +1,369 @@
+"""The commands, in a table; what they need is loaded when they run, so that help waits for nothing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from supernet.errors import ConfigError
+from supernet.failures import MORE_MEMORY, machine_errors
+from supernet.reading import shown
+from supernet.terminal import Arguments, file_path, mapping, number, several, whole
+
+__all__ = ["COMMANDS", "Command"]
+
+_DEFAULT_OUT = "runs/default"
+
+_TRUST = "--trust"
+_TRUST_HELP = "run code that a folder or configuration of another origin names"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the command line.
+
+    Attributes:
+        name: what it is called by.
+        help: one line that says what it does.
+        parser: makes the parser of its own arguments, of a name for messages.
+        act: does it; is given the command, its own arguments, and those that its parser leaves.
+        leaves: whether its parser leaves arguments that it does not know, which are options of a run.
+        explain: prints its help, where the parser does not.
+        works: whether it does more than print, so that a broken pipe is a failure.
+    """
+
+    name: str
+    help: str
+    parser: Callable[[str], Arguments]
+    act: Callable[[Command, argparse.Namespace, list[str]], None]
+    leaves: bool = True
+    explain: Callable[[Command], None] | None = None
+    works: bool = True
+
+    @property
+    def program(self) -> str:
+        """What its messages begin with."""
+        return f"supernet {self.name}"
+
+    def run(self, arguments: Sequence[str]) -> None:
+        """Do what the arguments after its name ask for."""
+        if self.explain is not None and {"-h", "--help"} & set(arguments):
+            self.explain(self)
+        elif self.leaves:
+            self.act(self, *self.parser(self.program).parse_known_args(arguments))
+        else:
+            self.act(self, self.parser(self.program).parse_args(arguments), [])
+
+
+def _step_parser(program: str) -> Arguments:
+    parser = Arguments(program, add_help=False)
+    parser.add_argument("--out", "--run", dest="out", type=file_path, default=Path(_DEFAULT_OUT))
+    parser.add_argument(_TRUST, action="store_true")
+    return parser
+
+
+def _explain_step(command: Command) -> None:
+    from supernet.parser import help_text
+
+    _explain_folder(command)
+    print(f"{_TRUST}: {_TRUST_HELP}\n")
+    print(help_text(command.program))
+
+
+def _explain_report(command: Command) -> None:
+    _explain_folder(command)
+    print("--to FILE: where the page is written (default: report.html in the run folder)\n")
+
+
+def _explain_folder(command: Command) -> None:
+    print(f"{command.program}: {command.help}\n")
+    print(f"--out DIR, --run DIR: the run folder (default: {_DEFAULT_OUT})\n")
+
+
+def _steps(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
+    from supernet.parser import parse
+    from supernet.pipeline import STEPS, execute, open_run
+    from supernet.track import print_table, result_table
+
+    if any(argument.partition("=")[0].endswith(".help") for argument in rest):
+        parse(command.program, rest)
+    if command.name not in ("run", "train"):
+        _check_folder(given.out)
+    with open_run(rest, given.out, program=command.program, trust=given.trust) as opened:
+        steps = {"run": list(STEPS), "train": ["train", "few_shot"]}
+        execute(opened, steps.get(command.name, [command.name]))
+        metrics = opened.run.folder.metrics
+    if "retrain" in metrics:
+        print_table(result_table(metrics))
+    if command.name == "run":
+        print(f"report: {given.out / 'report.html'}")
+
+
+def _check_folder(out: Path) -> None:
+    if not (out / "config.yaml").exists():
+        from supernet.errors import RunFolderError
+
+        raise RunFolderError(f"{out} is no run folder; start with: supernet run --out {out}")
+
+
+def _export_parser(program: str) -> Arguments:
+    parser = Arguments(
+        program,
+        description="Write networks that a search found as files that run without supernet. Weights are "
+        "the supernet's, or those of the run's retraining where they are better on the search split.",
+        epilog="Options of 'supernet run', such as --device or --search.costs (a table of latencies), "
+        "are used without changing the folder.",
+    )
+    parser.add_argument("--run", "--out", dest="out", type=file_path, default=Path(_DEFAULT_OUT))
+    parser.add_argument(
+        "--pick",
+        action="append",
+        default=[],
+        metavar="BOUNDS",
+        help="the best candidate within bounds, such as 'latency_ms <= 3 and params <= 50%%'; may be "
+        "given several times (default: the chosen network of the run)",
+    )
+    parser.add_argument("--onnx", action="store_true", help="write model.onnx too")
+    parser.add_argument(
+        "--to",
+        type=file_path,
+        help="where the folders are made (default: exports in the run folder)",
+    )
+    parser.add_argument(_TRUST, action="store_true", help=_TRUST_HELP)
+    return parser
+
+
+def _export(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
+    from supernet.pipeline import check_identity, export_networks, open_run, settings
+    from supernet.track import export_table, print_table
+
+    _check_folder(given.out)
+    with (
+        open_run(
+            rest, given.out, program=command.program, write=False, trust=given.trust
+        ) as opened,
+        settings(opened.run),
+    ):
+        check_identity(opened, read_only=True)
+        exported = export_networks(opened, given.pick, onnx=given.onnx, to=given.to)
+    print_table(export_table([one.content for one in exported]))
+    for one in exported:
+        print(f"{one.name}: {one.folder}")
+    if (left_out := len(set(given.pick)) - len(exported)) > 0:
+        from supernet.errors import NoNetworkError
+
+        raise NoNetworkError(
+            f"{left_out} of {len(set(given.pick))} networks were not exported, for the reasons above; "
+            "the others are whole"
+        )
+
+
+def _doctor_parser(program: str) -> Arguments:
+    sizes = several(whole(1, 10**6))
+    parser = Arguments(
+        program,
+        description="Say what of a model is open, why something is not, how many architectures there "
+        "are, and what they cost. A model without choices is converted for that.",
+    )
+    parser.add_argument(
+        "model", help="a space of 'supernet zoo', or a class or function as package.module:name"
+    )
+    parser.add_argument("--arguments", type=mapping, default={}, help="of the model, as JSON")
+    parser.add_argument(
+        "--shape", type=sizes, default=(3, 32, 32), help="of one example (default: 3,32,32)"
+    )
+    parser.add_argument(
+        "--words", type=whole(1), help="examples are tokens below this number, not images"
+    )
+    parser.add_argument(
+        "--classes", type=whole(1), default=10, help="given to the model if it takes them"
+    )
+    parser.add_argument(
+        "--constraint", action="append", default=[], help="such as 'macs <= 5e6'; several times"
+    )
+    parser.add_argument("--widths", type=several(number), default=(0.25, 0.5, 0.75, 1.0))
+    parser.add_argument("--multiple", type=whole(1), default=8, help="widths are multiples of it")
+    parser.add_argument("--inner", action="store_true", help="sizes of heads are open too")
+    parser.add_argument(
+        "--depth", type=number, default=0.5, help="smallest part of a row of blocks"
+    )
+    parser.add_argument("--kernels", type=sizes, default=(), help="for depthwise convolutions")
+    parser.add_argument(
+        "--keep", action="append", default=[], help="pattern of modules that stay; several times"
+    )
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    return parser
+
+
+def _doctor(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
+    import json
+
+    from supernet.pipeline import diagnose_named, doctor_text
+    from supernet.track import doctor_table, print_table
+
+    options = {
+        name: value
+        for name, value in vars(given).items()
+        if name in ("widths", "multiple", "inner", "depth", "kernels", "keep")
+    }
+    with machine_errors("the model", f"Give smaller examples with --shape. {MORE_MEMORY}"):
+        found = diagnose_named(
+            given.model,
+            given.arguments,
+            given.shape,
+            words=given.words,
+            classes=given.classes,
+            constraints=given.constraint,
+            **options,
+        )
+    if given.json:
+        print(json.dumps(found.to_json(), indent=2))
+        return
+    print_table(doctor_table(found.rows_as_text()))
+    print(doctor_text(found))
+
+
+def _latency_parser(program: str) -> Arguments:
+    parser = Arguments(
+        program,
+        description="Measure the latency of every option of a model on this device, or of whole "
+        "networks where numbers are open, such as widths. The table is used "
+        "with --search.costs '[TABLE]' in constraints, such as 'latency_ms <= 3.5', and objectives.",
+        epilog="All options of 'supernet run' name the model, the data (for the shape of the inputs) "
+        "and the device.",
+    )
+    parser.add_argument("--out", "--run", dest="out", type=file_path, default=Path(_DEFAULT_OUT))
+    parser.add_argument(
+        "--table", type=file_path, help="the file (default: latency.json in the run folder)"
+    )
+    parser.add_argument(
+        "--batch_size", type=whole(1, 10**6), default=1, help="examples per forward pass"
+    )
+    parser.add_argument("--precision", default="float32", help="float32, bfloat16, ...")
+    parser.add_argument(
+        "--repeats", type=whole(1, 10**6), default=50, help="measurements of each option"
+    )
+    parser.add_argument(_TRUST, action="store_true", help=_TRUST_HELP)
+    return parser
+
+
+def _latency(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
+    from supernet.pipeline import measure_latency, open_run, settings
+    from supernet.track import latency_text
+
+    path = given.table or given.out / "latency.json"
+    with (
+        open_run(
+            rest, given.out, program=command.program, read_only=True, trust=given.trust
+        ) as opened,
+        settings(opened.run),
+    ):
+        table = measure_latency(
+            opened.run,
+            opened.inputs,
+            path,
+            batch_size=given.batch_size,
+            precision=given.precision,
+            repeats=given.repeats,
+        )
+    print(latency_text(table.content))
+    print(f"table: {path}")
+
+
+def _report_parser(program: str) -> Arguments:
+    parser = _step_parser(program)
+    parser.add_argument("--to", type=file_path)
+    return parser
+
+
+def _report(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
+    """Write the report from the files alone, whatever made them."""
+    _check_folder(given.out)
+    from supernet.track import RunFiles, print_table, result_table, write_report
+
+    if rest:
+        raise ConfigError(f"the report takes no options but --to, but got {shown(' '.join(rest))}")
+    path, read = write_report(given.out, given.to), RunFiles.read(given.out)
+    for note in read.notes:
+        print(f"warning: {note}", file=sys.stderr)
+    if "retrain" in read.metrics:
+        print_table(result_table(read.metrics))
+    print(f"report: {path}")
+
+
+def _zoo_parser(program: str) -> Arguments:
+    parser = Arguments(program, description="List spaces, strategies, searchers and data sets.")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    return parser
+
+
+def _zoo(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
+    from supernet.catalogue import catalogue
+
+    entries = catalogue()
+    if given.json:
+        import json
+
+        print(json.dumps(entries, indent=2))
+        return
+    width = max(len(name) for group in entries.values() for name in group)
+    for kind, group in entries.items():
+        print(f"{kind}:")
+        for name, entry in group.items():
+            print(f"  {name:<{width}}  {entry['summary']}")
+
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        *(
+            Command(name, text, _step_parser, _steps, explain=_explain_step)
+            for name, text in {
+                "run": "all steps: train, search, retrain, test, report; resumes the folder when it "
+                "exists",
+                "train": "train the shared weights (and split the supernet, with --few_shot.decision)",
+                "search": "score candidates with the shared weights",
+                "retrain": "train the best candidates and a random one by themselves, and choose",
+                "test": "read the test split, once, for the chosen network",
+            }.items()
+        ),
+        Command(
+            "report",
+            "write report.html from the files of the run",
+            _report_parser,
+            _report,
+            explain=_explain_report,
+        ),
+        Command(
+            "latency",
+            "measure latencies on this device, into a table of costs",
+            _latency_parser,
+            _latency,
+        ),
+        Command(
+            "export",
+            "write the best candidates within bounds as files that run without supernet",
+            _export_parser,
+            _export,
+        ),
+        Command(
+            "doctor",
+            "say what of a model is open, why something is not, and what its networks cost",
+            _doctor_parser,
+            _doctor,
+            leaves=False,
+        ),
+        Command(
+            "zoo",
+            "list spaces, strategies, searchers and data sets",
+            _zoo_parser,
+            _zoo,
+            leaves=False,
+            works=False,
+        ),
+    )
+}
+"""The commands by name."""
