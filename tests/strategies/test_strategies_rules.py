@@ -5,9 +5,19 @@ from random import Random
 
 import pytest
 import torch
+from torch import nn
 
+from supernet import Choice
+from supernet.net import SuperNet
 from supernet.space import Architecture, OneOf, SearchSpace, SomeOf
-from supernet.strategies.rules import RULES, edges, holds_decisions, strongest, threshold
+from supernet.strategies.rules import (
+    RULES,
+    edges,
+    holds_decisions,
+    strongest,
+    threshold,
+    with_at_most,
+)
 
 OPERATIONS = ("none", "skip", "conv")
 
@@ -197,3 +207,39 @@ def test_the_order_of_the_strengths_decides_and_not_the_scale(rule):
 def test_edges_are_told_from_options():
     assert holds_decisions(NODE, NODE.decision("node"))
     assert not holds_decisions(NODE, NODE.decision("op0"))
+
+
+class Nothing(nn.Module):
+    """Zeros, under whatever name."""
+
+    option_role = "none"
+
+    def forward(self, x):
+        return torch.zeros_like(x)
+
+
+class Same(nn.Module):
+    """Its input, under whatever name."""
+
+    option_role = "skip"
+
+    def forward(self, x):
+        return x
+
+
+def test_modules_say_what_they_are_whatever_they_are_called():
+    options = {"off": Nothing(), "through": Same(), "none": nn.ReLU(), "tanh": nn.Tanh()}
+    options["none"].option_role = None
+    space = SuperNet(Choice(options, label="op")).space
+    assert [space.role("op", name) for name in options] == ["none", "skip", None, None]
+    assert space.within({"op": ["off", "tanh"]}).role("op", "off") == "none"
+    assert RULES["edges"](space, {"op": [0.9, 0.0, 0.6, 0.1]})["op"] == "none"
+    assert RULES["strongest"](space, {"op": [0.9, 0.0, 0.6, 0.1]})["op"] == "off"
+    assert with_at_most(0, RULES["edges"], space, {"op": [0.9, 0.8, 0.2, 0.1]})["op"] == "none"
+
+
+def test_the_names_of_published_spaces_say_it_where_modules_do_not():
+    names = ["none", "zero", "skip", "skip_connect", "identity", "conv"]
+    space = SearchSpace([OneOf("op", names)])
+    assert [space.role("op", name) for name in names] == ["none"] * 2 + ["skip"] * 3 + [None]
+    assert space.connecting(space.decision("op")) == [2, 3, 4, 5]

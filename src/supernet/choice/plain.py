@@ -8,7 +8,10 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
-__all__ = ["Part", "SelectInputs", "Skip", "Sum"]
+from supernet.space import Option, Role
+from supernet.space.roles import PUBLISHED
+
+__all__ = ["HasRole", "Part", "SelectInputs", "Skip", "Sum", "role_of"]
 
 
 @runtime_checkable
@@ -21,6 +24,22 @@ class Part(Protocol):
 
     def plain(self) -> nn.Module:
         """Return an ordinary module that computes the same, with copies of the used weights."""
+
+
+@runtime_checkable
+class HasRole(Protocol):
+    """A module that says what it is as an option, whatever it is called.
+
+    Attributes:
+        option_role: whether it is no connection or passes its input on, see `SearchSpace.role`.
+    """
+
+    option_role: Role
+
+
+def role_of(name: Option, module: nn.Module) -> Role | None:
+    """Return what an option is by its module, or else by its name, see `SearchSpace.role`."""
+    return module.option_role if isinstance(module, HasRole) else PUBLISHED.get(name)
 
 
 class Sum(nn.Module):

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from supernet.choice.choice import ChoiceModule
-from supernet.choice.plain import Part
+from supernet.choice.plain import HasRole, Part
 from supernet.choice.recall import remember
 from supernet.choice.routing import Gate, Routing
 from supernet.elastic.spec import dimensions_of, elastic_spec
@@ -21,7 +21,7 @@ from supernet.errors import RoutingError, SpaceError
 from supernet.modules.nested import cut, joined
 from supernet.net.flow import Flow
 from supernet.reading import shown
-from supernet.space import Architecture, Decision, Option, Path, SearchSpace, Value
+from supernet.space import Architecture, Atom, Decision, Option, Path, Role, SearchSpace, Value
 
 __all__ = ["ModulePlace", "Route", "SuperNet", "walk"]
 
@@ -70,11 +70,21 @@ class SuperNet(nn.Module):
             paths = conditions.setdefault(label, [])
             if (path := self._path(place)) not in paths:
                 paths.append(path)
-        self.space = SearchSpace(decisions.values(), conditions, getattr(model, "canonical", None))
+        canonical = getattr(model, "canonical", None)
+        self.space = SearchSpace(decisions.values(), conditions, canonical, self._roles())
         self.unweighed = unmasked(model, self._labels)
         """Decisions between numbers that no gate can weigh, and why, in words."""
         self._ghosts: list[Routing] | None = None
         self._observer: Callable[[Routing], None] | None = None
+
+    def _roles(self) -> dict[Atom, Role]:
+        """Return what the modules say that they are as options, by `option_role`."""
+        return {
+            (label, name): option.option_role
+            for choice, label in self._labels.items()
+            for name, option in zip(choice.names, choice.options, strict=False)
+            if isinstance(option, HasRole)
+        }
 
     @property
     def shares(self) -> bool:

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from supernet.errors import SpaceError
+from supernet.space import Role
 
 __all__ = ["FactorizedReduce", "Noise", "Zero", "depthwise", "strided_pool"]
 
@@ -81,6 +82,9 @@ class Zero(nn.Module):
 
     shape_only = True
     """What it computes depends on the shape of its input alone, see `supernet.net.flow`."""
+
+    option_role: Role = "none"
+    """No connection, see `supernet.space.SearchSpace.role`."""
 
     def __init__(self, stride: int = 1) -> None:
         super().__init__()

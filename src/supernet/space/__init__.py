@@ -4,6 +4,7 @@ from supernet.space.architecture import Architecture
 from supernet.space.decision import Decision, OneOf, Option, Ordered, SomeOf, Value
 from supernet.space.diagram import Diagram, Edge, Node
 from supernet.space.levels import Atom, Path
+from supernet.space.roles import Role
 from supernet.space.space import Sampling, SearchSpace
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Option",
     "Ordered",
     "Path",
+    "Role",
     "Sampling",
     "SearchSpace",
     "SomeOf",

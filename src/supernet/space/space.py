@@ -12,8 +12,9 @@ from supernet.names import meant
 from supernet.reading import shown
 from supernet.space.architecture import Architecture
 from supernet.space.decision import Decision, Option, Value
-from supernet.space.levels import MANY, Levels, Path
+from supernet.space.levels import MANY, Atom, Levels, Path
 from supernet.space.numbers import size_text
+from supernet.space.roles import PUBLISHED, Role
 
 __all__ = ["Sampling", "SearchSpace"]
 
@@ -30,6 +31,7 @@ class SearchSpace:
             paths every (label, option) is chosen. A label without conditions always exists.
         canonical: maps an architecture to the representative of all that are the same network
             (for instance by sorting interchangeable parts); identity if none is given.
+        roles: what options are whose names do not say it, see `role`.
 
     Raises:
         SpaceError: there are no decisions, a label is used twice, a condition mentions an unknown
@@ -41,6 +43,7 @@ class SearchSpace:
         decisions: Iterable[Decision],
         conditions: Mapping[str, Sequence[Path]] | None = None,
         canonical: Callable[[Architecture], Architecture] | None = None,
+        roles: Mapping[Atom, Role] | None = None,
     ) -> None:
         given = tuple(decisions) if isinstance(decisions, Iterable) else (decisions,)
         if wrong := [one for one in given if not isinstance(one, Decision)]:
@@ -50,6 +53,7 @@ class SearchSpace:
         self._by_label = {decision.label: decision for decision in self.decisions}
         self.labels = frozenset(self._by_label)
         self._canonical = canonical
+        self._roles = {**(roles or {})}
         self._levels = Levels(self.decisions, self._conditions)
         self.size = self._levels.size
 
@@ -112,6 +116,18 @@ class SearchSpace:
         """
         return Levels((*first, *self.decisions), self._conditions, watched, MANY)
 
+    def role(self, label: str, option: Option) -> Role | None:
+        """Return whether an option is no connection or passes its input on; None for all others.
+
+        Its module says so, or its name is one of those of published spaces, see `PUBLISHED`.
+        """
+        return self._roles.get((label, option), PUBLISHED.get(option))
+
+    def connecting(self, decision: Decision) -> list[int]:
+        """Return the indices of the options of a decision that are more than no connection."""
+        options = enumerate(decision.options)
+        return [i for i, option in options if self.role(decision.label, option) != "none"]
+
     @property
     def has_canonical(self) -> bool:
         """Whether it is known which architectures are the same network."""
@@ -158,7 +174,7 @@ class SearchSpace:
                 high = min(decision.high, len(left))
                 decisions[label] = replace(decision, options=left, high=high)
                 conditions[label] = paths
-        return SearchSpace(decisions.values(), conditions)
+        return SearchSpace(decisions.values(), conditions, roles=self._roles)
 
     def build(self, answer: Callable[[Decision], Value]) -> Architecture:
         """Ask `answer` for every decision that exists, parents first, and return the architecture."""

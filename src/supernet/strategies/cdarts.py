@@ -55,7 +55,7 @@ from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
 from supernet.strategies.pcdarts import products
-from supernet.strategies.rules import NONE, RULES, SKIPS, RuleName
+from supernet.strategies.rules import RULES, RuleName
 from supernet.task import Batch, Task, watched
 from supernet.train import Moment, Scheduled
 
@@ -172,10 +172,11 @@ class CDARTS(Coupled):
         self._regular = {
             label: torch.tensor(
                 [
-                    option in SKIPS or (is_free and option not in NONE)
+                    role == "skip" or (is_free and role != "none")
                     for option, is_free in zip(
                         self._decisions[label].options, self._free[label], strict=True
                     )
+                    for role in [supernet.space.role(label, option)]
                 ],
                 dtype=alpha.dtype,
                 device=alpha.device,

@@ -36,9 +36,6 @@ PolicyName = Literal["reinforce", "ppo"]
 MOST_ANSWERS = 4096
 """Answers of one decision that the distribution is computed over."""
 
-NONE = "none"
-"""The option that leaves a connection out: a skip of the paper is `none` or one other option."""
-
 ENAS_ADAM = (0.0, 0.999), 1e-3
 """β and ε of Adam in ENAS's code: it has no momentum, and follows small gradients with small steps."""
 
@@ -156,7 +153,7 @@ class Controller(nn.Module):
             index = choose(label, logs)
             chances.append(logs[index])
             entropies.append(-(logs.exp() * logs).sum())
-            if self.target is not None and (connections := _connections(decision)):
+            if self.target is not None and (connections := _connections(self.space, decision)):
                 chosen_shares = (logs.exp() @ members)[connections]
                 divergence = _divergence(chosen_shares, self.target)
                 layers.setdefault(label.rpartition(".")[0] or label, []).append(divergence)
@@ -187,9 +184,9 @@ class Controller(nn.Module):
         self._members[decision.label], self._answers[decision.label] = members, values
 
 
-def _connections(decision: Decision) -> list[int]:
-    """Return the options whose share has a target: all of several, or the one besides `none`."""
-    others = [i for i, option in enumerate(decision.options) if option != NONE]
+def _connections(space: SearchSpace, decision: Decision) -> list[int]:
+    """Return the options whose share has a target: all of several, or the one besides no connection."""
+    others = space.connecting(decision)
     if not isinstance(decision, OneOf):
         return list(range(len(decision.options)))
     return others if len(others) == 1 and len(decision.options) == 2 else []

@@ -28,7 +28,7 @@ from supernet.data import Loader
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.net.batchnorm import unrecorded
-from supernet.space import Architecture, OneOf
+from supernet.space import Architecture, OneOf, SearchSpace
 from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import BatchNorm, Stage, Strategy, TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
@@ -143,7 +143,7 @@ class Coupled(Strategy):
         self._decisions = {decision.label: decision for decision in supernet.space.decisions}
         self._edges = edges_of(supernet.space)
         if setting.before is not None:
-            self._narrow(setting.before, self.stages[setting.stage - 1].keep)
+            self._narrow(supernet.space, setting.before, self.stages[setting.stage - 1].keep)
         if self.guard is not None:
             self.guard.reset()
         self.movement = Movement(self.probabilities())
@@ -167,10 +167,11 @@ class Coupled(Strategy):
         if self.weighs:
             check_paths(name, supernet, setting.search)
 
-    def _narrow(self, before: Mapping[str, Any], keep: int) -> None:
+    def _narrow(self, space: SearchSpace, before: Mapping[str, Any], keep: int) -> None:
         """Keep the strongest options of the stage before in the race, of decisions with one answer.
 
         Args:
+            space: space that is searched.
             before: state of the strategy at the end of that stage.
             keep: number of options of each decision that stay.
         """
@@ -179,7 +180,7 @@ class Coupled(Strategy):
             for label, alpha in self.alphas.items():
                 alpha.copy_(before["alphas"][label])
             self.race.load_state_dict(before["kept"])
-            self._idle = not self.race.narrow(self.probabilities(), keep)
+            self._idle = not self.race.narrow(space, self.probabilities(), keep)
             if self.alpha_goes_on:
                 self._optimizer.load_state_dict(before["optimizer"])
                 return

@@ -24,17 +24,23 @@ from torch import nn
 
 from supernet.choice import Routing
 from supernet.choice.choice import ChoiceModule
+from supernet.choice.plain import role_of
 from supernet.errors import ConfigError
 from supernet.net import AuxiliarySuperNet, Skippable, SuperNet
+from supernet.space.roles import PUBLISHED
 from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
-from supernet.strategies.rules import SKIPS, RuleName
+from supernet.strategies.rules import RuleName
 from supernet.task import Batch, Task
 from supernet.train import Moment
 
 __all__ = ["DARTSMinus"]
+
+
+SKIPS = [str(name) for name, role in PUBLISHED.items() if role == "skip"]
+"""Names of the option that passes its input on, for the message."""
 
 
 class DARTSMinus(Coupled):
@@ -105,5 +111,6 @@ def _skip(choice: ChoiceModule) -> nn.Module | None:
         return choice.skip()
     if choice.pick != 1:
         return None
-    named = [o for name, o in zip(choice.names, choice.options, strict=True) if name in SKIPS]
-    return copy.deepcopy(named[0]) if named else None
+    options = zip(choice.names, choice.options, strict=True)
+    skips = [option for name, option in options if role_of(name, option) == "skip"]
+    return copy.deepcopy(skips[0]) if skips else None

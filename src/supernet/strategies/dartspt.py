@@ -43,7 +43,7 @@ from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.darts import DARTS
-from supernet.strategies.rules import NONE, best
+from supernet.strategies.rules import best
 from supernet.task import Batch, Task, measured
 from supernet.train import Moment, Schedule
 
@@ -163,7 +163,7 @@ class DARTSPT(DARTS):
         answer = best(model.space, decision, self._strengths(), forbid_none=True)
         count = len(decision.indices(answer))
         options = range(len(decision.options))
-        named = [i for i in options if decision.options[i] not in NONE]
+        named = model.space.connecting(decision)
         with model.observed(None), torch.no_grad(), batch_statistics(model):
             asked = named if len(named) >= count else list(options)
             worth = {i: self.without(model, task, decision, i, moment) for i in asked}

@@ -49,7 +49,7 @@ from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
-from supernet.strategies.rules import NONE, RuleName
+from supernet.strategies.rules import RuleName
 from supernet.task import Batch, Task, measured
 from supernet.train import Moment, Schedule
 
@@ -62,6 +62,10 @@ PUBLISHED = Alpha(1e-3, (0.0, 0.999), weight_decay=0.0, warmup=41 / 160)
 
 START_RATE = 2.0
 """Peak of the learning rate in the warm-up of the weights, in peaks of that after it (0.05, 0.025)."""
+
+
+ZEROS = ("none", "zero", "skip")
+"""Names, in published spaces, of options that leave a layer out."""
 
 
 class OnePath(Coupled):
@@ -139,7 +143,7 @@ class ProxylessNAS(OnePath):
         every: int = 5,
         start: float = 0.25,
         mode: Mode = "full",
-        zeros: tuple[str, ...] = (*NONE, "skip"),
+        zeros: tuple[str, ...] = ZEROS,
         alpha: Alpha = PUBLISHED,
         rule: RuleName = "strongest",
         cost: CostPenalty | None = None,

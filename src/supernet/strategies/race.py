@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from supernet.space import Decision, OneOf
-from supernet.strategies.rules import NONE
+from supernet.space import Decision, OneOf, SearchSpace
 
 __all__ = ["Race", "Weights"]
 
@@ -49,10 +48,11 @@ class Race:
             for label, value in values.items()
         }
 
-    def narrow(self, probabilities: Weights, keep: int) -> bool:
+    def narrow(self, space: SearchSpace, probabilities: Weights, keep: int) -> bool:
         """Keep the strongest options in the race, of decisions with one answer.
 
         Args:
+            space: space of the decisions, which knows which options are no connection.
             probabilities: of all options, 0 for those that are out of the race.
             keep: how many of each decision.
 
@@ -62,7 +62,8 @@ class Race:
         before = dict(self.kept)
         for label, p in probabilities.items():
             if isinstance(decision := self._decisions[label], OneOf):
-                self.kept[label] = _strongest(decision, before[label], p, keep)
+                connecting = space.connecting(decision)
+                self.kept[label] = _strongest(connecting, before[label], p, keep)
         return self.kept != before
 
     def state_dict(self) -> dict[str, list[int]]:
@@ -75,12 +76,12 @@ class Race:
 
 
 def _strongest(
-    decision: Decision, left: Sequence[int], p: torch.Tensor, keep: int
+    connecting: Sequence[int], left: Sequence[int], p: torch.Tensor, keep: int
 ) -> tuple[int, ...]:
-    """Return the strongest of the options that are left; of several at least one that is not `none`."""
+    """Return the strongest of the options that are left; at least one of the connecting."""
     order = sorted(left, key=lambda i: -float(p[i]))
     best = order[:keep]
-    named = [i for i in order if decision.options[i] not in NONE]
+    named = [i for i in order if i in connecting]
     if named and not set(named) & set(best):
         best[-1] = named[0]
     return tuple(sorted(best))

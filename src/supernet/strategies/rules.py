@@ -22,9 +22,7 @@ from supernet.space import Architecture, Decision, OneOf, Option, SearchSpace, V
 
 __all__ = [
     "CONFIDENT",
-    "NONE",
     "RULES",
-    "SKIPS",
     "RuleName",
     "best",
     "edges",
@@ -34,12 +32,6 @@ __all__ = [
     "threshold",
     "with_at_most",
 ]
-
-SKIPS = ("skip", "skip_connect", "identity")
-"""Names of the option that passes its input on."""
-
-NONE = ("none", "zero")
-"""Names of the option that stands for no connection."""
 
 CONFIDENT = 0.85
 """FairDARTS's threshold for a sigmoid."""
@@ -119,23 +111,23 @@ def with_at_most(
         skips = [
             (left[label][index], label, index)
             for label, value in found.items()
-            if value in SKIPS and label.startswith(within)
+            if label.startswith(within) and not isinstance(value, tuple)
+            if space.role(label, value) == "skip"
             for index in space.decision(label).indices(value)
         ]
-        weaker = [skip for skip in skips if _has_others(space.decision(skip[1]), skip[2], left)]
+        weaker = [
+            skip for skip in skips if _has_others(space, space.decision(skip[1]), skip[2], left)
+        ]
         if len(skips) <= count or not weaker:
             return found
         _, label, index = min(weaker)
         left[label][index] = 0.0
 
 
-def _has_others(decision: Decision, index: int, strengths: Strengths) -> bool:
+def _has_others(space: SearchSpace, decision: Decision, index: int, strengths: Strengths) -> bool:
     """Return whether a decision has another option that may be derived."""
     values = strengths[decision.label]
-    return any(
-        values[i] > 0 and i != index and option not in NONE
-        for i, option in enumerate(decision.options)
-    )
+    return any(values[i] > 0 and i != index for i in space.connecting(decision))
 
 
 RULES: dict[RuleName, Callable[[SearchSpace, Strengths], Architecture]] = {
@@ -156,8 +148,8 @@ def best(
 ) -> Value:
     """Return the strongest answer to a decision; `none`, if forbidden, only for want of another."""
     if isinstance(decision, OneOf):
-        named = [i for i, option in enumerate(decision.options) if option not in NONE]
-        possible = named if forbid_none and named else range(len(decision.options))
+        named = space.connecting(decision) if forbid_none else []
+        possible = named or range(len(decision.options))
         values = strengths[decision.label]
         return decision.value([max(possible, key=lambda i: values[i])])
     strongest_first = _order(space, decision, strengths)
@@ -179,8 +171,9 @@ def _is_off(space: SearchSpace, decision: Decision, index: int, strengths: Stren
     """Return whether `none` is the strongest option of every decision that lies in an edge."""
     inner = _inner(space, decision, decision.options[index])
     best = [max(range(len(d.options)), key=strengths[d.label].__getitem__) for d in inner]
-    names = [d.options[i] for d, i in zip(inner, best, strict=True)]
-    return bool(names) and all(name in NONE for name in names)
+    return bool(inner) and all(
+        space.role(d.label, d.options[i]) == "none" for d, i in zip(inner, best, strict=True)
+    )
 
 
 def _order(space: SearchSpace, decision: Decision, strengths: Strengths) -> list[int]:
@@ -195,7 +188,7 @@ def _strength(space: SearchSpace, decision: Decision, index: int, strengths: Str
         strength
         for other in _inner(space, decision, decision.options[index])
         for name, strength in zip(other.options, strengths[other.label], strict=True)
-        if name not in NONE
+        if space.role(other.label, name) != "none"
     ]
     return max(values) if values else strengths[decision.label][index]
 
