@@ -37,6 +37,7 @@ from supernet.cost.entry import paths_to_json
 from supernet.cost.examples import known_inputs
 from supernet.cost.latency_error import compare
 from supernet.cost.measure import UncountedWarning, measure_costs
+from supernet.cost.quantities import LATENCY
 from supernet.cost.table import CostTable, Entry
 from supernet.cost.timing import Timer, times
 from supernet.errors import ConfigError, NoNetworkError
@@ -127,7 +128,7 @@ def measure_whole(
     atoms = [(d.label, option) for d in space.decisions for option in d.options]
     values, penalty = _fit(_features([macs, params], atoms, fitted), seen, 3)
     entries = _entries([macs, params], atoms, values)
-    table = CostTable("latency_ms", entries)
+    table = CostTable(LATENCY, entries)
     by_macs, _ = _fit(_features([macs], [], fitted), seen, 2)
     plain = _features([macs], [], others) @ by_macs
     return {

@@ -30,6 +30,7 @@ from supernet.cost.entry import paths_to_json
 from supernet.cost.examples import known_inputs
 from supernet.cost.fitted_latency import Clock, measure_whole, runnable
 from supernet.cost.latency_error import compare, fitted
+from supernet.cost.quantities import LATENCY, unit_of
 from supernet.cost.table_files import SCHEMA, LatencyTable, space_hash, space_to_json
 from supernet.cost.timing import Call, Timer, device_name, timer_of, times, usable
 from supernet.cost.trace import OptionCall, run_all, tracing
@@ -103,8 +104,8 @@ def build_latency_table(
     by = _machine(place, name) | _networks(precision, inputs, _memory_format(copied, batch))
     content = {
         "schema": SCHEMA,
-        "quantity": "latency_ms",
-        "unit": "ms",
+        "quantity": LATENCY,
+        "unit": unit_of(LATENCY),
         **found,
         "space": {"hash": space_hash(copied.space), "decisions": space_to_json(copied.space)},
         "provenance": by | _rounds(clock, rounds),
@@ -186,7 +187,7 @@ def _judged(
     held_out: int,
 ) -> dict[str, Any]:
     """Fit the correction and measure the error, on different networks; return both and the amounts."""
-    content = {"quantity": "latency_ms", **amounts}
+    content = {"quantity": LATENCY, **amounts}
     plain = LatencyTable(content)
     sums = [plain.cost(network) for network in networks]
     correction = fitted(sums[held_out:], measured[held_out:], plain.range(space)[0])

@@ -18,6 +18,7 @@ from functools import cached_property
 
 from supernet.cost.entry import Entry
 from supernet.cost.extremes import extremes
+from supernet.cost.quantities import unit_of
 from supernet.space import Architecture, Atom, Path, SearchSpace, Value
 
 __all__ = ["CostTable", "Entry", "cost_of"]
@@ -49,6 +50,11 @@ class CostTable:
                 for path in paths:
                     self._ending[path[-1]].append((len(self._joint), path))
                 self._joint.append(entry)
+
+    @property
+    def unit(self) -> str:
+        """The unit of the costs, such as "ms"; nothing for counts."""
+        return unit_of(self.quantity)
 
     @cached_property
     def digest(self) -> str:

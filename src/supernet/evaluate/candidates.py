@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from supernet.cost.quantities import LATENCY
 from supernet.errors import DamagedFileError, StorageError
 from supernet.evaluate.rows import REMEDY, Row, checked_row, row_digest
 from supernet.failures import Kind
@@ -28,7 +29,7 @@ _COLUMNS = {
     "accuracy": "REAL",
     "params": "INTEGER",
     "macs": "INTEGER",
-    "latency_ms": "REAL",
+    LATENCY: "REAL",
     "costs": "TEXT",
     "error": "TEXT",
     "split": "TEXT NOT NULL",
@@ -54,7 +55,7 @@ CREATE TABLE IF NOT EXISTS candidates (
 _MADE = "SELECT sql FROM sqlite_master WHERE name = 'candidates'"
 """What made the table."""
 
-_QUANTITIES = ("params", "macs", "latency_ms")
+_QUANTITIES = ("params", "macs", LATENCY)
 """Costs with a column of their own; the column "costs" holds all others as JSON."""
 
 
@@ -240,7 +241,7 @@ class CandidateTable:
             raise DamagedFileError(
                 f"the candidate {row['key']!r} of {self._path} is damaged: {error}. {REMEDY}"
             ) from error
-        costs = {"params": row["params"], "macs": row["macs"], "latency_ms": row["latency_ms"]}
+        costs = {"params": row["params"], "macs": row["macs"], LATENCY: row["latency_ms"]}
         return Candidate(
             row["key"],
             architecture,

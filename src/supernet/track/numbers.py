@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["MISSING", "count", "duration", "milliseconds", "percent", "score"]
+from supernet.cost.quantities import unit_of
+
+__all__ = ["MISSING", "cost_text", "count", "duration", "milliseconds", "percent", "score"]
 
 MISSING = "—"
 
@@ -40,6 +42,11 @@ def duration(seconds: float | None) -> str:
 def milliseconds(latency: float | None) -> str:
     """Return a latency with three digits."""
     return MISSING if latency is None else f"{latency:.3g} ms"
+
+
+def cost_text(quantity: str, cost: float | None) -> str:
+    """Return a cost as a latency, or as a count, as its quantity is."""
+    return milliseconds(cost) if unit_of(quantity) == "ms" else count(cost)
 
 
 def score(measured: Mapping[str, Any] | None) -> str:

@@ -8,10 +8,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from supernet.cost.quantities import LATENCY
 from supernet.space.diagram import Diagram
 from supernet.track import page, plots
 from supernet.track.diagram import svg
-from supernet.track.numbers import count, duration, milliseconds, score
+from supernet.track.numbers import cost_text, count, duration, score
 from supernet.track.reading import RunFiles
 from supernet.track.tables import STAND_ALONE, alone, other_text, tested_by_key, tested_text
 from supernet.track.worth import better_text, gain, gain_text, over_random_text, ranking_text
@@ -20,7 +21,7 @@ __all__ = ["render"]
 
 _MISSING = "—"
 _STAGES = ("train", "few_shot", "search", "retrain", "test")
-_COSTS = {"macs": "multiply-adds", "latency_ms": "latency in ms"}
+_COSTS = {"macs": "multiply-adds", LATENCY: "latency in ms"}
 
 
 def render(folder: Path) -> str:
@@ -329,7 +330,7 @@ def _costs(run: RunFiles) -> str:
     for name, key in (("chosen", run.chosen), *(("random", key) for key in run.random)):
         if key in measured or key in stored:
             cost = {**stored.get(key, {}), **measured.get(key, {})}
-            time = milliseconds(cost.get("latency_ms"))
+            time = cost_text(LATENCY, cost.get(LATENCY))
             rows.append([name, count(cost.get("params")), count(cost.get("macs")), time])
     heads = ["architecture", "parameters", "multiply-adds", "latency"]
     if all(row[-1] == _MISSING for row in rows):

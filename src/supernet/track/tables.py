@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from supernet.track.numbers import MISSING, count, duration, milliseconds, percent, score
+from supernet.cost.quantities import LATENCY
+from supernet.track.numbers import MISSING, cost_text, count, duration, milliseconds, percent, score
 from supernet.track.worth import better_text, failed_text, over_random_text, ranking_text
 
 __all__ = [
@@ -111,7 +112,7 @@ def result_table(metrics: Mapping[str, Any]) -> Table:
     table = Table(title="Results", caption=caption, caption_justify="left", title_justify="left")
     table.add_column("candidate", overflow="fold")
     rows = retrain.get("candidates", [])
-    timed = any(row.get("latency_ms") is not None for row in rows)
+    timed = any(row.get(LATENCY) is not None for row in rows)
     latency = ["latency"] if timed else []
     kinds = [kind for kind in STAND_ALONE if any(kind in alone(row) for row in rows)] or ["scratch"]
     headings = ["stand-alone"] if kinds == ["scratch"] else [STAND_ALONE[kind] for kind in kinds]
@@ -126,7 +127,7 @@ def result_table(metrics: Mapping[str, Any]) -> Table:
             score(row.get("supernet")),
             count(row.get("params")),
             count(row.get("macs")),
-            *([milliseconds(row.get("latency_ms"))] if timed else []),
+            *([cost_text(LATENCY, row.get(LATENCY))] if timed else []),
             *(score(alone(row).get(kind)) for kind in kinds),
             score(tested.get(row["key"])),
             style="bold" if chosen else "",
@@ -153,7 +154,7 @@ def export_table(contents: Sequence[Mapping[str, Any]]) -> Table:
             Text(one["pick"] or "(chosen)"),
             Text(one["key"]),
             score(one["supernet"]),
-            *(_cost(name, one["costs"].get(name)) for name in quantities),
+            *(cost_text(name, one["costs"].get(name)) for name in quantities),
             STAND_ALONE[one["weights"]],
             score(one["validation"]),
             f"{apart:.1e}",
@@ -177,10 +178,6 @@ def doctor_table(rows: Sequence[tuple[str, str, Sequence[str], Sequence[str]]]) 
             *map(Text, (name or "(the model)", kind, ", ".join(opened), "; ".join(closed)))
         )
     return table
-
-
-def _cost(quantity: str, cost: float | None) -> str:
-    return milliseconds(cost) if quantity == "latency_ms" else count(cost)
 
 
 def _role(row: Mapping[str, Any]) -> str:
