@@ -81,7 +81,7 @@ class Style:
 
     def _option(self, name: str, channels: int, stride: int) -> nn.Module:
         module = OPERATIONS[name](channels, stride, self.affine)
-        if name == "skip" and stride == 1 and self.skip_dropout:
+        if isinstance(module, nn.Identity) and self.skip_dropout:
             module = nn.Sequential(module, FadingDropout(self.skip_dropout))
         return module
 
