@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -14,17 +13,17 @@ from torch import nn
 
 from supernet.conversion.attributes import TOLD, told
 from supernet.conversion.axes import Dim, fix
+from supernet.conversion.closures import Closures, alike
 from supernet.conversion.corners import drawn, largest, smallest, trial
 from supernet.conversion.counts import miscounted
-from supernet.conversion.opening import Sizes, Way, choose, leaves, opening, passed, ways
+from supernet.conversion.opening import Sizes, choose, opening
 from supernet.conversion.refusals import closed
 from supernet.conversion.report import Conversion, conversion_of, report
 from supernet.conversion.rules import ConversionRule, Kernels, matching
 from supernet.conversion.sources import Source, attributes_read
 from supernet.conversion.structure import kernels, mixed, open_depths, open_kernel
 from supernet.conversion.trace import OperatorTrace, all_options, astray, first, line, named
-from supernet.conversion.trials import codes, culprit, failing, raised, stumbling, untrained
-from supernet.elastic.depth import Depth
+from supernet.conversion.trials import codes, raised, stumbling, untrained
 from supernet.elastic.module import Elastic, ElasticLayer, Recording, RecordingLayer, elastic_class
 from supernet.elastic.spec import ElasticSpec, elastic_spec, make_elastic
 from supernet.errors import ConversionError, SpaceError
@@ -36,7 +35,6 @@ from supernet.net import SuperNet, derive
 __all__ = ["Attempts"]
 
 _TRIES = 200
-_WAYS = 30
 _COUNTED = 4
 
 
@@ -48,11 +46,7 @@ class Attempts:
         start: the model with all operations and the largest kernels.
         trace: trace of the model.
         rules: rules of what to open.
-        taken: way in which the attributes of a kind of module (see `_alike`) are taken.
-        ways: further ways in which they could be taken, by kind of module.
-        refused: names of sequences and why their depth is not open; of convolutions and why their
-            kernel is not.
-        depths_run: whether all depths that are open are known to run.
+        closures: what is closed since it did not run.
         read: attributes that the model's code reads.
         other: axes that had other sizes than they must when a network was last traced, and those that
             these come from.
@@ -61,12 +55,12 @@ class Attempts:
     start: nn.Module
     trace: OperatorTrace
     rules: Sequence[ConversionRule]
-    taken: dict[tuple[object, ...], Way] = field(default_factory=dict)
-    ways: dict[tuple[object, ...], Iterator[Way]] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-    depths_run: bool = False
+    closures: Closures = field(init=False)
     read: set[Source] = field(default_factory=set)
     other: list[list[Dim]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.closures = Closures(self.start, self.trace, self.rules)
 
     def made(self, *example: Any) -> nn.Module:
         """Return the model with everything open that runs in all sizes.
@@ -84,9 +78,9 @@ class Attempts:
                 return attempt
             inside, error = failure
             if not (
-                self._refuse_depths(attempt, *example)
-                or self._close(attempt, inside, error)
-                or self._close_one(attempt, *example)
+                self.closures.refuse_depths(attempt, *example)
+                or self.closures.close(attempt, inside, error)
+                or self.closures.close_one(attempt, *example)
                 or self._close_astray(error)
             ):
                 break
@@ -107,9 +101,9 @@ class Attempts:
     def _open(self) -> nn.Module:
         attempt, sizes = self._widths()
         modules = dict(attempt.named_modules())
-        depths = open_depths(attempt, self.trace, self.rules, self.refused)
+        depths = open_depths(attempt, self.trace, self.rules, self.closures.refused)
         attempt.__dict__["_conversion"] = report(
-            self.start, modules, self.trace, sizes, depths, self.refused, self.read
+            self.start, modules, self.trace, sizes, depths, self.closures.refused, self.read
         )
         return attempt
 
@@ -118,10 +112,10 @@ class Attempts:
             return
         rule = matching(self.rules, Kernels, name, module)
         if rule is not None and len(kernels(module, rule)) < 2:
-            self.refused[name] = "its padding leaves no room for a smaller kernel"
-        if name in self.refused:
+            self.closures.refused[name] = "its padding leaves no room for a smaller kernel"
+        if name in self.closures.refused:
             rule = None
-        way = self.taken.get(_alike(module), {})
+        way = self.closures.taken.get(alike(module), {})
         read = {source for source in self.read if way.get(source[1]) != TOLD}
         also = told(name, module, self.trace, sizes, read)
         always = not name or rule is not None
@@ -192,6 +186,11 @@ class Attempts:
         inside = [""] + [".".join(name.split(".")[: n + 1]) for n in range(name.count(".") + 1)]
         return list(dict.fromkeys(inside)), ConversionError(what)
 
+    def _close_astray(self, error: Exception) -> bool:
+        """Close axes that had other sizes than they must; whether there were any."""
+        groups, self.other = self.other, []
+        return self.closures.close_astray(groups, error)
+
     def _miscounted(self, attempt: nn.Module, *example: Any) -> bool:
         """Close a decision whose networks do not cost what their sizes say; whether there is one.
 
@@ -215,96 +214,9 @@ class Attempts:
                 fix([(axis,)], reason)
                 return True
         if label.endswith(".depth"):
-            self.refused[label.removesuffix(".depth")] = reason
+            self.closures.refused[label.removesuffix(".depth")] = reason
             return True
         known.doubt = what
-        return False
-
-    def _refuse_depths(self, attempt: nn.Module, *example: Any) -> bool:
-        """Close depths that do not run even where everything else is whole; whether any did not."""
-        if self.depths_run:
-            return False
-        depths = [m for m in attempt.modules() if isinstance(m, Depth)]
-        found = failing(attempt, dict.fromkeys(str(depth.label) for depth in depths), *example)
-        for label, why in found.items():
-            self.refused[label.removesuffix(".depth")] = f"its blocks cannot be left out: {why}"
-        self.depths_run = not found
-        return bool(found)
-
-    def _close_one(self, attempt: nn.Module, *example: Any) -> bool:
-        """Close a decision that is one of those why some architecture does not run, if there is one."""
-        supernet = SuperNet(attempt)
-        trials = [(architecture, raised) for architecture in (smallest(supernet), *codes(supernet))]
-        for architecture, fails in (*trials, (smallest(supernet), stumbling)):
-            found = culprit(supernet, architecture, fails, *example)
-            if found is None:
-                continue
-            label, why = found
-            for axis, dimension in choose(self.trace, self.start, self.rules).items():
-                if dimension.label == label:
-                    fix([(axis,)], f"the model does not follow it: {why}")
-                    return True
-            name, _, kind = label.rpartition(".")
-            if kind in ("depth", "kernel") and name not in self.refused:
-                self.refused[name] = f"the model does not follow it: {why}"
-                return True
-        return False
-
-    def _close(self, attempt: nn.Module, inside: list[str], error: Exception) -> bool:
-        """Take the attributes of the module that failed in another way, or close what it depends on."""
-        modules = dict(attempt.named_modules())
-        for name in reversed(inside):
-            module, own = modules.get(name), _plain_name(name, self.start)
-            if isinstance(module, Depth):
-                self.refused[name.rpartition(".")[0]] = (
-                    f"its blocks cannot be left out: {first(error)}"
-                )
-                return True
-            if own is None:
-                continue
-            before = self.start.get_submodule(own)
-            kind = _alike(before)
-            if kind not in self.ways:
-                sizes = Sizes(choose(self.trace, self.start, self.rules))
-                could_be = passed(own, before, self.trace, sizes)
-                checked = told(own, before, self.trace, sizes, {(own, name) for name in could_be})
-                others = [dict.fromkeys(checked, TOLD)] if checked else []
-                self.ways[kind] = itertools.islice((*others, *ways(could_be)), _WAYS)
-            way = next(self.ways[kind], None)
-            if way is not None:
-                self.taken[kind] = way
-                return True
-            self.taken.pop(kind, None)
-            reason = f"{line(error)}in {own or 'the model itself'} does not follow: {first(error)}"
-            if self._fix(own, reason):
-                return True
-        return False
-
-    def _close_astray(self, error: Exception) -> bool:
-        """Close the axes that had other sizes than they must; whether there were any."""
-        groups, self.other = self.other, []
-        for dims in groups:
-            if any(_is_open(dim) for dim in dims):
-                fix(dims, f"the model does not follow it: {error}")
-                return True
-        return False
-
-    def _fix(self, name: str, reason: str) -> bool:
-        """Close what a module's numbers and tensors depend on; whether anything was open."""
-        prefix = f"{name}." if name else ""
-        numbers = [number.dim for number in self.trace.numbers.get(name, ())]
-        own = [
-            dim
-            for tensor, shape in self.trace.tensors.items()
-            if tensor.startswith(prefix) and "." not in tensor[len(prefix) :]
-            for dim in shape
-        ]
-        passage = self.trace.passages.get(name)
-        passing = [dim for shape in passage.entering for dim in shape] if passage else []
-        for dims in (numbers, own, passing):
-            if any(_is_open(dim) for dim in dims):
-                fix(dims, reason)
-                return True
         return False
 
 
@@ -312,25 +224,3 @@ def _extent_now(sizes: Sizes, dim: Dim) -> int:
     """Return the size of an axis under the gates that are set."""
     size = sizes.number(dim)
     return size if isinstance(size, int) else size.now
-
-
-def _is_open(dim: Dim) -> bool:
-    return any(not axis.fixed for axis, _, _ in leaves(dim))
-
-
-def _alike(module: nn.Module) -> tuple[object, ...]:
-    """Return what modules have in common whose numbers are equal in the same places."""
-    numbers = [(own, value) for own, value in module.__dict__.items() if type(value) is int]
-    first = {value: own for own, value in reversed(numbers)}
-    return (type(module), *((own, first[value]) for own, value in numbers))
-
-
-def _plain_name(name: str, model: nn.Module) -> str | None:
-    """Return the name that a module has in the model without open depths, if it is there."""
-    for plain in (name, re.sub(r"\.options\.\d+", "", name)):
-        try:
-            model.get_submodule(plain)
-        except AttributeError:
-            continue
-        return plain
-    return None
