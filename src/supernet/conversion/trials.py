@@ -67,6 +67,9 @@ def codes(supernet: SuperNet) -> list[Architecture]:
     The decisions are counted; in an architecture those are small that have one digit of their number in
     binary, in another those that have the other. So there are few: twice as many as there are digits.
     """
+    # Of four decisions, 0 to 3 or 00, 01, 10 and 11 in binary, those are small in turn that have the
+    # last digit 0, the last digit 1, the first digit 0, the first digit 1: {0, 2}, {1, 3}, {0, 1}, {2,
+    # 3}.
     places = {d.label: place for place, d in enumerate(supernet.space.decisions)}
     digits = range(max(len(places) - 1, 0).bit_length())
     return [

@@ -81,6 +81,7 @@ class ExpectedCost:
     def _any(self, paths: frozenset[Path], given: Probabilities) -> torch.Tensor:
         """Return the probability that one of the paths holds."""
         fails = torch.ones_like(next(iter(given.values()))[0])
+        # Paths that share no decision hold independently: 1 - (1 - P(first)) · (1 - P(second)).
         for group in _connected(paths):
             fails = fails * (1 - self._any_connected(group, given))
         return 1 - fails

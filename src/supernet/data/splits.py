@@ -206,6 +206,8 @@ def _quota(counts: Tensor, total: int) -> Tensor:
 
     Hamilton's method in integers: every class is less than 1 from its exact share.
     """
+    # Classes of 5, 3 and 2 examples, 4 to take: exact shares are 2, 1.2 and 0.8, so 2, 1 and 0 are
+    # taken, and the one that is missing is of the third class, whose remainder is the largest.
     shares = counts * total
     quota = shares // counts.sum()
     remainders = shares % counts.sum()

@@ -71,6 +71,8 @@ class Dropped:
 def rounds(batches: int) -> list[range]:
     """Return the batches of each round: 1, then as many as triple what was seen, then all others.
 
+    Of 40 batches 0, 1..2, 3..8 and 9..39; of 10 batches 0, 1..2 and 3..9.
+
     The last round is at least as large as all before it together.
     """
     ends = [0, 1]

@@ -49,6 +49,9 @@ def taus(x: Array, y: Array, drawn: Array) -> Array:
     With the signs s of all pairs, τ-b = Σ s_x s_y / sqrt(Σ s_x² Σ s_y²); in a resample a pair counts as
     often as both of its items are drawn together.
     """
+    # x = (1, 2, 3), y = (1, 3, 2): two pairs agree and one does not, τ = 1/3. A resample of items 0,
+    # 0, 1 has the counts (2, 1, 0): only the pair (0, 1) is drawn, twice, and agrees: τ = 1. One of
+    # items 1, 1, 2 has the pair (1, 2) alone: τ = -1.
     sx, sy = (np.sign(np.subtract.outer(*[_ranks(side)] * 2)) for side in (x, y))
 
     def total(signs: Array) -> Array:

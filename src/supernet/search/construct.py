@@ -194,6 +194,9 @@ def _drawn(space: SearchSpace, bounds: Sequence[Bound], random: Random) -> Archi
     found = space.sample(random)
     for bound in bounds:
         if bound.outside(bound.table.cost(found)):
+            # Drawn a=3, b=x; the end is a=7, b=y, where a is one of 3, 5, 7. The ways are a: 5, 7 and
+            # b: y, so the moves are a, a and b in random order, such as a, b, a. If two of them are
+            # enough, what is drawn becomes a=5, b=y.
             ways = {label: _way(space.decision(label), found, bound.end) for label in bound.end}
             order = [label for label, way in ways.items() for _ in way]
             random.shuffle(order)

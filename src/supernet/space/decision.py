@@ -50,6 +50,8 @@ def subset_count(n: int, low: int, high: int) -> int:
 def subset_unrank(items: Sequence[int], low: int, high: int, index: int) -> tuple[int, ...]:
     """Return the subset number `index`, ordered by size and then lexicographically.
 
+    Of 0, 1, 2 with one or two members: 0, 1, 2, 01, 02, 12; number 4 is (0, 2).
+
     Raises:
         IndexError: there are not so many subsets.
     """

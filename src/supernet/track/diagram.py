@@ -262,6 +262,9 @@ def _pull(
 
 def _spread(pulls: list[tuple[float, float]], gaps: list[float]) -> list[float]:
     """Return the positions nearest to the desired that keep `gaps` (pool adjacent violators)."""
+    # Items that want to be at 0, 0 and 5, with gaps of 2 between them, are looked at without their
+    # gaps: 0, -2 and 1. The second would be before the first, so both are pooled at their mean, -1;
+    # the third stays. With the gaps again they are at -1, 1 and 5.
     offsets = list(accumulate(gaps, initial=0.0))
     pools: list[tuple[float, float, int]] = []  # mean, weight, count
     for (want, weight), offset in zip(pulls, offsets, strict=False):
