@@ -167,7 +167,7 @@ class SearchConfig:
     """The options of the search for candidates.
 
     Attributes:
-        searcher: proposes architectures.
+        searcher: searcher that proposes architectures.
         constraints: bounds such as "macs <= 40e6" or "params <= 60%" of the largest.
         costs: files of cost tables besides "params" and "macs", as `supernet latency` writes them.
         other_device: use tables of latencies that were measured on another device than this.

@@ -26,8 +26,8 @@ class ExpectedCost:
     must choose at least, or at most, so many.
 
     Args:
-        table: the amounts.
-        space: the decisions.
+        table: cost table whose expectation is taken.
+        space: space of the decisions.
     """
 
     def __init__(self, table: CostTable, space: SearchSpace) -> None:

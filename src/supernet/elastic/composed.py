@@ -22,7 +22,7 @@ class CentreSize(Size):
     """A size whose positions are those in the middle: of a kernel.
 
     Args:
-        size: the number.
+        size: size whose positions are in the middle.
     """
 
     def __init__(self, size: Size) -> None:

@@ -69,7 +69,7 @@ class Watch:
     """A watch on tensors that nothing should change.
 
     Args:
-        watched: the tensors.
+        watched: tensors to watch.
         values: keep copies and compare them, for changes that are not counted (as through `.data`).
     """
 

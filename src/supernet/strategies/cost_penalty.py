@@ -21,7 +21,7 @@ class CostPenalty:
 
     Attributes:
         quantity: "params", "macs", or that of a table in search.costs, such as "latency_ms".
-        weight: λ.
+        weight: λ, the weight of the cost in the loss.
         target: the cost that is free of charge; the expectation at the start if not given.
         form: "linear": loss + λ · (E - target) / target; "log": loss · (ln E / ln target)^λ.
     """

@@ -36,7 +36,7 @@ class Signal:
     batch norm nor torch's random state.
 
     Args:
-        model: the supernet.
+        model: supernet that the marks are sent through.
         task: task; its loss is NaN where a mark has reached it.
         batch: batch whose first examples are taken; it stays as it is.
 
