@@ -265,14 +265,14 @@ class RunConfig:
         threads: CPU threads, 0 for all cores.
         model: the model with choices; None where it is given from Python.
         data: source of the examples.
-        split: how they are divided and varied.
-        task: losses and measures.
-        strategy: how the shared weights are learned.
-        train: the training of the supernet.
+        split: options of how the data is divided and varied.
+        task: task, with its loss and measures.
+        strategy: strategy by which the shared weights are learned.
+        train: options of the training of the supernet.
         few_shot: options of splitting the supernet, if it is split.
-        evaluate: how candidates are scored.
-        search: how they are found.
-        retrain: how the best are trained by themselves.
+        evaluate: options of scoring candidates.
+        search: options of the search for candidates.
+        retrain: options of training the best by themselves.
     """
 
     seed: int

@@ -29,15 +29,15 @@ class CutGraph:
     """A traced model, its choices as leaves, and the segments that it is cut into.
 
     Args:
-        supernet: its model is traced.
+        supernet: supernet whose model is traced.
         device: device of its parameters.
 
     Attributes:
         graph: the nodes, in the order in which they run.
         called: all modules that run, those within others too.
-        signatures: by node, the labels of the decisions that its value depends on.
+        signatures: labels of the decisions that a node's value depends on, by node.
         needed: nodes that have a part in the statistics of norms.
-        segment_of: by node, the segment that it lies in, see `cut`.
+        segment_of: segment that a node lies in, by node, see `cut`.
 
     Raises:
         UntraceableError: PyTorch cannot trace the model, or the forward pass does more than compute.

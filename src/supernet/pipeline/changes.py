@@ -30,7 +30,7 @@ class Changes:
     """The differences between the options that a folder was made with and those of now.
 
     Args:
-        folder: the run.
+        folder: run folder whose results may be forgotten.
         stored: the options that it was made with.
         plain: the options of now.
 

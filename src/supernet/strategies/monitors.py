@@ -37,8 +37,8 @@ def finite_values(
 
     Args:
         method: name of the method, for the message.
-        probabilities: of all options, `[options]` for each decision.
-        alphas: what they are made of.
+        probabilities: probabilities of all options, `[options]` for each decision.
+        alphas: numbers α that the probabilities are made of, by decision.
 
     Raises:
         DivergedError: one of the numbers is not finite.
@@ -59,7 +59,7 @@ def entropy(
     """Return the mean over decisions of the entropy over its largest value, in 0–1.
 
     Args:
-        probabilities: of all options; their sum need not be 1.
+        probabilities: probabilities of all options, by decision; their sum need not be 1.
         kept: the options that are in the race.
     """
     found = []
@@ -82,7 +82,7 @@ def dominance(
     Of those that have options with and without; None where there are none.
 
     Args:
-        probabilities: of all options.
+        probabilities: probabilities of all options, by decision.
         free: for each option whether it has no parameters.
         labels: the decisions with one answer.
     """

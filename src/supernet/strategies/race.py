@@ -20,10 +20,10 @@ class Race:
     """The options of each decision that still run.
 
     Args:
-        decisions: those of the space; all their options run at first.
+        decisions: decisions of the space; all their options run at first.
 
     Attributes:
-        kept: by the label of a decision, the indices of the options that are in the race, ascending.
+        kept: indices of the options that are in the race, ascending, by the label of the decision.
     """
 
     def __init__(self, decisions: Iterable[Decision]) -> None:
@@ -52,8 +52,8 @@ class Race:
         """Keep the strongest options in the race, of decisions with one answer.
 
         Args:
-            space: space of the decisions, which knows which options are no connection.
-            probabilities: of all options, 0 for those that are out of the race.
+            probabilities: probabilities of all options, by decision, 0 for those that are out of
+                the race.
             keep: how many of each decision.
 
         Returns:
