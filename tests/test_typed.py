@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
@@ -12,7 +13,8 @@ import pytest
 from supernet.errors import DamagedFileError
 from supernet.files import read_bytes, read_json
 from supernet.parsed import ChangedError, parse_json, seal, unsealed
-from supernet.typed import Between, Count, MisfitError, typed
+from supernet.record_fields import Inline, Omitted, Rest
+from supernet.typed import Between, Count, JsonRecord, MadeBy, MisfitError, plain, typed
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,58 @@ def test_data_of_the_type_comes_back_and_dataclasses_are_made():
 def test_what_is_of_another_type_is_said_with_its_place(change, words):
     with pytest.raises(MisfitError, match=words):
         typed({**GOOD, **change}, Shape)
+
+
+@dataclass(frozen=True)
+class Drawing(JsonRecord):
+    title: str
+    at: Inline[Point]
+    shares: Rest[Mapping[str, float]]
+    points: tuple[Point, ...] = ()
+    letters: Omitted[Annotated[set[str], MadeBy(str, set, "letters")] | None] = None
+    number: Omitted[Count] = 0
+
+
+def test_records_are_written_as_they_are_read():
+    content = {"title": "t", "x": 1, "name": "n", "b": 2.5, "points": [{"x": 0, "name": "p"}]}
+    found = Drawing.from_json(content)
+    assert found == Drawing("t", Point(1, "n"), {"b": 2.5}, (Point(0, "p"),))
+    assert list(found.to_json().items()) == list(content.items())
+    assert Drawing.from_json({**content, "letters": "aba", "number": 3}).letters == {"a", "b"}
+    assert Drawing("t", Point(1), {}, number=3).to_json() == {
+        "title": "t",
+        "x": 1,
+        "name": "origin",
+        "points": [],
+        "number": 3,
+    }
+    assert plain({"a": (Point(1), [None])}) == {"a": [{"x": 1, "name": "origin"}, [None]]}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"x": "1"}, "at x there is '1', where a number is expected"),
+        ({"more": "1"}, "at more there is '1', where a number is expected"),
+        ({"points": [{}]}, r"at points\[0\].x there is nothing"),
+        ({"letters": 3}, "at letters there is 3, where letters or nothing is expected"),
+        ({"number": -1}, "at number there is -1, where a number of at least 0"),
+    ],
+)
+def test_what_a_record_cannot_hold_is_said_with_its_place(change, words):
+    with pytest.raises(MisfitError, match=words):
+        Drawing.from_json({"title": "t", "x": 1, **change})
+    with pytest.raises(MisfitError, match="at x there is nothing, where a number is expected"):
+        Drawing.from_json({"title": "t"})
+
+
+def test_what_cannot_be_made_is_said_with_the_reason():
+    kind = Annotated[int, MadeBy(str, int, "digits")]
+    assert typed("12", kind) == 12
+    with pytest.raises(
+        MisfitError, match=r"it is 'x' \(invalid literal.*, where digits is expected"
+    ):
+        typed("x", kind)
 
 
 def test_numbers_are_finite_and_texts_may_be_long():

@@ -2,8 +2,20 @@
 
 The types are those of annotations: `int`, `float`, `str`, `bool`, `None`, `Any`, `Literal`, unions,
 lists, tuples of any length, dictionaries, `TypedDict`s (whose keys are there unless `NotRequired`) and
-dataclasses, and `Annotated` with `Where`. A dataclass is made of an object with its fields; all else
-stays the plain data that it is.
+dataclasses, and `Annotated` with `Where` and `MadeBy`. A dataclass is made of an object with its fields;
+all else stays the plain data that it is. `plain` goes the other way. Fields of a dataclass may be
+`Rest`, `Inline` or `Omitted`:
+
+>>> from supernet.record_fields import Omitted, Rest
+>>> @dataclass(frozen=True)
+... class Network(JsonRecord):
+...     key: str
+...     costs: Rest[Mapping[str, float]]
+...     warning: Omitted[str | None] = None
+>>> Network.from_json({"key": "a", "params": 3})
+Network(key='a', costs={'params': 3}, warning=None)
+>>> Network("a", {"params": 3}).to_json()
+{'key': 'a', 'params': 3}
 
 >>> from typing import TypedDict
 >>> class Score(TypedDict):
@@ -25,11 +37,24 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, cast
+from typing import Annotated, Any, Literal, Self, TypeVar, Union, cast
+
+from supernet.record_fields import keys_of, record_fields
 
 T = TypeVar("T")
 
-__all__ = ["AtLeast", "Between", "Count", "MisfitError", "Where", "shown_json", "typed"]
+__all__ = [
+    "AtLeast",
+    "Between",
+    "Count",
+    "JsonRecord",
+    "MadeBy",
+    "MisfitError",
+    "Where",
+    "plain",
+    "shown_json",
+    "typed",
+]
 
 _LONGEST = 60
 """Characters of a value that a message shows."""
@@ -56,23 +81,46 @@ class MisfitError(ValueError):
 
 @dataclass(frozen=True)
 class Where:
-    """What a value must be besides of its type, in `Annotated[TYPE, Where(TEST, WORDS)]`."""
+    """What a value must be besides of its type, in `Annotated[TYPE, Where(TEST, WORDS)]`.
+
+    Attributes:
+        test: whether a value is so.
+        words: words for what is expected, for messages.
+        schema: the same in the words of JSON Schema, as far as it can say it.
+    """
 
     test: Callable[[Any], bool]
     words: str
+    schema: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
 
 
 def AtLeast(least: float) -> Where:  # reads as a type
     """Return the condition that a number is not smaller."""
-    return Where(lambda value: value >= least, f"a number of at least {least}")
+    return Where(lambda value: value >= least, f"a number of at least {least}", {"minimum": least})
 
 
 def Between(low: float, high: float) -> Where:  # reads as a type
     """Return the condition that a number is in a range."""
-    return Where(lambda value: low <= value <= high, f"a number from {low} to {high}")
+    schema = {"minimum": low, "maximum": high}
+    return Where(lambda value: low <= value <= high, f"a number from {low} to {high}", schema)
 
 
-Count = typing.Annotated[int, AtLeast(0)]
+@dataclass(frozen=True)
+class MadeBy:
+    """How a value is made of plain data, in `Annotated[TYPE, MadeBy(PLAIN, MAKE, WORDS)]`.
+
+    Attributes:
+        kind: the type of the plain data.
+        make: makes the value; a `ValueError` says that the data does not fit.
+        words: words for what is expected, for messages.
+    """
+
+    kind: Any
+    make: Callable[[Any], object]
+    words: str
+
+
+Count = Annotated[int, AtLeast(0)]
 """A number of things."""
 
 
@@ -87,6 +135,39 @@ def typed(value: object, kind: type[T]) -> T:
         MisfitError: the data is of another type. Numbers must be finite, and whole ones below 2^63.
     """
     return cast(T, _typed(value, kind, ()))
+
+
+def plain(value: object) -> Any:
+    """Return the plain data that `typed` makes a value of; dataclasses become objects, tuples lists."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        found: dict[str, Any] = {}
+        for field in record_fields(type(value)):
+            one = getattr(value, field.name)
+            if field.how in ("rest", "inline"):
+                found.update(plain(one))
+            elif field.how != "omitted" or one != field.default:
+                found[field.name] = plain(one)
+        return found
+    if isinstance(value, Mapping):
+        return {name: plain(one) for name, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+class JsonRecord:
+    """Base of frozen dataclasses that are written as objects of JSON, and read from them."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object, as plain data."""
+        return cast(dict[str, Any], plain(self))
+
+    @classmethod
+    def from_json(cls, content: object) -> Self:
+        """Return what `to_json` wrote.
+
+        Raises:
+            MisfitError: the content is something else.
+        """
+        return typed(content, cls)
 
 
 def shown_json(value: object) -> str:
@@ -117,7 +198,7 @@ def _typed(value: object, kind: Any, place: tuple[str | int, ...]) -> object:
     if kind is None:
         kind = type(None)
     origin = typing.get_origin(kind) or kind
-    if origin is typing.Annotated:
+    if origin is Annotated:
         return _restricted(value, kind, place)
     if origin in (Union, types.UnionType):
         return _one_of(value, typing.get_args(kind), place)
@@ -137,27 +218,47 @@ def _typed(value: object, kind: Any, place: tuple[str | int, ...]) -> object:
 
 
 def _object(value: dict[str, object], kind: Any, place: tuple[str | int, ...]) -> object:
-    fields, required = _fields(typing.get_origin(kind) or kind)
-    if fields is None:
+    made_of = typing.get_origin(kind) or kind
+    if dataclasses.is_dataclass(made_of):
+        return _record(value, made_of, place)
+    if not typing.is_typeddict(made_of):
         key, item = typing.get_args(kind) or (Any, Any)
         return {
             cast(str, _typed(name, key, (*place, name))): _typed(one, item, (*place, name))
             for name, one in value.items()
         }
+    fields, required = _keys(made_of)
     for name in required:
         if name not in value:
             raise MisfitError((*place, name), "nothing", _words(fields[name]))
-    found = {
-        name: _typed(one, fields.get(name, Any), (*place, name)) for name, one in value.items()
-    }
-    if dataclasses.is_dataclass(kind):
-        return cast(Any, kind)(**{name: one for name, one in found.items() if name in fields})
-    return found
+    return {name: _typed(one, fields.get(name, Any), (*place, name)) for name, one in value.items()}
+
+
+def _record(value: dict[str, object], kind: Any, place: tuple[str | int, ...]) -> object:
+    """Return the dataclass that an object holds the fields of."""
+    found = {}
+    for field in record_fields(kind):
+        if field.how == "inline":
+            found[field.name] = _record(value, field.inlined, place)
+        elif field.how == "rest":
+            others = {name: one for name, one in value.items() if name not in keys_of(kind)}
+            found[field.name] = _typed(others, field.kind, place)
+        elif field.name in value:
+            found[field.name] = _typed(value[field.name], field.kind, (*place, field.name))
+        elif field.required:
+            raise MisfitError((*place, field.name), "nothing", _words(field.kind))
+    return kind(**found)
 
 
 def _restricted(value: object, kind: Any, place: tuple[str | int, ...]) -> object:
     inner, *conditions = typing.get_args(kind)
-    found = _typed(value, inner, place)
+    maker = next((one for one in conditions if isinstance(one, MadeBy)), None)
+    found = _typed(value, inner if maker is None else maker.kind, place)
+    if maker is not None:
+        try:
+            found = maker.make(found)
+        except ValueError as error:
+            raise MisfitError(place, f"{shown_json(value)} ({error})", maker.words) from error
     for condition in conditions:
         if isinstance(condition, Where) and not condition.test(found):
             raise MisfitError(place, shown_json(value), condition.words)
@@ -189,29 +290,18 @@ def _is_a(value: object, origin: Any) -> bool:
         return isinstance(value, float) and math.isfinite(value)
     if origin in (list, tuple):
         return isinstance(value, list)
-    if origin in (dict, Mapping) or _fields(origin)[0] is not None:
+    if origin in (dict, Mapping) or typing.is_typeddict(origin) or dataclasses.is_dataclass(origin):
         return isinstance(value, dict) and all(isinstance(name, str) for name in value)
     return isinstance(value, origin)
 
 
 @cache
-def _fields(kind: Any) -> tuple[dict[str, Any] | None, frozenset[str]]:
-    """Return the types by field of a `TypedDict` or dataclass, and which fields must be there."""
-    if typing.is_typeddict(kind):
-        hints = typing.get_type_hints(kind, include_extras=True)
-        optional = {n for n, hint in hints.items() if typing.get_origin(hint) is typing.NotRequired}
-        fields = {name: _without_mark(hint) for name, hint in hints.items()}
-        return fields, frozenset(hints.keys() - optional)
-    if not dataclasses.is_dataclass(kind):
-        return None, frozenset()
+def _keys(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
+    """Return the types of a `TypedDict` by key, and which keys must be there."""
     hints = typing.get_type_hints(kind, include_extras=True)
-    missing = dataclasses.MISSING
-    required = frozenset(
-        field.name
-        for field in dataclasses.fields(kind)
-        if field.default is missing and field.default_factory is missing
-    )
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}, required
+    optional = {n for n, hint in hints.items() if typing.get_origin(hint) is typing.NotRequired}
+    fields = {name: _without_mark(hint) for name, hint in hints.items()}
+    return fields, frozenset(hints.keys() - optional)
 
 
 def _without_mark(hint: Any) -> Any:
@@ -225,9 +315,9 @@ def _words(kind: Any) -> str:
 
 def _parts(kind: Any) -> Iterator[str]:
     origin = typing.get_origin(kind) or kind
-    if origin is typing.Annotated:
+    if origin is Annotated:
         inner, *conditions = typing.get_args(kind)
-        words = [condition.words for condition in conditions if isinstance(condition, Where)]
+        words = [one.words for one in conditions if isinstance(one, Where | MadeBy)]
         yield " and ".join(words) or _words(inner)
     elif origin in (Union, types.UnionType):
         for one in typing.get_args(kind):
