@@ -52,6 +52,7 @@ class Race:
         """Keep the strongest options in the race, of decisions with one answer.
 
         Args:
+            space: space of the decisions, which knows which options are no connection.
             probabilities: probabilities of all options, by decision, 0 for those that are out of
                 the race.
             keep: how many of each decision.
