@@ -10,10 +10,10 @@ run: .venv/installed
 	$(BIN)/supernet run
 
 test: .venv/installed check
-	$(ONE_THREAD) $(BIN)/pytest -n 2 -m "not slow"
+	$(ONE_THREAD) $(BIN)/pytest -n auto -m "not slow"
 
 test-all: .venv/installed check
-	$(ONE_THREAD) $(BIN)/pytest -n 2
+	$(ONE_THREAD) $(BIN)/pytest -n auto
 
 check: .venv/installed
 	$(BIN)/ruff format --check .

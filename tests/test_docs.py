@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import doctest
+import functools
 import importlib
 import inspect
 import re
@@ -131,6 +132,7 @@ def test_examples_of_docstrings(module):
     assert result.failed == 0
 
 
+@functools.cache
 def known_options() -> set[str]:
     """Return every option of the commands, those of ready and of documented classes included."""
     found = set(OPTION.findall(help_text("supernet run"))) | OF_COMMANDS

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from marks import slow_unless
+
 
 def _logged(stage: str, step: int) -> Callable[[Path], bool]:
     """The stage has logged this step."""
@@ -82,14 +84,11 @@ def _same(out: Path, finished: Path, read) -> None:
     assert metrics(out) == metrics(finished)
 
 
-QUICK = ("late in training", "in the search", "when retraining is recorded")
-"""The moments that `make test` tries; the others are as long, and differ from them in little."""
+QUICK = "in the search"
+"""The moment that `make test` tries; the others are as long, and differ from it in little."""
 
 
-@pytest.mark.parametrize(
-    "moment",
-    [one if one in QUICK else pytest.param(one, marks=pytest.mark.slow) for one in MOMENTS],
-)
+@pytest.mark.parametrize("moment", [slow_unless(one == QUICK, one) for one in MOMENTS])
 def test_killed_once(moment, tmp_path, finished, tiny, read):
     out, reached = tmp_path / "run", MOMENTS[moment]
     process = _start(out, tiny)

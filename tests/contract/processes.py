@@ -9,7 +9,7 @@ import random
 import sys
 
 import torch
-from test_contract_spaces import ARGUMENTS
+from small_spaces import ARGUMENTS
 
 import supernet as sn
 from supernet.conversion import conversion_of

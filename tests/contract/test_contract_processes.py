@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from processes import seen
-from test_contract_spaces import ARGUMENTS
+from small_spaces import ARGUMENTS
 
 import supernet as sn
 from supernet.cli import main

@@ -7,8 +7,9 @@ import warnings
 
 import pytest
 import torch
-from timm_models import MODELS, SLOW, made
+from timm_models import MODELS, QUICK, made
 
+from marks import slow_unless
 from supernet.conversion import Depths, Widths, convert
 from supernet.cost import count_macs, count_params, measure_costs
 from supernet.net import SuperNet, derive
@@ -23,10 +24,7 @@ EXPECTED = {
 }
 
 
-NAMES = [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in MODELS]
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [slow_unless(name in QUICK, name) for name in MODELS])
 def test_timm(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -5,6 +5,7 @@ from random import Random
 import pytest
 import torch
 
+from marks import slow_unless
 from supernet.errors import ConfigError, SpaceError
 from supernet.space import Architecture, OneOf, Ordered, SearchSpace, SomeOf
 from supernet.strategies.controller import Controller, Policy
@@ -215,12 +216,18 @@ def chain(length, options):
     return SearchSpace([OneOf(str(i), range(options)) for i in range(length)])
 
 
-@pytest.mark.parametrize("kind", ["reinforce", pytest.param("ppo", marks=pytest.mark.slow)])
-def test_the_optimum_of_a_table_of_rewards_is_found_more_often_than_at_random(kind):
-    """On the size of NAS-Bench-201's space; ten seeds, 600 samples each."""
+@pytest.mark.parametrize(
+    ("kind", "seeds"),
+    [
+        slow_unless(seeds == 2, kind, seeds)
+        for kind, seeds in (("reinforce", 2), ("reinforce", 10), ("ppo", 10))
+    ],
+)
+def test_the_optimum_of_a_table_of_rewards_is_found_more_often_than_at_random(kind, seeds):
+    """On the size of NAS-Bench-201's space; 600 samples for each seed."""
     space = chain(6, 5)
     better = 0
-    for seed in range(10):
+    for seed in range(seeds):
         target = Random(seed).choices(range(5), k=6)
 
         def reward(architecture, target=target):
@@ -237,7 +244,7 @@ def test_the_optimum_of_a_table_of_rewards_is_found_more_often_than_at_random(ki
         other = max(reward(space.sample(Random(f"{seed} {i}"))) for i in range(600))
         better += (best > other) - (best < other)
         assert best >= other - 1e-9
-    assert better >= 6  # a sign test: the others are ties at the optimum
+    assert better >= 0.6 * seeds  # of ten, a sign test: the others are ties at the optimum
 
 
 def test_state_continues_to_the_same_bits():
