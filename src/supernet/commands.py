@@ -26,7 +26,7 @@ class Command:
     """A command of the command line.
 
     Attributes:
-        name: what it is called by.
+        name: name by which the command is called.
         help: one line that says what it does.
         parser: makes the parser of its own arguments, of a name for messages.
         act: does it; is given the command, its own arguments, and those that its parser leaves.

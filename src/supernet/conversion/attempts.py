@@ -46,7 +46,7 @@ class Attempts:
         start: the model with all operations and the largest kernels.
         trace: trace of the model.
         rules: rules of what to open.
-        closures: what is closed since it did not run.
+        closures: decisions that are closed since they did not run, with the reasons.
         read: attributes that the model's code reads.
         other: axes that had other sizes than they must when a network was last traced, and those that
             these come from.

@@ -33,8 +33,8 @@ class Closures:
         start: model with all operations and the largest kernels.
         trace: trace of the model.
         rules: rules that say what to open.
-        taken: by kind of module (see `alike`) how its attributes are taken.
-        ways: by kind of module how else they could be.
+        taken: way in which the attributes of a kind of module (see `alike`) are taken.
+        ways: further ways in which they could be taken, by kind of module.
         refused: names of sequences and why their depth is not open; of convolutions and why their
             kernel is not.
         depths_run: whether all depths that are open are known to run.

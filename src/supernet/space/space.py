@@ -31,7 +31,7 @@ class SearchSpace:
             paths every (label, option) is chosen. A label without conditions always exists.
         canonical: maps an architecture to the representative of all that are the same network
             (for instance by sorting interchangeable parts); identity if none is given.
-        roles: what options are whose names do not say it, see `role`.
+        roles: roles of options whose names do not say them, by atom, see `role`.
 
     Raises:
         SpaceError: there are no decisions, a label is used twice, a condition mentions an unknown
