@@ -213,6 +213,17 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.parametrize(
+    "page", sorted({*PAGES, *ROOT.glob("*.md")}), ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_prose_is_broken_at_120_characters(page):
+    prose = BLOCK.sub(lambda block: "\n" * block[0].count("\n"), page.read_text()).splitlines()
+    long = [
+        n for n, line in enumerate(prose, 1) if len(line) > 120 and line.lstrip()[0] not in "|<"
+    ]
+    assert not long, f"lines of {page.name}; end lines at sentences, and at 120 characters"
+
+
 def test_words_of_the_glossary_are_defined_where_it_says():
     page = (ROOT / "docs/architecture.md").read_text()
     glossary = page[page.index("## Glossary") :].partition("\n## ")[0]
