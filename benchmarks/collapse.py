@@ -66,7 +66,7 @@ def row(folder: Path, method: str, arguments: list[str], seed: int) -> dict[str,
             (found,) = architectures_of(state.run, state.inputs, state.costs, state.trained)
             log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
             dominance = [one["skip_dominance"] for one in log if one["stage"] == "train"][-1]
-            warnings = state.run.folder.metrics["train"]["warnings"]
+            warnings = state.run.folder.metrics.train.warnings
             write_json(
                 file,
                 {

@@ -96,7 +96,7 @@ def _steps(command: Command, given: argparse.Namespace, rest: list[str]) -> None
         steps = {"run": list(STEPS), "train": ["train", "few_shot"]}
         execute(opened, steps.get(command.name, [command.name]))
         metrics = opened.run.folder.metrics
-    if "retrain" in metrics:
+    if metrics.retrain is not None:
         print_table(result_table(metrics))
     if command.name == "run":
         print(f"report: {given.out / 'report.html'}")
@@ -289,7 +289,7 @@ def _report(command: Command, given: argparse.Namespace, rest: list[str]) -> Non
     path, read = write_report(given.out, given.to), RunFiles.read(given.out)
     for note in read.notes:
         print(f"warning: {note}", file=sys.stderr)
-    if "retrain" in read.metrics:
+    if read.metrics.retrain is not None:
         print_table(result_table(read.metrics))
     print(f"report: {path}")
 

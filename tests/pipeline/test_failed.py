@@ -17,13 +17,13 @@ from supernet.errors import DataError, NoNetworkError, TooLittleMemoryError
 from supernet.net.export import ExportError
 from supernet.pipeline import STEPS, execute, open_run
 from supernet.pipeline.networks import Networks
-from supernet.pipeline.records import Selected
 from supernet.pipeline.retrain import _drawing
 from supernet.pipeline.searched import candidates_of
 from supernet.pipeline.trials import Trials
 from supernet.space import Diagram, Edge, Node
 from supernet.task import Classification
 from supernet.track import print_table, result_table
+from supernet.track.records import Selected
 from supernet.track.report import render
 
 OPTIONS = {
@@ -121,7 +121,7 @@ def trials_of(state):
 
 
 def keys(outcomes):
-    return [one.selected.key for one in outcomes]
+    return [one.key for one in outcomes]
 
 
 def test_all_that_fail_are_named_and_the_others_pass(opened, fails, capsys):
@@ -210,11 +210,12 @@ def test_baselines_that_fail_are_drawn_again(opened, fails):
         fails(**{bad: "nan"})
         found = trials_of(state)
         outcomes, _ = found.best(state.searched.selected)
-        randoms, baselines = found.random(outcomes[0].selected, [outcomes[0].selected])
+        chosen = next(one for one in state.searched.selected if one.key == outcomes[0].key)
+        randoms, baselines = found.random(chosen, [chosen.key])
     assert len(randoms) == 2
-    assert keys(randoms) == [one.key for one in baselines.selected]
+    assert keys(randoms) == [one.key for one in baselines.networks]
     assert best not in keys(randoms)
-    assert all(one.selected.architecture["a"] != bad for one in randoms)
+    assert all(one.architecture["a"] != bad for one in baselines.networks)
 
 
 def test_probes_that_fail_are_fewer(opened, fails):
@@ -224,7 +225,7 @@ def test_probes_that_fail_are_fewer(opened, fails):
         bad = next(option for _, option in every if option != every[0][1])
         fails(**{bad: "nan"})
         outcomes, _ = trials_of(state).best(state.searched.selected)
-    assert len([one for one in outcomes if one.selected.probe]) == 4
+    assert len([one for one in outcomes if one.probe]) == 4
 
 
 def test_training_from_one_kind_of_weights_may_fail(opened, monkeypatch):
@@ -255,26 +256,26 @@ def test_a_part_that_fails_is_left_out_with_its_architectures(opened, fails, cap
         every = state.inputs.space
         fails(y="nan in training")
         execute(state, ["few_shot", "search"])
-        (failed,) = state.run.section("few_shot")["failed"]
-        assert (failed["key"], failed["kind"]) == ("a = y", "numbers")
-        assert failed["file"] == "few_shot/1.failed.json"
-        assert state.run.section("search")["failed"] == sum(one["a"] == "y" for one in every) == 2
+        (failed,) = state.run.folder.metrics.few_shot.failed
+        assert (failed.key, failed.kind) == ("a = y", "numbers")
+        assert failed.file == "few_shot/1.failed.json"
+        assert state.run.folder.metrics.search.failed == sum(one["a"] == "y" for one in every) == 2
         assert all(
             one.architecture["a"] != "y"
             for one in candidates_of(state.run, state.shared, state.searched)
         )
-        assert "loss is nan at step 1 of 2" in state.run.section("search")["failures"][0]["error"]
-        weights = state.run.section("few_shot")["weights"]
+        assert "loss is nan at step 1 of 2" in state.run.folder.metrics.search.failures[0].error
+        weights = state.run.folder.metrics.few_shot.weights
     fails()
     capsys.readouterr()
     with opened(**few_shot) as state:
         execute(state, ["few_shot"])
         assert "few_shot: done before" in capsys.readouterr().err
-        (state.run.folder.path / failed["file"]).unlink()
+        (state.run.folder.path / failed.file).unlink()
         execute(state, ["few_shot"])
-        assert state.run.section("few_shot")["failed"] == []
-        assert state.run.section("few_shot")["weights"] != weights
-        assert "search" not in state.run.folder.metrics  # it has to be repeated
+        assert state.run.folder.metrics.few_shot.failed == ()
+        assert state.run.folder.metrics.few_shot.weights != weights
+        assert state.run.folder.metrics.search is None  # it has to be repeated
 
 
 def test_treatments_of_batch_norm_are_compared_on_those_that_pass(opened, fails, capsys):
@@ -283,10 +284,10 @@ def test_treatments_of_batch_norm_are_compared_on_those_that_pass(opened, fails,
         fails(y="nan")
         state.run.folder.drop_files("search")
         STEPS["search"](state)
-        found = state.run.section("search")
-    assert {one["role"] for one in found["batch_norm_report"]["failed"]} == {"batch norm probe"}
-    assert found["batch_norm_report"]["architectures"] == 4
-    assert (found["candidates"], found["failed"]) == (6, 2)
+        found = state.run.folder.metrics.search
+    assert {one.role for one in found.batch_norm_report.failed} == {"batch norm probe"}
+    assert found.batch_norm_report.architectures == 4
+    assert (found.candidates, found.failed) == (6, 2)
     assert "2 of 6 candidates failed and are left out" in capsys.readouterr().err
 
 
@@ -332,14 +333,14 @@ def test_a_measure_that_is_wrong_for_all_candidates_is_told_from_a_network_s_fai
 def test_a_network_that_fails_on_the_test_split_has_no_result(opened, fails, capsys):
     with opened() as state:
         execute(state, ["retrain"])
-        chosen = state.run.section("retrain")["chosen"]
+        chosen = state.run.folder.metrics.retrain.chosen
         kind = next(one for key, one in order(state) if key == chosen)
         fails(**{kind: "nan"})
         STEPS["test"](state)
-        found = state.run.section("test")
-        assert found["chosen"] == {"key": chosen, "weights": "fresh"}
-        assert found["over_random"] is None
-        assert found["failed"][0]["key"] == chosen
+        found = state.run.folder.metrics.test
+        assert found.chosen.to_json() == {"key": chosen, "weights": "fresh"}
+        assert found.over_random is None
+        assert found.failed[0].key == chosen
         fails()
         page = render(state.run.folder.path)
     assert "the loss on 24 examples is nan" in page
@@ -384,11 +385,11 @@ def test_a_drawing_that_cannot_be_made_is_left_out(opened, capsys):
 
     with opened() as state:
         one = state.inputs.space[0]
-        chosen = Selected(one.key, "top", one, {}, {})
+        chosen = Selected(key=one.key, role="top", architecture=one, supernet={}, costs={})
         for draw, found in (
             (fails, None),
             (lambda _: cycle, None),
-            (lambda _: sound, sound.to_json()),
+            (lambda _: sound, sound),
         ):
             state.inputs.supernet.model.diagram = draw
             assert _drawing(state.run, state.inputs, chosen) == found
@@ -411,7 +412,7 @@ def test_a_programme_of_untouched_weights_that_is_not_the_supernet_s_is_not_writ
     with opened(retrain__weights="inherited", retrain__train__steps=0) as state:
         execute(state, ["retrain"])
         folder = state.run.folder
-        assert state.run.section("retrain")["program"] is None
+        assert state.run.folder.metrics.retrain.program is None
         assert folder.weights.exists()
         assert not folder.program.exists()
     said = capsys.readouterr().err

@@ -14,6 +14,7 @@ from supernet.errors import ConfigError
 from supernet.pipeline.scoring import validate
 from supernet.task import Classification
 from supernet.track import print_table, result_table
+from supernet.track.metrics import Metrics
 from supernet.track.report import render
 
 SIZE = 6
@@ -205,7 +206,7 @@ def test_the_test_split_is_read_once_for_three_networks(both):
 
 
 def test_table_and_report_show_all_ways(both, capsys):
-    print_table(result_table(both.metrics))
+    print_table(result_table(Metrics.from_json(both.metrics)))
     shown = capsys.readouterr().out
     page = render(both.folder)
     for word in ("one-shot", "inherited", "fine-tuned", "scratch"):

@@ -18,12 +18,12 @@ from supernet.errors import ConfigError
 from supernet.evaluate import Candidate, kendall
 from supernet.pipeline.baseline import _drawn
 from supernet.pipeline.ranking import ranking
-from supernet.pipeline.records import Outcome, Selected
 from supernet.pipeline.search import _select
 from supernet.pipeline.test import over_random
 from supernet.random import stream
 from supernet.search import Problem, RandomSearch
 from supernet.space import Architecture
+from supernet.track.records import NetworkScore, Outcome, Selected
 
 
 def candidate(number, accuracy):
@@ -94,8 +94,16 @@ def outcome(number, shared, probe=True, **alone):
     architecture = Architecture({"a": str(number)})
     scores = {kind: {"accuracy": value, "loss": 1.0} for kind, value in alone.items()}
     costs = {"params": (7 * number) % 12, "macs": 5}
-    one = Selected(architecture.key, "probe", architecture, {"accuracy": shared}, costs, probe)
-    return Outcome(one, scores, "fresh", next(iter(scores.values())), 0.0)
+    return Outcome(
+        key=architecture.key,
+        role="probe",
+        probe=probe,
+        supernet={"accuracy": shared},
+        costs=costs,
+        validation=next(iter(scores.values())),
+        weights="fresh",
+        stand_alone=scores,
+    )
 
 
 def test_the_correlation_is_of_the_probes_with_the_truth_that_it_names():
@@ -105,19 +113,16 @@ def test_the_correlation_is_of_the_probes_with_the_truth_that_it_names():
     best = [outcome(20 + i, i, probe=False, scratch=-i) for i in range(5)]
     found = ranking([*best, *probes, probes[0]], 200, 0)
     expected = kendall(shared, truth)
-    assert (found["kendall_tau"], found["low"], found["n"]) == (
-        expected.kendall_tau,
-        expected.low,
-        12,
-    )
-    assert (found["truth"], found["population"], found["why"]) == ("scratch", 200, None)
-    params = found["costs"]["params"]
+    assert found.correlation == expected
+    assert expected.n == 12
+    assert (found.truth, found.population, found.why) == ("scratch", 200, None)
+    params = found.costs["params"]
     tau = stats.kendalltau([(7 * i) % 12 for i in range(12)], truth).statistic
-    assert params["kendall_tau"] == pytest.approx(tau)
-    assert params["difference"]["value"] == pytest.approx(expected.kendall_tau - tau)
-    assert found["costs"]["macs"]["kendall_tau"] is found["costs"]["macs"]["difference"] is None
+    assert params.correlation.kendall_tau == pytest.approx(tau)
+    assert params.difference.value == pytest.approx(expected.kendall_tau - tau)
+    assert found.costs["macs"].correlation.kendall_tau is found.costs["macs"].difference is None
     tuned = [outcome(i, shared[i], inherited=shared[i], fine_tuned=truth[i]) for i in range(12)]
-    assert ranking(tuned, 200, 0)["truth"] == "fine_tuned"
+    assert ranking(tuned, 200, 0).truth == "fine_tuned"
 
 
 def test_scores_are_not_compared_with_themselves():
@@ -126,12 +131,12 @@ def test_scores_are_not_compared_with_themselves():
     untouched = [outcome(i, one, fine_tuned=one) for i, one in enumerate(shared)]  # rate 0
     for outcomes in (as_they_are, untouched):
         found = ranking(outcomes, 200, 0)
-        assert (found["kendall_tau"], found["why"]) == (None, "same weights")
-        assert not found["meaningful"]
-        assert found["costs"] == {}
+        assert (found.correlation.kendall_tau, found.why) == (None, "same weights")
+        assert not found.correlation.meaningful
+        assert found.costs == {}
     best = [outcome(i, one, probe=False, scratch=one) for i, one in enumerate(shared)]
     found = ranking(best, 200, 0)
-    assert (found["kendall_tau"], found["n"], found["why"]) == (None, 0, "no probes")
+    assert (found.correlation.kendall_tau, found.correlation.n, found.why) == (None, 0, "no probes")
 
 
 class Net(nn.Module):
@@ -160,7 +165,7 @@ def drawing(count, constraints=()):
 
     def pick(a, b):
         one = supernet.space.canonical(Architecture({"a": a, "b": b}))
-        return Selected(one.key, "top", one, {}, {})
+        return Selected(key=one.key, role="top", architecture=one, supernet={}, costs={})
 
     return problem, count, pick
 
@@ -194,10 +199,14 @@ def test_baselines_keep_the_constraints():
     assert all(params.cost(one) <= limit for one in drawn)
 
 
+def scored(key, **score):
+    return NetworkScore(key=key, weights="fresh", score=score)
+
+
 def chosen_and_random(accuracies):
     """Networks that are right on the first examples of 400."""
     return [
-        ({"key": str(i), "accuracy": share}, (np.arange(400) < 400 * share).astype(float))
+        (scored(str(i), accuracy=share), (np.arange(400) < 400 * share).astype(float))
         for i, share in enumerate(accuracies)
     ]
 
@@ -205,23 +214,23 @@ def chosen_and_random(accuracies):
 def test_the_difference_from_random_ones_is_paired():
     chosen, *random = chosen_and_random([0.9, 0.88])
     one = over_random(chosen, random)
-    assert one["measure"] == "accuracy"
-    assert one["examples"]["value"] == pytest.approx(0.02)
+    assert one.measure == "accuracy"
+    assert one.examples.value == pytest.approx(0.02)
     # Right on all the other is right on: 8 examples differ, though each accuracy is unsure by 0.03.
-    assert 0 < one["examples"]["low"] < 0.02 < one["examples"]["high"] < 0.04
-    assert one["networks"] is None
+    assert 0 < one.examples.low < 0.02 < one.examples.high < 0.04
+    assert one.networks is None
     chosen, *random = chosen_and_random([0.9, 0.88, 0.8])
     two = over_random(chosen, random)
-    assert two["examples"]["value"] == two["networks"]["value"] == pytest.approx(0.06)
-    assert two["networks"]["low"] < 0 < two["examples"]["low"]
+    assert two.examples.value == two.networks.value == pytest.approx(0.06)
+    assert two.networks.low < 0 < two.examples.low
 
 
 def test_less_loss_is_better():
     losses = np.linspace(0, 2, 50)
-    chosen = ({"loss": float(losses.mean())}, losses)
-    worse = ({"loss": float(losses.mean()) + 0.5}, losses + 0.5)
+    chosen = (scored("0", loss=float(losses.mean())), losses)
+    worse = (scored("1", loss=float(losses.mean()) + 0.5), losses + 0.5)
     found = over_random(chosen, [worse])
-    assert (found["measure"], found["examples"]["value"]) == ("loss", pytest.approx(0.5))
+    assert (found.measure, found.examples.value) == ("loss", pytest.approx(0.5))
 
 
 OPTIONS = {

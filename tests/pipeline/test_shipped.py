@@ -116,4 +116,4 @@ def test_schedules_of_the_papers_run(file, tmp_path):
         smaller(file), tmp_path / "run", objects={"data": data}, progress=False
     ) as opened:
         execute(opened, ["train", "search", "retrain"])
-        assert opened.run.folder.metrics["retrain"]["chosen"]
+        assert opened.run.folder.metrics.retrain.chosen

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,8 @@ from supernet.errors import DamagedFileError, RunFolderError
 from supernet.folders import MARK, folder_kind, write_mark
 from supernet.track import RunFolder, write_report
 from supernet.track.lock import LOCK, FolderLock
+from supernet.track.metrics import Metrics
+from supernet.track.sections import FewShotRecord, TrainRecord
 
 NOBODY = 2**30
 """The number of a process that no system has."""
@@ -32,7 +35,7 @@ def records(folder):
 
 def test_new_folder_has_nothing(folder):
     assert folder.read_config() is None
-    assert folder.metrics == {}
+    assert folder.metrics == Metrics()
     assert not folder.has_results()
     assert folder.checkpoint.load() is None
 
@@ -40,18 +43,20 @@ def test_new_folder_has_nothing(folder):
 def test_config_and_metrics_round_trip(folder):
     folder.write_config({"seed": 3, "search": {"constraints": ["macs <= 3"]}})
     assert folder.read_config() == {"seed": 3, "search": {"constraints": ["macs <= 3"]}}
-    folder.record("train", {"steps": 1})
-    folder.record("few_shot", {"parts": 2})
-    folder.record("train", {"steps": 4})
-    assert folder.metrics == {"train": {"steps": 4}, "few_shot": {"parts": 2}}
+    first, second = (TrainRecord(seconds=1.0, steps=steps, loss=None) for steps in (1, 4))
+    folder.record(first)
+    folder.record(FewShotRecord(parts=2))
+    folder.record(second)
+    assert folder.metrics == Metrics(train=second, few_shot=FewShotRecord(parts=2))
     assert folder.has_results()
 
 
 def test_metrics_refuse_what_is_no_json_number(folder):
-    folder.record("train", {"loss": 1.0})
+    good = TrainRecord(seconds=1.0, steps=1, loss=1.0)
+    folder.record(good)
     with pytest.raises(ValueError, match="nan"):
-        folder.record("train", {"loss": float("nan")})
-    assert folder.metrics == {"train": {"loss": 1.0}}
+        folder.record(replace(good, loss=float("nan")))
+    assert folder.metrics == Metrics(train=good)
 
 
 def test_config_that_would_execute_is_refused(folder, tmp_path):
@@ -205,7 +210,7 @@ def test_an_empty_folder_of_the_user_stays_where_nothing_comes_of_it(tmp_path):
 def test_a_run_whose_mark_is_lost_is_adopted_as_the_message_says(tmp_path):
     folder = RunFolder(tmp_path / "of mine; and more")
     folder.write_config({"seed": 1})
-    folder.record("train", {})
+    folder.record(TrainRecord(seconds=1.0, steps=1, loss=None))
     folder.close()
     (folder.path / MARK).unlink()
     with pytest.raises(RunFolderError, match="write the mark: echo") as refused:
@@ -251,13 +256,13 @@ def test_forgotten_retraining_that_is_killed_half_way_is_repeated(folder, monkey
     """The files go first, so that nothing takes what they were for what is there."""
     for file in (folder.architecture, folder.weights):
         file.write_text("{}")
-    folder.record("retrain", {**metrics["retrain"], "steps": 0})
+    folder.record(replace(Metrics.from_json(metrics).retrain, steps=0))
     assert folder.complete("retrain")
 
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("supernet.track.folder.write_metrics", killed)
+    monkeypatch.setattr("supernet.track.folder.forget_sections", killed)
     with pytest.raises(KeyboardInterrupt):
         folder.forget(["retrain"])
     assert not folder.complete("retrain")

@@ -4,29 +4,84 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
+from pathlib import Path
 
 import pytest
 import yaml
 from tests.json_changes import WRONG, changed, places
 
 from supernet.errors import DamagedFileError
+from supernet.files import write_json
+from supernet.parsed import seal
 from supernet.track import RunFiles, RunFolder
-from supernet.track.metrics import read_metrics, write_metrics
+from supernet.track.metrics import Metrics, read_metrics, record_section
 from supernet.track.report import render
+from supernet.track.sections import TrainRecord
 from supernet.track.stored import config_text, log_records, read_config
+
+FIRST = Path(__file__).with_name("metrics_version_1.json")
 
 
 def test_metrics_come_back(tmp_path, metrics):
     file = tmp_path / "metrics.json"
-    assert read_metrics(file) == {}
-    write_metrics(file, metrics)
-    assert read_metrics(file) == metrics
-    assert json.loads(file.read_text()).keys() - metrics.keys() == {"digest"}
+    assert read_metrics(file) == Metrics()
+    found = Metrics.from_json(metrics)
+    for section in found.sections:
+        record_section(file, section)
+    assert read_metrics(file) == found
+    written = json.loads(file.read_text())
+    assert list(written) == ["version", *metrics, "digest"]
+    assert written["train"] == {**metrics["train"], "passes": {}, "weights": None, "warnings": []}
+
+
+def test_what_was_not_written_here_stays(tmp_path, metrics):
+    """Keys that are not known, and what is left out of a file of version 1, stay as they are."""
+    file = tmp_path / "metrics.json"
+    metrics["search"]["mine"] = metrics["mine"] = [1]
+    file.write_text(json.dumps(metrics))
+    record_section(file, TrainRecord(seconds=1.0, steps=2, loss=None))
+    written = json.loads(file.read_text())
+    assert {**written, "train": None} == {
+        **metrics,
+        "version": 2,
+        "train": None,
+        "digest": written["digest"],
+    }
+
+
+def test_a_file_of_version_1_is_read_and_becomes_one_of_version_2(tmp_path):
+    """It was written before files had a version, by a run with both kinds of weights."""
+    first = json.loads(FIRST.read_text())
+    found = read_metrics(FIRST)
+    assert "version" not in first
+    assert found.retrain.chosen == "2fe1bddcae2cf6be"
+    assert found.retrain.ranking.correlation.n == 3
+    assert found.search.selected[0].costs == {"params": 25482, "macs": 702080}
+    assert found.test.other.score["accuracy"] == pytest.approx(0.2312, abs=1e-4)
+    assert {**found.to_json(), "digest": first["digest"]} == {"version": 2, **first}
+    file = tmp_path / "metrics.json"
+    shutil.copy(FIRST, file)
+    record_section(file, found.test)
+    assert read_metrics(file) == found
+    assert list(json.loads(file.read_text())) == ["version", *first]
+
+
+@pytest.mark.parametrize("notes", [None, []])
+def test_a_later_version_is_refused_and_said_so(tmp_path, metrics, notes):
+    file = tmp_path / "metrics.json"
+    file.write_text(json.dumps({**metrics, "version": 3, "digest": "of another kind"}))
+    with pytest.raises(DamagedFileError, match=r"of version 3.*up to 2. Install the supernet that"):
+        read_metrics(file, notes)
+    for wrong in (None, True, 0, -1, 1.5, "2"):
+        file.write_text(json.dumps({**metrics, "version": wrong}))
+        with pytest.raises(DamagedFileError, match=r"at version there is"):
+            read_metrics(file, notes)
 
 
 def test_a_digit_that_flips_is_noticed_and_shown_with_a_note(tmp_path, run_folder, metrics):
     file = run_folder / "metrics.json"
-    write_metrics(file, metrics)
+    write_json(file, seal(metrics))
     text = file.read_text()
     assert "0.9722" in text
     file.write_text(text.replace("0.9722", "0.9122"))
@@ -38,7 +93,7 @@ def test_a_digit_that_flips_is_noticed_and_shown_with_a_note(tmp_path, run_folde
     content = json.loads(file.read_text())
     del content["digest"]
     file.write_text(json.dumps(content))
-    assert read_metrics(file)["retrain"]["candidates"][1]["validation"]["accuracy"] == 0.9122
+    assert read_metrics(file).retrain.candidates[1].validation["accuracy"] == 0.9122
     assert "metrics.json was changed" not in render(run_folder)
 
 
@@ -66,6 +121,14 @@ def test_nothing_of_another_type_gets_through(tmp_path, metrics):
         (("search", "protocol", "images"), "60", r"at search.protocol.images there is '60'"),
         (("search", "selected", 0), 3, r"at search.selected\[0\] there is 3, where an object"),
         (("test",), [], r"at test there is \[\], where an object"),
+        (("search", "selected", 0, "macs"), "1", r"at search.selected\[0\].macs there is '1'"),
+        (("search", "selected", 0, "architecture"), {"x": None}, r"where the answers of an arch"),
+        (
+            ("retrain", "candidates", 1, "validation"),
+            {},
+            r"validation there is \{\}, where measures",
+        ),
+        (("retrain", "ranking", "low"), "x", r"at retrain.ranking.low there is 'x'"),
     ],
 )
 def test_the_place_is_named(tmp_path, metrics, place, new, words):
@@ -104,7 +167,7 @@ def test_a_configuration_that_was_changed_is_refused_once_there_are_results(tmp_
         assert folder.read_config() == {"train": {"steps": 30}}
         folder.config.write_text(folder.config.read_text().replace("30", "20"))
         assert folder.read_config() == {"train": {"steps": 20}}
-        folder.record("train", {"steps": 30})
+        folder.record(TrainRecord(seconds=1.0, steps=30, loss=None))
         with pytest.raises(DamagedFileError, match=r"was changed since.*on the command line"):
             folder.read_config()
         folder.config.write_text("train:\n  steps: 20\n")

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supernet.track.metrics import Metrics
 from supernet.track.tables import (
     count,
     duration,
@@ -18,7 +19,7 @@ from supernet.track.tables import (
 
 
 def printed(capsys, metrics):
-    print_table(result_table(metrics))
+    print_table(result_table(Metrics.from_json(metrics)))
     return capsys.readouterr().out
 
 

@@ -1,9 +1,25 @@
 """Every figure says against what it was measured, on how much, and how sure it is."""
 
+from dataclasses import replace
+
 import pytest
 
+from supernet.evaluate import Provenance
+from supernet.evaluate.ranking import RankCorrelation
+from supernet.evaluate.resampling import Interval
+from supernet.track.metrics import Metrics
 from supernet.track.reading import RunFiles
+from supernet.track.records import (
+    Baselines,
+    CostRanking,
+    Failed,
+    NetworkScore,
+    Outcome,
+    OverRandom,
+    Ranking,
+)
 from supernet.track.report import _failed
+from supernet.track.sections import RetrainRecord, SearchRecord, TestRecord
 from supernet.track.worth import (
     better_text,
     failed_text,
@@ -13,18 +29,13 @@ from supernet.track.worth import (
     ranking_text,
 )
 
-RANKING = {
-    "truth": "scratch",
-    "population": 200,
-    "why": None,
-    "kendall_tau": 0.5,
-    "low": 0.2,
-    "high": 0.7,
-    "confidence": 0.95,
-    "n": 16,
-    "meaningful": True,
-    "costs": {},
-}
+TAU = RankCorrelation(0.5, 0.2, 0.7, 0.95, 16, True)
+RANKING = Ranking(truth="scratch", population=200, why=None, correlation=TAU, costs={})
+
+
+def ranked(**changes):
+    """Return the ranking with another correlation."""
+    return replace(RANKING, correlation=replace(TAU, **changes))
 
 
 def test_a_correlation_names_both_sides_the_sample_and_where_it_is_from():
@@ -33,9 +44,9 @@ def test_a_correlation_names_both_sides_the_sample_and_where_it_is_from():
         "0.50 (95 % interval [0.20, 0.70]), n = 16 drawn at random from 200 candidates."
     )
     assert "after fine-tuning the supernet's weights:" in ranking_text(
-        {**RANKING, "truth": "fine_tuned"}
+        replace(RANKING, truth="fine_tuned")
     )
-    assert ranking_text({**RANKING, "meaningful": False}).endswith("too few to mean anything.")
+    assert ranking_text(ranked(meaningful=False)).endswith("too few to mean anything.")
     assert ranking_text(None) == ""
 
 
@@ -43,55 +54,83 @@ def test_a_correlation_names_both_sides_the_sample_and_where_it_is_from():
     ("why", "words"), [("no probes", "--retrain.probes"), ("same weights", "not trained further")]
 )
 def test_what_is_no_correlation_is_not_given(why, words):
-    text = ranking_text({**RANKING, "truth": None, "why": why, "kendall_tau": None})
+    text = ranking_text(replace(ranked(kendall_tau=None), truth=None, why=why))
     assert words in text
     assert "τ" not in text
 
 
 def test_an_undefined_correlation_says_so():
-    text = ranking_text({**RANKING, "kendall_tau": None, "low": None, "high": None})
+    text = ranking_text(ranked(kendall_tau=None, low=None, high=None))
     assert "τ is undefined (n = 16 drawn" in text
 
 
 def test_costs_have_intervals_and_a_paired_difference():
-    one = {"kendall_tau": 0.1, "low": -0.3, "high": 0.4, "confidence": 0.95}
-    difference = {"value": 0.4, "low": 0.05, "high": 0.8, "confidence": 0.95}
+    one = RankCorrelation(0.1, -0.3, 0.4, 0.95, 16, True)
+    nothing = RankCorrelation(None, None, None, 0.95, 16, False)
     costs = {
-        "params": {**one, "difference": difference},
-        "macs": {"kendall_tau": None, "difference": None},
+        "params": CostRanking(correlation=one, difference=Interval(0.4, 0.05, 0.8, 0.95)),
+        "macs": CostRanking(correlation=nothing, difference=None),
     }
-    assert ranking_text({**RANKING, "costs": costs}).endswith(
+    assert ranking_text(replace(RANKING, costs=costs)).endswith(
         " Parameters alone: τ = 0.10 (95 % interval [-0.30, 0.40]), exceeded by +0.40 "
         "(95 % interval [0.05, 0.80])."
     )
 
 
-def results_of(count=1, measure="accuracy", value=0.0133):
-    networks = {"value": value, "low": -0.01, "high": 0.04, "confidence": 0.95}
-    return {
-        "images": 10_000,
-        "chosen": {"key": "c", "accuracy": 0.9},
-        "random": [{"key": f"r{i}", "accuracy": 0.88} for i in range(count)],
-        "over_random": {
-            "measure": measure,
-            "examples": {"value": value, "low": 0.0061, "high": 0.0205, "confidence": 0.95},
-            "networks": networks if count > 1 else None,
-        },
-        "better": [],
-    }
+def results_of(count=1, measure="accuracy", value=0.0133, **more):
+    def tested(key, accuracy):
+        return NetworkScore(key=key, weights="fresh", score={"accuracy": accuracy})
+
+    return TestRecord(
+        images=10_000,
+        chosen=tested("c", 0.9),
+        random=tuple(tested(f"r{i}", 0.88) for i in range(count)),
+        over_random=OverRandom(
+            measure=measure,
+            examples=Interval(value, 0.0061, 0.0205, 0.95),
+            networks=Interval(value, -0.01, 0.04, 0.95) if count > 1 else None,
+        ),
+        better=(),
+        **more,
+    )
 
 
-RETRAINED = {
-    "chosen": "c",
-    "candidates": [
-        {"key": "c", "role": "top", "params": 200, "macs": 1000, "validation": {"accuracy": 0.9}},
-        {"key": "p", "role": "probe", "validation": {"accuracy": 0.95}},
-        {"key": "r0", "role": "random", "params": 20, "macs": 950, "validation": {"accuracy": 0.8}},
-        {"key": "r1", "role": "random", "params": 50, "macs": 900, "validation": {"accuracy": 0.8}},
-    ],
-    "baselines": {"match": "macs", "tolerance": 0.1},
-    "better": [],
-}
+def row(key, role, accuracy, **costs):
+    return Outcome(
+        key=key,
+        role=role,
+        probe=False,
+        supernet={},
+        costs=costs,
+        validation={"accuracy": accuracy},
+        weights="fresh",
+    )
+
+
+RETRAINED = RetrainRecord(
+    candidates=(
+        row("c", "top", 0.9, params=200, macs=1000),
+        row("p", "probe", 0.95),
+        row("r0", "random", 0.8, params=20, macs=950),
+        row("r1", "random", 0.8, params=50, macs=900),
+    ),
+    chosen="c",
+    chosen_weights="fresh",
+    better=(),
+    baselines=Baselines(networks=(), match="macs", tolerance=0.1),
+    ranking=RANKING,
+)
+
+
+def failed(role="top", **more):
+    return Failed(
+        key="k1",
+        role=role,
+        architecture={"a": ["x", "y"]},
+        kind="numbers",
+        error="it is <nan>",
+        **more,
+    )
 
 
 def test_a_difference_from_one_network_says_that_it_is_one():
@@ -101,14 +140,15 @@ def test_a_difference_from_one_network_says_that_it_is_one():
         "Random: 0.10 times its parameters, 0.95 times its multiply-adds, drawn to match its "
         "multiply-adds within 10 %."
     )
-    assert gain(results_of()["over_random"]) == "+1.33"
-    assert gain_text(results_of()) == (
+    assert gain(results_of().over_random) == "+1.33"
+    assert gain_text(results_of().over_random, results_of()) == (
         "points over a random one (95 % interval [+0.61, +2.05] over 10,000 examples)"
     )
 
 
 def test_a_difference_from_several_has_both_intervals():
-    text = over_random_text(results_of(2), {**RETRAINED, "baselines": {"match": None}})
+    anything = Baselines(networks=(), match=None, tolerance=None)
+    text = over_random_text(results_of(2), replace(RETRAINED, baselines=anything))
     assert "better than the mean of 2 random architectures" in text
     assert (
         "[+0.61, +2.05] over examples, 95 % interval [-1.00, +4.00] over random architectures)"
@@ -116,12 +156,12 @@ def test_a_difference_from_several_has_both_intervals():
     )
     assert "0.10 to 0.25 times its parameters" in text
     assert text.endswith("drawn without regard to its costs.")
-    assert "over architectures)" in gain_text(results_of(2))
+    assert "over architectures)" in gain_text(results_of(2).over_random, results_of(2))
 
 
 def test_random_ones_that_score_alike_have_no_interval_of_nothing():
     test = results_of(2)
-    test["over_random"]["networks"] = None
+    test = replace(test, over_random=replace(test.over_random, networks=None))
     assert "over examples; these scored alike, others may differ)" in over_random_text(
         test, RETRAINED
     )
@@ -130,25 +170,25 @@ def test_random_ones_that_score_alike_have_no_interval_of_nothing():
 def test_losses_and_what_is_worse():
     worse = results_of(value=-0.02)
     assert "2.00 points worse than" in over_random_text(worse, RETRAINED)
-    assert gain(worse["over_random"]) == "\N{MINUS SIGN}2.00"
+    assert gain(worse.over_random) == "\N{MINUS SIGN}2.00"
     loss = results_of(measure="loss")
     assert "less loss by 0.0133 than" in over_random_text(loss, RETRAINED)
-    assert "[+0.0061, +0.0205]" in gain_text(loss)
+    assert "[+0.0061, +0.0205]" in gain_text(loss.over_random, loss)
 
 
 def test_without_a_baseline_it_says_why():
-    text = over_random_text({"random": [], "over_random": None}, RETRAINED)
+    text = over_random_text(replace(results_of(0), over_random=None), RETRAINED)
     assert text.startswith("No random baseline")
     assert over_random_text(None, RETRAINED) == ""
 
 
 def test_what_is_better_than_the_chosen_one_is_named():
-    assert better_text({"retrain": RETRAINED, "test": results_of()}) == ""
-    text = better_text({"retrain": {**RETRAINED, "better": ["p"]}})
+    assert better_text(Metrics(retrain=RETRAINED, test=results_of())) == ""
+    text = better_text(Metrics(retrain=replace(RETRAINED, better=("p",))))
     assert text.startswith(
         "probe p (95.00 %) scored better than the chosen network (90.00 %) on the search split, among 4"
     )
-    text = better_text({"test": {**results_of(2), "better": ["r0", "r1"]}})
+    text = better_text(Metrics(test=replace(results_of(2), better=("r0", "r1"))))
     assert text == (
         "random r0 (88.00 %) and random r1 (88.00 %) scored better than the chosen network (90.00 %) on "
         "the test split."
@@ -156,28 +196,32 @@ def test_what_is_better_than_the_chosen_one_is_named():
 
 
 def test_what_failed_is_counted_by_step_and_listed_with_reasons():
-    one = {"key": "k1", "role": "top", "architecture": {"a": ["x", "y"]}, "error": "it is <nan>"}
-    metrics = {
-        "search": {"failed": 1200, "failures": [{**one, "role": "candidate", "weights": None}]},
-        "retrain": {"failed": [{**one, "weights": "fresh"}]},
-        "test": {"failed": []},
-    }
+    search = SearchRecord(
+        candidates=2000,
+        failed=1200,
+        failures=(failed("candidate"),),
+        protocol=Provenance("search", 1, "batch", 1, 0, "w"),
+        selected=(),
+    )
+    retrain = replace(RETRAINED, failed=(failed(weights="fresh"),))
+    metrics = Metrics(search=search, retrain=retrain, test=results_of())
     assert failed_text(metrics) == (
         "Failed and left out: 1,200 in the search, 1 in retraining (report.html says why)."
     )
-    assert failed_text({"search": {"failed": 0}, "retrain": {}}) == ""
-    page = _failed(RunFiles("", {}, [], [], {}, metrics))
+    none = Metrics(search=replace(search, failed=0), retrain=RETRAINED)
+    assert failed_text(none) == failed_text(Metrics()) == ""
+    page = _failed(RunFiles("", {}, [], [], None, metrics))
     assert page.count("it is &lt;nan&gt;") == 2
     assert "top, from fresh weights" in page
     assert "a: x, y" in page
     assert "Of the 1,200 candidates that failed" in page
-    assert _failed(RunFiles("", {}, [], [], {}, {})) == ""
+    assert _failed(RunFiles("", {}, [], [], None, Metrics())) == ""
 
 
 def test_why_there_is_no_baseline():
-    test = {"images": 9, "chosen": {"key": "a"}, "random": [], "over_random": None}
-    retrain = {"failed": [{"role": "random"}]}
+    test = replace(results_of(0), over_random=None)
+    retrain = replace(RETRAINED, failed=(failed("random"),))
     assert "all that were drawn failed" in over_random_text(test, retrain)
-    assert "no architecture was found" in over_random_text(test, {})
-    failed = {**test, "failed": [{"role": "chosen"}]}
-    assert "failed on the test split" in over_random_text(failed, retrain)
+    assert "no architecture was found" in over_random_text(test, RETRAINED)
+    failing = replace(test, failed=(failed("chosen"),))
+    assert "failed on the test split" in over_random_text(failing, retrain)

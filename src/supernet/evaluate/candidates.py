@@ -13,11 +13,13 @@ from typing import Any
 
 from supernet.cost.quantities import LATENCY
 from supernet.errors import DamagedFileError, StorageError
-from supernet.evaluate.rows import REMEDY, Row, checked_row, row_digest
+from supernet.evaluate.rows import REMEDY, Provenance, Row, checked_row, row_digest
 from supernet.failures import Kind
 from supernet.files import check_ordinary
 from supernet.parsed import parse_json
+from supernet.record_fields import record_fields
 from supernet.space import Architecture
+from supernet.typed import Count
 
 __all__ = ["Candidate", "CandidateTable", "Provenance"]
 
@@ -32,12 +34,10 @@ _COLUMNS = {
     LATENCY: "REAL",
     "costs": "TEXT",
     "error": "TEXT",
-    "split": "TEXT NOT NULL",
-    "images": "INTEGER NOT NULL",
-    "batch_norm": "TEXT NOT NULL",
-    "batch_size": "INTEGER NOT NULL",
-    "calibration_batches": "INTEGER NOT NULL",
-    "weights": "TEXT NOT NULL",
+    **{
+        one.name: "INTEGER NOT NULL" if one.kind == Count else "TEXT NOT NULL"
+        for one in record_fields(Provenance)
+    },
     "searcher": "TEXT NOT NULL",
     "generation": "INTEGER NOT NULL",
     "seed": "INTEGER NOT NULL",
@@ -48,7 +48,7 @@ _COLUMNS = {
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS candidates (
     {", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())},
-    UNIQUE (key, split, images, batch_norm, batch_size, calibration_batches, weights)
+    UNIQUE (key, {", ".join(one.name for one in record_fields(Provenance))})
 )
 """
 
@@ -57,18 +57,6 @@ _MADE = "SELECT sql FROM sqlite_master WHERE name = 'candidates'"
 
 _QUANTITIES = ("params", "macs", LATENCY)
 """Costs with a column of their own; the column "costs" holds all others as JSON."""
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """The weights and the protocol of a score; equal provenance and architecture, equal score."""
-
-    split: str
-    images: int
-    batch_norm: str
-    batch_size: int
-    calibration_batches: int
-    weights: str
 
 
 @dataclass(frozen=True)
@@ -235,21 +223,21 @@ class CandidateTable:
 
     def _candidate(self, row: Row) -> Candidate:
         try:
-            others = parse_json(row.get("costs") or "{}", dict[str, float])
-            architecture = Architecture(parse_json(row["architecture"], dict[str, Any]))
+            others = parse_json(row.costs or "{}", dict[str, float])
+            architecture = Architecture(parse_json(row.architecture, dict[str, Any]))
         except ValueError as error:
             raise DamagedFileError(
-                f"the candidate {row['key']!r} of {self._path} is damaged: {error}. {REMEDY}"
+                f"the candidate {row.key!r} of {self._path} is damaged: {error}. {REMEDY}"
             ) from error
-        costs = {"params": row["params"], "macs": row["macs"], LATENCY: row["latency_ms"]}
+        costs = {"params": row.params, "macs": row.macs, LATENCY: row.latency_ms, **others}
         return Candidate(
-            row["key"],
+            row.key,
             architecture,
-            row["status"],
-            row["loss"],
-            row["accuracy"],
-            {name: cost for name, cost in {**costs, **others}.items() if cost is not None},
-            row.get("error"),
+            row.status,
+            row.loss,
+            row.accuracy,
+            {name: cost for name, cost in costs.items() if cost is not None},
+            row.error,
         )
 
     @contextmanager

@@ -34,7 +34,7 @@ class Agreement:
     Attributes:
         first: name of one policy, such as "recalibrate on 512 images".
         second: name of the other.
-        kendall_tau: τ-b of the two rankings, in -1..1; None where one ranks all alike.
+        kendall_tau: τ-b of the two rankings, in -1..1; null where one ranks all alike.
         difference: mean absolute difference of the scores.
     """
 

@@ -35,12 +35,12 @@ class RankCorrelation:
     """Kendall's τ-b with a confidence interval.
 
     Attributes:
-        kendall_tau: Kendall's τ-b in -1..1, or None where one side has no two different values.
-        low: lower end of the interval, or None.
-        high: upper end of the interval, or None.
-        confidence: confidence of the interval, in 0–1.
-        n: number of pairs.
-        meaningful: False when n is too small to say anything.
+        kendall_tau: τ-b, in -1..1; null where one side has no two different values.
+        low: the lower end of its interval, or null.
+        high: the upper end of its interval, or null.
+        confidence: the confidence of the interval, in 0–1.
+        n: the number of pairs.
+        meaningful: false where n is too small to say anything.
     """
 
     kendall_tau: float | None

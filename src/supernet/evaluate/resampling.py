@@ -26,9 +26,9 @@ class Interval:
 
     Attributes:
         value: the estimate.
-        low: lower end of the interval.
-        high: upper end of the interval.
-        confidence: confidence of the interval, in 0–1.
+        low: the lower end of the interval.
+        high: the upper end of the interval.
+        confidence: the confidence of the interval, in 0–1.
     """
 
     value: float

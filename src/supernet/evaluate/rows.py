@@ -7,40 +7,65 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal
 
 from supernet.errors import DamagedFileError
 from supernet.files import check_ordinary
-from supernet.typed import Count, MisfitError, typed
+from supernet.record_fields import Inline, keys_of, record_fields
+from supernet.typed import Count, JsonRecord, MisfitError
 
-__all__ = ["REMEDY", "Row", "candidate_rows", "checked_row", "row_digest"]
+__all__ = ["REMEDY", "Provenance", "Row", "candidate_rows", "checked_row", "row_digest"]
 
 REMEDY = (
     "Delete it and run the same command again; the candidates are then scored anew with the weights in "
     "supernet.pt"
 )
 
-DECIDING = (
-    "key",
-    "architecture",
-    "status",
-    "loss",
-    "accuracy",
-    "error",
-    "split",
-    "images",
-    "batch_norm",
-    "batch_size",
-    "calibration_batches",
-    "weights",
-)
-"""The columns that a digest is made of. Costs are computed anew when a row is read, and who asked for a
-candidate is only shown."""
+
+@dataclass(frozen=True)
+class Provenance(JsonRecord):
+    """What a score was measured with; equal provenance and architecture, equal score.
+
+    Attributes:
+        split: the split of the data that was scored on.
+        images: the number of images of it.
+        batch_norm: how batch norm was treated: "batch" (statistics of the batch), "recalibrate" or
+            "running" (those that training left).
+        batch_size: the number of images in a batch.
+        calibration_batches: the number of batches that statistics were estimated on; 0 where they were
+            not.
+        weights: a hash of the shared weights.
+    """
+
+    split: str
+    images: Count
+    batch_norm: str
+    batch_size: Count
+    calibration_batches: Count
+    weights: str
 
 
-class Row(TypedDict):
-    """A candidate as the table has it."""
+@dataclass(frozen=True, kw_only=True)
+class Row(JsonRecord):
+    """A candidate as the table has it.
+
+    Attributes:
+        key: hash of the answers.
+        architecture: the answers, as JSON.
+        status: "ok", "partial" or "failed", see `Candidate`.
+        loss: mean over the images; None where it failed.
+        accuracy: in 0–1; None where the task has none.
+        params: the number of parameters; None where it is unknown, as for the other costs.
+        macs: the number of multiply-adds.
+        latency_ms: the latency, in ms.
+        costs: all other quantities, as JSON.
+        error: message of what was raised, if it failed.
+        provenance: the weights and the protocol of the score.
+        generation: number of the generation in which the searcher asked for it.
+        digest: a hash of what decides.
+    """
 
     key: str
     architecture: str
@@ -50,16 +75,19 @@ class Row(TypedDict):
     params: float | None
     macs: float | None
     latency_ms: float | None
-    costs: NotRequired[str | None]
-    error: NotRequired[str | None]
-    split: str
-    images: Count
-    batch_norm: str
-    batch_size: Count
-    calibration_batches: Count
-    weights: str
+    costs: str | None = None
+    error: str | None = None
+    provenance: Inline[Provenance]
     generation: int | None
-    digest: NotRequired[str]
+    digest: str | None = None
+
+
+DECIDING = (
+    *("key", "architecture", "status", "loss", "accuracy", "error"),
+    *(field.name for field in record_fields(Provenance)),
+)
+"""The columns that a digest is made of. Costs are computed anew when a row is read, and who asked for a
+candidate is only shown."""
 
 
 def row_digest(row: Mapping[str, Any]) -> str:
@@ -84,10 +112,10 @@ def checked_row(row: Mapping[str, Any], path: Path, *, verify: bool = True) -> R
     """
     name = f"the candidate {row['key']!r} of {path}"
     try:
-        found = typed(dict(row), Row)
+        found = Row.from_json(dict(row))
     except MisfitError as error:
         raise DamagedFileError(f"{name} is damaged: {error}. {REMEDY}") from error
-    if verify and found.get("digest") != row_digest(found):
+    if verify and found.digest != row_digest(row):
         raise DamagedFileError(f"{name} was changed since it was scored. {REMEDY}")
     return found
 
@@ -119,5 +147,5 @@ def candidate_rows(path: Path) -> tuple[list[Row], list[str]]:
     return [checked_row(row, path, verify=False) for row in rows if row["status"] == "ok"], changed
 
 
-_NEEDED = Row.__annotations__.keys() - {"costs", "error", "digest"}
+_NEEDED = keys_of(Row) - {"costs", "error", "digest"}
 _NAMES = "SELECT name FROM pragma_table_info('candidates')"

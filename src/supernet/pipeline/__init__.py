@@ -8,8 +8,8 @@ from supernet.pipeline.export import Exported, export_networks
 from supernet.pipeline.identity import check_identity
 from supernet.pipeline.latency import measure_latency
 from supernet.pipeline.open import open_run
-from supernet.pipeline.records import Selected
 from supernet.pipeline.state import RunState
+from supernet.track.records import Selected
 
 __all__ = [
     "STEPS",

@@ -149,7 +149,7 @@ def run(
         kept = opened.networks(inherit=retrained.weights == "inherited")
         return Result(
             retrained.chosen.architecture,
-            opened.run.folder.metrics,
+            opened.run.folder.metrics.to_json(),
             folder,
             kept.retrained(retrained.chosen, retrained.weights),
             opened.inputs.normalise,

@@ -3,57 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import cast
 
 from supernet.cost import Constraints, CostTable
 from supernet.evaluate import Protocol, Scorer
 from supernet.pipeline.costs import problem_of
 from supernet.pipeline.networks import Networks
-from supernet.pipeline.records import Selected
 from supernet.pipeline.scoring import evaluator, protocol_of
 from supernet.pipeline.searched import candidate_table
 from supernet.search import Problem
 from supernet.space import Architecture
+from supernet.strategies import BatchNorm
+from supernet.track.records import Baselines, Selected
 
-__all__ = ["Baselines", "draw_baselines"]
+__all__ = ["draw_baselines"]
 
 TOLERANCES = (0.1, 0.2, 0.5)
 """How far the matched cost may be from the chosen one's, the first that leaves enough architectures."""
-
-
-@dataclass(frozen=True)
-class Baselines:
-    """The random architectures of a run.
-
-    Attributes:
-        selected: random architectures, at most as many as asked for; fewer where the space holds no
-            more.
-        match: the cost in which they are like the chosen one; None if in none.
-        tolerance: share of the chosen one's cost by which theirs may be off; None if by any.
-    """
-
-    selected: Sequence[Selected]
-    match: str | None
-    tolerance: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data for `metrics.json`."""
-        networks = [one.to_json() for one in self.selected]
-        return {"networks": networks, "match": self.match, "tolerance": self.tolerance}
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Baselines:
-        """Return what `to_json` wrote."""
-        networks = [Selected.from_json(row) for row in content["networks"]]
-        return cls(networks, content["match"], content["tolerance"])
 
 
 def draw_baselines(
     networks: Networks,
     costs: Mapping[str, CostTable],
     chosen: Selected,
-    top: Sequence[Selected],
+    top: Sequence[str],
     failed: Collection[str] = (),
 ) -> Baselines:
     """Draw random architectures beside the chosen one, and score them under the shared weights.
@@ -62,25 +36,26 @@ def draw_baselines(
     as nearly as enough of them are found. The draw depends on the seed and on these costs alone; those
     with these keys, which failed, are passed over as though they were not in the space.
     """
-    run, best = networks.run, {one.key for one in top}
+    run = networks.run
     problem = problem_of(run, networks.inputs.space, costs)
     options, architectures, tolerance = run.config.retrain, list[Architecture](), None
     match = options.match
     for tolerance in (*TOLERANCES, None) if match else (None,):
         architectures = _drawn(
-            problem, options.baselines, chosen, {*best, *failed}, match, tolerance
+            problem, options.baselines, chosen, {*top, *failed}, match, tolerance
         )
         if len(architectures) == options.baselines:
             break
     used, shared = networks.searched.protocol, networks.inherits
-    batches = used["calibration_batches"] or protocol_of(run.config).calibration_batches
-    protocol = Protocol(used["batch_norm"], used["batch_size"], batches)
+    batches = used.calibration_batches or protocol_of(run.config).calibration_batches
+    protocol = Protocol(cast(BatchNorm, used.batch_norm), used.batch_size, batches)
     scores = evaluator(run, networks.inputs, shared, protocol)
     with candidate_table(run) as table:
         scorer = Scorer(scores, costs, table, shared.hash, run.seed)
         candidates = scorer.score(architectures, "baseline", 0)
-    selected = [Selected.of(candidate, "random") for candidate in candidates]
-    return Baselines(selected, None if tolerance is None else match, tolerance)
+    networks = tuple(Selected.of(candidate, "random") for candidate in candidates)
+    matched = None if tolerance is None else match
+    return Baselines(networks=networks, match=matched, tolerance=tolerance)
 
 
 def _drawn(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from supernet.evaluate import Evaluator, PartsEvaluator, Protocol
 from supernet.evaluate.policy import BATCHES, compare_policies, converged_calibration
 from supernet.pipeline.context import Run
-from supernet.pipeline.failed import Failed, summary
+from supernet.pipeline.failed import summary
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.scoring import evaluator, protocol_of
 from supernet.pipeline.shared_weights import SharedWeights
 from supernet.search import Problem
 from supernet.space import Architecture
+from supernet.track.records import Failed
+from supernet.track.sections import BatchNormRecord
 
 __all__ = ["settled_protocol"]
 
@@ -23,9 +24,9 @@ PROBES = 20
 
 def settled_protocol(
     run: Run, inputs: Inputs, shared: SharedWeights, problem: Problem
-) -> tuple[Protocol, dict[str, Any]]:
+) -> tuple[Protocol, BatchNormRecord]:
     """Return the protocol of the search, and what was found on the way, for `metrics.json`."""
-    options, protocol, found = run.config.evaluate, protocol_of(run.config), dict[str, Any]()
+    options, protocol, found = run.config.evaluate, protocol_of(run.config), BatchNormRecord()
     failed: dict[str, Failed] = {}
 
     def fails(architecture: Architecture, error: Exception) -> None:
@@ -43,26 +44,29 @@ def settled_protocol(
             batch_size=options.batch_size,
             failed=fails,
         )
-        found["converged"] = batches is not None
-        found["calibration_batches"] = BATCHES[-1] if batches is None else max(batches, 1)
+        converged, enough = batches is not None, BATCHES[-1] if batches is None else max(batches, 1)
         run.progress.say(
-            f"batch norm: {found['calibration_batches']} calibration batches"
-            + ("" if found["converged"] else ", the most that were tried: scores still change")
+            f"batch norm: {enough} calibration batches"
+            + ("" if converged else ", the most that were tried: scores still change")
         )
-        protocol = dataclasses.replace(protocol, calibration_batches=found["calibration_batches"])
+        found = BatchNormRecord(converged=converged, calibration_batches=enough)
+        protocol = dataclasses.replace(protocol, calibration_batches=enough)
     if options.probes:
         report = compare_policies(make, _probes(problem, options.probes), options.batch_size)
         for architecture, error in report.failed.items():
             fails(architecture, error)
-        found["measure"] = report.measure
-        found["architectures"] = len(next(iter(report.scores.values())))
-        found["agreements"] = [dataclasses.asdict(agreement) for agreement in report.agreements]
+        found = dataclasses.replace(
+            found,
+            measure=report.measure,
+            architectures=len(next(iter(report.scores.values()))),
+            agreements=tuple(report.agreements),
+        )
     if failed:
         probes = options.probes or PROBES
         what = "architectures that treatments of batch norm are compared on"
         records = list(failed.values())
         run.progress.say(summary(records, probes, what, "metrics.json"))
-        found["failed"] = [one.to_json() for one in records]
+        found = dataclasses.replace(found, failed=tuple(records))
     return protocol, found
 
 

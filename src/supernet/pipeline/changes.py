@@ -59,7 +59,7 @@ class Changes:
                 "these options as they were."
             )
         steps = () if first is None else ORDER[ORDER.index(first) :]
-        self.repeated = [step for step in steps if step in folder.metrics]
+        self.repeated = [step for step in steps if step in folder.metrics.names]
         """The steps whose results the options of now would not give."""
 
     def apply(self) -> str:

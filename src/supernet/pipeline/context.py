@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -12,10 +12,13 @@ from supernet.config import RunConfig
 from supernet.errors import ConfigError, RunFolderError
 from supernet.net.source import ModelSource
 from supernet.track import Progress, RunFolder
+from supernet.track.sections import Section
 
 __all__ = ["Run"]
 
 MOST_THREADS = 4096
+
+S = TypeVar("S", bound=Section)
 
 
 @dataclass(frozen=True)
@@ -64,16 +67,16 @@ class Run:
         given = [*self.options.values(), *search.values()]
         return any(isinstance(value, Mapping) and set(value) == {"python"} for value in given)
 
-    def section(self, step: str) -> dict[str, Any]:
-        """Return the metrics of an earlier step.
+    def section(self, kind: type[S]) -> S:
+        """Return what an earlier step found.
 
         Raises:
             RunFolderError: that step has not ended.
         """
-        section: dict[str, Any] | None = self.folder.metrics.get(step)
+        section = self.folder.metrics.of(kind)
         if section is None:
             raise RunFolderError(
-                f"{self.folder.path} lacks the results of the step {step!r}; run that step first"
+                f"{self.folder.path} lacks the results of the step {kind.SECTION!r}; run that step first"
             )
         return section
 

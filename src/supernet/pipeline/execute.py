@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from supernet.pipeline.state import RunState
 from supernet.pipeline.test import test
 from supernet.pipeline.train import train
 from supernet.track import write_report
+from supernet.track.sections import Section
 
 __all__ = ["STEPS", "execute", "settings"]
 
@@ -74,22 +75,24 @@ def execute(state: RunState, steps: Sequence[str]) -> None:
             if run.folder.complete(step):
                 run.progress.say(f"{step}: done before")
             else:
-                before = run.folder.metrics.get(step)
+                before = run.folder.metrics.section(step)
                 remedy = less_memory(run.config, run.folder, step)
                 with machine_errors(f"the step {step!r}", remedy):
                     STEPS[step](state)
                 _forget_later(run, step, before)
 
 
-def _forget_later(run: Run, step: str, before: Mapping[str, Any] | None) -> None:
+def _forget_later(run: Run, step: str, before: Section | None) -> None:
     """Forget the results of later steps if those of this one, which they came from, are others now."""
 
-    def result(section: Mapping[str, Any] | None) -> Any:
-        return section and {name: value for name, value in section.items() if name != "seconds"}
+    def result(section: Section | None) -> Any:
+        return section and {**section.to_json(), "seconds": None}
 
     metrics = run.folder.metrics
-    later = [other for other in list(STEPS)[list(STEPS).index(step) + 1 :] if other in metrics]
-    if later and result(metrics.get(step)) != result(before):
+    later = [
+        other for other in list(STEPS)[list(STEPS).index(step) + 1 :] if other in metrics.names
+    ]
+    if later and result(metrics.section(step)) != result(before):
         run.folder.forget(later)
         run.progress.say(
             f"{step} has other results than before; repeated for that: {', '.join(later)}"

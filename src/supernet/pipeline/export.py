@@ -22,22 +22,22 @@ from supernet.config import WeightsName
 from supernet.cost import Constraints, cost_of
 from supernet.cost.constraint import number_text
 from supernet.errors import ConfigError, ConstraintError, RunFolderError
-from supernet.evaluate import Candidate, Score
+from supernet.evaluate import Candidate
 from supernet.failures import attempted
 from supernet.files import write_json
 from supernet.folders import check_ours, new_folder, recover
 from supernet.net.export import check_formats
 from supernet.pipeline.context import Run
-from supernet.pipeline.failed import Failed, none_left
+from supernet.pipeline.failed import none_left
 from supernet.pipeline.networks import Networks, preference
 from supernet.pipeline.programs import programs, write_network
-from supernet.pipeline.records import Selected
 from supernet.pipeline.scoring import validate
 from supernet.pipeline.searched import candidates_of
 from supernet.pipeline.state import RunState
 from supernet.reading import shown
 from supernet.space import SearchSpace
 from supernet.track.numbers import score as score_text
+from supernet.track.records import Failed, Outcome, Score, Selected
 
 __all__ = ["Exported", "export_networks"]
 
@@ -186,24 +186,24 @@ def _searching(run: Run, bounds: Sequence[str], *more: str) -> str:
     return f"supernet {command} {run.folder.path}{files}{shown}{options}"
 
 
-def _known(rows: Mapping[str, Mapping[str, Any]], candidate: Candidate) -> tuple[float, float]:
+def _known(rows: Mapping[str, Outcome], candidate: Candidate) -> tuple[float, float]:
     """Return the best that is known of an architecture: its one-shot score, or after retraining."""
-    shared = {"accuracy": candidate.accuracy, "loss": candidate.loss}
-    scores: list[Mapping[str, Any]] = [shared, *_trained(rows, candidate.key).values()]
+    shared: Score = {"accuracy": candidate.accuracy, "loss": candidate.loss}
+    scores = [shared, *_trained(rows, candidate.key).values()]
     return max(map(preference, scores))
 
 
-def _retrained_rows(run: Run) -> dict[str, Mapping[str, Any]]:
+def _retrained_rows(run: Run) -> dict[str, Outcome]:
     """Return what is known of the networks that were retrained, by key."""
     if run.config.retrain.model:  # other networks, of other costs
         return {}
-    rows = run.folder.metrics.get("retrain", {}).get("candidates", [])
-    return {row["key"]: row for row in reversed(rows)}
+    retrain = run.folder.metrics.retrain
+    return {} if retrain is None else {row.key: row for row in reversed(retrain.candidates)}
 
 
-def _trained(rows: Mapping[str, Mapping[str, Any]], key: str) -> dict[str, Score]:
+def _trained(rows: Mapping[str, Outcome], key: str) -> dict[str, Score]:
     """Return the scores of the networks that retraining left of an architecture, by their name."""
-    alone: Mapping[str, Score] = rows.get(key, {}).get("stand_alone", {})
+    alone = rows[key].stand_alone if key in rows else {}
     return {name: score for name, score in alone.items() if name in TRAINED_FROM}
 
 
@@ -244,7 +244,7 @@ def _chosen(opened: RunState, networks: Networks) -> Network:
         RunFolderError: nothing is retrained.
     """
     run = opened.run
-    if "retrain" not in run.folder.metrics:
+    if run.folder.metrics.retrain is None:
         raise RunFolderError(
             f"{run.folder.path} has no chosen network yet; run the step 'retrain' first, or say with "
             "--pick which candidate is wanted, for instance --pick 'macs <= 50%'"

@@ -8,20 +8,20 @@ that is resumed does not repeat it; all else is raised.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import TypeVar
 
 from supernet.config import RunConfig
 from supernet.errors import NoNetworkError
-from supernet.failures import MORE_MEMORY, Kind, attempted, kind_of
+from supernet.failures import MORE_MEMORY, Kind, attempted
 from supernet.files import read_json, write_json
-from supernet.space import Architecture
 from supernet.track import Progress, RunFolder
+from supernet.track.records import Failed
 from supernet.train import Checkpoint
+from supernet.typed import JsonRecord
 
 __all__ = [
-    "Failed",
     "attempt",
     "failed_file",
     "kept",
@@ -40,60 +40,18 @@ REMEDIES: dict[Kind, str] = {
 }
 """What can be done about failures, by their kind."""
 
-SHOWN = 200
-"""Characters of an architecture, and of a reason, that are shown in a line."""
-
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Failed:
-    """A network that failed.
+class Kept(JsonRecord):
+    """What the file of a failure holds.
 
     Attributes:
-        key: key of the architecture, or the name of what failed instead, as a part of a supernet.
-        role: role of the network in the run: "top", "probe", "random", "candidate", "batch norm
-            probe", "part".
-        architecture: answers of the architecture.
-        kind: kind of the failure, see `supernet.failures.Kind`.
-        error: message of what was raised.
-        weights: weights that its training started from, where it was trained.
-        file: name of the file that keeps the failure, relative to the run folder; if it is deleted,
-            the network is tried again.
+        identity: a hash of what the work depends on besides the architecture; the failure counts only
+            for a network with this one.
+        failed: the failure.
     """
-
-    key: str
-    role: str
-    architecture: dict[str, Any]
-    kind: Kind
-    error: str
-    weights: str | None = None
-    file: str | None = None
-
-    @classmethod
-    def of(
-        cls, key: str, role: str, architecture: Architecture, error: Exception, **more: Any
-    ) -> Failed:
-        """Return the record of what was raised."""
-        text = f"{type(error).__name__}: {error}"
-        return cls(key, role, dict(architecture), kind_of(error), text, **more)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data for `metrics.json`."""
-        return asdict(self)
-
-    def text(self) -> str:
-        """Return who failed and why, in one line."""
-        answers = ", ".join(
-            f"{label}={_answer(value)}" for label, value in self.architecture.items()
-        )
-        answers = f"; {_short(answers)}" if answers else ""
-        weights = f", from {self.weights} weights" if self.weights else ""
-        return f"{self.key} ({self.role}{weights}{answers}): {_short(self.error)}"
-
-
-class Kept(TypedDict):
-    """What the file of a failure holds; it counts only for the network with this identity."""
 
     identity: str
     failed: Failed
@@ -131,7 +89,7 @@ def attempt(
         return found
     failed = record(found)
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, {"identity": identity, "failed": failed.to_json()})
+    write_json(file, Kept(identity, failed).to_json())
     progress.say(f"failed: {failed.text()}. The run goes on with the others")
     return failed
 
@@ -151,7 +109,7 @@ def kept(file: Path, identity: str) -> Failed | None:
         return None
     remedy = "Delete it and run the same command again; its network is tried again"
     content = read_json(file, Kept, remedy)
-    return content["failed"] if content["identity"] == identity else None
+    return content.failed if content.identity == identity else None
 
 
 def less_memory(config: RunConfig, folder: RunFolder, step: str) -> str:
@@ -214,15 +172,6 @@ def none_left(failed: Sequence[Failed], what: str, next_step: str) -> NoNetworkE
 
 SOME = 5
 """Failures that are listed where none is left."""
-
-
-def _answer(value: Any) -> str:
-    return "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= SHOWN else f"{line[: SHOWN - 1]}…"
 
 
 def _sentence(text: str) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from supernet.cost import CostTable
 from supernet.net import check_split, split_supernet
 from supernet.pipeline.context import Run
-from supernet.pipeline.failed import Failed, attempt, failed_file, none_left, summary
+from supernet.pipeline.failed import attempt, failed_file, none_left, summary
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.shared_weights import (
     SharedWeights,
@@ -23,6 +23,8 @@ from supernet.pipeline.trained import Trained, training_context
 from supernet.pipeline.training import fit
 from supernet.space import Architecture, Option
 from supernet.strategies import UpdateCounts
+from supernet.track.records import Failed
+from supernet.track.sections import FewShotRecord
 
 __all__ = ["few_shot"]
 
@@ -63,7 +65,7 @@ def few_shot(
             training, stage = run.config.few_shot.train, f"few_shot-{number}"
             checkpoint = run.folder.part(number)
             spent = fit(run, inputs, training, stage, part, learner, checkpoint, identity)
-            return float(spent["seconds"])
+            return spent.seconds
 
         spent = attempt(run.progress, checkpoint, identity, record, work)
         if isinstance(spent, Failed):
@@ -81,14 +83,13 @@ def few_shot(
         run.progress.say(summary(failed, len(options), "parts of the supernet", "metrics.json"))
     shared = load_shared_weights(run, trained)
     run.folder.record(
-        "few_shot",
-        {
-            "seconds": round(seconds, 3),
-            "steps": run.config.few_shot.train.steps,
-            "decision": label,
-            "parts": len(options),
-            "failed": [one.to_json() for one in failed],
-            "weights": shared.hash,
-        },
+        FewShotRecord(
+            seconds=round(seconds, 3),
+            steps=run.config.few_shot.train.steps,
+            decision=label,
+            parts=len(options),
+            failed=tuple(failed),
+            weights=shared.hash,
+        )
     )
     return shared

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from supernet.pipeline.state import RunState
 from supernet.random import derive_seed, seeded
 from supernet.space import Architecture
 from supernet.task import measured
+from supernet.track.sections import IdentityRecord
 from supernet.train import OptimizerFactory, digest
 
 __all__ = ["check_identity", "record_identity"]
@@ -62,9 +62,9 @@ def record_identity(run: Run, inputs: Inputs) -> None:
 
     The weights of a model that was given as an instance are kept too, as `initial.pt`.
     """
-    if "identity" in run.folder.metrics:
+    if run.folder.metrics.identity is not None:
         return
-    run.folder.record("identity", {**_place(run), **_parts(run, inputs)})
+    run.folder.record(IdentityRecord(**_place(run), parts=_parts(run, inputs)))
     if isinstance(run.model, FromInstance) and not run.model.fresh:
         run.folder.write_initial(run.model.model.state_dict())
         fresh = "fresh" in run.config.retrain.kinds
@@ -87,13 +87,13 @@ def check_identity(opened: RunState, *, read_only: bool = False) -> None:
         RunFolderError: the training of the supernet depends on what changed.
     """
     run = opened.run
-    recorded = run.folder.metrics.get("data", {}).get("identity")
-    if recorded is not None and recorded != opened.inputs.identity:
+    metrics = run.folder.metrics
+    if metrics.data and metrics.data.identity not in (None, opened.inputs.identity):
         raise RunFolderError(
             f"{run.folder.path} holds results of another model or of other data, though they are "
             "named alike; choose another folder"
         )
-    before: Mapping[str, Any] | None = run.folder.metrics.get("identity")
+    before = metrics.identity
     if before is None:
         return
     now = _parts(run, opened.inputs)
@@ -103,7 +103,7 @@ def check_identity(opened: RunState, *, read_only: bool = False) -> None:
     if not changed:
         return
     first = min(map(ORDER.index, changed))
-    steps = [step for step in ORDER[first:] if step in run.folder.metrics]
+    steps = [step for step in ORDER[first:] if step in metrics.names]
     names = " and ".join(NAMES[name] for step in changed for name in changed[step])
     if read_only:
         run.progress.say(f"{names} changed since, which is not applied to what is in the folder")
@@ -114,7 +114,7 @@ def check_identity(opened: RunState, *, read_only: bool = False) -> None:
     for step in ORDER[first:]:
         run.folder.drop_failures(step)  # perhaps they failed for what was mended
     run.folder.forget(steps)
-    run.folder.record("identity", {**_place(run), **now})
+    run.folder.record(IdentityRecord(**_place(run), parts=now))
     if not steps:
         return
     run.progress.say(
@@ -205,19 +205,19 @@ def _probed(inputs: Inputs, seed: int) -> tuple[list[float | str], list[list[obj
     return found.pop(""), [[name, values] for name, values in sorted(found.items())]
 
 
-def _changed(run: Run, before: Mapping[str, Any], now: Parts) -> dict[str, list[str]]:
+def _changed(run: Run, before: IdentityRecord, now: Parts) -> dict[str, list[str]]:
     """Return by step the names of what differs."""
     place = _place(run)
     uncertain = set[str]()
-    if before["python"] != place["python"]:  # compiled otherwise
+    if before.python != place["python"]:  # compiled otherwise
         uncertain |= NAMES.keys() - {"weights", "loss", "scores", "data"}
-    if before["device"] != place["device"]:  # where another network may be right on an example
+    if before.device != place["device"]:  # where another network may be right on an example
         uncertain.add("scores")
     found: dict[str, list[str]] = {}
     for step, parts in now.items():
         if step == "few_shot" and run.config.few_shot.decision is None:
             continue
-        old = before.get(step, {})
+        old = before.parts.get(step, {})
         names = [
             name
             for name in sorted({*parts, *old.keys() & NAMES.keys()}, key=list(NAMES).index)

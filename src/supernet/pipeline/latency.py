@@ -10,6 +10,7 @@ from supernet.failures import MORE_MEMORY, machine_errors
 from supernet.files import read_json, storage_errors
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
+from supernet.track.sections import LatencyRecord
 
 __all__ = ["measure_latency"]
 
@@ -60,7 +61,8 @@ def measure_latency(
     table.save(path)
     if not run.folder.config.exists():  # a run may go on with these options
         run.folder.write_config(dict(run.options))
-    run.folder.record("latency", {"table": str(path), **table.provenance, **(table.held_out or {})})
+    how = {**table.provenance, **(table.held_out or {})}
+    run.folder.record(LatencyRecord(table=str(path), how=how))
     return table
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -20,12 +19,12 @@ from supernet.pipeline.changes import without_neutral
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.models import placed
-from supernet.pipeline.records import Selected
 from supernet.pipeline.scoring import protocol_of
 from supernet.pipeline.searched import Searched
 from supernet.pipeline.shared_weights import SharedWeights
 from supernet.space import Architecture
 from supernet.task import measured
+from supernet.track.records import Score, Selected
 from supernet.train import digest
 
 __all__ = ["Networks", "name_of", "preference"]
@@ -84,12 +83,10 @@ class Networks:
         Where candidates were scored with statistics of the evaluation batch, as many as are configured.
         """
         protocol, train = self.searched.protocol, self.inputs.splits.train
-        batches = (
-            protocol["calibration_batches"] or protocol_of(self.run.config).calibration_batches
-        )
-        count = min(len(train), protocol["batch_size"] * batches)
+        batches = protocol.calibration_batches or protocol_of(self.run.config).calibration_batches
+        count = min(len(train), protocol.batch_size * batches)
         examples = train.select(torch.arange(count))
-        return Batches(examples, protocol["batch_size"], self.inputs.normalise)
+        return Batches(examples, protocol.batch_size, self.inputs.normalise)
 
     def retrained(self, selected: Selected, weights: WeightsName) -> nn.Module:
         """Return the ordinary module of an architecture, in evaluation mode, as retraining left it.
@@ -125,7 +122,9 @@ class Networks:
             identity = self.inputs.identity
             return digest([options["train"], options["model"], options["augment"], identity])
         protocol = self.searched.protocol  # holds a hash of the supernet's weights
-        return digest([options["train"], options["augment"], self.inputs.identity, protocol])
+        return digest(
+            [options["train"], options["augment"], self.inputs.identity, protocol.to_json()]
+        )
 
     def costs_of(self, selected: Selected, model: nn.Module) -> Mapping[str, float]:
         """Return the costs of a network as it is retrained, which may be wider than in the supernet.
@@ -142,7 +141,7 @@ def name_of(selected: Selected, weights: WeightsName) -> str:
     return selected.key if weights == "fresh" else f"{selected.key}-{weights}"
 
 
-def preference(score: Mapping[str, Any]) -> tuple[float, float]:
+def preference(score: Score) -> tuple[float, float]:
     """Return what is larger for better scores: the accuracy if there is one, and minus the loss."""
     accuracy, loss = score.get("accuracy"), score.get("loss")
     worst = float("-inf") if loss is None else -loss

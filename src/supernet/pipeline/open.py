@@ -65,7 +65,7 @@ def open_run(
     try:
         stored = folder.read_config()
         begun = folder.has_results()
-        if arguments and not begun and not read_only and "latency" not in folder.metrics:
+        if arguments and not begun and not read_only and folder.metrics.latency is None:
             stored = None  # a first attempt failed, perhaps for an option that is now mended
         if stored is None and begun and not folder.config.exists():
             raise RunFolderError(
@@ -114,11 +114,11 @@ def open_run(
 def _forget_costs(opened: RunState) -> None:
     """Forget the search if a file of costs holds others now than it did then."""
     run = opened.run
-    known = run.folder.metrics.get("search", {}).get("costs")
-    if known is None or not run.config.search.costs:
+    metrics = run.folder.metrics
+    if metrics.search is None or metrics.search.costs is None or not run.config.search.costs:
         return
-    if known != {quantity: table.digest for quantity, table in opened.costs.items()}:
-        steps = [step for step in ("search", "retrain", "test") if step in run.folder.metrics]
+    if metrics.search.costs != {quantity: table.digest for quantity, table in opened.costs.items()}:
+        steps = [step for step in ("search", "retrain", "test") if step in metrics.names]
         run.folder.forget(steps)
         run.progress.say(f"the tables of costs changed; repeated for that: {', '.join(steps)}")
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 from supernet.evaluate import kendall, kendall_difference
 from supernet.pipeline.networks import preference
-from supernet.pipeline.records import Outcome
+from supernet.track.records import CostName, CostRanking, Outcome, Ranking, Truth
 
 __all__ = ["ranking"]
 
+TRUTHS: tuple[Truth, ...] = ("scratch", "fine_tuned", "inherited")
+"""What one-shot scores may be compared with, the best first."""
 
-def ranking(outcomes: Sequence[Outcome], population: int, seed: int) -> dict[str, Any]:
+COSTS: tuple[CostName, ...] = ("params", "macs")
+"""Costs whose own ranking is compared."""
+
+
+def ranking(outcomes: Sequence[Outcome], population: int, seed: int) -> Ranking:
     """Return how well one-shot scores, and plain costs, rank the stand-alone scores of the probes.
 
     Only probes count: they are drawn at random from the candidates, so that what is found is true of all
@@ -24,34 +29,32 @@ def ranking(outcomes: Sequence[Outcome], population: int, seed: int) -> dict[str
         outcomes: outcomes of all networks that were retrained.
         population: the number of candidates that the probes were drawn from.
         seed: seed of the resampling.
-
-    Returns:
-        "truth", what one-shot scores are compared with ("scratch" where that is known, else
-        "fine_tuned"); "population"; the fields of `RankCorrelation`; "costs", by quantity its own
-        correlation and by how much that of one-shot scores is higher. Where none is claimed,
-        "kendall_tau" is None and "why" says why: "no probes", or "same weights" where both sides are
-        scores of the supernet's weights.
     """
-    probes = list({one.selected.key: one for one in outcomes if one.selected.probe}.values())
-    kinds = ("scratch", "fine_tuned", "inherited")
-    kind = next((kind for kind in kinds if any(kind in one.alone for one in probes)), None)
-    probes = [
-        one for one in probes if kind in one.alone
-    ]  # training from some weights may have failed
+    probes = list({one.key: one for one in outcomes if one.probe}.values())
+    kind = next((kind for kind in TRUTHS if any(kind in one.alone for one in probes)), None)
+    # Training from some weights may have failed.
+    probes = [one for one in probes if kind in one.alone]
     truth = [preference(one.alone[kind])[0] for one in probes if kind]
-    shared = [preference(one.selected.supernet)[0] for one in probes]
-    correlation = dataclasses.asdict(kendall(shared, truth, seed=seed))
-    found = {"truth": kind, "population": population, "why": None, **correlation, "costs": {}}
+    shared = [preference(one.supernet)[0] for one in probes]
+    found = Ranking(
+        truth=kind,
+        population=population,
+        why=None,
+        correlation=kendall(shared, truth, seed=seed),
+        costs={},
+    )
     if not probes:
-        return {**found, "why": "no probes"}
+        return replace(found, why="no probes")
     if kind == "inherited" or (shared == truth and len(set(truth)) > 1):
-        nothing = {"kendall_tau": None, "low": None, "high": None, "meaningful": False}
-        return {**found, **nothing, "why": "same weights"}
-    for quantity in ("params", "macs"):
-        costs = [one.selected.costs[quantity] for one in probes]
-        difference = kendall_difference(shared, costs, truth, seed=seed)
-        found["costs"][quantity] = {
-            **dataclasses.asdict(kendall(costs, truth, seed=seed)),
-            "difference": difference and dataclasses.asdict(difference),
-        }
-    return found
+        nothing = replace(
+            found.correlation, kendall_tau=None, low=None, high=None, meaningful=False
+        )
+        return replace(found, why="same weights", correlation=nothing)
+    costs: dict[CostName, CostRanking] = {}
+    for quantity in COSTS:
+        priced = [one.costs[quantity] for one in probes]
+        costs[quantity] = CostRanking(
+            correlation=kendall(priced, truth, seed=seed),
+            difference=kendall_difference(shared, priced, truth, seed=seed),
+        )
+    return replace(found, costs=costs)

@@ -17,13 +17,15 @@ from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.networks import Networks, preference
 from supernet.pipeline.programs import Programs, programs, write_network
 from supernet.pipeline.ranking import ranking
-from supernet.pipeline.records import Selected
 from supernet.pipeline.retrained import Retrained, load_retrained
 from supernet.pipeline.searched import Searched
 from supernet.pipeline.shared_weights import SharedWeights
 from supernet.pipeline.trials import Trials
 from supernet.space import Diagram
 from supernet.track.diagram import svg
+from supernet.track.reading import ChosenArchitecture
+from supernet.track.records import Selected
+from supernet.track.sections import RetrainRecord
 from supernet.track.worth import better_text
 
 __all__ = ["retrain"]
@@ -50,16 +52,14 @@ def retrain(
     networks = Networks(run, inputs, searched, shared)
     trials = Trials(networks, costs)
     outcomes, substitutes = trials.best(selected)
-    top = [outcome for outcome in outcomes if outcome.selected.role == "top"]
+    top = [outcome for outcome in outcomes if outcome.role == "top"]
     best = max(top, key=lambda outcome: preference(outcome.validation))
-    randoms, baselines = trials.random(
-        next(one for one in [*selected, *substitutes] if one.key == best.selected.key),
-        [outcome.selected for outcome in top],
-    )
+    chosen = next(one for one in [*selected, *substitutes] if one.key == best.key)
+    randoms, baselines = trials.random(chosen, [outcome.key for outcome in top])
     outcomes += randoms
-    program = _write_chosen(networks, best.selected, best.weights)
+    program = _write_chosen(networks, chosen, best.weights)
     better = [
-        outcome.selected.key
+        outcome.key
         for outcome in outcomes
         if preference(outcome.validation)[0] > preference(best.validation)[0]
     ]
@@ -67,21 +67,20 @@ def retrain(
         tried = len(trials.known) + len(trials.lost)
         run.progress.say(summary(trials.failed, tried, "retrained networks", "metrics.json"))
     run.folder.record(
-        "retrain",
-        {
-            "seconds": round(sum(outcome.seconds for outcome in trials.known.values()), 3),
-            "steps": options.train.steps,
-            "weights": options.weights,
-            "candidates": [outcome.to_json() for outcome in outcomes],
-            "failed": [one.to_json() for one in trials.failed],
-            "substitutes": [one.to_json() for one in substitutes],
-            "chosen": best.selected.key,
-            "chosen_weights": best.weights,
-            "better": list(dict.fromkeys(better)),
-            "baselines": baselines.to_json(),
-            "program": program,
-            "ranking": ranking(outcomes, searched.ranked, run.seed),
-        },
+        RetrainRecord(
+            seconds=round(sum(trials.seconds.values()), 3),
+            steps=options.train.steps,
+            weights=options.weights,
+            candidates=tuple(outcomes),
+            failed=tuple(trials.failed),
+            substitutes=tuple(substitutes),
+            chosen=best.key,
+            chosen_weights=best.weights,
+            better=tuple(dict.fromkeys(better)),
+            baselines=baselines,
+            program=program,
+            ranking=ranking(outcomes, searched.ranked, run.seed),
+        )
     )
     if text := better_text(run.folder.metrics):
         run.progress.say(f"warning: {text}")
@@ -114,27 +113,27 @@ def _write_chosen(
     write_network(run.folder.path, model, made)
     write_json(
         run.folder.architecture,
-        {
-            "key": chosen.key,
-            "architecture": dict(chosen.architecture),
-            "diagram": _drawing(run, networks.inputs, chosen),
-        },
+        ChosenArchitecture(
+            key=chosen.key,
+            architecture=chosen.architecture,
+            diagram=_drawing(run, networks.inputs, chosen),
+        ).to_json(),
     )
     return None if made is None else dict(made.takes)
 
 
-def _drawing(run: Run, inputs: Inputs, chosen: Selected) -> dict[str, Any] | None:
+def _drawing(run: Run, inputs: Inputs, chosen: Selected) -> Diagram | None:
     """Return the drawing, where the model has a method `diagram(architecture)` for it."""
     draw = getattr(inputs.supernet.model, "diagram", None)
     if not callable(draw):
         return None
 
-    def drawn() -> dict[str, Any] | None:
+    def drawn() -> Diagram | None:
         drawing = draw(chosen.architecture)
         if not isinstance(drawing, Diagram):
             return None
         svg(drawing)  # as the report will
-        return drawing.to_json()
+        return drawing
 
     found = attempted(drawn)
     if isinstance(found, Exception):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from supernet.config import WeightsName
-from supernet.pipeline.baseline import Baselines
 from supernet.pipeline.context import Run
-from supernet.pipeline.records import Selected
 from supernet.pipeline.searched import load_searched
+from supernet.track.records import Selected, verified
+from supernet.track.sections import RetrainRecord
 
 __all__ = ["Retrained", "load_retrained"]
 
@@ -44,13 +44,12 @@ def load_retrained(run: Run) -> Retrained:
     Raises:
         RunFolderError: nothing is retrained, or the search has not ended.
     """
-    section = run.section("retrain")
-    substitutes = [Selected.from_json(row) for row in section.get("substitutes", [])]
-    selected = [*substitutes, *load_searched(run).selected]
-    chosen = next(one for one in selected if one.key == section["chosen"])
-    weights: WeightsName = section.get("chosen_weights", "fresh")
-    rows = {row["key"]: row for row in section["candidates"]}
-    drawn = Baselines.from_json(section["baselines"]).selected
-    failed = {row["weights"] for row in section.get("failed", []) if row["key"] == chosen.key}
+    found = run.section(RetrainRecord)
+    selected = [*verified(found.substitutes), *load_searched(run).selected]
+    chosen = next(one for one in selected if one.key == found.chosen)
+    weights = found.chosen_weights
+    rows = {row.key: row for row in found.candidates}
+    drawn = verified(found.baselines.networks)
+    failed = {row.weights for row in found.failed if row.key == chosen.key}
     others = [kind for kind in run.config.retrain.kinds if kind not in {weights, *failed}]
-    return Retrained(chosen, weights, [(one, rows[one.key]["weights"]) for one in drawn], others)
+    return Retrained(chosen, weights, [(one, rows[one.key].weights) for one in drawn], others)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from supernet.cost import CostTable
 from supernet.errors import DataError, SupernetError
 from supernet.evaluate import Candidate, CandidateTable, Scorer
-from supernet.pipeline.baseline import Baselines
 from supernet.pipeline.batch_norm import settled_protocol
 from supernet.pipeline.context import Run
 from supernet.pipeline.costs import problem_of
-from supernet.pipeline.failed import Failed, none_left, summary
+from supernet.pipeline.failed import none_left, summary
 from supernet.pipeline.inputs import Inputs
-from supernet.pipeline.records import Selected
 from supernet.pipeline.scoring import evaluator
 from supernet.pipeline.searched import Searched
 from supernet.pipeline.shared_weights import SharedWeights
@@ -23,6 +20,8 @@ from supernet.pipeline.trained import architectures_of
 from supernet.search import Problem, Search, hypervolume
 from supernet.space import Architecture
 from supernet.space.numbers import digits
+from supernet.track.records import Failed, Selected, verified
+from supernet.track.sections import SearchRecord
 
 __all__ = ["search"]
 
@@ -51,8 +50,8 @@ def search(
         passed = [candidate for candidate in ranked if candidate.status != "failed"]
         failed = [candidate for candidate in ranked if candidate.status == "failed"]
         selected, lost = _select(run, problem, scorer, passed)
-        if kept := run.folder.metrics.get("retrain"):  # the table alone was lost: make it whole
-            random = Baselines.from_json(kept["baselines"]).selected
+        if kept := run.folder.metrics.retrain:  # the table alone was lost: make it whole
+            random = verified(kept.baselines.networks)
             scorer.score([one.architecture for one in random], "baseline", 0)
     expected = run.config.search.searcher.expected(problem)
     if expected and asked < expected and run.config.search.constraint_list:
@@ -64,27 +63,25 @@ def search(
         run.progress.say(f"candidates were scored one by one: {scores.plain_because}")
     if failed:
         run.progress.say(summary(_records(failed), len(ranked), "candidates", "candidates.db"))
-    protocol_used = dataclasses.asdict(scorer.provenance)
     run.folder.record(
-        "search",
-        {
-            "seconds": log.seconds,
-            "candidates": len(ranked),
-            "partial": sum(candidate.status == "partial" for candidate in passed),
-            "failed": len(failed),
-            "failures": [one.to_json() for one in [*_examples(failed), *lost]],
-            "searcher": type(run.config.search.searcher).__name__,
-            "space_size": digits(inputs.space.size),
-            "batch_norm": scores.batch_norm,
-            "batch_norm_report": batch_norm,
-            "shared": not scores.plain_because,
-            "hypervolume": _hypervolumes(problem, passed),
-            "protocol": protocol_used,
-            "costs": {quantity: table.digest for quantity, table in costs.items()},
-            "selected": [one.to_json() for one in selected],
-        },
+        SearchRecord(
+            seconds=log.seconds,
+            candidates=len(ranked),
+            partial=sum(candidate.status == "partial" for candidate in passed),
+            failed=len(failed),
+            failures=(*_examples(failed), *lost),
+            searcher=type(run.config.search.searcher).__name__,
+            space_size=digits(inputs.space.size),
+            batch_norm=scores.batch_norm,
+            batch_norm_report=batch_norm,
+            shared=not scores.plain_because,
+            hypervolume=_hypervolumes(problem, passed),
+            protocol=scorer.provenance,
+            costs={quantity: table.digest for quantity, table in costs.items()},
+            selected=tuple(selected),
+        )
     )
-    return Searched(selected, protocol_used, len(passed))
+    return Searched(selected, scorer.provenance, len(passed))
 
 
 def _ranked(
@@ -148,7 +145,13 @@ def _check_any_passed(found: Collection[Candidate], least: int) -> None:
 
 def _records(failed: Iterable[Candidate]) -> list[Failed]:
     return [
-        Failed(one.key, "candidate", dict(one.architecture), one.kind or "code", one.error or "")
+        Failed(
+            key=one.key,
+            role="candidate",
+            architecture=dict(one.architecture),
+            kind=one.kind or "code",
+            error=one.error or "",
+        )
         for one in failed
     ]
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from supernet.errors import RunFolderError
 from supernet.evaluate import Candidate, CandidateTable, Provenance
 from supernet.pipeline.context import Run
-from supernet.pipeline.records import Selected
 from supernet.pipeline.shared_weights import SharedWeights
+from supernet.track.records import Selected, verified
+from supernet.track.sections import SearchRecord
 
 __all__ = ["Searched", "candidate_table", "candidates_of", "load_searched"]
 
@@ -26,7 +26,7 @@ class Searched:
     """
 
     selected: Sequence[Selected]
-    protocol: Mapping[str, Any]
+    protocol: Provenance
     ranked: int
 
 
@@ -36,9 +36,8 @@ def load_searched(run: Run) -> Searched:
     Raises:
         RunFolderError: the search has not ended.
     """
-    section = run.section("search")
-    selected = [Selected.from_json(row) for row in section["selected"]]
-    return Searched(selected, section["protocol"], section["candidates"] - section["failed"])
+    found = run.section(SearchRecord)
+    return Searched(verified(found.selected), found.protocol, found.candidates - found.failed)
 
 
 def candidate_table(run: Run, *, write: bool = True) -> CandidateTable:
@@ -63,7 +62,7 @@ def candidates_of(run: Run, shared: SharedWeights, searched: Searched) -> list[C
     Raises:
         RunFolderError: the search was with other weights, or its table is missing.
     """
-    provenance = Provenance(**searched.protocol)
+    provenance = searched.protocol
     if provenance.weights != shared.hash:
         raise RunFolderError(
             f"the candidates of {run.folder.path} were scored with other weights than those there now; "

@@ -8,7 +8,6 @@ import inspect
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
 
 import torch
 from torch import nn
@@ -40,6 +39,7 @@ from supernet.search import Learned, Search
 from supernet.space.numbers import size_text
 from supernet.strategies import Strategy, TrainingContext, UpdateCounts
 from supernet.task import measured
+from supernet.track.sections import DataRecord, EnvironmentRecord, StageRecord, TrainRecord
 from supernet.train import OptimizerFactory, digest
 
 __all__ = ["check_options", "train"]
@@ -54,29 +54,27 @@ def train(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Trained:
     splits, space = inputs.splits, inputs.space
     identity = check_options(run, inputs, costs)
     run.folder.record(
-        "environment",
-        {
-            "supernet": version("supernet"),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "device": str(run.device),
-            "threads": torch.get_num_threads(),
-        },
+        EnvironmentRecord(
+            supernet=version("supernet"),
+            torch=torch.__version__,
+            python=platform.python_version(),
+            device=str(run.device),
+            threads=torch.get_num_threads(),
+        )
     )
     run.folder.record(
-        "data",
-        {
-            "name": splits.name,
-            "train": len(splits.train),
-            "search": len(splits.search),
-            "test": len(splits.test),
-            "classes": len(splits.train.classes),
-            **({"vocabulary": len(splits.train.words)} if splits.train.words else {}),
-            "mean": list(inputs.normalise.mean),
-            "std": list(inputs.normalise.std),
-            "identity": inputs.identity,
-            **({"notes": list(splits.notes)} if splits.notes else {}),
-        },
+        DataRecord(
+            name=splits.name,
+            train=len(splits.train),
+            search=len(splits.search),
+            test=len(splits.test),
+            classes=len(splits.train.classes),
+            vocabulary=len(splits.train.words) or None,
+            mean=tuple(inputs.normalise.mean),
+            std=tuple(inputs.normalise.std),
+            identity=inputs.identity,
+            notes=tuple(splits.notes),
+        )
     )
     record_identity(run, inputs)
     if words := splits.train.words:
@@ -96,24 +94,27 @@ def train(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Trained:
     counted.prepare(supernet, setting)
     spent = fit(run, inputs, run.config.train, "train", supernet, counted, checkpoint, identity)
     trained = read_trained(run, supernet, identity)
-    warnings = [warning for stage in before for warning in stage["warnings"]] + counted.warnings()
+    warnings = [warning for stage in before for warning in stage.warnings] + counted.warnings()
     for warning in warnings:
         run.progress.say(f"warning: {warning}")
-    found: dict[str, Any] = {
-        "passes": counted.passes(supernet),
-        "weights": trained.hash,
-        "warnings": warnings,
-    }
-    if before:
-        spent["seconds"] = round(spent["seconds"] + sum(stage["seconds"] for stage in before), 3)
-        found["stages"] = before
-    run.folder.record("train", {**spent, **found})
+    seconds = sum(stage.seconds for stage in before)
+    run.folder.record(
+        TrainRecord(
+            seconds=round(spent.seconds + seconds, 3) if before else spent.seconds,
+            steps=spent.steps,
+            loss=spent.loss,
+            passes=counted.passes(supernet),
+            weights=trained.hash,
+            warnings=tuple(warnings),
+            stages=tuple(before),
+        )
+    )
     return trained
 
 
 def stages(
     run: Run, inputs: Inputs, costs: Mapping[str, CostTable], training: str
-) -> tuple[TrainingContext, list[dict[str, Any]]]:
+) -> tuple[TrainingContext, list[StageRecord]]:
     """Train the supernets of the strategy's stages.
 
     Args:
@@ -125,7 +126,7 @@ def stages(
     Returns:
         The setting that they lead to; and of each seconds, steps, the last loss and warnings.
     """
-    setting, spent = training_context(run, inputs, costs), list[dict[str, Any]]()
+    setting, spent = training_context(run, inputs, costs), list[StageRecord]()
     count = len(run.config.strategy.stages)
     for number in range(count):
         run.progress.say(f"training stage {number + 1} of {count + 1}, before the supernet")
@@ -136,8 +137,8 @@ def stages(
         check_trained(checkpoint, checkpoint.trained(), identity)
         stage = f"stage-{number}"
         found = fit(run, inputs, run.config.train, stage, supernet, learner, checkpoint, identity)
-        warnings = [f"in stage {number + 1}, {warning}" for warning in learner.warnings()]
-        spent.append({**found, "warnings": warnings})
+        warnings = tuple(f"in stage {number + 1}, {warning}" for warning in learner.warnings())
+        spent.append(StageRecord(**found.to_json(), warnings=warnings))
         state = learner.state_dict()["strategy"]
         setting = dataclasses.replace(setting, stage=number + 1, before=state)
     return setting, spent

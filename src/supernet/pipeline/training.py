@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from supernet.config import TrainConfig
 from supernet.data import Augment, Loader
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
 from supernet.random import derive_seed
+from supernet.track.sections import Spent
 from supernet.train import Checkpoint, Fit, Learner
 from supernet.train.learner import M
 
@@ -25,7 +24,7 @@ def fit(
     checkpoint: Checkpoint,
     identity: str = "",
     augment: Augment | None = None,
-) -> dict[str, Any]:
+) -> Spent:
     """Train a model by the one training loop; return seconds, steps and the last loss.
 
     A checkpoint of another identity is not continued. Images are changed as `split.augment` says
@@ -61,4 +60,4 @@ def fit(
     train, size = inputs.splits.train, options.batch_size
     loader = Loader(train, size, seed, augment or inputs.augment, normalise=inputs.normalise)
     loop.run(model, learner, inputs.task, loader, checkpoint)
-    return {"seconds": log.seconds, "steps": options.steps, "loss": log.last.get("loss")}
+    return Spent(seconds=log.seconds, steps=options.steps, loss=log.last.get("loss"))

@@ -16,13 +16,13 @@ from functools import partial
 from supernet.config import WeightsName
 from supernet.cost import CostTable
 from supernet.evaluate import Score
-from supernet.pipeline.baseline import Baselines, draw_baselines
-from supernet.pipeline.failed import Failed, attempt, failed_file, none_left
+from supernet.pipeline.baseline import draw_baselines
+from supernet.pipeline.failed import attempt, failed_file, none_left
 from supernet.pipeline.networks import Networks, name_of, preference
-from supernet.pipeline.records import Outcome, Selected
 from supernet.pipeline.scoring import validate
 from supernet.pipeline.searched import candidates_of
 from supernet.pipeline.training import fit
+from supernet.track.records import Baselines, Failed, Outcome, Selected
 from supernet.train import Plain
 
 __all__ = ["Trials"]
@@ -52,6 +52,7 @@ class Trials:
         known: networks that passed, by key.
         failed: networks that failed. One that passed from another kind of weights is known
             nevertheless.
+        seconds: seconds of training of the networks that passed, by key.
     """
 
     def __init__(self, networks: Networks, costs: Mapping[str, CostTable]) -> None:
@@ -60,6 +61,7 @@ class Trials:
         self._costs = costs
         self.known: dict[str, Outcome] = {}
         self.failed: list[Failed] = []
+        self.seconds: dict[str, float] = {}
 
     @property
     def lost(self) -> set[str]:
@@ -77,8 +79,11 @@ class Trials:
                 self._train(one)
             if one.key in self.known:
                 known = self.known[one.key]
-                again = dataclasses.replace(one, costs=known.selected.costs)
-                outcomes.append(dataclasses.replace(known, selected=again))
+                outcomes.append(
+                    dataclasses.replace(
+                        known, role=one.role, probe=one.probe, supernet=one.supernet
+                    )
+                )
         return outcomes
 
     def best(self, selected: Sequence[Selected]) -> tuple[list[Outcome], list[Selected]]:
@@ -99,7 +104,7 @@ class Trials:
         top = [one for one in selected if one.role == "top"]
         others = [one for one in selected if one.role != "top" and one.key not in taken]
         outcomes = self.outcomes([*top, *substitutes, *others])
-        if not any(one.selected.role == "top" for one in outcomes):
+        if not any(one.role == "top" for one in outcomes):
             raise none_left(
                 self.failed,
                 "networks that were retrained",
@@ -109,16 +114,24 @@ class Trials:
             )
         return outcomes, substitutes
 
-    def random(self, chosen: Selected, top: Sequence[Selected]) -> tuple[list[Outcome], Baselines]:
-        """Draw random baselines and train them; others are drawn for those that fail."""
+    def random(self, chosen: Selected, top: Sequence[str]) -> tuple[list[Outcome], Baselines]:
+        """Draw random baselines and train them; others are drawn for those that fail.
+
+        Args:
+            chosen: the architecture that they are compared with.
+            top: the keys of the best, which none of them is.
+
+        Returns:
+            The outcomes, and the baselines that passed.
+        """
         before, left = len(self.lost), max(self._run.config.retrain.baselines, LEAST)
         while True:
             baselines = draw_baselines(self._networks, self._costs, chosen, top, self.lost)
-            outcomes = self.outcomes(baselines.selected)
-            if len(outcomes) == len(baselines.selected) or len(self.lost) - before > left:
+            outcomes = self.outcomes(baselines.networks)
+            if len(outcomes) == len(baselines.networks) or len(self.lost) - before > left:
                 break
-        passed = [one for one in baselines.selected if one.key in self.known]
-        return outcomes, dataclasses.replace(baselines, selected=passed)
+        passed = tuple(one for one in baselines.networks if one.key in self.known)
+        return outcomes, dataclasses.replace(baselines, networks=passed)
 
     def _substitutes(self, selected: Sequence[Selected]) -> list[Selected]:
         """Return the next best candidates that passed: one for each of the best that failed, if any."""
@@ -166,10 +179,18 @@ class Trials:
                 passed[weights] = found
         if passed:
             better = max(passed, key=lambda weights: preference(passed[weights].last))
-            priced = dataclasses.replace(one, costs=passed[better].costs)
             alone = {name: score for each in passed.values() for name, score in each.scores.items()}
-            seconds = sum(each.seconds for each in passed.values())
-            self.known[one.key] = Outcome(priced, alone, better, passed[better].last, seconds)
+            self.seconds[one.key] = sum(each.seconds for each in passed.values())
+            self.known[one.key] = Outcome(
+                key=one.key,
+                role=one.role,
+                probe=one.probe,
+                supernet=one.supernet,
+                costs=passed[better].costs,
+                validation=passed[better].last,
+                weights=better,
+                stand_alone=alone,
+            )
 
 
 def _trained(networks: Networks, one: Selected, weights: WeightsName) -> _Alone:
@@ -192,6 +213,6 @@ def _trained(networks: Networks, one: Selected, weights: WeightsName) -> _Alone:
             networks.identity(weights),
             options.augment,
         )
-        seconds = spent["seconds"]
+        seconds = spent.seconds
         scores["scratch" if weights == "fresh" else "fine_tuned"] = validate(run, inputs, model)
     return _Alone(scores, list(scores.values())[-1], seconds, networks.costs_of(one, model))

@@ -21,7 +21,9 @@ from supernet.files import FULL, clean, read_bytes, storage_errors, write_bytes,
 from supernet.folders import MARK, check_links, folder_kind, mark_text, recover, write_mark
 from supernet.origin import mark, marked
 from supernet.track.lock import LOCK, FolderLock
-from supernet.track.metrics import read_metrics, write_metrics
+from supernet.track.metrics import Metrics, forget_sections, read_metrics, record_section
+from supernet.track.records import Failed
+from supernet.track.sections import Section
 from supernet.track.stored import config_text, log_records, read_config
 from supernet.train import Checkpoint
 
@@ -171,43 +173,45 @@ class RunFolder:
             "retrain": [
                 self.architecture,
                 self.weights,
-                *self._failures("retrain"),
+                *self._kept(retrain.failed if (retrain := self.metrics.retrain) else ()),
                 *self._trained(),
             ],
         }
-        return step in self.metrics and all(file.exists() for file in files.get(step, []))
+        return step in self.metrics.names and all(file.exists() for file in files.get(step, []))
 
     def _words(self) -> list[Path]:
-        return [self.vocabulary] if "vocabulary" in self.metrics.get("data", {}) else []
+        data = self.metrics.data
+        return [] if data is None or data.vocabulary is None else [self.vocabulary]
 
     def _trained(self) -> list[Path]:
         """Return the checkpoints of retrained networks that are still needed."""
-        retrain = self.metrics.get("retrain", {})
-        rows = retrain.get("candidates", []) if retrain.get("steps") else []
-        chosen, tested = retrain.get("chosen"), "test" in self.metrics
+        retrain, tested = self.metrics.retrain, self.metrics.test is not None
+        if retrain is None or not retrain.steps:
+            return []
         return [
-            self.retrained(row["key"] + ("" if row["weights"] == "fresh" else "-inherited")).path
-            for row in rows
-            if row["key"] == chosen or (row["role"] == "random" and not tested)
+            self.retrained(row.key + ("" if row.weights == "fresh" else "-inherited")).path
+            for row in retrain.candidates
+            if row.key == retrain.chosen or (row.role == "random" and not tested)
         ]
 
     def _parts(self) -> list[Path]:
         """Return the files of the parts; of those that failed, the files that keep the failures."""
-        failures = self._failures("few_shot")
+        if (few_shot := self.metrics.few_shot) is None:
+            return []
+        failures = self._kept(few_shot.failed)
         failed = {file.name.partition(".")[0] for file in failures}
-        count = self.metrics.get("few_shot", {}).get("parts", 0)
-        return failures + [self.part(n).path for n in range(count) if str(n) not in failed]
+        return failures + [self.part(n).path for n in range(few_shot.parts) if str(n) not in failed]
 
-    def _failures(self, step: str) -> list[Path]:
-        failed = self.metrics.get(step, {}).get("failed", [])
-        return [self.path / one["file"] for one in failed if one.get("file")]
+    def _kept(self, failed: Sequence[Failed]) -> list[Path]:
+        """Return the files that keep failures."""
+        return [self.path / one.file for one in failed if one.file]
 
     def has_results(self) -> bool:
         """Return whether anything was computed here that another configuration would spoil."""
         files = [self.checkpoint.path, self.checkpoint.previous, self.candidates]
         for name in FOLDERS:
             files += self._checkpoints(name)
-        return "train" in self.metrics or any(file.exists() for file in files)
+        return self.metrics.train is not None or any(file.exists() for file in files)
 
     def _checkpoints(self, name: str) -> list[Path]:
         """Return what we wrote into one of `FOLDERS`."""
@@ -234,17 +238,17 @@ class RunFolder:
         write_text(self.config, mark(self.path, config_text(config)))
 
     @property
-    def metrics(self) -> dict[str, Any]:
-        """All metrics so far, by stage.
+    def metrics(self) -> Metrics:
+        """What the steps found so far.
 
         Raises:
             DamagedFileError: the file cannot be read, or was changed since it was written.
         """
         return read_metrics(self.metrics_file)
 
-    def record(self, stage: str, metrics: dict[str, Any]) -> None:
-        """Write the metrics of a stage."""
-        write_metrics(self.metrics_file, {**self.metrics, stage: metrics})
+    def record(self, section: Section) -> None:
+        """Write what a step found."""
+        record_section(self.metrics_file, section)
 
     def forget(self, steps: Sequence[str]) -> None:
         """Drop the metrics of steps, and the files that say what was chosen.
@@ -254,11 +258,7 @@ class RunFolder:
         if "retrain" in steps:  # before they are forgotten: what is killed between is repeated
             for file in (self.architecture, self.weights, self.program):
                 file.unlink(missing_ok=True)
-        metrics = self.metrics
-        kept = {name: section for name, section in metrics.items() if name not in steps}
-        if "test" in metrics and "test" in steps:
-            kept["tested_before"] = [*metrics.get("tested_before", []), metrics["test"]]
-        write_metrics(self.metrics_file, kept)
+        forget_sections(self.metrics_file, steps)
 
     def drop_files(self, step: str) -> None:
         """Delete what a step computed and would otherwise take up again."""

@@ -1,269 +1,112 @@
-"""`metrics.json`: what it holds, section by section, and how it is read and written.
+"""`metrics.json`: its sections as one record, and how it is read and written.
 
 It decides which networks are retrained, chosen and tested, so it carries a digest, and what does not
 match it is refused; what only shows results goes on, and says that they were changed.
+
+The file has a version. Version 1, which has no number, has the same keys but for those of the records
+that have a default.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from supernet.errors import DamagedFileError
 from supernet.files import read_json, write_json
 from supernet.parsed import ChangedError, seal, unsealed
-from supernet.typed import Count, MisfitError, typed
+from supernet.record_fields import Omitted
+from supernet.track.sections import (
+    DataRecord,
+    EnvironmentRecord,
+    FewShotRecord,
+    IdentityRecord,
+    LatencyRecord,
+    RetrainRecord,
+    SearchRecord,
+    Section,
+    TestRecord,
+    TrainRecord,
+)
+from supernet.typed import Between, JsonRecord, MisfitError, shown_json
 
-__all__ = ["Metrics", "read_metrics", "write_metrics"]
+__all__ = ["VERSION", "Metrics", "forget_sections", "read_metrics", "record_section"]
+
+VERSION = 2
+"""Of the file as it is written now."""
 
 REMEDY = (
     "Delete it and run the same command again; the steps are repeated from the files before them"
 )
 
-Score = dict[str, float | None]
-Weights = Literal["fresh", "inherited"]
-
-
-class Environment(TypedDict):
-    """Where the supernet was trained."""
-
-    device: NotRequired[str]
-    threads: NotRequired[int]
-
-
-class Data(TypedDict):
-    """What a run is about."""
-
-    name: NotRequired[str]
-    train: NotRequired[Count]
-    search: NotRequired[Count]
-    test: NotRequired[Count]
-    classes: NotRequired[Count]
-    vocabulary: NotRequired[Count]
-    identity: NotRequired[str]
-    notes: NotRequired[list[str]]
-
-
-class Identity(TypedDict):
-    """What results depend on besides options, by step."""
-
-    python: str
-    device: str
-    train: NotRequired[dict[str, Any]]
-    few_shot: NotRequired[dict[str, Any]]
-    search: NotRequired[dict[str, Any]]
-    retrain: NotRequired[dict[str, Any]]
-    test: NotRequired[dict[str, Any]]
-
-
-class Train(TypedDict):
-    """The training of the supernet."""
-
-    seconds: NotRequired[float]
-    steps: NotRequired[Count]
-    loss: NotRequired[float | None]
-    warnings: NotRequired[list[str]]
-
-
-class FewShot(TypedDict):
-    """The training of its parts."""
-
-    seconds: NotRequired[float]
-    parts: Count
-
-
-class Alone(TypedDict):
-    """What a network scores alone; there may be further measures."""
-
-    loss: float
-    accuracy: NotRequired[float | None]
-
-
-class Chosen(TypedDict):
-    """An architecture that was selected, or retrained; its costs are further keys."""
-
-    key: str
-    role: str
-    probe: bool
-    supernet: Score
-    params: NotRequired[float | None]
-    macs: NotRequired[float | None]
-    latency_ms: NotRequired[float | None]
-
-
-class Selected(Chosen):
-    """An architecture that is to be retrained."""
-
-    architecture: dict[str, Any]
-
-
-class Retrained(Chosen):
-    """An architecture that was retrained."""
-
-    validation: Alone
-    weights: Weights
-    stand_alone: NotRequired[dict[str, Alone]]
-
-
-class Failed(TypedDict):
-    """A network that failed; `architecture`, `kind` and `file` as in `pipeline/failed.py`."""
-
-    key: str
-    role: str
-    error: str
-    architecture: NotRequired[dict[str, Any]]
-    kind: NotRequired[str]
-    weights: NotRequired[str | None]
-    file: NotRequired[str | None]
-
-
-class Protocol(TypedDict):
-    """What the scores of candidates depend on."""
-
-    split: str
-    images: Count
-    batch_norm: str
-    batch_size: Count
-    calibration_batches: Count
-    weights: str
-
-
-class Agreement(TypedDict):
-    """How alike candidates are ranked under two treatments of batch norm."""
-
-    first: str
-    second: str
-    kendall_tau: float | None
-    difference: float
-
-
-class BatchNormReport(TypedDict):
-    """What was found out about batch norm."""
-
-    measure: NotRequired[str]
-    architectures: NotRequired[Count]
-    agreements: NotRequired[list[Agreement]]
-
-
-class Search(TypedDict):
-    """The search."""
-
-    seconds: NotRequired[float]
-    candidates: Count
-    failed: Count
-    searcher: NotRequired[str]
-    space_size: NotRequired[str]
-    batch_norm_report: NotRequired[BatchNormReport | None]
-    hypervolume: NotRequired[dict[str, float]]
-    protocol: Protocol
-    costs: NotRequired[dict[str, str]]
-    selected: list[Selected]
-
-
-class Interval(TypedDict):
-    """A number with its interval."""
-
-    value: float
-    low: float
-    high: float
-    confidence: float
-
-
-class Tau(TypedDict):
-    """A rank correlation with its interval."""
-
-    kendall_tau: float | None
-    low: float | None
-    high: float | None
-    confidence: float
-
-
-class CostTau(Tau):
-    """That of a cost, and by how much that of one-shot scores is higher."""
-
-    difference: Interval | None
-
-
-class Ranking(Tau):
-    """What the ranking by one-shot scores is worth."""
-
-    truth: Literal["scratch", "fine_tuned", "inherited"] | None
-    why: Literal["no probes", "same weights"] | None
-    n: Count
-    population: Count
-    meaningful: bool
-    costs: dict[Literal["params", "macs"], CostTau]
-
-
-class Baselines(TypedDict):
-    """The random architectures."""
-
-    networks: list[Selected]
-    match: str | None
-    tolerance: float | None
-
-
-class Retrain(TypedDict):
-    """Retraining and the choice."""
-
-    seconds: NotRequired[float]
-    candidates: list[Retrained]
-    chosen: str
-    chosen_weights: Weights
-    failed: NotRequired[list[Failed]]
-    substitutes: NotRequired[list[Selected]]
-    better: list[str]
-    baselines: Baselines
-    ranking: Ranking
-
-
-class Tested(TypedDict):
-    """A network on the test split."""
-
-    key: str
-    weights: Weights
-    accuracy: NotRequired[float | None]
-    loss: NotRequired[float | None]
-
-
-class OverRandom(TypedDict):
-    """How much better than random networks the chosen one is."""
-
-    measure: Literal["accuracy", "loss"]
-    examples: Interval
-    networks: Interval | None
-
-
-class Test(TypedDict):
-    """The test."""
-
-    seconds: NotRequired[float]
-    images: Count
-    chosen: Tested
-    random: list[Tested]
-    better: list[str]
-    over_random: OverRandom | None
-    other: NotRequired[Tested]
-
-
-class Metrics(TypedDict):
-    """All sections; each is there once its step has ended."""
-
-    environment: NotRequired[Environment]
-    data: NotRequired[Data]
-    identity: NotRequired[Identity]
-    train: NotRequired[Train]
-    few_shot: NotRequired[FewShot]
-    latency: NotRequired[dict[str, Any]]
-    search: NotRequired[Search]
-    retrain: NotRequired[Retrain]
-    test: NotRequired[Test]
-    tested_before: NotRequired[list[dict[str, Any]]]
-
-
-def read_metrics(path: Path, notes: list[str] | None = None) -> dict[str, Any]:
-    """Return what `write_metrics` wrote; nothing where there is no file.
+S = TypeVar("S", bound=Section)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics(JsonRecord):
+    """All sections; each is there once its step has ended.
+
+    Attributes:
+        version: the version of the file, 2; files of version 1 have none.
+        environment: where the supernet was trained.
+        data: the data of the run.
+        identity: hashes of what the results depend on besides options.
+        train: the training of the supernet.
+        few_shot: the training of its parts.
+        latency: the table of latencies that was measured.
+        search: the search.
+        retrain: training networks alone, and the choice.
+        test: the test.
+        tested_before: the sections `test` from before options changed, oldest first: how often the test
+            split was read for a choice.
+    """
+
+    version: Annotated[int, Between(1, VERSION)] = VERSION
+    environment: Omitted[EnvironmentRecord | None] = None
+    data: Omitted[DataRecord | None] = None
+    identity: Omitted[IdentityRecord | None] = None
+    train: Omitted[TrainRecord | None] = None
+    few_shot: Omitted[FewShotRecord | None] = None
+    latency: Omitted[LatencyRecord | None] = None
+    search: Omitted[SearchRecord | None] = None
+    retrain: Omitted[RetrainRecord | None] = None
+    test: Omitted[TestRecord | None] = None
+    tested_before: Omitted[tuple[Mapping[str, Any], ...]] = ()
+
+    def section(self, name: str) -> Section | None:
+        """Return a section by its name; None where it is not there, or no section has this name."""
+        return next((one for one in self.sections if name == one.SECTION), None)
+
+    def of(self, kind: type[S]) -> S | None:
+        """Return the section of a class, or None where it is not there."""
+        return cast("S | None", self.section(kind.SECTION))
+
+    @property
+    def sections(self) -> list[Section]:
+        """The sections that are there."""
+        every = (
+            self.environment,
+            self.data,
+            self.identity,
+            self.train,
+            self.few_shot,
+            self.latency,
+            self.search,
+            self.retrain,
+            self.test,
+        )
+        return [section for section in every if section is not None]
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of the sections that are there."""
+        return [section.SECTION for section in self.sections]
+
+
+def read_metrics(path: Path, notes: list[str] | None = None) -> Metrics:
+    """Return what is written in a file; nothing where there is no file.
 
     Args:
         path: path of the file.
@@ -271,14 +114,49 @@ def read_metrics(path: Path, notes: list[str] | None = None) -> dict[str, Any]:
             otherwise it is refused.
 
     Raises:
-        DamagedFileError: the file cannot be read, is of another shape, or was changed.
+        DamagedFileError: the file cannot be read, is of another shape or of a later version, or was
+            changed.
     """
+    return _read(path, notes)[1]
+
+
+def record_section(path: Path, section: Section) -> None:
+    """Write a section into a file, in place of the one of this name; all others stay as they are.
+
+    Raises:
+        DamagedFileError: the file cannot be read, or was changed.
+        StorageError: the file cannot be written; the one that was there is intact.
+    """
+    _write(path, {**_read(path)[0], section.SECTION: section.to_json()})
+
+
+def forget_sections(path: Path, names: Collection[str]) -> None:
+    """Leave sections out of a file. What the test split was read for stays, under "tested_before".
+
+    Raises:
+        DamagedFileError: the file cannot be read, or was changed.
+        StorageError: the file cannot be written; the one that was there is intact.
+    """
+    content, metrics = _read(path)
+    kept = {name: section for name, section in content.items() if name not in names}
+    if metrics.test is not None and metrics.test.SECTION in names:
+        kept["tested_before"] = [*metrics.tested_before, content[metrics.test.SECTION]]
+    _write(path, kept)
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    write_json(path, seal({**content, "version": VERSION}))
+
+
+def _read(path: Path, notes: list[str] | None = None) -> tuple[dict[str, Any], Metrics]:
+    """Return the content of a file as it is, of the version of now, and what it says."""
     if not path.exists():
-        return {}
+        return {"version": VERSION}, Metrics()
     content = read_json(path, dict[str, Any], REMEDY)
     try:
+        _check_version(path, content)
         try:
-            metrics = unsealed(content)
+            content = unsealed(content)
         except ChangedError as error:
             if notes is None:
                 raise DamagedFileError(
@@ -289,52 +167,62 @@ def read_metrics(path: Path, notes: list[str] | None = None) -> dict[str, Any]:
             notes.append(
                 f"{path.name} was changed since the run wrote it: what is shown is not what was found"
             )
-            metrics = {name: section for name, section in content.items() if name != "digest"}
-        return _checked(metrics)
+            content = {name: section for name, section in content.items() if name != "digest"}
+        content = {
+            "version": VERSION,
+            **content,
+        }
+        metrics = Metrics.from_json(content)
+        _check_keys(metrics)
     except MisfitError as error:
         raise DamagedFileError(
             f"{path} is damaged or of another version: {error}. {REMEDY}"
         ) from error
+    return content, metrics
 
 
-def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
-    """Write all sections, with a digest of them.
-
-    Raises:
-        StorageError: the file cannot be written; the one that was there is intact.
-    """
-    write_json(path, seal(metrics))
-
-
-def _checked(content: dict[str, Any]) -> dict[str, Any]:
-    """Check the types, and that keys name networks that are listed.
+def _check_version(path: Path, content: Mapping[str, Any]) -> None:
+    """Check that the version of a file is known here.
 
     Raises:
-        MisfitError: there is something else.
+        DamagedFileError: it is a later one.
+        MisfitError: it is no version.
     """
-    metrics = typed(content, Metrics)
+    version = content.get("version", VERSION)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise MisfitError(("version",), shown_json(version), f"a number from 1 to {VERSION}")
+    if version > VERSION:
+        raise DamagedFileError(
+            f"{path} is of version {version}, written by a later supernet; this one reads versions up "
+            f"to {VERSION}. Install the supernet that wrote it, or a later one; or choose another folder"
+        )
+
+
+def _check_keys(metrics: Metrics) -> None:
+    """Check that keys name networks that are listed.
+
+    Raises:
+        MisfitError: one does not.
+    """
     for place, key, known in _references(metrics):
         if key not in known:
             raise MisfitError(place, repr(key), f"one of {sorted(known)}")
-    return cast(dict[str, Any], metrics)
 
 
 def _references(metrics: Metrics) -> Iterator[tuple[tuple[str, ...], str, set[str]]]:
     """Yield every key that names a network: where it stands, and what it can be."""
-    if "retrain" in metrics:
-        retrain = metrics["retrain"]
-        rows = {row["key"] for row in retrain["candidates"]}
-        chosen = retrain["chosen"]
-        yield ("retrain", "chosen"), chosen, rows
-        if "search" in metrics:
-            given = [*metrics["search"]["selected"], *retrain.get("substitutes", [])]
-            yield ("retrain", "chosen"), chosen, {row["key"] for row in given}
-        for key in retrain["better"]:
+    if (retrain := metrics.retrain) is not None:
+        rows = {row.key for row in retrain.candidates}
+        yield ("retrain", "chosen"), retrain.chosen, rows
+        if metrics.search is not None:
+            given = [*metrics.search.selected, *retrain.substitutes]
+            yield ("retrain", "chosen"), retrain.chosen, {row.key for row in given}
+        for key in retrain.better:
             yield ("retrain", "better"), key, rows
-        for row in retrain["baselines"]["networks"]:
-            tried = rows | {one["key"] for one in retrain.get("failed", [])}
-            yield ("retrain", "baselines", "networks"), row["key"], tried
-    if "test" in metrics:
-        random = {row["key"] for row in metrics["test"]["random"]}
-        for key in metrics["test"]["better"]:
+        for row in retrain.baselines.networks:
+            tried = rows | {one.key for one in retrain.failed}
+            yield ("retrain", "baselines", "networks"), row.key, tried
+    if metrics.test is not None:
+        random = {row.key for row in metrics.test.random}
+        for key in metrics.test.better:
             yield ("test", "better"), key, random

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from supernet.cost.quantities import unit_of
 
@@ -49,10 +48,9 @@ def cost_text(quantity: str, cost: float | None) -> str:
     return milliseconds(cost) if unit_of(quantity) == "ms" else count(cost)
 
 
-def score(measured: Mapping[str, Any] | None) -> str:
+def score(measured: Mapping[str, float | None] | None) -> str:
     """Return the accuracy, or the loss where the task has no accuracy."""
-    if not measured:
-        return MISSING
-    if measured.get("accuracy") is not None:
-        return percent(measured["accuracy"])
-    return MISSING if measured.get("loss") is None else f"loss {measured['loss']:.4f}"
+    accuracy, loss = (None if measured is None else measured.get(n) for n in ("accuracy", "loss"))
+    if accuracy is not None:
+        return percent(accuracy)
+    return MISSING if loss is None else f"loss {loss:.4f}"

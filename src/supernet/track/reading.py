@@ -5,27 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
-from supernet.errors import DamagedFileError, RunFolderError, SpaceError
+from supernet.errors import DamagedFileError, RunFolderError
 from supernet.evaluate import CandidateTable
-from supernet.evaluate.rows import candidate_rows
-from supernet.files import REPEAT, read_bytes, read_json
-from supernet.space import Architecture, Diagram
-from supernet.track.metrics import read_metrics
-from supernet.track.stored import log_records, read_config
+from supernet.evaluate.rows import Provenance, Row, candidate_rows
+from supernet.files import read_bytes, read_json
+from supernet.space import Diagram
+from supernet.track.metrics import Metrics, read_metrics
+from supernet.track.records import Answers
+from supernet.track.stored import Record, log_records, read_config
+from supernet.typed import JsonRecord
 
-__all__ = ["RunFiles"]
+__all__ = ["ChosenArchitecture", "RunFiles"]
 
 _FILES = ("config.yaml", "log.jsonl", "candidates.db", "architecture.json", "metrics.json")
 
 
-class Chosen(TypedDict):
-    """The chosen architecture."""
+@dataclass(frozen=True, kw_only=True)
+class ChosenArchitecture(JsonRecord):
+    """What `architecture.json` of a run holds.
+
+    Attributes:
+        key: hash of the answers.
+        architecture: the answers of the chosen architecture, by decision.
+        diagram: drawing of the architecture, where the model draws it.
+    """
 
     key: str
-    architecture: dict[str, Any]
-    diagram: NotRequired[Diagram | None]
+    architecture: Answers
+    diagram: Diagram | None = None
 
 
 @dataclass(frozen=True)
@@ -34,10 +43,10 @@ class RunFiles:
 
     config_text: str
     config: Mapping[str, Any]
-    log: Sequence[Mapping[str, Any]]
-    candidates: Sequence[Mapping[str, Any]]
-    architecture: Mapping[str, Any]
-    metrics: Mapping[str, Any]
+    log: Sequence[Record]
+    candidates: Sequence[Row]
+    architecture: ChosenArchitecture | None
+    metrics: Metrics
     notes: Sequence[str] = ()
     """What was changed since the run wrote it, in words."""
 
@@ -58,7 +67,7 @@ class RunFiles:
         config, log, store, architecture, metrics_file = paths
         notes: list[str] = []
         metrics = read_metrics(metrics_file, notes)
-        protocol = metrics.get("search", {}).get("protocol")
+        protocol = None if metrics.search is None else metrics.search.protocol
         return cls(
             read_bytes(config).decode(errors="replace") if config.exists() else "",
             read_config(config, verify=False) if config.exists() else {},
@@ -72,40 +81,35 @@ class RunFiles:
     @property
     def title(self) -> str:
         """What the run is about, as a heading."""
-        name = self.metrics.get("data", {}).get("name")
+        name = self.metrics.data and self.metrics.data.name
         return f"Architecture search on {name}" if name else "Architecture search"
 
     @property
     def chosen(self) -> str | None:
         """The key of the chosen architecture."""
-        key: str | None = self.architecture.get("key")
-        return key or self.metrics.get("retrain", {}).get("chosen")
+        if self.architecture is not None:
+            return self.architecture.key
+        return None if self.metrics.retrain is None else self.metrics.retrain.chosen
 
     @property
     def random(self) -> Sequence[str]:
         """The keys of the tested random architectures."""
-        return [one["key"] for one in self.metrics.get("test", {}).get("random", [])]
+        return [] if self.metrics.test is None else [one.key for one in self.metrics.test.random]
 
 
-def _noted_architecture(path: Path, notes: list[str]) -> dict[str, Any]:
+def _noted_architecture(path: Path, notes: list[str]) -> ChosenArchitecture | None:
     """Return the chosen architecture; its key is a digest of its answers."""
     if not path.exists():
-        return {}
-    found: dict[str, Any] = dict(read_json(path, Chosen))
-    try:
-        known = Architecture(found["architecture"]).key
-    except SpaceError as error:
-        raise DamagedFileError(f"{path} is damaged: {error}. {REPEAT}") from error
-    if known != found["key"]:
+        return None
+    found = read_json(path, ChosenArchitecture)
+    if found.architecture.key != found.key:
         notes.append(
             f"{path.name} was changed since the run wrote it: its key is not that of its answers"
         )
     return found
 
 
-def _read_candidates(
-    path: Path, protocol: Mapping[str, Any] | None, notes: list[str]
-) -> Sequence[Mapping[str, Any]]:
+def _read_candidates(path: Path, protocol: Provenance | None, notes: list[str]) -> Sequence[Row]:
     """Return the measured candidates that are comparable, in order of evaluation.
 
     Args:
@@ -127,10 +131,5 @@ def _read_candidates(
             f"{path.name} was changed since the run wrote it: the candidate {changed[0]}{more}"
         )
     # Scores with other weights, images or statistics say nothing about these.
-    wanted = protocol or (_protocol(rows[-1]) if rows else {})
-    return [row for row in rows if _protocol(row) == wanted]
-
-
-def _protocol(row: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("split", "images", "batch_norm", "batch_size", "calibration_batches", "weights")
-    return {name: row[name] for name in names}
+    wanted = protocol or (rows[-1].provenance if rows else None)
+    return [row for row in rows if row.provenance == wanted]

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from decimal import Decimal
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from supernet.cost.quantities import LATENCY
-from supernet.space.diagram import Diagram
+from supernet.evaluate.rows import Row
 from supernet.track import page, plots
 from supernet.track.diagram import svg
 from supernet.track.numbers import cost_text, count, duration, score
 from supernet.track.reading import RunFiles
-from supernet.track.tables import STAND_ALONE, alone, other_text, tested_by_key, tested_text
+from supernet.track.records import Failed, Score
+from supernet.track.sections import DataRecord, RetrainRecord, TestRecord
+from supernet.track.tables import STAND_ALONE, other_text, tested_by_key, tested_text
 from supernet.track.worth import better_text, gain, gain_text, over_random_text, ranking_text
 
 __all__ = ["render"]
 
 _MISSING = "—"
-_STAGES = ("train", "few_shot", "search", "retrain", "test")
 _COSTS = {"macs": "multiply-adds", LATENCY: "latency in ms"}
 
 
@@ -50,44 +52,41 @@ def render(folder: Path) -> str:
 
 
 def _headline(run: RunFiles) -> str:
-    data, test = run.metrics.get("data", {}), run.metrics.get("test", {})
-    search = run.metrics.get("search", {})
+    data, search = run.metrics.data or DataRecord(), run.metrics.search
+    parts = {"train": data.train, "search": data.search, "test": data.test}
+    strategy = run.config.get("strategy")
     facts = [
-        f"strategy {_name(run.config['strategy'])}" if run.config.get("strategy") else "",
-        f"searcher {search['searcher']}" if "searcher" in search else "",
-        *(
-            f"{data[part]:,} examples to {part}"
-            for part in ("train", "search", "test")
-            if part in data
-        ),
-        f"{data['classes']} classes" if data.get("classes") else "",
-        f"vocabulary of {data['vocabulary']:,}" if data.get("vocabulary") else "",
+        f"strategy {_name(strategy)}" if strategy else "",
+        f"searcher {search.searcher}" if search and search.searcher is not None else "",
+        *(f"{count:,} examples to {part}" for part, count in parts.items() if count is not None),
+        f"{data.classes} classes" if data.classes else "",
+        f"vocabulary of {data.vocabulary:,}" if data.vocabulary else "",
     ]
     facts_text = " · ".join(fact for fact in facts if fact)
-    tiles = _test_tiles(test) if test else ""
-    if "space_size" in search:
-        tiles += page.tile(_size(search["space_size"]), "architectures in the space")
-    if "candidates" in search:
-        failed = f", {search['failed']} failed" if search.get("failed") else ""
-        tiles += page.tile(f"{search['candidates']:,}", f"candidates evaluated{failed}")
+    tiles = _test_tiles(run.metrics.test) if run.metrics.test else ""
+    if search and search.space_size is not None:
+        tiles += page.tile(_size(search.space_size), "architectures in the space")
+    if search:
+        failed = f", {search.failed} failed" if search.failed else ""
+        tiles += page.tile(f"{search.candidates:,}", f"candidates evaluated{failed}")
     return (
         f'<header><h1>{escape(run.title)}</h1><p class="soft">{escape(facts_text)}</p></header>'
         f'<div class="tiles">{tiles}</div>'
     )
 
 
-def _test_tiles(test: Mapping[str, Any]) -> str:
-    tiles = page.tile(score(test.get("chosen")), "test, chosen architecture", main=True)
-    random = test.get("random", [])
-    if random:
-        each = [one for one in ("accuracy", "loss") if random[0].get(one) is not None]
-        mean = {name: sum(one[name] for one in random) / len(random) for name in each}
+def _test_tiles(test: TestRecord) -> str:
+    tiles = page.tile(score(test.chosen.score), "test, chosen architecture", main=True)
+    if random := [one.score for one in test.random]:
+        values = {name: [one.get(name) for one in random] for name in ("accuracy", "loss")}
+        known = {name: [v for v in each if v is not None] for name, each in values.items()}
+        mean = {name: sum(v) / len(v) for name, v in known.items() if len(v) == len(random)}
         many = f"mean of {len(random)} random architectures"
         tiles += page.tile(
             score(mean), f"test, {many if len(random) > 1 else 'random architecture'}"
         )
-    if over := test.get("over_random"):
-        tiles += page.tile(gain(over), gain_text(test))
+    if test.over_random is not None:
+        tiles += page.tile(gain(test.over_random), gain_text(test.over_random, test))
     return tiles
 
 
@@ -98,12 +97,12 @@ def _notes(run: RunFiles) -> str:
 
 
 def _missing(run: RunFiles) -> str:
-    retrain, test = run.metrics.get("retrain"), run.metrics.get("test")
+    retrained = "the retrained candidates, their ranking and the chosen architecture"
     parts = (
         (run.log, "train", "the training curve"),
         (run.candidates, "search", "the candidates and the Pareto front"),
-        (retrain, "retrain", "the retrained candidates, their ranking and the chosen architecture"),
-        (test, "test", "the test accuracy"),
+        (run.metrics.retrain, "retrain", retrained),
+        (run.metrics.test, "test", "the test accuracy"),
     )
     lines = "".join(
         f"<li><code>supernet {step}</code> adds {what}.</li>"
@@ -120,109 +119,110 @@ def _training(run: RunFiles) -> str:
     if not train:
         return ""
     last, note = train[-1], ""
-    if "least_trained" in last:
+    least, most = last.get("least_trained"), last.get("most_trained")
+    if least is not None and most is not None:
         note = (
             "The loss is that of the networks a step trains; where path dropout makes them smaller, it "
-            "may rise. The least trained option was used "
-            f"{last['least_trained']:.2f} times as often as the mean of its decision, the most trained "
-            f"one {last['most_trained']:.2f} times."
+            f"may rise. The least trained option was used {least:.2f} times as often as the mean of its "
+            f"decision, the most trained one {most:.2f} times."
         )
-    warnings = run.metrics.get("train", {}).get("warnings", [])
-    note = " ".join([*(f"{str(warning).rstrip('.')}." for warning in warnings), note])
+    warnings = run.metrics.train.warnings if run.metrics.train else ()
+    note = " ".join([*(f"{warning.rstrip('.')}." for warning in warnings), note])
     figure = page.figure("training", plots.training_curves(train))
     return page.section("Training the supernet", figure, note)
 
 
 def _candidates(run: RunFiles) -> str:
     metric: plots.Metric = "loss"
-    if any(row["accuracy"] is not None for row in run.candidates):
+    if any(row.accuracy is not None for row in run.candidates):
         metric = "accuracy"
-    rows = [row for row in run.candidates if row[metric] is not None]
+    rows = [(row, value) for row in run.candidates if (value := _measured(row, metric)) is not None]
     if not rows:
         return ""
     order = plots.candidate_scores(
-        [row[metric] for row in rows],
-        [row["generation"] for row in rows],
-        [str(row["key"]) for row in rows],
+        [value for _, value in rows],
+        [row.generation for row, _ in rows],
+        [row.key for row, _ in rows],
         metric=metric,
     )
     drawn = page.section(
         "Candidates", page.figure("candidates", order), "Scored with shared weights."
     )
-    fronts = [_front(run, rows, column, quantity, metric) for column, quantity in _COSTS.items()]
+    fronts = [_front(run, rows, quantity, metric) for quantity in _COSTS]
     return page.pair(drawn, *[front for front in fronts if front])
+
+
+def _measured(row: Row, metric: plots.Metric) -> float | None:
+    return row.accuracy if metric == "accuracy" else row.loss
 
 
 def _batch_norm(run: RunFiles) -> str:
     """Say how much the treatment of batch norm changes scores and ranking, where it was looked into."""
-    report = run.metrics.get("search", {}).get("batch_norm_report") or {}
-    if not report.get("agreements"):
+    report = run.metrics.search and run.metrics.search.batch_norm_report
+    if not report or not report.agreements:
         return ""
     rows = [
         [
-            one["first"],
-            one["second"],
-            _MISSING if one["kendall_tau"] is None else f"{one['kendall_tau']:.2f}",
-            f"{one['difference']:.4f}",
+            one.first,
+            one.second,
+            _MISSING if one.kendall_tau is None else f"{one.kendall_tau:.2f}",
+            f"{one.difference:.4f}",
         ]
-        for one in report["agreements"]
+        for one in report.agreements
     ]
     heads = [
         "scored with",
         "and with",
         "Kendall's τ",
-        f"mean difference of the {report['measure']}",
+        f"mean difference of the {report.measure}",
     ]
     note = (
-        f"How alike the same {report['architectures']} random candidates are ranked under two "
+        f"How alike the same {report.architectures} random candidates are ranked under two "
         "treatments of batch norm."
     )
     return page.section("Batch norm", page.table(heads, rows, text=2), note)
 
 
 def _front(
-    run: RunFiles,
-    rows: Sequence[Mapping[str, Any]],
-    column: str,
-    quantity: str,
-    metric: plots.Metric,
+    run: RunFiles, rows: Sequence[tuple[Row, float]], quantity: str, metric: plots.Metric
 ) -> str:
     """Draw the scores against one cost, unless no candidate has it."""
-    priced = [row for row in rows if row[column] is not None]
+    costs = [(row.macs if quantity == "macs" else row.latency_ms) for row, _ in rows]
+    priced = [(cost, *row) for cost, row in zip(costs, rows, strict=True) if cost is not None]
     if not priced:
         return ""
     figure = plots.cost_and_score(
-        [row[column] for row in priced],
-        [row[metric] for row in priced],
-        [str(row["key"]) for row in priced],
-        quantity=quantity,
+        [cost for cost, _, _ in priced],
+        [value for _, _, value in priced],
+        [row.key for _, row, _ in priced],
+        quantity=_COSTS[quantity],
         chosen=run.chosen,
         metric=metric,
     )
     note = "The front: no candidate beats these."
-    volume = run.metrics.get("search", {}).get("hypervolume", {}).get(column)
+    volume = run.metrics.search and run.metrics.search.hypervolume.get(quantity)
     if volume is not None:
         note += f" Hypervolume {volume:.4f} of 1 (accuracy 1 at no cost, up to the largest)."
-    return page.section(f"Score and {quantity}", page.figure(f"front-{column}", figure), note)
+    name = f"front-{quantity}"
+    return page.section(f"Score and {_COSTS[quantity]}", page.figure(name, figure), note)
 
 
 def _retrained(run: RunFiles) -> str:
-    retrain = run.metrics.get("retrain", {})
-    rows = retrain.get("candidates", [])
-    if not rows:
+    retrain, test = run.metrics.retrain, run.metrics.test
+    if retrain is None or not retrain.candidates:
         return ""
-    tested = run.metrics.get("test", {})
-    by_key = tested_by_key(tested)
-    kinds = [kind for kind in STAND_ALONE if any(kind in alone(row) for row in rows)]
+    tested = tested_by_key(test)
+    rows = retrain.candidates
+    kinds = [kind for kind in STAND_ALONE if any(kind in row.alone for row in rows)]
     cells = [
         [
-            row["key"],
-            row["role"],
-            score(row.get("supernet")),
-            count(row.get("params")),
-            count(row.get("macs")),
-            *(score(alone(row).get(kind)) for kind in kinds),
-            score(by_key.get(row["key"])),
+            row.key,
+            row.role,
+            score(row.supernet),
+            count(row.costs.get("params")),
+            count(row.costs.get("macs")),
+            *(score(row.alone.get(kind)) for kind in kinds),
+            score(tested.get(row.key)),
         ]
         for row in rows
     ]
@@ -234,7 +234,7 @@ def _retrained(run: RunFiles) -> str:
         "search split is chosen; the test split is read once, afterwards. "
     )
     texts = (
-        over_random_text(tested, retrain),
+        over_random_text(test, retrain),
         better_text(run.metrics),
         other_text(run.metrics),
         tested_text(run.metrics),
@@ -246,26 +246,29 @@ def _retrained(run: RunFiles) -> str:
         if log
         else ""
     )
-    return page.section("Retrained candidates", table, note) + page.pair(_ranking(run), figures)
+    return page.section("Retrained candidates", table, note) + page.pair(
+        _ranking(run, retrain), figures
+    )
 
 
 def _failed(run: RunFiles) -> str:
     """List the networks that failed in each step; of candidates, one for each kind of failure."""
-    search = run.metrics.get("search", {})
-    steps = {
-        "few_shot": run.metrics.get("few_shot", {}).get("failed", []),
-        "batch norm": (search.get("batch_norm_report") or {}).get("failed", []),
-        "search": search.get("failures", []),
-        "retrain": run.metrics.get("retrain", {}).get("failed", []),
-        "test": run.metrics.get("test", {}).get("failed", []),
+    metrics, search = run.metrics, run.metrics.search
+    report = search and search.batch_norm_report
+    steps: dict[str, Sequence[Failed]] = {
+        "few_shot": metrics.few_shot.failed if metrics.few_shot else (),
+        "batch norm": report.failed if report else (),
+        "search": search.failures if search else (),
+        "retrain": metrics.retrain.failed if metrics.retrain else (),
+        "test": metrics.test.failed if metrics.test else (),
     }
     rows = [
         [
             step,
-            one["key"],
-            one["role"] + (f", from {one['weights']} weights" if one.get("weights") else ""),
-            ", ".join(f"{label}: {_value(value)}" for label, value in one["architecture"].items()),
-            one["error"],
+            one.key,
+            one.role + (f", from {one.weights} weights" if one.weights else ""),
+            ", ".join(f"{label}: {_value(value)}" for label, value in one.architecture.items()),
+            one.error,
         ]
         for step, failed in steps.items()
         for one in failed
@@ -273,62 +276,63 @@ def _failed(run: RunFiles) -> str:
     if not rows:
         return ""
     note = "These networks are left out; the run went on with the others."
-    if count := search.get("failed"):
+    if search and search.failed:
         note += (
-            f" Of the {count:,} candidates that failed, one for each kind of failure is listed; all are "
-            "in candidates.db."
+            f" Of the {search.failed:,} candidates that failed, one for each kind of failure is listed; "
+            "all are in candidates.db."
         )
     heads = ["step", "network", "as", "architecture", "because"]
     return page.section("Failed", page.table(heads, rows, text=5), note)
 
 
-def _ranking(run: RunFiles) -> str:
-    retrain = run.metrics["retrain"]
-    measured = [
-        row
-        for row in retrain["candidates"]
-        if row.get("validation") and (row.get("supernet") or {}).get("loss") is not None
-    ]
-    ranking = retrain.get("ranking") or {}
-    if ranking.get("why") == "same weights":
+def _ranking(run: RunFiles, retrain: RetrainRecord) -> str:
+    measured = [row for row in retrain.candidates if row.supernet.get("loss") is not None]
+    ranking = retrain.ranking
+    if ranking.why == "same weights":
         return page.section("Ranking", "", ranking_text(ranking))
-    truth = ranking.get("truth") or "scratch"
-    shared = [row["supernet"] for row in measured]
-    trained = [alone(row).get(truth, row["validation"]) for row in measured]
+    truth = ranking.truth or "scratch"
+    shared = [row.supernet for row in measured]
+    trained = [row.alone.get(truth, row.validation) for row in measured]
     accuracy = all(one.get("accuracy") is not None for one in [*shared, *trained])
     metric: plots.Metric = "accuracy" if accuracy else "loss"
     figure = plots.ranking(
-        [one[metric] for one in shared],
-        [one[metric] for one in trained],
-        [row["key"] for row in measured],
-        [bool(row.get("probe")) for row in measured],
-        tau=ranking.get("kendall_tau"),
+        [_of(one, metric) for one in shared],
+        [_of(one, metric) for one in trained],
+        [row.key for row in measured],
+        [row.probe for row in measured],
+        tau=ranking.correlation.kendall_tau,
         chosen=run.chosen,
         metric=metric,
     )
     return page.section("Ranking", page.figure("ranking", figure), ranking_text(ranking))
 
 
+def _of(found: Score, metric: plots.Metric) -> float:
+    value = found[metric]
+    return math.nan if value is None else value
+
+
 def _chosen(run: RunFiles) -> str:
-    numbers = _costs(run) + _times(run)
-    if not run.architecture:
+    numbers, chosen = _costs(run) + _times(run), run.architecture
+    if chosen is None:
         return numbers
-    choices = run.architecture.get("architecture", {})
+    choices = chosen.architecture
     table = page.table(["decision", "choice"], [[k, _value(v)] for k, v in choices.items()], text=2)
     numbers = f"<div>{page.section('Decisions', table)}{numbers}</div>"
-    if not run.architecture.get("diagram"):
+    if chosen.diagram is None:
         return numbers
-    diagram: Diagram = run.architecture["diagram"]
-    drawing = f'<div class="drawing">{svg(diagram)}</div>'
-    return page.pair(page.section(diagram.title, drawing, f"Architecture {run.chosen}."), numbers)
+    drawing = f'<div class="drawing">{svg(chosen.diagram)}</div>'
+    title, note = chosen.diagram.title, f"Architecture {chosen.key}."
+    return page.pair(page.section(title, drawing, note), numbers)
 
 
 def _costs(run: RunFiles) -> str:
-    measured = {row["key"]: row for row in run.metrics.get("retrain", {}).get("candidates", [])}
-    stored = {row["key"]: row for row in run.candidates}
+    retrain = run.metrics.retrain
+    measured = {row.key: row.costs for row in retrain.candidates} if retrain else {}
+    stored = {row.key: _priced(row) for row in run.candidates}
     rows = []
     for name, key in (("chosen", run.chosen), *(("random", key) for key in run.random)):
-        if key in measured or key in stored:
+        if key is not None and (key in measured or key in stored):
             cost = {**stored.get(key, {}), **measured.get(key, {})}
             time = cost_text(LATENCY, cost.get(LATENCY))
             rows.append([name, count(cost.get("params")), count(cost.get("macs")), time])
@@ -338,12 +342,16 @@ def _costs(run: RunFiles) -> str:
     return page.section("Costs", page.table(heads, rows)) if rows else ""
 
 
+def _priced(row: Row) -> dict[str, float]:
+    costs = {"params": row.params, "macs": row.macs, LATENCY: row.latency_ms}
+    return {quantity: cost for quantity, cost in costs.items() if cost is not None}
+
+
 def _times(run: RunFiles) -> str:
-    seconds = {
-        stage: run.metrics[stage]["seconds"]
-        for stage in _STAGES
-        if run.metrics.get(stage, {}).get("seconds") is not None
-    }
+    found = run.metrics
+    steps = [found.train, found.few_shot, found.search, found.retrain, found.test]
+    known = [step for step in steps if step is not None]
+    seconds = {step.SECTION: step.seconds for step in known if step.seconds is not None}
     if not seconds:
         return ""
     longest = max(*seconds.values(), 1e-9)
@@ -364,7 +372,7 @@ def _config(run: RunFiles) -> str:
 
 
 def _value(choice: Any) -> str:
-    return ", ".join(map(str, choice)) if isinstance(choice, list) else str(choice)
+    return ", ".join(map(str, choice)) if isinstance(choice, list | tuple) else str(choice)
 
 
 def _name(component: Any) -> str:

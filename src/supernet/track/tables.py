@@ -11,12 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from supernet.cost.quantities import LATENCY
+from supernet.track.metrics import Metrics
 from supernet.track.numbers import MISSING, cost_text, count, duration, milliseconds, percent, score
+from supernet.track.records import Outcome, Score
+from supernet.track.sections import TestRecord
 from supernet.track.worth import better_text, failed_text, over_random_text, ranking_text
 
 __all__ = [
     "STAND_ALONE",
-    "alone",
     "count",
     "doctor_table",
     "duration",
@@ -40,9 +42,9 @@ STAND_ALONE = {"inherited": "inherited", "fine_tuned": "fine-tuned", "scratch": 
 trained from fresh ones."""
 
 
-def tested_text(metrics: Mapping[str, Any]) -> str:
+def tested_text(metrics: Metrics) -> str:
     """Say whether the test split was read before, with other options, in this folder."""
-    times = len(metrics.get("tested_before", []))
+    times = len(metrics.tested_before)
     if not times:
         return ""
     return (
@@ -51,25 +53,18 @@ def tested_text(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def other_text(metrics: Mapping[str, Any]) -> str:
+def other_text(metrics: Metrics) -> str:
     """Say what the chosen architecture reaches on the test split with the other weights, if known."""
-    other = metrics.get("test", {}).get("other")
+    other = metrics.test and metrics.test.other
     if not other:
         return ""
-    how = "from scratch" if other["weights"] == "fresh" else "fine-tuned"
-    return f"The chosen architecture {how}: {score(other)} on the test split."
+    how = "from scratch" if other.weights == "fresh" else "fine-tuned"
+    return f"The chosen architecture {how}: {score(other.score)} on the test split."
 
 
-def tested_by_key(test: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-    """Return what the test split says of the random architectures and the chosen one, by key."""
-    parts = [*test.get("random", []), *filter(None, [test.get("chosen")])]
-    return {part["key"]: part for part in parts}
-
-
-def alone(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the scores of a retrained candidate alone, by what was scored."""
-    found: Mapping[str, Any] = row.get("stand_alone") or {"scratch": row.get("validation")}
-    return found
+def tested_by_key(test: TestRecord | None) -> Mapping[str, Score]:
+    """Return the scores of the random architectures and the chosen one on the test split, by key."""
+    return {} if test is None else {one.key: one.score for one in [*test.random, test.chosen]}
 
 
 def latency_text(content: Mapping[str, Any]) -> str:
@@ -93,17 +88,17 @@ def latency_text(content: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def result_table(metrics: Mapping[str, Any]) -> Table:
+def result_table(metrics: Metrics) -> Table:
     """Return the retrained candidates, the chosen one, random architectures, and what that is worth.
 
     Args:
         metrics: content of `metrics.json`; steps that have not run leave dashes or no rows.
     """
-    retrain, test = metrics.get("retrain", {}), metrics.get("test", {})
+    retrain = metrics.retrain
     texts = (
-        over_random_text(test, retrain),
+        over_random_text(metrics.test, retrain),
         better_text(metrics),
-        ranking_text(retrain.get("ranking")),
+        ranking_text(retrain.ranking if retrain else None),
         failed_text(metrics),
         other_text(metrics),
         tested_text(metrics),
@@ -111,25 +106,25 @@ def result_table(metrics: Mapping[str, Any]) -> Table:
     caption = " ".join(text for text in texts if text)
     table = Table(title="Results", caption=caption, caption_justify="left", title_justify="left")
     table.add_column("candidate", overflow="fold")
-    rows = retrain.get("candidates", [])
-    timed = any(row.get(LATENCY) is not None for row in rows)
+    rows = retrain.candidates if retrain else ()
+    timed = any(LATENCY in row.costs for row in rows)
     latency = ["latency"] if timed else []
-    kinds = [kind for kind in STAND_ALONE if any(kind in alone(row) for row in rows)] or ["scratch"]
+    kinds = [kind for kind in STAND_ALONE if any(kind in row.alone for row in rows)] or ["scratch"]
     headings = ["stand-alone"] if kinds == ["scratch"] else [STAND_ALONE[kind] for kind in kinds]
     macs = "multiply-adds" if len(kinds) == 1 else "multiply-\nadds"  # more columns, less room
     for heading in ("one-shot", "parameters", macs, *latency, *headings, "test"):
         table.add_column(heading, justify="right")
-    tested = tested_by_key(test)
+    tested = tested_by_key(metrics.test)
     for row in rows:
-        chosen = row["key"] == retrain.get("chosen")
+        chosen = retrain is not None and row.key == retrain.chosen
         table.add_row(
-            Text(row["key"] + (" (chosen)" if chosen else _role(row))),
-            score(row.get("supernet")),
-            count(row.get("params")),
-            count(row.get("macs")),
-            *([cost_text(LATENCY, row.get(LATENCY))] if timed else []),
-            *(score(alone(row).get(kind)) for kind in kinds),
-            score(tested.get(row["key"])),
+            Text(row.key + (" (chosen)" if chosen else _role(row))),
+            score(row.supernet),
+            count(row.costs.get("params")),
+            count(row.costs.get("macs")),
+            *([cost_text(LATENCY, row.costs.get(LATENCY))] if timed else []),
+            *(score(row.alone.get(kind)) for kind in kinds),
+            score(tested.get(row.key)),
             style="bold" if chosen else "",
         )
     return table
@@ -180,8 +175,8 @@ def doctor_table(rows: Sequence[tuple[str, str, Sequence[str], Sequence[str]]]) 
     return table
 
 
-def _role(row: Mapping[str, Any]) -> str:
-    return "" if row.get("role", "top") == "top" else f" ({row['role']})"
+def _role(row: Outcome) -> str:
+    return "" if row.role == "top" else f" ({row.role})"
 
 
 def print_table(table: Table) -> None:

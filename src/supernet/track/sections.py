@@ -1,0 +1,331 @@
+"""The sections of `metrics.json`: what each step found, and what a run is about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from supernet.evaluate import Provenance
+from supernet.evaluate.policy import Agreement
+from supernet.record_fields import Omitted, Rest
+from supernet.track.records import (
+    Baselines,
+    Failed,
+    NetworkScore,
+    Outcome,
+    OverRandom,
+    Ranking,
+    Selected,
+    Weights,
+)
+from supernet.typed import Count, JsonRecord
+
+__all__ = [
+    "BatchNormRecord",
+    "DataRecord",
+    "EnvironmentRecord",
+    "FewShotRecord",
+    "IdentityRecord",
+    "LatencyRecord",
+    "RetrainRecord",
+    "SearchRecord",
+    "Section",
+    "Spent",
+    "StageRecord",
+    "TestRecord",
+    "TrainRecord",
+]
+
+
+class Section(JsonRecord):
+    """Base of the sections, frozen dataclasses.
+
+    Attributes:
+        SECTION: the key of the section in `metrics.json`.
+    """
+
+    SECTION: ClassVar[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentRecord(Section):
+    """Where the supernet was trained.
+
+    Attributes:
+        supernet: the version of supernet.
+        torch: the version of PyTorch.
+        python: the version of Python.
+        device: the device.
+        threads: the number of CPU threads.
+    """
+
+    SECTION: ClassVar[str] = "environment"
+
+    supernet: str | None = None
+    torch: str | None = None
+    python: str | None = None
+    device: str | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRecord(Section):
+    """The data of the run.
+
+    Attributes:
+        name: name of the data.
+        train: the number of examples to train on.
+        search: the number of examples to score candidates and networks on.
+        test: the number of examples that are read once, at the end.
+        classes: the number of classes.
+        vocabulary: the number of words, with texts only.
+        mean: mean that images (0–1) are normalised with, by channel; empty where inputs are floats.
+        std: standard deviation that they are normalised with.
+        identity: a hash of the data and of the model's decisions and shapes.
+        notes: notes on what was found with the data and is not used; only if there is something.
+    """
+
+    SECTION: ClassVar[str] = "data"
+
+    name: str | None = None
+    train: Count | None = None
+    search: Count | None = None
+    test: Count | None = None
+    classes: Count | None = None
+    vocabulary: Omitted[Count | None] = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    identity: str | None = None
+    notes: Omitted[tuple[str, ...]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityRecord(Section):
+    """What the results depend on besides options ([when it changes](guide.md#going-on-in-a-folder)).
+
+    Attributes:
+        python: the version of Python that the user's code was compiled for.
+        device: the kind of device that numbers were computed on.
+        parts: hashes of the user's code, of weights that were given and of the test split, and the
+            losses and measures of untrained architectures ("varies" where they differ from one time to
+            the next), by the step ("train", "few_shot", "search", "retrain", "test") that depends on
+            them.
+    """
+
+    SECTION: ClassVar[str] = "identity"
+
+    python: str
+    device: str
+    parts: Rest[Mapping[str, Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent(JsonRecord):
+    """What a training took, and where it ended.
+
+    Attributes:
+        seconds: the time of training, that of interrupted attempts up to the last record included.
+        steps: the number of training steps.
+        loss: the last loss, a mean since the record before; null if there is none.
+    """
+
+    seconds: float
+    steps: Count
+    loss: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRecord(Spent):
+    """The training of a supernet before the supernet.
+
+    Attributes:
+        warnings: warnings of the strategy.
+    """
+
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRecord(Section, Spent):
+    """The training of the supernet.
+
+    Attributes:
+        passes: number of routed forward passes that an option took part in, by decision and option (a
+            ghost batch is one).
+        weights: a hash of the trained weights.
+        warnings: warnings of the strategy.
+        stages: the trainings of the supernets before, where the strategy has stages.
+    """
+
+    SECTION: ClassVar[str] = "train"
+
+    passes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    weights: str | None = None
+    warnings: tuple[str, ...] = ()
+    stages: Omitted[tuple[StageRecord, ...]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewShotRecord(Section):
+    """The training of the parts of the supernet, with `few_shot.decision` only.
+
+    Attributes:
+        seconds: the time of training.
+        steps: the number of training steps of each part.
+        decision: the decision that the supernet is split along.
+        parts: the number of parts.
+        failed: the parts that failed.
+        weights: a hash of the weights of all parts.
+    """
+
+    SECTION: ClassVar[str] = "few_shot"
+
+    seconds: float | None = None
+    steps: Count | None = None
+    decision: str | None = None
+    parts: Count
+    failed: tuple[Failed, ...] = ()
+    weights: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyRecord(Section):
+    """The table of latencies that `supernet latency` measured.
+
+    Attributes:
+        table: the file.
+        how: how it was measured, and its error ([keys](costs.md#the-file-of-a-measured-table)).
+    """
+
+    SECTION: ClassVar[str] = "latency"
+
+    table: str | None = None
+    how: Rest[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchNormRecord(JsonRecord):
+    """What was found out about the treatment of batch norm; empty where it was not looked into.
+
+    Attributes:
+        converged: whether scores changed next to nothing after `calibration_batches`.
+        calibration_batches: the number of batches that statistics are estimated on.
+        measure: the measure that is compared, "accuracy" or "loss".
+        architectures: the number of random architectures that were compared.
+        agreements: how alike two treatments rank, for every two.
+        failed: architectures that failed.
+    """
+
+    converged: Omitted[bool | None] = None
+    calibration_batches: Omitted[Count | None] = None
+    measure: Omitted[str | None] = None
+    architectures: Omitted[Count | None] = None
+    agreements: Omitted[tuple[Agreement, ...] | None] = None
+    failed: Omitted[tuple[Failed, ...]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRecord(Section):
+    """The search.
+
+    Attributes:
+        seconds: the time of the search.
+        candidates: the number of candidates, failed ones included.
+        partial: the number of those scored on a part of the images.
+        failed: the number of those that failed.
+        failures: one example of each kind of failure, and probes that failed when they were scored in
+            full.
+        searcher: the class of the searcher.
+        space_size: the number of architectures in the space, with all its digits.
+        batch_norm: how batch norm was treated.
+        batch_norm_report: findings on that.
+        shared: whether layers that candidates have in common were computed once.
+        hypervolume: share of the plane of accuracy (0 to 1) and cost (0 to the largest of the space)
+            that candidates dominate, by cost.
+        protocol: the weights and the protocol that the scores depend on.
+        costs: hashes of the tables of costs, by quantity.
+        selected: the architectures that are to be retrained.
+    """
+
+    SECTION: ClassVar[str] = "search"
+
+    seconds: float | None = None
+    candidates: Count
+    partial: Count = 0
+    failed: Count
+    failures: tuple[Failed, ...] = ()
+    searcher: str | None = None
+    space_size: str | None = None
+    batch_norm: str | None = None
+    batch_norm_report: BatchNormRecord | None = None
+    shared: bool | None = None
+    hypervolume: Mapping[str, float] = field(default_factory=dict)
+    protocol: Provenance
+    costs: Mapping[str, str] | None = None
+    selected: tuple[Selected, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainRecord(Section):
+    """Training networks alone, and the choice.
+
+    Attributes:
+        seconds: the time of training of all networks.
+        steps: the number of training steps of each network.
+        weights: the option `retrain.weights`.
+        candidates: the networks that were retrained.
+        failed: networks that failed.
+        substitutes: the next best, which took the places of the best that failed.
+        chosen: the key of the chosen one.
+        chosen_weights: the weights that it was trained from, "fresh" or "inherited".
+        better: keys of probes and baselines that scored better than it on the search split.
+        baselines: the random architectures. Empty where the space holds none besides the best that
+            satisfies the constraints, or all that were drawn failed.
+        program: type and shape of what `model.pt2` takes; null where it is not written.
+        ranking: the worth of the ranking by one-shot scores.
+    """
+
+    SECTION: ClassVar[str] = "retrain"
+
+    seconds: float | None = None
+    steps: Count | None = None
+    weights: str | None = None
+    candidates: tuple[Outcome, ...]
+    failed: tuple[Failed, ...] = ()
+    substitutes: tuple[Selected, ...] = ()
+    chosen: str
+    chosen_weights: Weights
+    better: tuple[str, ...]
+    baselines: Baselines
+    program: Mapping[str, Any] | None = None
+    ranking: Ranking
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestRecord(Section):
+    """The test.
+
+    Attributes:
+        seconds: the time of the test.
+        images: the number of examples.
+        chosen: the chosen network.
+        random: the random baselines.
+        better: keys of those that scored better than the chosen one.
+        over_random: the amount by which the chosen one is better than their mean; null without
+            baselines, and if the chosen one failed.
+        failed: networks that failed on the test split.
+        other: the chosen architecture with the other weights, with `retrain.weights both` only.
+    """
+
+    SECTION: ClassVar[str] = "test"
+    __test__: ClassVar[bool] = False  # pytest takes classes of such a name for tests
+
+    seconds: float | None = None
+    images: Count
+    chosen: NetworkScore
+    random: tuple[NetworkScore, ...]
+    better: tuple[str, ...]
+    over_random: OverRandom | None
+    failed: tuple[Failed, ...] = ()
+    other: Omitted[NetworkScore | None] = None
