@@ -8,19 +8,11 @@ from typing import Any
 from supernet.errors import RunFolderError
 from supernet.parser import differences
 from supernet.track import RunFolder
+from supernet.track.contents import STEPS
 
 __all__ = ["Changes", "without_neutral"]
 
-ORDER = ("train", "few_shot", "search", "retrain", "test")
-
-DEPENDS = {
-    "train": ("seed", "model", "data", "split", "task", "strategy", "train"),
-    "few_shot": ("few_shot",),
-    "search": ("evaluate", "search", "retrain.top", "retrain.probes"),
-    "retrain": ("retrain",),
-}
-"""By step, the options whose change makes its results others. The device, the number of threads and
-the like belong to none."""
+ORDER = tuple(step.name for step in STEPS)
 
 NEUTRAL = ("checkpoint_seconds", "log_every", "evaluate.memory", "search.other_device", "storage")
 """Ends of names of options that change no result."""
@@ -82,9 +74,9 @@ def without_neutral(options: Any) -> Any:
 def first_step(names: Iterable[str]) -> str | None:
     """Return the first step that depends on any of these options, or None."""
     found = {
-        step
+        step.name
         for name in names
-        for step, options in DEPENDS.items()
-        if any(name == option or name.startswith(f"{option}.") for option in options)
+        for step in STEPS
+        if any(name == option or name.startswith(f"{option}.") for option in step.options)
     }
     return next((step for step in ORDER if step in found), None)

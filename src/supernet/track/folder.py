@@ -7,10 +7,9 @@ import io
 import json
 import math
 import os
-import re
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,41 +19,14 @@ from supernet.errors import RunFolderError, StorageError
 from supernet.files import FULL, clean, read_bytes, storage_errors, write_bytes, write_text
 from supernet.folders import MARK, check_links, folder_kind, mark_text, recover, write_mark
 from supernet.origin import mark, marked
+from supernet.track.contents import ENTRIES, EXPORTS, FILES, FOLDERS, Entry, entries_of
 from supernet.track.lock import LOCK, FolderLock
 from supernet.track.metrics import Metrics, forget_sections, read_metrics, record_section
-from supernet.track.records import Failed
 from supernet.track.sections import Section
 from supernet.track.stored import config_text, log_records, read_config
 from supernet.train import Checkpoint
 
 __all__ = ["RunFolder", "StageLog"]
-
-FILES = (
-    "config.yaml",
-    "log.jsonl",
-    "supernet.pt",
-    "supernet.previous.pt",
-    "candidates.db",
-    "architecture.json",
-    "metrics.json",
-    "model.pt",
-    "model.pt2",
-    "vocabulary.json",
-    "initial.pt",
-    "latency.json",
-    "report.html",
-)
-"""What a run writes directly into its folder."""
-
-FOLDERS = ("stages", "few_shot", "retrain")
-"""Where it writes checkpoints of other networks than the supernet."""
-
-EXPORTS = "exports"
-"""Where networks are exported to; each has a folder and a mark of its own there."""
-
-_CHECKPOINT = re.compile(r"[0-9a-f]+(-inherited)?(\.previous)?\.pt")
-_FAILURE = re.compile(r"[0-9a-f]+(-inherited)?\.failed\.json")
-"""What checkpoints and failures in these folders are called, by a number or by an architecture's key."""
 
 
 class RunFolder:
@@ -165,59 +137,15 @@ class RunFolder:
 
     def complete(self, step: str) -> bool:
         """Return whether a step is recorded and the files that later steps need are there."""
-        files = {
-            "train": [self.checkpoint.path, *self._words()],
-            "few_shot": self._parts(),
-            "search": [self.candidates],
-            # A failure whose file was deleted shall be tried again.
-            "retrain": [
-                self.architecture,
-                self.weights,
-                *self._kept(retrain.failed if (retrain := self.metrics.retrain) else ()),
-                *self._trained(),
-            ],
-        }
-        return step in self.metrics.names and all(file.exists() for file in files.get(step, []))
-
-    def _words(self) -> list[Path]:
-        data = self.metrics.data
-        return [] if data is None or data.vocabulary is None else [self.vocabulary]
-
-    def _trained(self) -> list[Path]:
-        """Return the checkpoints of retrained networks that are still needed."""
-        retrain, tested = self.metrics.retrain, self.metrics.test is not None
-        if retrain is None or not retrain.steps:
-            return []
-        return [
-            self.retrained(row.key + ("" if row.weights == "fresh" else "-inherited")).path
-            for row in retrain.candidates
-            if row.key == retrain.chosen or (row.role == "random" and not tested)
-        ]
-
-    def _parts(self) -> list[Path]:
-        """Return the files of the parts; of those that failed, the files that keep the failures."""
-        if (few_shot := self.metrics.few_shot) is None:
-            return []
-        failures = self._kept(few_shot.failed)
-        failed = {file.name.partition(".")[0] for file in failures}
-        return failures + [self.part(n).path for n in range(few_shot.parts) if str(n) not in failed]
-
-    def _kept(self, failed: Sequence[Failed]) -> list[Path]:
-        """Return the files that keep failures."""
-        return [self.path / one.file for one in failed if one.file]
+        metrics = self.metrics
+        needed = [name for entry in entries_of(step) for name in entry.needed(metrics)]
+        return step in metrics.names and all((self.path / name).exists() for name in needed)
 
     def has_results(self) -> bool:
         """Return whether anything was computed here that another configuration would spoil."""
-        files = [self.checkpoint.path, self.checkpoint.previous, self.candidates]
-        for name in FOLDERS:
-            files += self._checkpoints(name)
-        return self.metrics.train is not None or any(file.exists() for file in files)
-
-    def _checkpoints(self, name: str) -> list[Path]:
-        """Return what we wrote into one of `FOLDERS`."""
-        return [
-            file for file in (self.path / name).glob("*.pt") if _CHECKPOINT.fullmatch(file.name)
-        ]
+        results = [entry for entry in ENTRIES if entry.is_result]
+        found = any(file.exists() for entry in results for file in entry.files(self.path))
+        return found or self.metrics.train is not None
 
     def read_config(self) -> dict[str, Any] | None:
         """Return the configuration that made this folder, or None.
@@ -255,27 +183,22 @@ class RunFolder:
 
         What the test split was read for stays on record, under "tested_before".
         """
-        if "retrain" in steps:  # before they are forgotten: what is killed between is repeated
-            for file in (self.architecture, self.weights, self.program):
-                file.unlink(missing_ok=True)
+        for step in steps:  # before they are forgotten: what is killed between is repeated
+            self._drop(entries_of(step, "repeated"))
         forget_sections(self.metrics_file, steps)
 
     def drop_files(self, step: str) -> None:
         """Delete what a step computed and would otherwise take up again."""
-        if step == "search":
-            self.candidates.unlink(missing_ok=True)
-            for end in ("-journal", "-wal", "-shm"):  # SQLite's own, of a process that was killed
-                self.candidates.with_name(f"{self.candidates.name}{end}").unlink(missing_ok=True)
-        elif step in ("few_shot", "retrain"):
-            for file in self._checkpoints(step):
-                file.unlink()
-            self.drop_failures(step)
+        self._drop(entries_of(step, "changed"))
 
     def drop_failures(self, step: str) -> None:
         """Have the networks that failed in a step tried again."""
-        for file in (self.path / step).glob("*.failed.json"):
-            if _FAILURE.fullmatch(file.name):
-                file.unlink()
+        self._drop(one for one in entries_of(step) if one.name.endswith(".failed.json"))
+
+    def _drop(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            for file in entry.files(self.path):
+                file.unlink(missing_ok=True)
 
     def write_initial(self, weights: Mapping[str, Any]) -> None:
         """Write the weights that training begins with, where they were given."""
