@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One thread per test worker: with more threads than cores, small operations wait for each other.
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: run test test-all check bench clean
+.PHONY: run test test-all check bench docs clean
 
 run: .venv/installed
 	$(BIN)/supernet run
@@ -23,6 +23,10 @@ check: .venv/installed
 
 bench: .venv/installed
 	$(ONE_THREAD) $(BIN)/python -m benchmarks
+
+# What is made of the code in docs: tables of run-folder.md, and the schema of metrics.json.
+docs: .venv/installed
+	$(BIN)/python -m supernet.track.published docs
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
