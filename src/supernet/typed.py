@@ -6,7 +6,6 @@ dataclasses, and `Annotated` with `Where` and `MadeBy`. A dataclass is made of a
 all else stays the plain data that it is. `plain` goes the other way. Fields of a dataclass may be
 `Rest`, `Inline` or `Omitted`:
 
->>> from supernet.record_fields import Omitted, Rest
 >>> @dataclass(frozen=True)
 ... class Network(JsonRecord):
 ...     key: str
@@ -39,7 +38,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Self, TypeVar, Union, cast
 
-from supernet.record_fields import keys_of, record_fields
+from supernet.record_fields import Inline, Omitted, Rest, keys_of, record_fields
 
 T = TypeVar("T")
 
@@ -47,9 +46,12 @@ __all__ = [
     "AtLeast",
     "Between",
     "Count",
+    "Inline",
     "JsonRecord",
     "MadeBy",
     "MisfitError",
+    "Omitted",
+    "Rest",
     "Where",
     "plain",
     "shown_json",
