@@ -64,7 +64,7 @@ def check_data(source: DataSource) -> None:
     * A batch does not depend on what was asked before.
 
     Args:
-        source: of 16 examples or more in its smallest split.
+        source: data source of 16 examples or more in its smallest split.
 
     Raises:
         AssertionError: a promise is broken; the message names it, what was expected and what was seen.

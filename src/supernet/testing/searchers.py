@@ -27,9 +27,9 @@ class SearcherCase:
     """A searcher with what it searches.
 
     Attributes:
-        make: makes the searcher, a new one each time.
+        make: function that makes the searcher, a new one each time.
         bounded: the space and its constraints.
-        title: what the space is called in messages.
+        title: name of the space in messages.
         drawn: whether another seed leads to other proposals.
     """
 
@@ -74,9 +74,9 @@ class Found:
     """All that a search asked for.
 
     Attributes:
-        generations: in the order in which they were asked for.
-        first: whether each was not scored in part before.
-        after: what was asked for after the end.
+        generations: generations in the order in which they were asked for.
+        first: for each generation, whether its architectures were not scored in part before.
+        after: architectures that were asked for after the end.
     """
 
     generations: list[list[Architecture]] = field(default_factory=list)

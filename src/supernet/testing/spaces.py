@@ -35,7 +35,7 @@ class SpaceCase:
 
     Attributes:
         space: the decisions.
-        title: what it is called in messages.
+        title: name of the space in messages.
     """
 
     space: SearchSpace
@@ -56,7 +56,7 @@ class NetworkCase(SpaceCase):
     """A space with the supernet that holds its networks.
 
     Args:
-        supernet: as it is before training.
+        supernet: supernet before training.
         inputs: three examples or so, [n, ...].
         exact: whether the canonical form of an architecture costs what it costs; in spaces where parts
             can be without effect, it may cost less.

@@ -68,7 +68,7 @@ def check_strategy(
             dropout or other random draws of its own. By default one of three small choices, for images
             [batch, 1, 8, 8] of ten classes.
         examples: 250 or more, with classes; by default the digits of scikit-learn.
-        optimizer: of the weights.
+        optimizer: function that makes the optimizer of the weights.
 
     Raises:
         AssertionError: a promise is broken; the message names it, what was expected and what was seen.

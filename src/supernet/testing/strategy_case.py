@@ -48,10 +48,11 @@ class StrategyCase:
     """A strategy with what it is tested on.
 
     Attributes:
-        make: makes the strategy, a new one each time.
-        model: makes the model, whose inputs are as those of `examples`.
+        make: function that makes the strategy, a new one each time.
+        model: function that makes the model, whose inputs are as those of `examples`.
         examples: with classes, 250 or more; the last 200 are the search split.
-        optimizer: of the weights, where more than one step is taken.
+        optimizer: function that makes the optimizer of the weights, where more than one step is
+            taken.
     """
 
     make: Callable[[], Strategy]
@@ -94,9 +95,9 @@ class StrategyCase:
         """Return a strategy that is ready to train a supernet.
 
         Args:
-            supernet: what it trains.
-            optimizer: what moves the weights; SGD if it is of no concern.
-            seed: of the run.
+            supernet: supernet that the strategy trains.
+            optimizer: optimizer that moves the weights; SGD if it is of no concern.
+            seed: seed of the run.
             targets: other ones than those of the examples, [n, ...].
         """
         strategy = self.make()
@@ -144,7 +145,7 @@ def trained(
     """Train through the first tenth of a long run; return the mean loss at its start and its end.
 
     Args:
-        case: what is trained.
+        case: strategy to train, with what it is tested on.
         task: the loss.
         targets: other ones than those of the examples, [n, ...].
         steps: how many, of 32 examples each.
