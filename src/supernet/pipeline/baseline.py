@@ -53,9 +53,9 @@ def draw_baselines(
     with candidate_table(run) as table:
         scorer = Scorer(scores, costs, table, shared.hash, run.seed)
         candidates = scorer.score(architectures, "baseline", 0)
-    networks = tuple(Selected.of(candidate, "random") for candidate in candidates)
+    randoms = tuple(Selected.of(candidate, "random") for candidate in candidates)
     matched = None if tolerance is None else match
-    return Baselines(networks=networks, match=matched, tolerance=tolerance)
+    return Baselines(networks=randoms, match=matched, tolerance=tolerance)
 
 
 def _drawn(
