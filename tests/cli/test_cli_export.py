@@ -361,7 +361,10 @@ def test_from_python(tmp_path):
         options=options,
         progress=False,
     )
-    slim, chosen = result.export("params <= 60%")[0], result.export(to=tmp_path / "to")[0]
+    slim, chosen = (
+        result.export_networks("params <= 60%")[0],
+        result.export_networks(to=tmp_path / "to")[0],
+    )
     assert slim.content["architecture"] == {"a": "slim"}
     assert slim.folder == tmp_path / "run/exports/params-le-60pct"
     program = torch.export.load(chosen.folder / "model.pt2").module()

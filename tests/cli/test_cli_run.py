@@ -58,7 +58,7 @@ program = torch.export.load({str(finished / "model.pt2")!r}).module()
 assert not any(name.startswith("supernet") for name in sys.modules)
 weights = torch.load({str(finished / "model.pt")!r}, weights_only=True)
 import supernet.data as d
-splits = d.split(d.Digits().load(), 0, limit=300)
+splits = d.split_data(d.Digits().load(), 0, limit=300)
 examples = splits.test.open("check")
 logits = program(examples.inputs)
 print((logits.argmax(1) == examples.targets).double().mean().item(), len(weights))

@@ -103,5 +103,5 @@ def test_a_converted_model_is_exported_right_after_its_run(tmp_path):
         out=tmp_path / "run",
         options=options,
     )
-    (exported,) = result.export("macs <= 60%")
+    (exported,) = result.export_networks("macs <= 60%")
     assert exported.content["costs"]["macs"] > 0
