@@ -347,7 +347,8 @@ def test_the_report_shows_the_candidates_of_the_search_of_now(copy_of, call):
     for size in (16, 256):
         code, _, err = call("run", "--out", str(copy_of), f"--evaluate.batch_size={size}")
         assert code == 0, err
-    assert {row["batch_size"] for row in RunFiles.read(copy_of).candidates} == {256}
+    sizes = {row.provenance.batch_size for row in RunFiles.read(copy_of).candidates}
+    assert sizes == {256}
 
 
 def test_a_training_that_diverged_at_once_is_mended_in_place(tmp_path, call, tiny):
