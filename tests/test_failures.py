@@ -19,7 +19,7 @@ from supernet.errors import (
     StorageError,
     TooLittleMemoryError,
 )
-from supernet.failures import attempted, kind_of, machine_errors
+from supernet.failures import attempted, failure_kind, machine_errors
 
 HUGE = 2**46
 """More bytes than any machine has, but a size that allocators accept."""
@@ -62,7 +62,7 @@ def interrupted():
     ],
 )
 def test_kinds_of_what_is_raised(work, kind):
-    assert kind_of(raised(work)) == kind
+    assert failure_kind(raised(work)) == kind
 
 
 @pytest.mark.parametrize(
@@ -84,13 +84,13 @@ def test_kinds_of_what_is_raised(work, kind):
     ],
 )
 def test_kinds_of_errors(error, kind):
-    assert kind_of(error) == kind
+    assert failure_kind(error) == kind
 
 
 def test_what_this_library_raises_by_mistake_is_its_own():
     mistake = attempted(lambda: failures.first_line.__wrapped__)
-    assert kind_of(mistake) == "code"  # raised in this file
-    assert kind_of(attempted(lambda: attempted(None))) == "library"  # calls None
+    assert failure_kind(mistake) == "code"  # raised in this file
+    assert failure_kind(attempted(lambda: attempted(None))) == "library"  # calls None
 
 
 def test_what_is_a_network_s_own_failure_is_returned_and_all_else_raised():
@@ -143,4 +143,4 @@ def test_too_little_memory_closes_nothing_of_a_model_in_silence():
 def test_what_users_code_raised_is_told_apart_behind_the_error_that_names_its_place(raised, kind):
     error = CodeError("step 1")
     error.__cause__ = raised
-    assert kind_of(error) == kind
+    assert failure_kind(error) == kind

@@ -12,8 +12,8 @@ from torch import nn
 import supernet as sn
 from supernet.data import Datasets
 from supernet.errors import CodeError, ConfigError, DataError, SpaceError
-from supernet.foreign import calling
 from supernet.space import Architecture
+from supernet.user_code import calling
 
 
 class Faulty(nn.Module):
@@ -141,7 +141,7 @@ def _library_call(always=False):
     code = (
         "import torch\n"
         "from supernet.errors import DataError\n"
-        "from supernet.foreign import calling\n"
+        "from supernet.user_code import calling\n"
         f"with calling('trying', DataError, always={always}):\n"
         "    torch.ones(1, 2) @ torch.ones(1, 2)\n"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from supernet.arguments import place
+from supernet.arguments import value_at
 from supernet.classes import NAMED
 from supernet.cli import main
 from supernet.data import NamedDataset
@@ -140,7 +140,7 @@ def test_every_option_that_names_a_class_is_given_in_both_ways_in_every_form(min
         written(f"{mine}.{name}"), written(f"{mine}:{name}"), strict=True
     ):
         plain = parse("supernet run", [with_dot])[1]
-        assert place(plain, option)["class_path"] == f"{mine}.{name}"
+        assert value_at(plain, option)["class_path"] == f"{mine}.{name}"
         assert parse("supernet run", [with_colon])[1] == plain
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from supernet.errors import ConfigError
-from supernet.names import meant, nearest
 from supernet.reading import check_text, plain_value, read_text, shown, usable_path, yaml_value
+from supernet.suggestions import did_you_mean, nearest
 
 
 @pytest.mark.parametrize(
@@ -141,5 +141,10 @@ def test_long_values_are_cut_in_messages():
 def test_the_nearest_name():
     known = ["bender", "spos", "fairnas"]
     assert nearest("SPOSS", known) == "spos"
-    assert meant("fairnass", known) == "; did you mean 'fairnas'?"
-    assert meant("x" * 10**6, known) == meant("zzz", known) == meant(3, known) == ""
+    assert did_you_mean("fairnass", known) == "; did you mean 'fairnas'?"
+    assert (
+        did_you_mean("x" * 10**6, known)
+        == did_you_mean("zzz", known)
+        == did_you_mean(3, known)
+        == ""
+    )

@@ -13,8 +13,8 @@ import yaml
 from torch import nn
 from torch.utils.data import Dataset
 
-from supernet.accepted import check_code
 from supernet.cli import main
+from supernet.code_checks import check_code
 from supernet.errors import ConfigError
 from supernet.files import write_text
 from supernet.imports import leave_here, named_in, resolve

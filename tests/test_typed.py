@@ -12,8 +12,8 @@ import pytest
 
 from supernet.errors import DamagedFileError
 from supernet.files import read_bytes, read_json
-from supernet.parsed import ChangedError, parse_json, seal, unsealed
 from supernet.record_fields import Inline, Omitted, Rest
+from supernet.strict_json import ChangedError, parse_json, seal, unseal
 from supernet.typed import Between, Count, JsonRecord, MadeBy, MisfitError, plain, typed
 
 
@@ -151,7 +151,7 @@ def test_characters_of_two_halves_are_whole():
 def test_every_change_of_sealed_content_is_noticed():
     content = {"b": {"2": [1, 0.1], "10": None}, "a": "x"}
     text = json.dumps(seal({"b": {2: [1, 0.1], 10: None}, "a": "x"}))
-    assert unsealed(json.loads(text)) == content
+    assert unseal(json.loads(text)) == content
     sealed = json.loads(text)
     for change in (
         {"a": "y"},
@@ -160,11 +160,11 @@ def test_every_change_of_sealed_content_is_noticed():
         {"c": 0},
     ):
         with pytest.raises(ChangedError):
-            unsealed({**sealed, **change})
+            unseal({**sealed, **change})
     del sealed["digest"]
-    assert unsealed({**sealed, "a": "meant"})["a"] == "meant"
+    assert unseal({**sealed, "a": "meant"})["a"] == "meant"
     with pytest.raises(MisfitError, match="at digest"):
-        unsealed({**content, "digest": 5})
+        unseal({**content, "digest": 5})
 
 
 def test_files_that_cannot_be_read_are_named_with_a_remedy(tmp_path):

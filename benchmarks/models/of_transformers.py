@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from benchmarks.models.check import Built
-from supernet.conversion import Named
+from supernet.conversion import NamedInputs
 
 __all__ = ["MODELS"]
 
@@ -347,7 +347,7 @@ def _of_words(name: str, settings: dict[str, Any]) -> Callable[[], Built]:
 
 def _of_two(name: str, settings: dict[str, Any]) -> Callable[[], Built]:
     return lambda: (
-        Named(_made(name, settings), "input_ids", "decoder_input_ids"),
+        NamedInputs(_made(name, settings), "input_ids", "decoder_input_ids"),
         (_words(), _words()),
     )
 
@@ -375,7 +375,7 @@ def _whisper() -> Built:
     settings |= {"decoder_start_token_id": 1}
     settings.pop("max_position_embeddings")
     model = _made("Whisper:WhisperModel", settings)
-    called = Named(model, "input_features", "decoder_input_ids")
+    called = NamedInputs(model, "input_features", "decoder_input_ids")
     return called, (torch.randn(2, 8, 32), _words())
 
 

@@ -22,12 +22,12 @@ from supernet.reading import check_number, check_text, read_text, shown, yaml_va
 
 __all__ = [
     "Layer",
-    "inherited",
     "named_class",
-    "place",
-    "prepared",
+    "parser_arguments",
     "read_config_file",
     "read_layers",
+    "value_at",
+    "with_train_options",
 ]
 
 GROUPS = (
@@ -87,7 +87,7 @@ def _file(argument: str) -> Path | None:
     return Path(value) if name == "--config" and equals and not text else None
 
 
-def inherited(layers: Sequence[Layer]) -> list[Layer]:
+def with_train_options(layers: Sequence[Layer]) -> list[Layer]:
     """Return the layers with what `train` is given, but its steps, given to later trainings first.
 
     So it holds for them wherever nothing else is said.
@@ -114,7 +114,7 @@ def _of_training(options: Mapping[str, Any]) -> list[Layer]:
     ]
 
 
-def prepared(
+def parser_arguments(
     layers: Sequence[Layer], defaults: Mapping[str, Any]
 ) -> tuple[list[str], dict[str, Any]]:
     """Return the arguments for the parser and what of the defaults applies to them.
@@ -188,7 +188,7 @@ def _written_out(config: dict[str, Any]) -> dict[str, Any]:
 def _within(config: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:
     """Return the mapping that an option stands in, or an empty one, and its name there."""
     outer, dot, last = name.rpartition(".")
-    found = place(config, outer) if dot else config
+    found = value_at(config, outer) if dot else config
     return (found if isinstance(found, dict) else {}), last
 
 
@@ -293,7 +293,7 @@ def _class_in(layer: Layer, option: str) -> str | None:
     """Return the class that a layer names for an option, if any."""
     name, value = layer
     if name == "config":
-        return _class(place(value, option))
+        return _class(value_at(value, option))
     return _class(value) if name == option else None
 
 
@@ -322,7 +322,7 @@ def _without(layer: Layer, option: str) -> Layer:
     return ("config", {}) if name == option or name.startswith(f"{option}.") else layer
 
 
-def place(config: Any, option: str) -> Any:
+def value_at(config: Any, option: str) -> Any:
     """Return what nested options hold for a dotted name, or None."""
     for part in option.split("."):
         config = config.get(part) if isinstance(config, Mapping) else None

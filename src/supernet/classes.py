@@ -10,14 +10,14 @@ import torch
 from torch.utils.data import Dataset
 
 import supernet.task
-from supernet.accepted import KINDS
+from supernet.code_checks import KINDS
 from supernet.data import SOURCES
 from supernet.errors import ConfigError
 from supernet.imports import dotted, resolve
-from supernet.names import meant
 from supernet.reading import check_text, shown, yaml_value
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
+from supernet.suggestions import did_you_mean
 from supernet.task import Task
 from supernet.zoo import SPACES
 
@@ -68,7 +68,7 @@ def written_class(value: Any, option: str) -> Any:
     if value in {*known, *classes}:
         return known.get(value, value)
     if not {".", ":"} & set(value):
-        near = meant(value, [*known, *classes])
+        near = did_you_mean(value, [*known, *classes])
         raise ConfigError(f"{option} {shown(value)} is unknown{near}; {_possible(option)}")
     _check_importable(option, value)
     return dotted(value)

@@ -14,8 +14,8 @@ from supernet.commands import COMMANDS
 from supernet.errors import ConfigError, SupernetError
 from supernet.failures import MORE_MEMORY, machine_errors
 from supernet.imports import leave_here
-from supernet.names import meant
 from supernet.reading import shown
+from supernet.suggestions import did_you_mean
 from supernet.terminal import Arguments, complain, usable_streams
 
 __all__ = ["main"]
@@ -69,7 +69,7 @@ def _run(command: str, rest: Sequence[str]) -> None:
         parser.print_help()
     else:
         raise ConfigError(
-            f"there is no command {shown(command)}{meant(command, COMMANDS)}; possible: "
+            f"there is no command {shown(command)}{did_you_mean(command, COMMANDS)}; possible: "
             f"{', '.join(COMMANDS)} (see supernet --help)"
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from supernet.errors import ConfigError
 from supernet.failures import MORE_MEMORY, machine_errors
 from supernet.reading import shown
-from supernet.terminal import Arguments, file_path, mapping, number, several, whole
+from supernet.terminal import Arguments, file_path, mapping, number, several, whole_number
 
 __all__ = ["COMMANDS", "Command"]
 
@@ -162,7 +162,7 @@ def _export(command: Command, given: argparse.Namespace, rest: list[str]) -> Non
 
 
 def _doctor_parser(program: str) -> Arguments:
-    sizes = several(whole(1, 10**6))
+    sizes = several(whole_number(1, 10**6))
     parser = Arguments(
         program,
         description="Say what of a model is open, why something is not, how many architectures there "
@@ -176,16 +176,18 @@ def _doctor_parser(program: str) -> Arguments:
         "--shape", type=sizes, default=(3, 32, 32), help="of one example (default: 3,32,32)"
     )
     parser.add_argument(
-        "--words", type=whole(1), help="examples are tokens below this number, not images"
+        "--words", type=whole_number(1), help="examples are tokens below this number, not images"
     )
     parser.add_argument(
-        "--classes", type=whole(1), default=10, help="given to the model if it takes them"
+        "--classes", type=whole_number(1), default=10, help="given to the model if it takes them"
     )
     parser.add_argument(
         "--constraint", action="append", default=[], help="such as 'macs <= 5e6'; several times"
     )
     parser.add_argument("--widths", type=several(number), default=(0.25, 0.5, 0.75, 1.0))
-    parser.add_argument("--multiple", type=whole(1), default=8, help="widths are multiples of it")
+    parser.add_argument(
+        "--multiple", type=whole_number(1), default=8, help="widths are multiples of it"
+    )
     parser.add_argument("--inner", action="store_true", help="sizes of heads are open too")
     parser.add_argument(
         "--depth", type=number, default=0.5, help="smallest part of a row of blocks"
@@ -240,11 +242,11 @@ def _latency_parser(program: str) -> Arguments:
         "--table", type=file_path, help="the file (default: latency.json in the run folder)"
     )
     parser.add_argument(
-        "--batch_size", type=whole(1, 10**6), default=1, help="examples per forward pass"
+        "--batch_size", type=whole_number(1, 10**6), default=1, help="examples per forward pass"
     )
     parser.add_argument("--precision", default="float32", help="float32, bfloat16, ...")
     parser.add_argument(
-        "--repeats", type=whole(1, 10**6), default=50, help="measurements of each option"
+        "--repeats", type=whole_number(1, 10**6), default=50, help="measurements of each option"
     )
     parser.add_argument(_TRUST, action="store_true", help=_TRUST_HELP)
     return parser

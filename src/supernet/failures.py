@@ -37,8 +37,8 @@ __all__ = [
     "Kind",
     "attempted",
     "check_memory",
+    "failure_kind",
     "first_line",
-    "kind_of",
     "machine_errors",
 ]
 
@@ -85,7 +85,7 @@ _DISK = {
 T = TypeVar("T")
 
 
-def kind_of(error: BaseException) -> Kind:
+def failure_kind(error: BaseException) -> Kind:
     """Return the kind of a failure: the machine, the folder, code of the user, ..."""
     if not isinstance(error, Exception):
         return "interrupted"
@@ -117,7 +117,7 @@ def check_memory(error: Exception) -> None:
     Raises:
         Exception: the error.
     """
-    if kind_of(error) == "memory":
+    if failure_kind(error) == "memory":
         raise error
 
 
@@ -130,7 +130,7 @@ def attempted(work: Callable[[], T]) -> T | Exception:
     try:
         return work()
     except Exception as error:  # a user's model or task may raise anything
-        if kind_of(error) in OF_RUN:
+        if failure_kind(error) in OF_RUN:
             raise
         return error
 
@@ -153,7 +153,7 @@ def machine_errors(what: str, remedy: str) -> Iterator[None]:
     except (TooLittleMemoryError, StorageError, DeviceError):
         raise
     except Exception as error:
-        kind, text = kind_of(error), first_line(list(_causes(error))[-1])
+        kind, text = failure_kind(error), first_line(list(_causes(error))[-1])
         if kind == "storage" and isinstance(error, SupernetError):
             raise  # it names the file
         if kind == "memory":

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from supernet.errors import DamagedFileError, StorageError, SupernetError
-from supernet.parsed import parse_json
+from supernet.strict_json import parse_json
 from supernet.typed import MisfitError, T
 
 __all__ = [

@@ -21,12 +21,20 @@ import yaml
 from supernet.errors import ConfigError
 from supernet.imports import check_not_pythons, dotted, find_module, named_in
 
-__all__ = ["check_classes", "check_origin", "code_in", "is_own_file", "mark", "marked", "unmarked"]
+__all__ = [
+    "check_classes",
+    "check_origin",
+    "code_in",
+    "has_origin",
+    "is_own_file",
+    "with_origin",
+    "without_origin",
+]
 
 _MARK = "# made here: "
 
 
-def mark(folder: Path, text: str) -> str:
+def with_origin(folder: Path, text: str) -> str:
     """Return the text of a folder's configuration with a line before it that says it was written here.
 
     Options that name no code but supernet's and PyTorch's need none.
@@ -35,7 +43,7 @@ def mark(folder: Path, text: str) -> str:
     return text if key is None else f"{_MARK}{_signature(key, folder, text)}\n{text}"
 
 
-def marked(folder: Path, text: str) -> bool:
+def has_origin(folder: Path, text: str) -> bool:
     """Return whether the text of a configuration has the line before it that is right for its folder."""
     line, _, rest = text.partition("\n")
     key = _key(make=False)
@@ -45,7 +53,7 @@ def marked(folder: Path, text: str) -> bool:
     return hmac.compare_digest(given, _signature(key, folder, rest).encode())
 
 
-def unmarked(text: str) -> str:
+def without_origin(text: str) -> str:
     """Return the text of a folder's configuration without the line that says it was written here."""
     return text.partition("\n")[2] if text.startswith(_MARK) else text
 
@@ -57,7 +65,7 @@ def is_own_file(path: Path, options: Mapping[str, Any]) -> bool:
     lies in the same folder of the working directory, as code that came along with it would.
     """
     folder, here = path.resolve().parent, Path.cwd()
-    if folder == here or marked(folder, path.read_text()):
+    if folder == here or has_origin(folder, path.read_text()):
         return True
     if not folder.is_relative_to(here):
         return False

@@ -19,9 +19,16 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
-from supernet.accepted import check_code, check_made
-from supernet.arguments import Layer, inherited, named_class, place, prepared, read_layers
+from supernet.arguments import (
+    Layer,
+    named_class,
+    parser_arguments,
+    read_layers,
+    value_at,
+    with_train_options,
+)
 from supernet.classes import NAMED
+from supernet.code_checks import check_code, check_made
 from supernet.config import (
     EvaluateConfig,
     FewShotConfig,
@@ -36,8 +43,8 @@ from supernet.data import SOURCES, DataSource
 from supernet.errors import ConfigError, SupernetError
 from supernet.imports import resolve, safe_children
 from supernet.net.source import DATA_ARGUMENTS
+from supernet.option_errors import check_nulls, explanation
 from supernet.reading import plain_value
-from supernet.refusals import check_nulls, explained
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES, Strategy
 from supernet.task import Task
@@ -155,7 +162,7 @@ def parse(
     """
     layers = read_layers(arguments, base, trust, foreign)
     again = copy.deepcopy(layers)
-    all_layers = inherited(layers)
+    all_layers = with_train_options(layers)
     try:
         return _parsed(program, all_layers)
     except ConfigError:
@@ -171,7 +178,7 @@ def _parser(program: str, defaults: str) -> ArgumentParser:
 
 
 def _parsed(program: str, layers: Sequence[Layer]) -> tuple[RunConfig, dict[str, Any]]:
-    given, defaults = prepared(layers, _defaults(layers))
+    given, defaults = parser_arguments(layers, _defaults(layers))
     parser = _parser(program, json.dumps(defaults))
     try:
         with safe_children():
@@ -185,7 +192,7 @@ def _parsed(program: str, layers: Sequence[Layer]) -> tuple[RunConfig, dict[str,
         reason = (
             str(error) if isinstance(error, ArgumentError) else f"{type(error).__name__}: {error}"
         )
-        raise ConfigError(f"{explained(reason, known)} (see {program} --help)") from error
+        raise ConfigError(f"{explanation(reason, known)} (see {program} --help)") from error
     config.pop("config", None)
     with safe_children():
         check_code(config)
@@ -215,7 +222,7 @@ def _dumped(parser: ArgumentParser, config: Namespace) -> dict[str, Any]:
             Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader),
         )
     for option in NAMED:
-        found = place(plain, option)
+        found = value_at(plain, option)
         arguments = found.get("init_args") if isinstance(found, dict) else None
         if isinstance(arguments, dict):
             kept = {name: value for name, value in arguments.items() if _OBJECT not in str(value)}

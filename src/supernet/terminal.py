@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from supernet.errors import ConfigError
-from supernet.names import meant
 from supernet.reading import check_text, shown, usable_path, yaml_value
+from supernet.suggestions import did_you_mean
 
 __all__ = [
     "Arguments",
@@ -22,7 +22,7 @@ __all__ = [
     "number",
     "several",
     "usable_streams",
-    "whole",
+    "whole_number",
 ]
 
 
@@ -35,7 +35,7 @@ class Arguments(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong, with which option was meant."""
         unknown = message.partition("unrecognized arguments: ")[2].split(" ")[0].partition("=")[0]
-        near = meant(unknown, [name for name in self._option_string_actions if name != "-h"])
+        near = did_you_mean(unknown, [name for name in self._option_string_actions if name != "-h"])
         cut = message if len(message) < 300 else f"{message[:300]}…"
         raise ConfigError(f"{cut}{near} (see {self.prog} --help)")
 
@@ -54,7 +54,7 @@ def mapping(text: str) -> dict[str, Any]:
     return dict(value)
 
 
-def whole(least: int, most: int = 10**9) -> Callable[[str], int]:
+def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
     """Return a `type=` of an argument: a whole number in a range."""
 
     def read(text: str) -> int:

@@ -74,7 +74,10 @@ def test_one_class_and_too_few_images(tmp_path, call, tiny):
         (["--trian.steps=3"], ["trian.steps"]),
         (["--train.steps=many"], ["train.steps", "'many'", "a whole number"]),
         (["--train.steps=0"], ["steps", "at least 1"]),
-        (["--strategy=spsos"], ["spsos", "alphanet, attentivenas, bender, betadarts, cdarts, darts", "spos,"]),
+        (
+            ["--strategy=spsos"],
+            ["spsos", "alphanet, attentivenas, bender, betadarts, cdarts, darts", "spos,"],
+        ),
         (["--strategy.vanish=1.5"], ["vanish"]),
         (["--model=no.such.Net"], ["no.such"]),
         (["--model.chanels=3"], ["chanels"]),

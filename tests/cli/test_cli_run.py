@@ -342,7 +342,7 @@ def test_a_report_shows_nothing_that_was_given_up(copy_of, call):
 
 
 def test_the_report_shows_the_candidates_of_the_search_of_now(copy_of, call):
-    from supernet.track.reading import RunFiles
+    from supernet.track.run_files import RunFiles
 
     for size in (16, 256):
         code, _, err = call("run", "--out", str(copy_of), f"--evaluate.batch_size={size}")

@@ -6,13 +6,13 @@ import pytest
 
 from supernet.conversion.axes import (
     Axis,
-    cut,
+    cut_dim,
     extent,
     factors,
     fix,
     fixed_dim,
-    joined,
-    same,
+    joined_dim,
+    unite,
     viewed,
 )
 
@@ -27,9 +27,9 @@ def is_one(a, b):
 
 def test_united_axes_are_one_for_all_that_they_were_united_with():
     a, b, c, d = axis(8), axis(8), axis(8), axis(8)
-    same(a, b, "")
-    same(c, d, "")
-    same(b, c, "")
+    unite(a, b, "")
+    unite(c, d, "")
+    unite(b, c, "")
     assert is_one(a, d)
     fix([d], "because")
     assert factors(a)[0].fixed == "because"
@@ -46,7 +46,7 @@ def test_a_view_cuts_an_axis_into_factors_that_are_shared():
 
 def test_equal_parts_of_a_sum_can_be_counted():
     a, b = axis(4), axis(4)
-    count, part = viewed([joined([a, b])], [2, 4], "")
+    count, part = viewed([joined_dim([a, b])], [2, 4], "")
     assert factors(count)[0].fixed
     assert is_one(a, b)
     assert is_one(part, a)
@@ -69,25 +69,25 @@ def test_positions_of_one_are_nothing():
 
 def test_equal_products_are_united_factor_by_factor():
     whole, heads, size = axis(12), axis(3), axis(4)
-    same(whole, (*heads, *size), "")
+    unite(whole, (*heads, *size), "")
     assert factors(whole) == [*factors(heads), *factors(size)]
     finer = (Axis(3), Axis(2), Axis(2))
-    same(whole, finer, "")
+    unite(whole, finer, "")
     assert len(factors(whole)) == 3
     assert is_one(size, finer[1:])
 
 
 def test_products_that_do_not_fit_are_fixed():
     a, b = (Axis(4), Axis(6)), (Axis(6), Axis(4))
-    same(a, b, "odd")
+    unite(a, b, "odd")
     assert {x.fixed for x in (*factors(a), *factors(b))} == {"odd"}
 
 
 def test_concatenations_are_united_part_by_part():
     a, b, whole = axis(4), axis(6), axis(10)
-    both = joined([a, b])
-    same(whole, both, "")
-    first, second = cut(whole, [4, 6], "")
+    both = joined_dim([a, b])
+    unite(whole, both, "")
+    first, second = cut_dim(whole, [4, 6], "")
     assert is_one(first, a)
     assert is_one(second, b)
 
@@ -95,22 +95,22 @@ def test_concatenations_are_united_part_by_part():
 def test_parts_are_cut_further_where_they_differ():
     a, b = axis(4), axis(6)
     c, d = axis(7), axis(3)
-    same(joined([a, b]), joined([c, d]), "")
-    parts = cut(c, [4, 3], "")
+    unite(joined_dim([a, b]), joined_dim([c, d]), "")
+    parts = cut_dim(c, [4, 3], "")
     assert is_one(parts[0], a)
-    assert [extent(part) for part in cut(b, [3, 3], "")] == [3, 3]
-    assert is_one(cut(b, [3, 3], "")[1], d)
+    assert [extent(part) for part in cut_dim(b, [3, 3], "")] == [3, 3]
+    assert is_one(cut_dim(b, [3, 3], "")[1], d)
 
 
 def test_a_cut_of_an_outer_factor_keeps_what_is_inside():
     three, inside = axis(3), axis(5)
-    parts = cut((*three, *inside), [5, 5, 5], "")
+    parts = cut_dim((*three, *inside), [5, 5, 5], "")
     assert all(is_one(part, inside) for part in parts)
 
 
 def test_a_cut_through_an_inner_factor_is_fixed():
     dim = (Axis(3), Axis(5))
-    parts = cut(dim, [7, 8], "through")
+    parts = cut_dim(dim, [7, 8], "through")
     assert [extent(part) for part in parts] == [7, 8]
     assert {x.fixed for x in factors(dim)} == {"through"}
 
@@ -118,7 +118,7 @@ def test_a_cut_through_an_inner_factor_is_fixed():
 @pytest.mark.parametrize("where", ["parts", "whole"])
 def test_what_fixes_a_sum_fixes_its_parts(where):
     a, b = axis(4), axis(6)
-    whole = joined([a, b])
+    whole = joined_dim([a, b])
     fix([whole if where == "whole" else a], "stop")
     assert factors(a)[0].fixed == "stop"
     assert factors(b)[0].fixed == ("stop" if where == "whole" else "")

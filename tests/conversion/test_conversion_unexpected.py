@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
 
-from supernet.conversion import Named, convert
+from supernet.conversion import NamedInputs, convert
 from supernet.conversion.operators import OPERATORS
 from supernet.errors import ConversionError
 from supernet.net import SuperNet, derive
@@ -200,7 +200,7 @@ class Distant(nn.Module):
 def test_inputs_by_name():
     words, places = torch.randint(9, (2, 4)), torch.arange(4).repeat(2, 1)
     model = Distant()
-    supernet = checked(Named(model, "words", "places", negate=True), words, places)
+    supernet = checked(NamedInputs(model, "words", "places", negate=True), words, places)
     assert supernet.space.labels == {"model.words"}
     largest = {"model.words": 16}
     expected = -model(words=words, places=places)

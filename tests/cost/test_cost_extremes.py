@@ -7,7 +7,7 @@ import pytest
 
 from supernet.cost import CostTable, Entry
 from supernet.cost import extremes as module
-from supernet.cost.guesses import Guessed
+from supernet.cost.guesses import GuessedAmounts
 from supernet.space import Architecture, OneOf, Ordered, SearchSpace, SomeOf
 
 SPACE = SearchSpace(
@@ -51,7 +51,7 @@ def first(table, cost, sign):
 def test_they_are_exact_and_of_equal_ones_the_first_and_the_last(way, seed, monkeypatch):
     entries = drawn(seed)
     waiting = entry(5, (("width", 8), ("edges", "y")), (("width", 8), ("tail", "a")))
-    assert Guessed([waiting], 1).decisions  # so that a small space is tried
+    assert GuessedAmounts([waiting], 1).decisions  # so that a small space is tried
     table = CostTable("macs", [*entries, waiting])
     if way == "walked":
         monkeypatch.setattr(module, "FEW", 0)

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from supernet.data import Characters, Idx, ImageFolder, Text, as_source
-from supernet.data.files import files_in, opened
+from supernet.data.files import files_in, open_regular
 from supernet.data.text_tokens import Vocabulary, split_words
 from supernet.errors import DataError
 
@@ -84,7 +84,7 @@ def test_files_that_may_not_be_read_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.open", denied)
     with (
         pytest.raises(DataError, match=r"a\.csv may not be read \(permission denied\)"),
-        opened(tmp_path / "a.csv"),
+        open_regular(tmp_path / "a.csv"),
     ):
         pass
     monkeypatch.setattr(os, "scandir", denied)

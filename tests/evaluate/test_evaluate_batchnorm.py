@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from supernet.errors import ConfigError
 from supernet.evaluate import batch_statistics, recalibrated
-from supernet.net.batchnorm import explained
+from supernet.net.batchnorm import explaining_single_values
 
 
 def make_model():
@@ -232,7 +232,7 @@ def test_one_value_per_channel_is_explained(kind):
     norm, image = nn.BatchNorm1d(4), torch.ones(1, 4)
 
     def evaluate():
-        with explained(1), enter(kind, norm, [image]):
+        with explaining_single_values(1), enter(kind, norm, [image]):
             norm(image)
 
     with pytest.raises(ConfigError, match=r"batch_size 1 .* 2 or more"):
@@ -240,7 +240,7 @@ def test_one_value_per_channel_is_explained(kind):
 
 
 def test_other_errors_pass_unexplained():
-    with pytest.raises(ValueError, match="of another kind"), explained(1):
+    with pytest.raises(ValueError, match="of another kind"), explaining_single_values(1):
         raise ValueError("of another kind")
 
 

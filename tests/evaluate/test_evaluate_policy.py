@@ -7,7 +7,7 @@ from torch import nn
 from supernet.choice import Choice
 from supernet.errors import ConfigError, DivergedError, NoNetworkError
 from supernet.evaluate import Evaluator, Protocol, kendall
-from supernet.evaluate.policy import compare_policies, converged_calibration
+from supernet.evaluate.batch_norm_policy import compare_policies, converged_calibration
 from supernet.net import SuperNet
 from supernet.task import Classification
 

@@ -12,7 +12,7 @@ from supernet.choice import Choice
 from supernet.data import Examples, Normalise
 from supernet.errors import CodeError, ConfigError
 from supernet.evaluate import Evaluator, Protocol
-from supernet.evaluate.racing import Dropped, Race, rounds
+from supernet.evaluate.racing import DroppedCandidate, Race, rounds
 from supernet.net import SuperNet
 from supernet.task import Classification, Task
 
@@ -235,7 +235,7 @@ def test_finalists_have_the_scores_of_plain_evaluation(make, batch_norm, memory)
     plain = {architecture: made.score(architecture) for architecture in everything}
     fates = dict(made.race(everything, keep=2, error=0.05))
     assert fates.keys() == plain.keys()
-    finalists = {a: fate for a, fate in fates.items() if not isinstance(fate, Dropped)}
+    finalists = {a: fate for a, fate in fates.items() if not isinstance(fate, DroppedCandidate)}
     assert all(score == plain[architecture] for architecture, score in finalists.items())
     ranked = sorted(plain, key=lambda a: (-plain[a]["accuracy"], plain[a]["loss"]))
     assert set(ranked[:2]) <= set(finalists)
@@ -244,7 +244,7 @@ def test_finalists_have_the_scores_of_plain_evaluation(make, batch_norm, memory)
 
 def test_who_falls_says_on_how_many_images(make):
     supernet, made = make("batch")
-    dropped = [f for _, f in made.race(list(supernet.space), 1) if isinstance(f, Dropped)]
+    dropped = [f for _, f in made.race(list(supernet.space), 1) if isinstance(f, DroppedCandidate)]
     assert {one.images for one in dropped} <= {25, 75}
     for one in dropped:
         assert set(one.score) == {"loss", "accuracy"}
@@ -261,7 +261,7 @@ def test_losses_are_raced_where_there_is_no_accuracy(make):
     fates = dict(made.race(list(supernet.space), 1))
     plain = {a: made.score(a)["loss"] for a in supernet.space}
     assert min(plain, key=plain.get) in {a for a, f in fates.items() if isinstance(f, dict)}
-    assert any(isinstance(fate, Dropped) for fate in fates.values())
+    assert any(isinstance(fate, DroppedCandidate) for fate in fates.values())
 
 
 def test_failures_are_their_own(make):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import supernet as sn
-from supernet.modules.copies import copied, results
+from supernet.modules.copies import copied, kept_results
 from supernet.net import split_supernet
 from supernet.net.source import FromInstance
 
@@ -42,7 +42,7 @@ def test_results_that_a_model_keeps_do_not_hinder_copies():
     model, x = Keeps(), torch.randn(2, 4)
     supernet = sn.SuperNet(model)
     expected = supernet(x, {"c": "b"})
-    assert {name for name, _ in results(model)} == {"loss", "kept"}
+    assert {name for name, _ in kept_results(model)} == {"loss", "kept"}
     (expected.sum() + model.loss).backward()
     assert torch.equal(sn.derive(supernet, {"c": "b"})(x), expected)
     assert torch.equal(split_supernet(supernet, "c", "b")(x, {"c": "b"}), expected)

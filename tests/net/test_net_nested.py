@@ -11,7 +11,7 @@ from torch import nn
 import supernet as sn
 from supernet.choice import Routing
 from supernet.errors import RoutingError, SpaceError
-from supernet.modules.nested import cut, joined, tensors
+from supernet.modules.nested import cut_batch, joined_batch, tensors
 
 
 class Pair(NamedTuple):
@@ -75,9 +75,9 @@ def test_what_has_no_batch_cannot_be_put_together():
 
 def test_cut_and_joined_are_inverse():
     value = {"a": torch.arange(5), "b": (torch.arange(10).reshape(5, 2), "x"), "c": 3}
-    parts = cut(value, 3)
+    parts = cut_batch(value, 3)
     assert [len(part["a"]) for part in parts] == [2, 2, 1]
-    again = joined(parts)
+    again = joined_batch(parts)
     assert torch.equal(again["a"], value["a"])
     assert torch.equal(again["b"][0], value["b"][0])
     assert (again["b"][1], again["c"]) == ("x", 3)

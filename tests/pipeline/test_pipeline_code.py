@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from supernet.pipeline.code import classes_of, code_of, described
+from supernet.pipeline.code import classes_of, code_of, plain_description
 from supernet.train import digest
 
 SOURCE = """
@@ -256,10 +256,14 @@ def test_modules_and_objects_that_are_known_by_name_are_not_read():
 
     assert code_of([takes]) == code_of([takes])
     holder = Keeper(logging.getLogger("mine"))
-    before = digest(described(holder))
+    before = digest(plain_description(holder))
     logging.getLogger("mine").isEnabledFor(10)
     logging.getLogger("another.one")
-    assert digest(described(holder)) == before != digest(described(Keeper(logging.getLogger("o"))))
+    assert (
+        digest(plain_description(holder))
+        == before
+        != digest(plain_description(Keeper(logging.getLogger("o"))))
+    )
 
 
 class Part:
@@ -297,7 +301,7 @@ class Keeper:
 
 def test_values_are_told_apart_by_what_they_hold():
     def of(value: object) -> str:
-        return digest(described(value))
+        return digest(plain_description(value))
 
     values: list[object] = [
         *(1, 1.0, True, "1", None, (), [2], {"a": 1}, {"a": 2}, {3, 1, 2}, {3, 1}),

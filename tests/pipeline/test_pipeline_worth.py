@@ -17,7 +17,7 @@ from supernet.cost import Constraints, measure_costs
 from supernet.errors import ConfigError
 from supernet.evaluate import Candidate, kendall
 from supernet.pipeline.baseline import _drawn
-from supernet.pipeline.ranking import ranking
+from supernet.pipeline.ranking_quality import ranking_quality
 from supernet.pipeline.search import _select
 from supernet.pipeline.test import over_random
 from supernet.random import stream
@@ -111,7 +111,7 @@ def test_the_correlation_is_of_the_probes_with_the_truth_that_it_names():
     truth = [i / 12 for i in range(12)]
     probes = [outcome(i, shared[i], scratch=truth[i], fine_tuned=0.5) for i in range(12)]
     best = [outcome(20 + i, i, probe=False, scratch=-i) for i in range(5)]
-    found = ranking([*best, *probes, probes[0]], 200, 0)
+    found = ranking_quality([*best, *probes, probes[0]], 200, 0)
     expected = kendall(shared, truth)
     assert found.correlation == expected
     assert expected.n == 12
@@ -122,7 +122,7 @@ def test_the_correlation_is_of_the_probes_with_the_truth_that_it_names():
     assert params.difference.value == pytest.approx(expected.kendall_tau - tau)
     assert found.costs["macs"].correlation.kendall_tau is found.costs["macs"].difference is None
     tuned = [outcome(i, shared[i], inherited=shared[i], fine_tuned=truth[i]) for i in range(12)]
-    assert ranking(tuned, 200, 0).truth == "fine_tuned"
+    assert ranking_quality(tuned, 200, 0).truth == "fine_tuned"
 
 
 def test_scores_are_not_compared_with_themselves():
@@ -130,12 +130,12 @@ def test_scores_are_not_compared_with_themselves():
     as_they_are = [outcome(i, one, inherited=one) for i, one in enumerate(shared)]
     untouched = [outcome(i, one, fine_tuned=one) for i, one in enumerate(shared)]  # rate 0
     for outcomes in (as_they_are, untouched):
-        found = ranking(outcomes, 200, 0)
+        found = ranking_quality(outcomes, 200, 0)
         assert (found.correlation.kendall_tau, found.why) == (None, "same weights")
         assert not found.correlation.meaningful
         assert found.costs == {}
     best = [outcome(i, one, probe=False, scratch=one) for i, one in enumerate(shared)]
-    found = ranking(best, 200, 0)
+    found = ranking_quality(best, 200, 0)
     assert (found.correlation.kendall_tau, found.correlation.n, found.why) == (None, 0, "no probes")
 
 

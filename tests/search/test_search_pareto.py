@@ -6,7 +6,7 @@ import pytest
 
 from supernet.errors import ConfigError
 from supernet.search import hypervolume, pareto_front
-from supernet.track.plots import pareto_front as front_of_plots
+from supernet.track.plots import front_by_cost as front_of_plots
 
 
 def points_of(random, count, dimensions, grid):

@@ -11,7 +11,7 @@ from supernet.net import SuperNet
 from supernet.ops import Zero
 from supernet.space import OneOf, SearchSpace, SomeOf
 from supernet.strategies import BenderOneShot
-from supernet.strategies.signal import Signal
+from supernet.strategies.reachability import Reachability
 from supernet.task import Classification
 from supernet.train import Moment
 from supernet.zoo.bender import Bender
@@ -285,7 +285,7 @@ def test_what_a_signal_passes_is_read_off_the_wiring():
     with torch.no_grad():
         for parameter in supernet.parameters():
             parameter.zero_()  # the wiring is the same
-    signal = Signal(supernet, Classification(), (torch.ones(5, 4), torch.zeros(5).long()))
+    signal = Reachability(supernet, Classification(), (torch.ones(5, 4), torch.zeros(5).long()))
     every = {d.label: (0, 1) for d in supernet.space.decisions}
     assert signal.passing(supernet.space.decision("one")) == (0,)
     cases = [
@@ -318,7 +318,7 @@ def test_tokens_are_followed_from_the_layer_that_reads_them():
 
     supernet = SuperNet(Words())
     batch = torch.randint(5, (4, 6)), torch.zeros(4).long()
-    signal = Signal(supernet, Classification(), batch)
+    signal = Reachability(supernet, Classification(), batch)
     assert signal.reaches({"one": (), "two": (0,)})
     assert not signal.reaches({"one": (0,), "two": ()})
 
@@ -339,7 +339,7 @@ def test_tokens_beside_numbers_are_followed_too():
             return nn.functional.cross_entropy(model(*batch[:2]), batch[2])
 
     batch = torch.randint(5, (4, 6)), torch.randn(4, 2), torch.zeros(4).long()
-    signal = Signal(SuperNet(Both()), Two(), batch)
+    signal = Reachability(SuperNet(Both()), Two(), batch)
     assert signal.reaches({"words": (0,), "numbers": ()})
     assert signal.reaches({"words": (), "numbers": (1,)})
     assert not signal.reaches({"words": (), "numbers": ()})
@@ -355,7 +355,9 @@ def test_a_model_that_takes_marks_out_counts_as_a_chain():
         def forward(self, x):
             return self.pair(x.nan_to_num()) + self.other(x.nan_to_num())
 
-    signal = Signal(SuperNet(Safe()), Classification(), (torch.ones(4, 4), torch.zeros(4).long()))
+    signal = Reachability(
+        SuperNet(Safe()), Classification(), (torch.ones(4, 4), torch.zeros(4).long())
+    )
     assert signal.reaches({"pair": (1,)})
     assert not signal.reaches({"pair": ()})
 
@@ -365,7 +367,7 @@ def test_looking_for_the_signal_leaves_no_trace():
     supernet, batch = SuperNet(model).train(), a_batch(8)
     before = {name: value.clone() for name, value in supernet.state_dict().items()}
     random = torch.get_rng_state()
-    signal = Signal(supernet, Classification(), batch)
+    signal = Reachability(supernet, Classification(), batch)
     assert not signal.reaches({"layer0": ()} | {f"layer{i}": (0,) for i in range(1, 8)})
     assert all(torch.equal(before[name], value) for name, value in supernet.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)

@@ -13,7 +13,7 @@ from supernet.data import Examples, Loader
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.strategies import STRATEGIES, Alpha, CostPenalty, Coupled, TrainingContext
-from supernet.strategies.paths import reached
+from supernet.strategies.gradient_paths import reached_decisions
 from supernet.task import Classification
 from supernet.train import Moment
 
@@ -214,8 +214,8 @@ def test_looking_changes_neither_statistics_nor_modes_nor_random_state():
 def test_decisions_exist_where_one_of_their_paths_runs():
     space = SuperNet(Images()).space
     everything = {d.label: tuple(range(len(d.options))) for d in space.decisions}
-    assert set(reached(space, everything)) == space.labels
-    assert set(reached(space, {**everything, "op": (1,)})) == space.labels - {"inner"}
+    assert set(reached_decisions(space, everything)) == space.labels
+    assert set(reached_decisions(space, {**everything, "op": (1,)})) == space.labels - {"inner"}
 
 
 def test_what_a_scale_of_zero_hides_is_refused_and_the_scale_stays_zero():

@@ -7,7 +7,7 @@ from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.space import OneOf
 from supernet.strategies import PDARTS, Alpha, DrNAS, Stage, TrainingContext
-from supernet.strategies.rules import edges, strongest, with_at_most
+from supernet.strategies.derivation import edges, strongest, with_at_most
 from supernet.task import Classification
 from supernet.train import Moment
 from supernet.zoo import DARTS

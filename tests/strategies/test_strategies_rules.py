@@ -10,7 +10,7 @@ from torch import nn
 from supernet import Choice
 from supernet.net import SuperNet
 from supernet.space import Architecture, OneOf, SearchSpace, SomeOf
-from supernet.strategies.rules import (
+from supernet.strategies.derivation import (
     RULES,
     edges,
     holds_decisions,

@@ -7,7 +7,7 @@ from torch import nn
 from supernet.data import Digits, Normalise, split_data
 from supernet.errors import DataError
 from supernet.evaluate import measure
-from supernet.task import Classification, measured
+from supernet.task import Classification, checked_measures
 
 
 class Returning(Classification):
@@ -44,7 +44,7 @@ def batch():
 )
 def test_what_is_no_value_per_example_is_refused(value, words, batch):
     with pytest.raises(DataError) as caught:
-        measured(Returning(f1=value), nn.Linear(5, 3), batch)
+        checked_measures(Returning(f1=value), nn.Linear(5, 3), batch)
     for word in ["Returning", *words]:
         assert word in str(caught.value)
 
@@ -59,14 +59,14 @@ def test_the_loss_is_needed(batch):
             return 3.0
 
     with pytest.raises(DataError, match=r"'loss' is needed .* returned \['accuracy'\]"):
-        measured(Bare(), nn.Linear(5, 3), batch)
+        checked_measures(Bare(), nn.Linear(5, 3), batch)
     with pytest.raises(DataError, match="returned float"):
-        measured(Number(), nn.Linear(5, 3), batch)
+        checked_measures(Number(), nn.Linear(5, 3), batch)
 
 
 def test_what_is_right_passes_as_it_is(batch):
     model, value = nn.Linear(5, 3), torch.rand(6)
-    found = measured(Returning(margin=value), model, batch)
+    found = checked_measures(Returning(margin=value), model, batch)
     assert list(found) == ["loss", "accuracy", "margin"]
     assert found["margin"] is value
 

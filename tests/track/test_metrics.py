@@ -13,12 +13,12 @@ from tests.json_changes import WRONG, changed, places
 
 from supernet.errors import DamagedFileError
 from supernet.files import write_json
-from supernet.parsed import seal
+from supernet.strict_json import seal
 from supernet.track import RunFiles, RunFolder
+from supernet.track.config_and_log import config_text, log_records, read_config
 from supernet.track.metrics import Metrics, read_metrics, record_section
 from supernet.track.report import render
 from supernet.track.sections import TrainRecord
-from supernet.track.stored import config_text, log_records, read_config
 
 FIRST = Path(__file__).with_name("metrics_version_1.json")
 

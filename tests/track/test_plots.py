@@ -29,14 +29,14 @@ def test_the_front_is_what_nothing_beats(points):
         return no_worse and (cost, score) != (other_cost, other_score)
 
     expected = [j for j in known if not any(beats(i, j) for i in known)]
-    front = plots.pareto_front([cost for cost, _ in points], [score for _, score in points])
+    front = plots.front_by_cost([cost for cost, _ in points], [score for _, score in points])
     assert sorted(front) == expected
     assert [points[i][0] for i in front] == sorted(points[i][0] for i in front)
 
 
 def test_the_front_wants_a_score_for_every_cost():
     with pytest.raises(ValueError, match="shorter"):
-        plots.pareto_front([1, 2], [1])
+        plots.front_by_cost([1, 2], [1])
 
 
 def test_each_stage_is_a_line_over_its_steps():
@@ -109,7 +109,7 @@ def test_the_chosen_candidate_is_marked():
 )
 def test_the_ranking_says_its_correlation(tau, title):
     probes = [True, True, False]
-    figure = plots.ranking(
+    figure = plots.ranking_plot(
         [0.1, 0.2, 0.5], [0.3, 0.4, 0.6], ["a", "b", "c"], probes, tau=tau, chosen="a"
     )
     assert figure.layout.title.text == title
@@ -125,7 +125,7 @@ def test_labels_cannot_hold_markup():
         plots.training_curves([record("train", 1, 1.0), record(label, 1, 1.0)]),
         plots.candidate_scores([1.0], [None], [label]),
         plots.cost_and_score([1.0], [1.0], [label], chosen=label),
-        plots.ranking([1.0], [1.0], [label], [True], chosen=label),
+        plots.ranking_plot([1.0], [1.0], [label], [True], chosen=label),
     ]
     for figure in figures:
         shown = [str(trace.name) + str(trace.text) for trace in figure.data]

@@ -5,10 +5,9 @@ from dataclasses import replace
 import pytest
 
 from supernet.evaluate import Provenance
-from supernet.evaluate.ranking import RankCorrelation
+from supernet.evaluate.rank_correlation import RankCorrelation
 from supernet.evaluate.resampling import Interval
 from supernet.track.metrics import Metrics
-from supernet.track.reading import RunFiles
 from supernet.track.records import (
     Baselines,
     CostRanking,
@@ -19,8 +18,7 @@ from supernet.track.records import (
     Ranking,
 )
 from supernet.track.report import _failed
-from supernet.track.sections import RetrainRecord, SearchRecord, TestRecord
-from supernet.track.worth import (
+from supernet.track.result_texts import (
     better_text,
     failed_text,
     gain,
@@ -28,6 +26,8 @@ from supernet.track.worth import (
     over_random_text,
     ranking_text,
 )
+from supernet.track.run_files import RunFiles
+from supernet.track.sections import RetrainRecord, SearchRecord, TestRecord
 
 TAU = RankCorrelation(0.5, 0.2, 0.7, 0.95, 16, True)
 RANKING = Ranking(truth="scratch", population=200, why=None, correlation=TAU, costs={})

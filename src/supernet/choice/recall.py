@@ -19,13 +19,13 @@ from torch.utils.hooks import unserializable_hook
 from supernet.choice.routing import Gate
 from supernet.modules.nested import tensors
 
-__all__ = ["NO_RECALL", "Gated", "going_backward", "remember"]
+__all__ = ["NO_RECALL", "GatedChoice", "going_backward", "remember"]
 
 NO_RECALL = Gate(())
 """Stands for a gate that cannot be had again, since more than gates was part of the forward pass."""
 
 
-class Gated(Protocol):
+class GatedChoice(Protocol):
     """The protocol of a choice whose gate can be set again for a backward pass."""
 
     @property
@@ -41,7 +41,7 @@ def going_backward() -> bool:
     return bool(torch._C._current_graph_task_id() != -1)
 
 
-def remember(outputs: Any, choices: Sequence[Gated], whole: bool = True) -> None:
+def remember(outputs: Any, choices: Sequence[GatedChoice], whole: bool = True) -> None:
     """Let choices be read under the present gates while the outputs' gradient is computed.
 
     Args:

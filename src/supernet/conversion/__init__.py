@@ -1,7 +1,7 @@
 """Any PyTorch model as a search space: what can be open is found by following its operators."""
 
 from supernet.conversion.convert import convert
-from supernet.conversion.named import Named
+from supernet.conversion.named_inputs import NamedInputs
 from supernet.conversion.report import Conversion, Row, conversion_of
 from supernet.conversion.rules import DEFAULT, ConversionRule, Depths, Kernels, Operations, Widths
 
@@ -11,7 +11,7 @@ __all__ = [
     "ConversionRule",
     "Depths",
     "Kernels",
-    "Named",
+    "NamedInputs",
     "Operations",
     "Row",
     "Widths",

@@ -11,19 +11,24 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from supernet.conversion.attributes import TOLD, told
+from supernet.conversion.attributes import TOLD, size_attributes
 from supernet.conversion.axes import Dim, fix
 from supernet.conversion.closures import Closures, alike
-from supernet.conversion.corners import drawn, largest, smallest, trial
-from supernet.conversion.counts import miscounted
-from supernet.conversion.opening import Sizes, choose, opening
-from supernet.conversion.refusals import closed
-from supernet.conversion.report import Conversion, conversion_of, report
+from supernet.conversion.faults import (
+    derivation_fault,
+    separating_architectures,
+    training_error,
+    training_fault,
+)
+from supernet.conversion.mac_counts import miscounted
+from supernet.conversion.messages import closed
+from supernet.conversion.open_choices import kernels, mixed, open_depths, open_kernel
+from supernet.conversion.open_widths import Sizes, choose_dimensions, spec_of
+from supernet.conversion.report import Conversion, conversion_of, conversion_report
 from supernet.conversion.rules import ConversionRule, Kernels, matching
 from supernet.conversion.sources import Source, attributes_read
-from supernet.conversion.structure import kernels, mixed, open_depths, open_kernel
 from supernet.conversion.trace import OperatorTrace, all_options, astray, first, line, named
-from supernet.conversion.trials import codes, raised, stumbling, untrained
+from supernet.conversion.trial_networks import drawn, largest, smallest, trial
 from supernet.elastic.module import Elastic, ElasticLayer, Recording, RecordingLayer, elastic_class
 from supernet.elastic.spec import ElasticSpec, elastic_spec, make_elastic
 from supernet.errors import ConversionError, SpaceError
@@ -93,7 +98,7 @@ class Attempts:
     def _widths(self) -> tuple[nn.Module, Sizes]:
         """Return the model with open widths and kernels."""
         attempt = copy.deepcopy(self.start)
-        sizes = Sizes(choose(self.trace, attempt, self.rules))
+        sizes = Sizes(choose_dimensions(self.trace, attempt, self.rules))
         for name, module in list(attempt.named_modules()):
             self._open_module(name, module, sizes)
         return attempt, sizes
@@ -102,7 +107,7 @@ class Attempts:
         attempt, sizes = self._widths()
         modules = dict(attempt.named_modules())
         depths = open_depths(attempt, self.trace, self.rules, self.closures.refused)
-        attempt.__dict__["_conversion"] = report(
+        attempt.__dict__["_conversion"] = conversion_report(
             self.start, modules, self.trace, sizes, depths, self.closures.refused, self.read
         )
         return attempt
@@ -117,9 +122,9 @@ class Attempts:
             rule = None
         way = self.closures.taken.get(alike(module), {})
         read = {source for source in self.read if way.get(source[1]) != TOLD}
-        also = told(name, module, self.trace, sizes, read)
+        also = size_attributes(name, module, self.trace, sizes, read)
         always = not name or rule is not None
-        found = opening(name, module, self.trace, sizes, way, always, also)
+        found = spec_of(name, module, self.trace, sizes, way, always, also)
         if found is None:
             return
         if rule is not None:
@@ -147,19 +152,27 @@ class Attempts:
             try:
                 # The whole model first: what a module keeps of it does not fit smaller networks.
                 supernet(*example, largest(supernet))
-                for architecture in (smallest(supernet), *codes(supernet), *drawn(supernet)):
+                for architecture in (
+                    smallest(supernet),
+                    *separating_architectures(supernet),
+                    *drawn(supernet),
+                ):
                     supernet(*example, architecture)
                 with all_options(attempt):
                     attempt(*example)
             except Exception as error:  # a user's model may raise anything
                 check_memory(error)
                 return list(inside), error
-        for architecture in (smallest(supernet), *codes(supernet)):
-            if why := raised(supernet, architecture, *example):
+        for architecture in (smallest(supernet), *separating_architectures(supernet)):
+            if why := derivation_fault(supernet, architecture, *example):
                 return [], ConversionError(f"what is derived computes something else: {why}")
         # What fails as the whole model does, as with one example, is no matter of sizes.
-        failure = untrained(supernet, smallest(supernet), *example)
-        return failure if failure and not stumbling(supernet, largest(supernet), *example) else None
+        failure = training_error(supernet, smallest(supernet), *example)
+        return (
+            failure
+            if failure and not training_fault(supernet, largest(supernet), *example)
+            else None
+        )
 
     def _astray(self, *example: Any) -> tuple[list[str], Exception] | None:
         """Return where the smallest network of full depth has other sizes than it must, if anywhere.
@@ -209,7 +222,7 @@ class Attempts:
             return False
         label, what = found
         reason = f"the model's code computes something else in narrow networks, {what}"
-        for axis, dimension in choose(self.trace, self.start, self.rules).items():
+        for axis, dimension in choose_dimensions(self.trace, self.start, self.rules).items():
             if dimension.label == label:
                 fix([(axis,)], reason)
                 return True

@@ -20,12 +20,12 @@ import torch
 from torch import nn
 
 from supernet.conversion.axes import Dim, extent
-from supernet.conversion.opening import Sizes, leaves
+from supernet.conversion.open_widths import Sizes, leaves
 from supernet.conversion.sources import Source
 from supernet.conversion.trace import OperatorTrace
 from supernet.elastic.size import Size
 
-__all__ = ["TOLD", "computed", "configured", "told"]
+__all__ = ["TOLD", "computed_notes", "configured", "size_attributes"]
 
 TOLD = -1
 """Says, in a way to take a module's attributes, that one tells a size although code reads it."""
@@ -40,7 +40,7 @@ _OTHERS = (
 )
 
 
-def told(
+def size_attributes(
     name: str, module: nn.Module, trace: OperatorTrace, sizes: Sizes, read: Collection[Source]
 ) -> dict[str, Size]:
     """Return the attributes that tell a size and are not read, with the size.
@@ -62,7 +62,7 @@ def told(
     return found
 
 
-def computed(
+def computed_notes(
     name: str, module: nn.Module, trace: OperatorTrace, sizes: Sizes, read: Collection[Source]
 ) -> Iterator[str]:
     """Yield what is to be said of attributes that seem to be an open width, or made from one, and stay.

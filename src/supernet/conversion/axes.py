@@ -1,7 +1,7 @@
 """Which axes of tensors must have one size, found by following them through a network's operators.
 
 Every axis of a tensor is a product of `Axis` objects, the first outermost (an axis of one position is
-the empty product). An operator says which of its axes are the same; `same` unites them. Where a view
+the empty product). An operator says which of its axes are the same; `unite` unites them. Where a view
 cuts an axis, or a tensor is cut into parts, an axis turns out to be made of others: a product (heads and
 the size of a head), or a sum (what was concatenated). What cannot change is `fixed`, with a reason.
 
@@ -21,14 +21,14 @@ __all__ = [
     "Axis",
     "AxisShape",
     "Dim",
-    "cut",
+    "cut_dim",
     "extent",
     "factors",
     "fix",
     "fixed_dim",
-    "joined",
+    "joined_dim",
     "keep_order",
-    "same",
+    "unite",
     "viewed",
 ]
 
@@ -113,14 +113,14 @@ def keep_order(dims: Iterable[Dim]) -> None:
                 keep_order(axis.parts)
 
 
-def joined(dims: Sequence[Dim]) -> Dim:
+def joined_dim(dims: Sequence[Dim]) -> Dim:
     """Return the axis of tensors that are concatenated along theirs."""
     axis = Axis(sum(map(extent, dims)))
     axis.kind, axis.parts = "sum", list(dims)
     return (axis,)
 
 
-def same(first: Dim, second: Dim, reason: str) -> None:
+def unite(first: Dim, second: Dim, reason: str) -> None:
     """Unite two axes of as many positions.
 
     Args:
@@ -213,7 +213,7 @@ def _split(axis: Axis, outer: int) -> tuple[Axis, Dim] | None:
     if axis.kind == "sum" and {extent(part) * outer for part in axis.parts} == {axis.extent}:
         first, second = Axis(outer, "it counts equal parts"), axis.parts[0]
         for part in axis.parts[1:]:
-            same(second, part, "the parts that are counted are made of different parts")
+            unite(second, part, "the parts that are counted are made of different parts")
     elif axis.kind == "leaf" and axis.extent % outer == 0:
         first, second = Axis(outer, axis.fixed), (Axis(axis.extent // outer, axis.fixed),)
     else:
@@ -248,15 +248,17 @@ def _align(a: Axis, b: Axis, reason: str) -> None:
         x, y = left.pop(0), right.pop(0)
         if extent(x) != extent(y):
             larger, smaller, row = (x, y, left) if extent(x) > extent(y) else (y, x, right)
-            part, rest = cut(larger, [extent(smaller), extent(larger) - extent(smaller)], reason)
+            part, rest = cut_dim(
+                larger, [extent(smaller), extent(larger) - extent(smaller)], reason
+            )
             row.insert(0, rest)
             x, y = part, smaller
-        same(x, y, reason)
+        unite(x, y, reason)
         found.append(y)
     b.parts = found
 
 
-def cut(dim: Dim, sizes: Sequence[int], reason: str) -> list[Dim]:
+def cut_dim(dim: Dim, sizes: Sequence[int], reason: str) -> list[Dim]:
     """Return the axes of these extents that an axis consists of, one after the other.
 
     Args:
@@ -272,5 +274,5 @@ def cut(dim: Dim, sizes: Sequence[int], reason: str) -> list[Dim]:
         fix([dim], reason)
         return [fixed_dim(number, reason) for number in sizes]
     parts: list[Dim] = [(Axis(number // size),) for number in sizes]
-    same((first,), joined(parts), reason)
+    unite((first,), joined_dim(parts), reason)
     return [(*part, *inner) for part in parts]

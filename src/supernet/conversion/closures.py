@@ -10,13 +10,26 @@ from typing import Any
 
 from torch import nn
 
-from supernet.conversion.attributes import TOLD, told
+from supernet.conversion.attributes import TOLD, size_attributes
 from supernet.conversion.axes import Dim, fix
-from supernet.conversion.corners import smallest
-from supernet.conversion.opening import Sizes, Way, choose, leaves, passed, ways
+from supernet.conversion.faults import (
+    culprit,
+    derivation_fault,
+    failing_decisions,
+    separating_architectures,
+    training_fault,
+)
+from supernet.conversion.open_widths import (
+    Sizes,
+    Way,
+    choose_dimensions,
+    leaves,
+    passed_attributes,
+    ways,
+)
 from supernet.conversion.rules import ConversionRule
 from supernet.conversion.trace import OperatorTrace, first, line
-from supernet.conversion.trials import codes, culprit, failing, raised, stumbling
+from supernet.conversion.trial_networks import smallest
 from supernet.elastic.depth import Depth
 from supernet.net import SuperNet
 
@@ -53,7 +66,9 @@ class Closures:
         if self.depths_run:
             return False
         depths = [m for m in attempt.modules() if isinstance(m, Depth)]
-        found = failing(attempt, dict.fromkeys(str(depth.label) for depth in depths), *example)
+        found = failing_decisions(
+            attempt, dict.fromkeys(str(depth.label) for depth in depths), *example
+        )
         for label, why in found.items():
             self.refused[label.removesuffix(".depth")] = f"its blocks cannot be left out: {why}"
         self.depths_run = not found
@@ -62,13 +77,16 @@ class Closures:
     def close_one(self, attempt: nn.Module, *example: Any) -> bool:
         """Close a decision that is one of those why some architecture does not run, if there is one."""
         supernet = SuperNet(attempt)
-        trials = [(architecture, raised) for architecture in (smallest(supernet), *codes(supernet))]
-        for architecture, fails in (*trials, (smallest(supernet), stumbling)):
+        trials = [
+            (architecture, derivation_fault)
+            for architecture in (smallest(supernet), *separating_architectures(supernet))
+        ]
+        for architecture, fails in (*trials, (smallest(supernet), training_fault)):
             found = culprit(supernet, architecture, fails, *example)
             if found is None:
                 continue
             label, why = found
-            for axis, dimension in choose(self.trace, self.start, self.rules).items():
+            for axis, dimension in choose_dimensions(self.trace, self.start, self.rules).items():
                 if dimension.label == label:
                     fix([(axis,)], f"the model does not follow it: {why}")
                     return True
@@ -93,9 +111,11 @@ class Closures:
             before = self.start.get_submodule(own)
             kind = alike(before)
             if kind not in self.ways:
-                sizes = Sizes(choose(self.trace, self.start, self.rules))
-                could_be = passed(own, before, self.trace, sizes)
-                checked = told(own, before, self.trace, sizes, {(own, name) for name in could_be})
+                sizes = Sizes(choose_dimensions(self.trace, self.start, self.rules))
+                could_be = passed_attributes(own, before, self.trace, sizes)
+                checked = size_attributes(
+                    own, before, self.trace, sizes, {(own, name) for name in could_be}
+                )
                 others = [dict.fromkeys(checked, TOLD)] if checked else []
                 self.ways[kind] = itertools.islice((*others, *ways(could_be)), _WAYS)
             way = next(self.ways[kind], None)

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from supernet.conversion.attempts import Attempts
-from supernet.conversion.corners import largest, smallest
-from supernet.conversion.counts import count_for_one
 from supernet.conversion.examples import inputs_that
-from supernet.conversion.refusals import explained
+from supernet.conversion.mac_counts import count_for_one
+from supernet.conversion.messages import explaining_failures
+from supernet.conversion.open_choices import open_operations, widen_kernels
 from supernet.conversion.rules import DEFAULT, ConversionRule, Depths, Kernels, Operations, Widths
-from supernet.conversion.structure import open_operations, widen_kernels
 from supernet.conversion.trace import first, trace
+from supernet.conversion.trial_networks import largest, smallest
 from supernet.elastic.sorting import sort_channels
 from supernet.errors import ConversionError
 from supernet.modules.modes import evaluating
@@ -27,7 +27,7 @@ from supernet.reading import shown
 __all__ = ["convert"]
 
 
-@explained
+@explaining_failures
 def convert(
     model: nn.Module,
     *example: Any,

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from supernet.conversion.axes import Axis, AxisShape, Dim, extent, fix, same
+from supernet.conversion.axes import Axis, AxisShape, Dim, extent, fix, unite
 from supernet.conversion.einsum import equation
-from supernet.conversion.operators import Call, Passed, broadcast, rule, slid, unknown
+from supernet.conversion.operators import (
+    OperatorCall,
+    PassedNumber,
+    broadcast,
+    operator_rule,
+    unknown,
+    window_shape,
+)
 
 __all__: list[str] = []  # importing it registers the rules
 
@@ -14,79 +21,79 @@ __all__: list[str] = []  # importing it registers the rules
 _KERNEL = "kernel (rules for kernels open it)"
 
 
-@rule("conv1d", "conv2d", "conv3d", "convolution")
-def _convolution(call: Call) -> AxisShape:
+@operator_rule("conv1d", "conv2d", "conv3d", "convolution")
+def _convolution(call: OperatorCall) -> AxisShape:
     x, weight, bias = call.shape(0), call.shape(1), call.shape(2, "bias")
     groups = call.argument(8 if call.name == "convolution" else 6, "groups", 1)
     leaving, inner = weight[0], weight[1]
     batch = len(x) - len(weight) + 1  # 0 without a batch
     entering = x[batch]
     if groups == 1:
-        same(entering, inner, call.reason)
+        unite(entering, inner, call.reason)
     else:
         # A group keeps its size, so a narrower convolution has fewer of them.
         count, inside = (Axis(groups),), (Axis(extent(inner)),)
-        same(entering, (*count, *inside), call.reason)
-        same(inner, inside, call.reason)
+        unite(entering, (*count, *inside), call.reason)
+        unite(inner, inside, call.reason)
         rows = (Axis(extent(leaving) // groups),)
-        same(leaving, (*count, *rows), call.reason)
+        unite(leaving, (*count, *rows), call.reason)
         fix([inside, rows], "it is the size of a group, which all widths share")
-        call.numbers.append(Passed(groups, count, -1))
+        call.numbers.append(PassedNumber(groups, count, -1))
     if bias is not None:
-        same(bias[0], leaving, call.reason)
+        unite(bias[0], leaving, call.reason)
     fix(weight[2:], _KERNEL)
-    around = slid(call, x[batch + 1 :], call.sizes()[batch + 1 :])
+    around = window_shape(call, x[batch + 1 :], call.sizes()[batch + 1 :])
     call.produced.append(leaving)
     call.summed.append((call.argument(1), 1))
     call.products.append((*x[:batch], leaving, inner, *weight[2:], *around))
     return (*x[:batch], leaving, *around)
 
 
-@rule("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-def _transposed(call: Call) -> Any:
+@operator_rule("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+def _transposed(call: OperatorCall) -> Any:
     x, weight, bias = call.shape(0), call.shape(1), call.shape(2, "bias")
     if call.argument(6, "groups", 1) != 1:
         return unknown(call)
     batch = len(x) - len(weight) + 1
-    same(x[batch], weight[0], call.reason)
+    unite(x[batch], weight[0], call.reason)
     if bias is not None:
-        same(bias[0], weight[1], call.reason)
+        unite(bias[0], weight[1], call.reason)
     fix(weight[2:], _KERNEL)
     call.produced.append(weight[1])
     call.summed.append((call.argument(1), 0))
     call.products.append((*x, weight[1], *weight[2:]))
-    return (*x[:batch], weight[1], *slid(call, x[batch + 1 :], call.sizes()[batch + 1 :]))
+    return (*x[:batch], weight[1], *window_shape(call, x[batch + 1 :], call.sizes()[batch + 1 :]))
 
 
-@rule("linear")
-def _linear(call: Call) -> AxisShape:
+@operator_rule("linear")
+def _linear(call: OperatorCall) -> AxisShape:
     x, weight, bias = call.shape(0), call.shape(1), call.shape(2, "bias")
-    same(x[-1], weight[-1], call.reason)
+    unite(x[-1], weight[-1], call.reason)
     if bias is not None:
-        same(bias[0], weight[0], call.reason)
+        unite(bias[0], weight[0], call.reason)
     call.produced.append(weight[0])
     call.summed.append((call.argument(1), len(weight) - 1))
     call.products.append((*x, weight[0]))
     return (*x[:-1], weight[0])
 
 
-@rule("matmul", "mm", "bmm")
-def _matmul(call: Call) -> AxisShape:
+@operator_rule("matmul", "mm", "bmm")
+def _matmul(call: OperatorCall) -> AxisShape:
     return _contract(call, 0, 1)
 
 
-@rule("addmm", "baddbmm")
-def _added_matmul(call: Call) -> AxisShape:
+@operator_rule("addmm", "baddbmm")
+def _added_matmul(call: OperatorCall) -> AxisShape:
     product = _contract(call, 1, 2)
     return broadcast(call, [call.shape(0), product])
 
 
-def _contract(call: Call, first: int, second: int) -> AxisShape:
+def _contract(call: OperatorCall, first: int, second: int) -> AxisShape:
     """Return the axes of a matrix product, whose outer axes are broadcast; of vectors, those left."""
     a, b = call.shape(first), call.shape(second)
     rows, columns = a[-2:-1], b[-1:] if len(b) > 1 else ()
     inner = len(b) - 1 - len(columns)
-    same(a[-1], b[inner], call.reason)
+    unite(a[-1], b[inner], call.reason)
     outer = broadcast(call, [a[:-2], b[:-2]])
     call.given += [(call.argument(first), len(a) - 2)] * len(rows)
     call.given += [(call.argument(second), len(b) - 1)] * len(columns)
@@ -95,11 +102,11 @@ def _contract(call: Call, first: int, second: int) -> AxisShape:
     return (*outer, *rows, *columns)
 
 
-@rule("scaled_dot_product_attention")
-def _attention(call: Call) -> AxisShape:
+@operator_rule("scaled_dot_product_attention")
+def _attention(call: OperatorCall) -> AxisShape:
     query, key, value = (call.shape(place) for place in range(3))
-    same(query[-1], key[-1], call.reason)
-    same(key[-2], value[-2], call.reason)
+    unite(query[-1], key[-1], call.reason)
+    unite(key[-2], value[-2], call.reason)
     outer = broadcast(call, [query[:-2], key[:-2], value[:-2]])
     mask = call.argument(3, "attn_mask")
     if mask is not None:
@@ -109,60 +116,60 @@ def _attention(call: Call) -> AxisShape:
     return (*outer, query[-2], value[-1])
 
 
-@rule("batch_norm", "instance_norm")
-def _batch_norm(call: Call) -> AxisShape:
+@operator_rule("batch_norm", "instance_norm")
+def _batch_norm(call: OperatorCall) -> AxisShape:
     x = call.shape(0)
     for place, name in enumerate(("weight", "bias", "running_mean", "running_var"), 1):
         if (other := call.shape(place, name)) is not None:
-            same(x[1], other[0], call.reason)
+            unite(x[1], other[0], call.reason)
     return x
 
 
-@rule("layer_norm", "rms_norm")
-def _layer_norm(call: Call) -> AxisShape:
+@operator_rule("layer_norm", "rms_norm")
+def _layer_norm(call: OperatorCall) -> AxisShape:
     x, sizes = call.shape(0), call.argument(1)
     axes = x[len(x) - len(sizes) :]
     others = (2, 3) if call.name == "layer_norm" else (2,)
     for place in others:
         if (other := call.shape(place, ("weight", "bias")[place - 2])) is not None:
             for dim, mine in zip(other, axes, strict=True):
-                same(mine, dim, call.reason)
-    call.numbers += map(Passed, sizes, axes, range(len(sizes)))
+                unite(mine, dim, call.reason)
+    call.numbers += map(PassedNumber, sizes, axes, range(len(sizes)))
     return x
 
 
-@rule("group_norm")
-def _group_norm(call: Call) -> AxisShape:
+@operator_rule("group_norm")
+def _group_norm(call: OperatorCall) -> AxisShape:
     x, groups = call.shape(0), call.argument(1)
     for place, name in ((2, "weight"), (3, "bias")):
         if (other := call.shape(place, name)) is not None:
-            same(x[1], other[0], call.reason)
+            unite(x[1], other[0], call.reason)
     if groups > 1:
         count, inside = (Axis(groups),), (Axis(extent(x[1]) // groups),)
-        same(x[1], (*count, *inside), call.reason)
+        unite(x[1], (*count, *inside), call.reason)
         fix([inside], "it is the size of a group, which all widths share")
-        call.numbers.append(Passed(groups, count, 0))
+        call.numbers.append(PassedNumber(groups, count, 0))
     return x
 
 
-@rule("embedding")
-def _embedding(call: Call) -> AxisShape:
+@operator_rule("embedding")
+def _embedding(call: OperatorCall) -> AxisShape:
     weight, words = call.shape(0), call.shape(1)
     fix(weight[:1], "it is the number of words")
     call.produced += weight[1:]
     return (*words, *weight[1:])
 
 
-@rule("prelu")
-def _prelu(call: Call) -> AxisShape:
+@operator_rule("prelu")
+def _prelu(call: OperatorCall) -> AxisShape:
     x, weight = call.shape(0), call.shape(1)
     if extent(weight[0]) > 1:
-        same(x[1], weight[0], call.reason)
+        unite(x[1], weight[0], call.reason)
     return x
 
 
-@rule("einsum")
-def _einsum(call: Call) -> Any:
+@operator_rule("einsum")
+def _einsum(call: OperatorCall) -> Any:
     nodes = call.argument(1)
     written = equation(str(call.argument(0)), [len(call.shapes[node]) for node in nodes])
     if len(nodes) > 2:
@@ -173,7 +180,7 @@ def _einsum(call: Call) -> Any:
             if extent(dims.setdefault(letter, dim)) == 1:
                 dims[letter] = dim  # it is repeated
             elif extent(dim) != 1:
-                same(dims[letter], dim, call.reason)
+                unite(dims[letter], dim, call.reason)
         for place, one in enumerate(letters):
             (call.given if one in written.result else call.summed).append((node, place))
     if len(nodes) == 2:

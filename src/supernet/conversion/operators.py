@@ -23,29 +23,29 @@ from supernet.conversion.axes import (
     fix,
     fixed_dim,
     keep_order,
-    same,
+    unite,
 )
 from supernet.conversion.sources import Source
 from supernet.errors import ConversionError
 
 __all__ = [
     "OPERATORS",
-    "Call",
-    "Passed",
+    "OperatorCall",
+    "PassedNumber",
+    "axis_number",
     "broadcast",
     "follow",
-    "place_of",
+    "operator_rule",
     "pointwise",
-    "rule",
-    "slid",
     "unknown",
+    "window_shape",
 ]
 
 Product = tuple[Dim, ...]
 """A number of multiply-adds as a product of axes."""
 
 
-class Passed(NamedTuple):
+class PassedNumber(NamedTuple):
     """A number that is passed to an operator.
 
     Attributes:
@@ -64,7 +64,7 @@ class Passed(NamedTuple):
 
 
 @dataclass
-class Call:
+class OperatorCall:
     """An operator that is applied, and what it is applied to.
 
     Attributes:
@@ -85,7 +85,7 @@ class Call:
     where: str
     scope: str
     shapes: dict[fx.Node, Any]
-    numbers: list[Passed] = field(default_factory=list)
+    numbers: list[PassedNumber] = field(default_factory=list)
     products: list[Product] = field(default_factory=list)
     produced: list[Dim] = field(default_factory=list)
     turn: str = ""
@@ -131,11 +131,11 @@ class Call:
         return f"axes that meet in {self.where} are made of different parts"
 
 
-Rule = Callable[[Call], Any]
+Rule = Callable[[OperatorCall], Any]
 OPERATORS: dict[str, Rule] = {}
 
 
-def rule(*names: str) -> Callable[[Rule], Rule]:
+def operator_rule(*names: str) -> Callable[[Rule], Rule]:
     """Register what says how operators of these names pass axes on."""
 
     def register(rule: Rule) -> Rule:
@@ -145,7 +145,7 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
     return register
 
 
-def follow(call: Call) -> Any:
+def follow(call: OperatorCall) -> Any:
     """Return the axes of what an operator computes; of a tuple a list of them, of no tensor None.
 
     Raises:
@@ -164,7 +164,7 @@ def follow(call: Call) -> Any:
     return unknown(call)
 
 
-def _check_sizes(call: Call) -> None:
+def _check_sizes(call: OperatorCall) -> None:
     value = call.node.meta.get("val")
     made = value if isinstance(value, list | tuple) else [value]
     sizes = [size for one in made if isinstance(one, torch.Tensor) for size in one.shape]
@@ -279,7 +279,7 @@ _CHECKS = {
 """What `torch.export` puts beside operators: it asks, and computes nothing."""
 
 
-def unknown(call: Call) -> Any:
+def unknown(call: OperatorCall) -> Any:
     """Fix what goes into an operator that is not known; what comes out is new, and fixed."""
     if call.name in _CHECKS:
         return None
@@ -289,7 +289,7 @@ def unknown(call: Call) -> Any:
         made = tuple(() if size == 1 else (Axis(size),) for size in call.sizes())
         given: Any = next((a for a in call.node.args if isinstance(a, list | tuple)), ())
         call.numbers += [
-            Passed(number, dim, place)
+            PassedNumber(number, dim, place)
             for place, (number, dim) in enumerate(zip(given, made, strict=True))
             if isinstance(number, int)
         ]
@@ -307,24 +307,24 @@ def unknown(call: Call) -> Any:
     return None
 
 
-def pointwise(call: Call) -> AxisShape:
+def pointwise(call: OperatorCall) -> AxisShape:
     """Unite the axes of all tensors that an operator is applied to, position by position."""
     return broadcast(call, call.tensors)
 
 
-def broadcast(call: Call, shapes: Sequence[AxisShape]) -> AxisShape:
+def broadcast(call: OperatorCall, shapes: Sequence[AxisShape]) -> AxisShape:
     """Unite axes aligned from the last; those of one position are repeated."""
     found: list[Dim] = []
     for place in range(1, max(map(len, shapes), default=0) + 1):
         dims = [shape[-place] for shape in shapes if len(shape) >= place]
         wide = [dim for dim in dims if extent(dim) != 1]
         for dim in wide[1:]:
-            same(wide[0], dim, call.reason)
+            unite(wide[0], dim, call.reason)
         found.append(wide[0] if wide else ())
     return tuple(reversed(found))
 
 
-def slid(call: Call, dims: Sequence[Dim], sizes: Sequence[int]) -> AxisShape:
+def window_shape(call: OperatorCall, dims: Sequence[Dim], sizes: Sequence[int]) -> AxisShape:
     """Return the axes of what a window makes that slides over axes, each position with its neighbours.
 
     Where it gives one position for each, as around a kernel of odd size, they keep their order.
@@ -340,6 +340,6 @@ def slid(call: Call, dims: Sequence[Dim], sizes: Sequence[int]) -> AxisShape:
     return tuple(found)
 
 
-def place_of(axis: int, rank: int) -> int:
+def axis_number(axis: int, rank: int) -> int:
     """Return the place of an axis that may be counted from the last."""
     return axis % rank if rank else 0

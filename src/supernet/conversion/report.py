@@ -9,14 +9,14 @@ from typing import cast
 
 from torch import nn
 
-from supernet.conversion.attributes import computed, configured
-from supernet.conversion.opening import Sizes, leaves
+from supernet.conversion.attributes import computed_notes, configured
+from supernet.conversion.open_widths import Sizes, leaves
 from supernet.conversion.sources import Source
 from supernet.conversion.trace import OperatorTrace
 from supernet.elastic.spec import elastic_spec
 from supernet.modules.batches import Inputs
 
-__all__ = ["Conversion", "Row", "conversion_of", "report"]
+__all__ = ["Conversion", "Row", "conversion_of", "conversion_report"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def conversion_of(model: nn.Module) -> Conversion | None:
     return cast(Conversion | None, model.__dict__.get("_conversion"))
 
 
-def report(
+def conversion_report(
     model: nn.Module,
     modules: Mapping[str, nn.Module],
     trace: OperatorTrace,
@@ -94,7 +94,7 @@ def report(
         reasons = [axis.fixed for dim in closed for axis, _, _ in leaves(dim) if axis.fixed]
         if name in refused:
             reasons.append(refused[name])
-        reasons += computed(name, module, trace, sizes, read)
+        reasons += computed_notes(name, module, trace, sizes, read)
         reasons += stays.get(name, ())
         if labels or reasons:
             rows.append(

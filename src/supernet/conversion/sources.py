@@ -3,7 +3,7 @@
 The model runs once with integers that know where they are from: an attribute of a module, or of a tuple
 that is one, the size of a tensor, or a quotient of two of them, as the size of heads is. What reaches an
 operator as an attribute follows that; what was read from a tensor's shape follows by itself, but two
-axes must then be of one size (`supernet.conversion.ties`).
+axes must then be of one size (`supernet.conversion.tied_axes`).
 """
 
 from __future__ import annotations

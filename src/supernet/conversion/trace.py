@@ -19,13 +19,13 @@ from torch.export import ExportedProgram
 
 from supernet.choice import ChoiceModule, Routing
 from supernet.conversion import layers, orders, views  # noqa: F401  they hold the rules of operators
-from supernet.conversion.axes import Axis, AxisShape, Dim, extent, fix, fixed_dim, same
-from supernet.conversion.leaving import Returned, returned
-from supernet.conversion.operators import Call, Passed, follow
+from supernet.conversion.axes import Axis, AxisShape, Dim, extent, fix, fixed_dim, unite
+from supernet.conversion.operators import OperatorCall, PassedNumber, follow
+from supernet.conversion.optional_blocks import ReturnedArguments, returned_arguments
 from supernet.conversion.orders import axis_before
 from supernet.conversion.regions import inline
 from supernet.conversion.sources import numbers_passed
-from supernet.conversion.ties import read_numbers
+from supernet.conversion.tied_axes import read_numbers
 from supernet.elastic.depth import Depth
 from supernet.elastic.module import Elastic
 from supernet.elastic.spec import elastic_spec
@@ -78,16 +78,16 @@ class OperatorTrace:
     """
 
     tensors: dict[str, AxisShape] = field(default_factory=dict)
-    calls: dict[str, list[Call]] = field(default_factory=dict)
+    calls: dict[str, list[OperatorCall]] = field(default_factory=dict)
     passages: dict[str, Passage] = field(default_factory=dict)
-    numbers: dict[str, list[Passed]] = field(default_factory=dict)
-    order: list[Call] = field(default_factory=list)
+    numbers: dict[str, list[PassedNumber]] = field(default_factory=dict)
+    order: list[OperatorCall] = field(default_factory=list)
     batch: list[Axis] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     inputs: Inputs = field(default_factory=lambda: Inputs((), ()))
     names: dict[str, str] = field(default_factory=dict)
     doubt: str = ""
-    returned: dict[str, Returned] = field(default_factory=dict)
+    returned: dict[str, ReturnedArguments] = field(default_factory=dict)
     summed: dict[int, frozenset[int]] = field(default_factory=dict)
 
 
@@ -107,7 +107,7 @@ def trace(model: nn.Module, inputs: Inputs, *example: Any) -> OperatorTrace:
     found = _untraced(model, inputs_of(batch, inputs.batched))
     _follow(found, _exported(model, batch, training=False))
     found.numbers = read_numbers(found.calls, numbers_passed(model, *batch))
-    found.returned = returned(model, *batch)
+    found.returned = returned_arguments(model, *batch)
     try:
         trained = _exported(model, batch, training=True)
     except ConversionError:
@@ -123,7 +123,7 @@ def trace(model: nn.Module, inputs: Inputs, *example: Any) -> OperatorTrace:
         if isinstance(module, nn.MultiheadAttention) and f"{name}.in_proj_weight" in found.used:
             # Torch's attention wants heads times their size to be what it takes.
             outer = found.tensors[f"{name}.in_proj_weight"][1]
-            same(outer, found.tensors[f"{name}.out_proj.weight"][1], f"{name} ties it")
+            unite(outer, found.tensors[f"{name}.out_proj.weight"][1], f"{name} ties it")
     used = {id(found.tensors[name]) for name in found.used}  # of tied ones one name is used
     for name, shape in found.tensors.items():
         owner = model.get_submodule(name.rpartition(".")[0])
@@ -277,7 +277,7 @@ def _follow(found: OperatorTrace, program: ExportedProgram) -> None:
             scopes[node], turn = _scope(node, found.names)
             scope = scopes[node][-1]
             where = f"{_short(node)} in {scope or 'the model itself'}"
-            call = Call(node, where, scope, shapes, turn=turn)
+            call = OperatorCall(node, where, scope, shapes, turn=turn)
             found.order.append(call)
             found.calls.setdefault(scope, []).append(call)
             shapes[node] = follow(call)
@@ -289,7 +289,7 @@ def _follow(found: OperatorTrace, program: ExportedProgram) -> None:
     found.passages = _passages(shapes, scopes, inputs)
 
 
-def _note_weights(found: OperatorTrace, names: dict[str, str], call: Call) -> None:
+def _note_weights(found: OperatorTrace, names: dict[str, str], call: OperatorCall) -> None:
     """Note which axes weights give a product, and along which they are summed up."""
     for node, axis in call.summed:
         origin = _parameter(names, node, axis)
@@ -311,7 +311,7 @@ def _parameter(names: dict[str, str], node: fx.Node, axis: int) -> tuple[str, in
     return (names[node.name], axis) if node.name in names else None
 
 
-def _checked(call: Call) -> None:
+def _checked(call: OperatorCall) -> None:
     """Give what has been followed wrongly, by its number of positions, axes that do not change."""
     value, shape = call.node.meta.get("val"), call.shapes[call.node]
     if not isinstance(value, torch.Tensor):

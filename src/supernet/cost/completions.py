@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from supernet.cost.entry import Entry
-from supernet.cost.guesses import Guessed
+from supernet.cost.guesses import GuessedAmounts
 from supernet.space import Architecture, Atom, SearchSpace, Value
 from supernet.space.levels import Event, State, Step
 
@@ -52,7 +52,7 @@ class Completions:
                 single[path[0]] += amount
             else:
                 joint.append(amount)
-        guessed = Guessed(joint_entries(entries), sign)
+        guessed = GuessedAmounts(joint_entries(entries), sign)
         self._joint: dict[Atom | Event, int] = dict(enumerate(joint))
         wrong = 1 + sum(map(abs, joint))
         self._joint |= {event: wrong * factor for event, factor in guessed.events.items()}

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from supernet.cost.table import CostTable
 from supernet.errors import ConstraintError
-from supernet.names import meant
 from supernet.reading import shown
 from supernet.space import Architecture, SearchSpace
+from supernet.suggestions import did_you_mean
 
 __all__ = ["Constraint", "Constraints", "number_text"]
 
@@ -61,7 +61,7 @@ class Constraint:
         if quantity not in tables:
             raise ConstraintError(
                 f"the constraint {text!r} bounds {quantity!r}, but costs are known for "
-                f"{', '.join(sorted(tables))}{meant(quantity, tables)}"
+                f"{', '.join(sorted(tables))}{did_you_mean(quantity, tables)}"
             )
         smallest, largest = tables[quantity].range(space)
         limit = float(number) * largest / 100 if percent else float(number)

@@ -12,10 +12,10 @@ from supernet.modules.batches import Inputs, batched_inputs, inputs_of
 from supernet.modules.modes import evaluating
 from supernet.net import SuperNet
 
-__all__ = ["known_inputs"]
+__all__ = ["example_inputs"]
 
 
-def known_inputs(supernet: SuperNet, *example: Any) -> Inputs:
+def example_inputs(supernet: SuperNet, *example: Any) -> Inputs:
     """Return which inputs have a row for each example, as a conversion found, or as a network shows.
 
     Args:

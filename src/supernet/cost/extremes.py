@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from supernet.cost.completions import Completions, joint_entries, order
 from supernet.cost.entry import Entry
-from supernet.cost.guesses import Guessed
+from supernet.cost.guesses import GuessedAmounts
 from supernet.space import Architecture, Decision, SearchSpace, Value
 from supernet.space.levels import TooManyStates
 
@@ -16,7 +16,7 @@ Cost = Callable[[Mapping[str, Value]], float]
 __all__ = ["extremes"]
 
 FEW = 20_000
-"""Architectures that are rather all tried than guesses about them (see `Guessed`)."""
+"""Architectures that are rather all tried than guesses about them (see `GuessedAmounts`)."""
 
 ENUMERATED = 64
 """Answers of a decision that are all tried; of larger ones those next to the present one are."""
@@ -36,7 +36,7 @@ def extremes(
         entries: the amounts of a table of costs, none without paths.
         cost: the sum of the amounts that count.
     """
-    if space.size <= FEW and Guessed(joint_entries(entries), 1).decisions:
+    if space.size <= FEW and GuessedAmounts(joint_entries(entries), 1).decisions:
         return _of_all(space, cost)
     try:
         smallest, largest = (Completions(entries, space, sign).architecture() for sign in (1, -1))

@@ -34,7 +34,7 @@ import torch
 from numpy.typing import NDArray
 
 from supernet.cost.entry import paths_to_json
-from supernet.cost.examples import known_inputs
+from supernet.cost.examples import example_inputs
 from supernet.cost.latency_error import compare
 from supernet.cost.measure import UncountedWarning, measure_costs
 from supernet.cost.quantities import LATENCY
@@ -46,7 +46,7 @@ from supernet.net import SuperNet, derive
 from supernet.random import stream
 from supernet.space import Architecture, Atom, Path, Sampling, SearchSpace
 
-__all__ = ["Clock", "measure_whole", "runnable"]
+__all__ = ["TimingPlan", "measure_networks", "runnable"]
 
 Vector = NDArray[np.float64]
 
@@ -67,7 +67,7 @@ FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Clock:
+class TimingPlan:
     """The timer and the rounds by which networks are timed.
 
     Attributes:
@@ -86,10 +86,10 @@ class Clock:
     limit: float
 
 
-def measure_whole(
+def measure_networks(
     supernet: SuperNet,
     batch: Sequence[torch.Tensor],
-    clock: Clock,
+    clock: TimingPlan,
     fit: int | None,
     held_out: int,
 ) -> tuple[dict[str, Any], int]:
@@ -115,7 +115,7 @@ def measure_whole(
         raise ConfigError(f"where numbers are open, fit ({fit}) must be at least 2 networks")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UncountedWarning)
-        one = known_inputs(supernet, *batch).resized(batch, 1)
+        one = example_inputs(supernet, *batch).resized(batch, 1)
         costs = measure_costs(supernet, *one)
     macs, params = costs["macs"], costs["params"]
     drawn = _draw(space, macs, fit + held_out, clock.seed)
@@ -192,7 +192,7 @@ def _measured(
     supernet: SuperNet,
     networks: Sequence[Architecture],
     batch: Sequence[torch.Tensor],
-    clock: Clock,
+    clock: TimingPlan,
 ) -> tuple[Vector, int]:
     """Return the milliseconds of each network, `[networks]`, and the rounds that were counted."""
     tensors = itertools.chain(supernet.parameters(), supernet.buffers())

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from supernet.cost.entry import Entry
 from supernet.space import Atom, Decision, OneOf, Path
 
-__all__ = ["Guessed"]
+__all__ = ["GuessedAmounts"]
 
 GUESSES = 6
 """Most guesses; the number of states may double with each."""
 
 
-class Guessed:
+class GuessedAmounts:
     """Amounts with guesses before them, for the smallest (sign 1) or the largest (sign -1) sum.
 
     Attributes:

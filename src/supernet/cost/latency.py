@@ -27,8 +27,8 @@ from torch import nn
 
 from supernet.choice import ChoiceModule
 from supernet.cost.entry import paths_to_json
-from supernet.cost.examples import known_inputs
-from supernet.cost.fitted_latency import Clock, measure_whole, runnable
+from supernet.cost.examples import example_inputs
+from supernet.cost.fitted_latency import TimingPlan, measure_networks, runnable
 from supernet.cost.latency_error import compare, fitted
 from supernet.cost.quantities import LATENCY, unit_of
 from supernet.cost.table_files import SCHEMA, LatencyTable, space_hash, space_to_json
@@ -97,9 +97,9 @@ def build_latency_table(
     _check(example_batch, precision, warmup, repeats, fit, held_out)
     place = usable(device if device is not None else _device_of(supernet))
     copied, batch = _prepared(supernet, example_batch, place, PRECISIONS[precision])
-    inputs = known_inputs(copied, *batch)
+    inputs = example_inputs(copied, *batch)
     name, timer = ("given", timer) if timer else timer_of(place)
-    clock = Clock(timer, warmup, repeats, seed, limit)
+    clock = TimingPlan(timer, warmup, repeats, seed, limit)
     found, rounds = _measured(copied, batch, clock, fit, held_out)
     by = _machine(place, name) | _networks(precision, inputs, _memory_format(copied, batch))
     content = {
@@ -134,7 +134,7 @@ def _networks(precision: str, inputs: Inputs, memory_format: str) -> dict[str, A
     }
 
 
-def _rounds(clock: Clock, counted: int) -> dict[str, Any]:
+def _rounds(clock: TimingPlan, counted: int) -> dict[str, Any]:
     """Return how often was measured, and when."""
     return {
         "warmup": clock.warmup,
@@ -147,24 +147,24 @@ def _rounds(clock: Clock, counted: int) -> dict[str, Any]:
 def _measured(
     supernet: SuperNet,
     batch: tuple[torch.Tensor, ...],
-    clock: Clock,
+    clock: TimingPlan,
     fit: int | None,
     held_out: int,
 ) -> tuple[dict[str, Any], int]:
-    """Measure whole networks where numbers are open, and parts elsewhere; see `measure_whole`."""
+    """Measure whole networks where numbers are open, and parts elsewhere; see `measure_networks`."""
     if any(choice.silent for choice in supernet.choices):
-        return measure_whole(supernet, batch, clock, fit, held_out)
+        return measure_networks(supernet, batch, clock, fit, held_out)
     return _measure_parts(supernet, batch, clock, 10 if fit is None else fit, held_out)
 
 
 def _measure_parts(
     supernet: SuperNet,
     batch: tuple[torch.Tensor, ...],
-    clock: Clock,
+    clock: TimingPlan,
     fit: int,
     held_out: int,
 ) -> tuple[dict[str, Any], int]:
-    """Measure all options, the correction and the error; see `measure_whole`."""
+    """Measure all options, the correction and the error; see `measure_networks`."""
     with tracing(supernet, keep=True) as trace, torch.inference_mode():
         run_all(supernet, *batch)
     trace.root.inputs = batch

@@ -18,8 +18,8 @@ from supernet.cost.products import (
     check_known,
     check_taken,
     is_converted,
-    joined,
     known_parameters,
+    paths_with,
     products_of,
 )
 from supernet.cost.table import CostTable, Entry
@@ -124,10 +124,10 @@ def _params(supernet: SuperNet) -> CostTable:
     entries = [Entry(paths, amount) for paths, amount in amounts.items()]
     for module, found in held.items():
         for atoms, plain in sizes_of(module):
-            entries.append(Entry(joined(found, atoms), count_params(plain)))
+            entries.append(Entry(paths_with(found, atoms), count_params(plain)))
     for numbers, found in known.values():
         for atoms, amount in amounts_of([numbers]):
-            entries.append(Entry(joined(found, atoms), amount))
+            entries.append(Entry(paths_with(found, atoms), amount))
     return CostTable("params", entries)
 
 
@@ -141,7 +141,7 @@ def _macs(supernet: SuperNet, *example: Any) -> CostTable:
             entries.append(Entry(paths, each[0]))
         else:
             found = zip(runs, each, strict=True)
-            entries += [Entry(joined(paths, run[0]), amount) for run, amount in found]
+            entries += [Entry(paths_with(paths, run[0]), amount) for run, amount in found]
     return CostTable("macs", entries)
 
 
@@ -188,7 +188,7 @@ def _macs_of(supernet: SuperNet, chosen: Path, *example: Any) -> Counter[frozens
         for atoms, plain in sizes_of(module):
             if all(given.get(label, option) == option for label, option in atoms):
                 entering = cast(OpenLayer, module).entering(*inputs)
-                found[joined(paths, atoms)] += count_macs(plain, *entering)
+                found[paths_with(paths, atoms)] += count_macs(plain, *entering)
     return found
 
 
@@ -259,7 +259,7 @@ def _known(
         if calls := amounts.get(module):
             paths = located()
             for atoms, amount in calls[turns[module] % len(calls)]:
-                found[joined(paths, atoms)] += amount
+                found[paths_with(paths, atoms)] += amount
             turns[module] += 1
 
     def leave(*_: Any) -> None:

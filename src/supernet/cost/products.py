@@ -25,8 +25,8 @@ __all__ = [
     "check_known",
     "check_taken",
     "is_converted",
-    "joined",
     "known_parameters",
+    "paths_with",
     "products_of",
 ]
 
@@ -96,7 +96,7 @@ def _listed(sizes: Sequence[Sequence[int]]) -> str:
     return " and ".join(str(list(shape)) for shape in sizes)
 
 
-def joined(paths: Iterable[Path], atoms: Path) -> frozenset[Path]:
+def paths_with(paths: Iterable[Path], atoms: Path) -> frozenset[Path]:
     """Return the paths on which the atoms must hold too."""
     return frozenset(tuple(dict.fromkeys((*path, *atoms))) for path in paths)
 

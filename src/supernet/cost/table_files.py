@@ -16,8 +16,8 @@ from supernet.cost.table import CostTable
 from supernet.cost.timing import device_name, usable
 from supernet.errors import ConfigError, DamagedFileError, SpaceError
 from supernet.files import read_json, write_json
-from supernet.parsed import ChangedError, seal, unsealed
 from supernet.space import SearchSpace
+from supernet.strict_json import ChangedError, seal, unseal
 from supernet.typed import MisfitError
 
 __all__ = ["SCHEMA", "LatencyTable", "load_table", "space_hash", "space_to_json"]
@@ -144,7 +144,7 @@ def space_hash(space: SearchSpace) -> str:
 def _read(file: File) -> Any:
     try:
         content: Any = read_json(file)
-        return unsealed(content) if isinstance(content, dict) else content
+        return unseal(content) if isinstance(content, dict) else content
     except ChangedError as error:
         raise DamagedFileError(
             f"the cost table {file} was changed since it was measured; build it again, or, if the "

@@ -12,7 +12,7 @@ from torch import nn
 
 from supernet.choice import ChoiceModule, Routing
 from supernet.modules.hooks import hooked
-from supernet.modules.outputs import described, unlike
+from supernet.modules.outputs import output_text, unlike
 from supernet.net import SuperNet
 from supernet.space import Path
 
@@ -123,7 +123,7 @@ class OptionTrace:
         call = cast(OptionCall, self.running.pop())
         caller = self.running[-1]
         if isinstance(caller, ChoiceCall):
-            caller.outputs[str(call.path[-1][1])] = described(caller.choice.added(output))
+            caller.outputs[str(call.path[-1][1])] = output_text(caller.choice.added(output))
             error = unlike(caller.label, caller.outputs)
             if error and len(caller.outputs) > 1:
                 raise error

@@ -7,7 +7,7 @@ from supernet.data.digits import Digits
 from supernet.data.folder import ImageFolder
 from supernet.data.idx import Idx
 from supernet.data.loader import Loader, chunks
-from supernet.data.named import NamedDataset
+from supernet.data.named_dataset import NamedDataset
 from supernet.data.normalise import Normalise, Preprocess
 from supernet.data.resolve import SOURCES, as_source
 from supernet.data.splits import Sealed, Splits, split_data

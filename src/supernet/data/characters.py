@@ -66,7 +66,7 @@ class Alphabet:
         return "".join(self.words[token] if token else "\ufffd" for token in tokens.tolist())
 
 
-class Continued(DataSource):
+class ContinuedText(DataSource):
     """What sources of text to be continued have in common.
 
     The text is cut into three stretches: its beginning to train with, what follows to select with, its
@@ -127,7 +127,7 @@ class Continued(DataSource):
         return Examples(inputs, targets.clone(), words=alphabet.words)
 
 
-class Characters(Continued):
+class Characters(ContinuedText):
     """Text files to be continued character by character: one, several, or a folder of them.
 
     Several are one text, in the order that is given or else that of their names. Its beginning is
@@ -175,7 +175,7 @@ class Characters(Continued):
         return self._cut(self.name, "\n".join(texts))
 
 
-class Prose(Continued):
+class Prose(ContinuedText):
     """Docstrings of five installed packages as one text to be continued: real prose, no download.
 
     The texts of `docstrings`, unshortened, one a line, in turn one of each package; none comes twice.

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from supernet.errors import DataError, SupernetError
 
-__all__ = ["files_in", "folders_in", "name_of", "opened", "read_data", "reading"]
+__all__ = ["files_in", "folders_in", "last_part", "open_regular", "read_data", "reading"]
 
 _WRONG = (OSError, EOFError, UnicodeError, zlib.error, struct.error, MemoryError)
 """What reading a file can raise; `gzip.BadGzipFile` is an `OSError`."""
@@ -45,7 +45,7 @@ def reading(path: Path, remedy: str = "get this file again") -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def open_regular(path: Path) -> Iterator[BinaryIO]:
     """Open a regular file; the first of what cannot be read as one is said.
 
     Raises:
@@ -71,9 +71,9 @@ def read_data(path: Path) -> bytes:
     """Return the content of a file.
 
     Raises:
-        DataError: see `opened`.
+        DataError: see `open_regular`.
     """
-    with opened(path) as file:
+    with open_regular(path) as file:
         return file.read()
 
 
@@ -113,6 +113,6 @@ def folders_in(folder: Path) -> list[str]:
         return sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[:1] != ".")
 
 
-def name_of(path: Path) -> str:
+def last_part(path: Path) -> str:
     """Return the last part of a path, of the working directory too, whatever the path is."""
     return os.path.basename(os.path.abspath(path))

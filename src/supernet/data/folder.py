@@ -16,7 +16,7 @@ from torch import Tensor
 
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw
-from supernet.data.files import files_in, folders_in, name_of, opened, reading
+from supernet.data.files import files_in, folders_in, last_part, open_regular, reading
 from supernet.data.images import from_pil, stack
 from supernet.errors import ConfigError, DataError
 
@@ -59,7 +59,7 @@ class ImageFolder(DataSource):
             )
         self.folder = Path(folder)
         self.size = size
-        self.name = name or name_of(self.folder)
+        self.name = name or last_part(self.folder)
 
     def load(self) -> Raw:
         """Return inputs [n, 1 or 3, height, width] uint8, ordered by class and file name.
@@ -172,7 +172,7 @@ def _decode(files: Sequence[Path], size: int | None) -> list[Tensor]:
 
 
 def _open(path: Path, size: int | None) -> Tensor:
-    with opened(path) as file:
+    with open_regular(path) as file:
         return _pixels(path, file, size)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw, make_examples
-from supernet.data.files import name_of, opened, reading
+from supernet.data.files import last_part, open_regular, reading
 from supernet.errors import DataError
 
 __all__ = ["Idx"]
@@ -45,7 +45,7 @@ class Idx(DataSource):
 
     def __init__(self, folder: str, name: str | None = None, flip: bool = False) -> None:
         self.folder = Path(folder)
-        self.name = name or name_of(self.folder)
+        self.name = name or last_part(self.folder)
         self.flip = flip
 
     def load(self) -> Raw:
@@ -98,7 +98,7 @@ def _need(folder: Path, name: str) -> Path:
 
 def _parse(path: Path, dimensions: int) -> Tensor:
     """Return the unsigned bytes of an IDX file of this many dimensions."""
-    with opened(path) as file:
+    with open_regular(path) as file:
         begins = file.read(2)  # browsers unpack files and leave the name as it was
         packed = begins == _GZIP or (path.suffix == ".gz" and begins != b"\0\0")
         size = os.fstat(file.fileno()).st_size * (_MOST if packed else 1)

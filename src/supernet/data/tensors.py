@@ -13,7 +13,7 @@ from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw, make_examples
 from supernet.data.images import from_array, from_pil, stack
 from supernet.errors import DataError
-from supernet.foreign import calling
+from supernet.user_code import calling
 
 __all__ = ["Datasets", "Tensors"]
 

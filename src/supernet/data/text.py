@@ -19,7 +19,7 @@ from supernet.data.base import DataSource, Examples, Raw
 from supernet.data.files import read_data
 from supernet.data.text_tokens import Vocabulary, check_sizes, split_words
 from supernet.errors import ConfigError, DataError
-from supernet.names import meant
+from supernet.suggestions import did_you_mean
 
 __all__ = ["SUFFIXES", "Text", "check_encoding", "decoded"]
 
@@ -183,7 +183,7 @@ class Text(DataSource):
         if column not in row:
             raise DataError(
                 f"{place}: there is no {column!r}, only "
-                f"{_listed(row) or 'nothing'}{meant(column, row)}; name "
+                f"{_listed(row) or 'nothing'}{did_you_mean(column, row)}; name "
                 "the columns that hold texts and labels with `text` and `label`."
             )
         return row[column]

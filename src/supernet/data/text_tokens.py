@@ -16,7 +16,7 @@ from torch import Tensor
 
 from supernet.errors import ConfigError, DamagedFileError, DataError
 from supernet.files import read_json, write_json
-from supernet.parsed import seal, unsealed
+from supernet.strict_json import seal, unseal
 from supernet.typed import typed
 
 __all__ = ["PADDING", "UNKNOWN", "Vocabulary", "check_sizes", "split_words"]
@@ -102,7 +102,7 @@ class Vocabulary:
         remedy = "take the vocabulary.json of a run folder"
         try:
             content = read_json(Path(path), dict[str, Any])
-            found = typed(unsealed(content), cls)
+            found = typed(unseal(content), cls)
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}; check the path.") from error
         except DamagedFileError as error:

@@ -29,13 +29,13 @@ from torch import nn
 from supernet.choice.routing import Gate
 from supernet.elastic.size import Size
 
-__all__ = ["MIXING", "expected_mask", "weighed"]
+__all__ = ["MIXING", "expected_mask", "masked_part"]
 
 MIXING = nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d
 """Layers whose weight mixes what enters: its second axis and those after it."""
 
 
-def weighed(
+def masked_part(
     module: nn.Module, name: str, part: torch.Tensor, shape: tuple[Size | None, ...]
 ) -> torch.Tensor:
     """Return the used part of a parameter, multiplied by the expected masks of what it reads.

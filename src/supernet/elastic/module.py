@@ -19,7 +19,7 @@ from typing import Any, SupportsIndex, cast
 import torch
 from torch import nn
 
-from supernet.elastic.masks import weighed
+from supernet.elastic.masks import masked_part
 from supernet.elastic.size import Dimension, Size
 from supernet.elastic.spec import ElasticSpec, elastic_spec
 from supernet.modules.copies import copied
@@ -32,7 +32,7 @@ __all__ = [
     "collect_parts",
     "elastic_class",
     "make_plain",
-    "taken",
+    "used_part",
 ]
 
 
@@ -70,7 +70,7 @@ class Elastic(nn.Module):
             part = self._used(name, value)
             if not any(dimension.weighed for dimension in found.dimensions):
                 return part
-            return weighed(self, name, part, found.shapes[name])
+            return masked_part(self, name, part, found.shapes[name])
         return value
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -79,7 +79,7 @@ class Elastic(nn.Module):
         whole = self._buffers.get(name) if found is not None and name in found.shapes else None
         if whole is not None and isinstance(value, torch.Tensor):
             shape = cast(ElasticSpec, found).shapes[name]
-            part = taken(whole, shape).shape
+            part = used_part(whole, shape).shape
             if part != whole.shape and part == value.shape:
                 whole = whole.clone()
                 _put(whole, shape, value)
@@ -98,7 +98,7 @@ class Elastic(nn.Module):
 
     def _used(self, name: str, value: torch.Tensor) -> torch.Tensor:
         """Return the part of a parameter or buffer that is used under the gates."""
-        return taken(value, self.__dict__["_opened"].shapes[name])
+        return used_part(value, self.__dict__["_opened"].shapes[name])
 
 
 _classes: dict[tuple[type, type], type[nn.Module]] = {}
@@ -123,7 +123,7 @@ def _blank(kind: type[nn.Module], base: type[Elastic], *arguments: object) -> nn
     return made.__new__(made, *arguments)
 
 
-def taken(whole: torch.Tensor, shape: Sequence[Size | None]) -> torch.Tensor:
+def used_part(whole: torch.Tensor, shape: Sequence[Size | None]) -> torch.Tensor:
     """Return the part of a tensor that is used under the gates, of the sizes of its axes."""
     spans = [None if size is None else size.span for size in shape]
     cuts = tuple(

@@ -1,11 +1,11 @@
 """Scoring candidates with the shared weights, and what the scores are worth."""
 
 from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
-from supernet.evaluate.evaluator import Evaluator, Protocol, Score, measure, results
+from supernet.evaluate.evaluator import Evaluator, Protocol, Score, example_results, measure
 from supernet.evaluate.noise import noise_ceiling
 from supernet.evaluate.paired import mean_interval, paired_difference
 from supernet.evaluate.parts import PartsEvaluator
-from supernet.evaluate.ranking import RankCorrelation, kendall, kendall_difference
+from supernet.evaluate.rank_correlation import RankCorrelation, kendall, kendall_difference
 from supernet.evaluate.resampling import Interval
 from supernet.evaluate.scoring import Scorer
 from supernet.net.batchnorm import batch_statistics, recalibrated
@@ -22,6 +22,7 @@ __all__ = [
     "Score",
     "Scorer",
     "batch_statistics",
+    "example_results",
     "kendall",
     "kendall_difference",
     "mean_interval",
@@ -29,5 +30,4 @@ __all__ = [
     "noise_ceiling",
     "paired_difference",
     "recalibrated",
-    "results",
 ]

@@ -16,9 +16,9 @@ from supernet.errors import DamagedFileError, StorageError
 from supernet.evaluate.rows import REMEDY, Provenance, Row, checked_row, row_digest
 from supernet.failures import Kind
 from supernet.files import check_ordinary
-from supernet.parsed import parse_json
 from supernet.record_fields import record_fields
 from supernet.space import Architecture
+from supernet.strict_json import parse_json
 from supernet.typed import Count
 
 __all__ = ["Candidate", "CandidateTable", "Provenance"]

@@ -14,11 +14,11 @@ from supernet.evaluate.segments import (
     Segment,
     Signature,
     attribute,
+    choice_graph,
     labels_within,
     program,
-    traced,
 )
-from supernet.evaluate.unchanged import UntraceableError
+from supernet.evaluate.side_effects import UntraceableError
 from supernet.net import SuperNet
 from supernet.net.batchnorm import Norm, norms_with_statistics
 
@@ -47,7 +47,7 @@ class CutGraph:
         self._model = supernet.model
         self._names = dict(supernet.model.named_modules())
         self._labels = labels_within(supernet)
-        self.graph = traced(supernet.model, device)
+        self.graph = choice_graph(supernet.model, device)
         self.called = {
             inner
             for node in self.graph.nodes

@@ -14,20 +14,25 @@ from torch import nn
 from supernet.data import Examples, Normalise, chunks
 from supernet.errors import ConfigError
 from supernet.evaluate.batches import Batches, InputsOf
-from supernet.evaluate.racing import WORTH, Dropped, Race, rounds
+from supernet.evaluate.measure_sums import MeasureSums, Score
+from supernet.evaluate.racing import WORTH, DroppedCandidate, Race, rounds
 from supernet.evaluate.sharing import SharedForward
-from supernet.evaluate.tally import Score, Tally
-from supernet.evaluate.unchanged import UntraceableError
-from supernet.failures import attempted, kind_of
-from supernet.foreign import calling
+from supernet.evaluate.side_effects import UntraceableError
+from supernet.failures import attempted, failure_kind
 from supernet.modules.modes import evaluating
 from supernet.net import SuperNet
-from supernet.net.batchnorm import batch_statistics, explained, norms_with_statistics, recalibrated
+from supernet.net.batchnorm import (
+    batch_statistics,
+    explaining_single_values,
+    norms_with_statistics,
+    recalibrated,
+)
 from supernet.space import Architecture
 from supernet.strategies import BatchNorm
-from supernet.task import Task, measured
+from supernet.task import Task, checked_measures
+from supernet.user_code import calling
 
-__all__ = ["Evaluator", "Protocol", "Score", "measure", "results"]
+__all__ = ["Evaluator", "Protocol", "Score", "example_results", "measure"]
 
 CHECKED = 3
 """Candidates that an evaluator scores both ways before it trusts shared evaluation: one that computes
@@ -133,7 +138,7 @@ class Evaluator:
             DivergedError: the loss is not a finite number.
             ConfigError: batches are so small that batch norm has no statistics.
         """
-        return self._plain(architecture, range(len(self._search)), Tally()).score()
+        return self._plain(architecture, range(len(self._search)), MeasureSums()).score()
 
     def images_in(self, batches: int | None) -> int:
         """Return how many images the first evaluation batches hold; None stands for all batches."""
@@ -155,13 +160,13 @@ class Evaluator:
             Exception: what is not an architecture's own fault, as too little memory; see
                 `supernet.failures`.
         """
-        tallies = {architecture: Tally() for architecture in architectures}
+        tallies = {architecture: MeasureSums() for architecture in architectures}
         for architecture, tally in self._tallies(tallies, self._first(batches)):
             yield architecture, tally if isinstance(tally, Exception) else tally.score()
 
     def race(
         self, architectures: Sequence[Architecture], keep: int, error: float = 0.05
-    ) -> Iterator[tuple[Architecture, Score | Exception | Dropped]]:
+    ) -> Iterator[tuple[Architecture, Score | Exception | DroppedCandidate]]:
         """Yield each architecture as soon as its fate is known, the scores of the finalists last.
 
         The batches pass in rounds of growing size, and candidates that cannot be among the best
@@ -189,7 +194,7 @@ class Evaluator:
 
     def _raced(
         self, contest: Race, architectures: Sequence[Architecture], parts: Sequence[range]
-    ) -> Iterator[tuple[Architecture, Score | Exception | Dropped]]:
+    ) -> Iterator[tuple[Architecture, Score | Exception | DroppedCandidate]]:
         try:
             yield from self._race(contest, architectures, parts)
         finally:
@@ -198,12 +203,12 @@ class Evaluator:
 
     def _race(
         self, contest: Race, architectures: Sequence[Architecture], parts: Sequence[range]
-    ) -> Iterator[tuple[Architecture, Score | Exception | Dropped]]:
-        alive = {architecture: Tally(each=[]) for architecture in architectures}
+    ) -> Iterator[tuple[Architecture, Score | Exception | DroppedCandidate]]:
+        alive = {architecture: MeasureSums(each=[]) for architecture in architectures}
         parts, last = list(parts), parts[-1].stop
         while alive:
             part = parts.pop(0)
-            passed: dict[Architecture, Tally] = {}
+            passed: dict[Architecture, MeasureSums] = {}
             scores: dict[Architecture, Score] = {}
             for architecture, tally in self._tallies(alive, part, again=True):
                 if isinstance(tally, Exception):
@@ -221,11 +226,11 @@ class Evaluator:
             for architecture, fell in zip(list(alive), falls, strict=True):
                 if fell:
                     images = alive.pop(architecture).images
-                    yield architecture, Dropped(scores[architecture], images)
+                    yield architecture, DroppedCandidate(scores[architecture], images)
 
     def _tallies(
-        self, before: dict[Architecture, Tally], part: range, again: bool = False
-    ) -> Iterator[tuple[Architecture, Tally | Exception]]:
+        self, before: dict[Architecture, MeasureSums], part: range, again: bool = False
+    ) -> Iterator[tuple[Architecture, MeasureSums | Exception]]:
         """Yield each architecture with its tally, to which these batches were added."""
         shared = self._shared_forward(part, again) if len(before) > 1 else None
         try:
@@ -237,17 +242,17 @@ class Evaluator:
                 shared.forget()
 
     def _outcome(
-        self, architecture: Architecture, part: range, before: Tally, share: bool
-    ) -> Tally | Exception:
+        self, architecture: Architecture, part: range, before: MeasureSums, share: bool
+    ) -> MeasureSums | Exception:
         """Return the tally, shared where that can be trusted, or what was raised."""
         forward = self._forward if share else None
-        shared: Tally | Exception | None = None
+        shared: MeasureSums | Exception | None = None
         if forward is not None:
             shared = _caught(partial(self._shared, forward, architecture, part, before))
             # A failure is confirmed, as sharing might be what failed.
-            if not self._unchecked and isinstance(shared, Tally):
+            if not self._unchecked and isinstance(shared, MeasureSums):
                 return shared
-            if isinstance(shared, Exception) and kind_of(shared) == "memory":
+            if isinstance(shared, Exception) and failure_kind(shared) == "memory":
                 # Alone, the candidate may fit; what is kept for others goes first.
                 forward.forget()
                 self._forward, self.plain_because = None, "there is too little memory to share"
@@ -262,14 +267,14 @@ class Evaluator:
             self._unchecked = max(0, self._unchecked - 1)
         return plain
 
-    def _plain(self, architecture: Architecture, part: range, before: Tally) -> Tally:
+    def _plain(self, architecture: Architecture, part: range, before: MeasureSums) -> MeasureSums:
         model, tally = self._supernet, before.extend()
-        measures = partial(measured, self._task, model)
+        measures = partial(checked_measures, self._task, model)
         with (
             calling(SCORING),
             torch.inference_mode(),
             model.route(architecture),
-            explained(self.protocol.batch_size),
+            explaining_single_values(self.protocol.batch_size),
         ):
             if self.protocol.batch_norm == "batch":
                 statistics = batch_statistics(model)
@@ -306,16 +311,16 @@ class Evaluator:
         return self._forward
 
     def _shared(
-        self, shared: SharedForward, architecture: Architecture, part: range, before: Tally
-    ) -> Tally:
+        self, shared: SharedForward, architecture: Architecture, part: range, before: MeasureSums
+    ) -> MeasureSums:
         given, tally = _Given(), before.extend()
 
         def add(number: int, output: Any) -> None:
             batch = self._search[number]
             given.output, given.inputs = output, batch[:-1]
-            tally.add(measured(self._task, given, batch), len(batch[-1]))
+            tally.add(checked_measures(self._task, given, batch), len(batch[-1]))
 
-        with calling(SCORING), explained(self.protocol.batch_size):
+        with calling(SCORING), explaining_single_values(self.protocol.batch_size):
             shared.run(architecture, add)
         tally.score()
         return tally
@@ -349,10 +354,10 @@ def measure(
         DataError: the task does not measure one value per example.
         DivergedError: the loss is not a finite number.
     """
-    return results(model, task, examples, normalise, batch_size)[0]
+    return example_results(model, task, examples, normalise, batch_size)[0]
 
 
-def results(
+def example_results(
     model: nn.Module, task: Task, examples: Examples, normalise: Normalise, batch_size: int
 ) -> tuple[Score, np.ndarray]:
     """Return what `measure` does, and of each example what networks are ranked by, `[examples]`.
@@ -364,23 +369,23 @@ def results(
         DivergedError: the loss is not a finite number.
     """
     each = list[torch.Tensor]()
-    tally = Tally(each=each)
+    tally = MeasureSums(each=each)
     with calling(SCORING), torch.inference_mode(), evaluating(model):
         for batch in chunks(examples, batch_size, normalise):
-            tally.add(measured(task, model, batch), len(batch[-1]))
+            tally.add(checked_measures(task, model, batch), len(batch[-1]))
     return tally.score(), torch.cat(each).double().cpu().numpy()
 
 
-def _caught(tally: Callable[[], Tally]) -> Tally | Exception:
+def _caught(tally: Callable[[], MeasureSums]) -> MeasureSums | Exception:
     try:
         return tally()
     except Exception as error:  # a user's model may raise anything, for one candidate alone
         return error
 
 
-def _same(one: Tally | Exception | None, other: Tally | Exception) -> bool:
+def _same(one: MeasureSums | Exception | None, other: MeasureSums | Exception) -> bool:
     """Return whether two ways to score a candidate agree, to the bit."""
-    if isinstance(one, Tally) and isinstance(other, Tally):
+    if isinstance(one, MeasureSums) and isinstance(other, MeasureSums):
         sums = one.sums.keys() == other.sums.keys()
         return sums and all(
             torch.equal(total.nan_to_num(), other.sums[name].nan_to_num())

@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 
 from supernet.errors import ConfigError
-from supernet.evaluate.ranking import ENOUGH, RankCorrelation, unanimous
+from supernet.evaluate.rank_correlation import ENOUGH, RankCorrelation, unanimous
 from supernet.evaluate.resampling import Array, counts, quantiles, taus
 
 __all__ = ["noise_ceiling"]

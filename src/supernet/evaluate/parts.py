@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from supernet.evaluate.evaluator import Evaluator, Protocol, Score
-from supernet.evaluate.racing import Dropped
+from supernet.evaluate.racing import DroppedCandidate
 from supernet.space import Architecture, Option
 
 __all__ = ["PartsEvaluator"]
@@ -70,7 +70,7 @@ class PartsEvaluator:
 
     def race(
         self, architectures: Sequence[Architecture], keep: int, error: float = 0.05
-    ) -> Iterator[tuple[Architecture, Score | Exception | Dropped]]:
+    ) -> Iterator[tuple[Architecture, Score | Exception | DroppedCandidate]]:
         """Race part by part: the best `keep` of all are among the best `keep` of the parts."""
         yield from self._lost(architectures)
         for option, part in self._parts.items():

@@ -39,9 +39,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from supernet.errors import ConfigError
-from supernet.evaluate.tally import Score
+from supernet.evaluate.measure_sums import Score
 
-__all__ = ["Dropped", "Race", "rounds"]
+__all__ = ["DroppedCandidate", "Race", "rounds"]
 
 Results = NDArray[np.float32]
 
@@ -56,7 +56,7 @@ WORTH = 0.1
 
 
 @dataclass(frozen=True)
-class Dropped:
+class DroppedCandidate:
     """A candidate that fell before its evaluation was complete.
 
     Attributes:

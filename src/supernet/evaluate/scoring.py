@@ -9,8 +9,8 @@ from supernet.cost import CostTable, cost_of
 from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
 from supernet.evaluate.evaluator import Evaluator, Score
 from supernet.evaluate.parts import PartsEvaluator
-from supernet.evaluate.racing import Dropped
-from supernet.failures import OF_RUN, kind_of
+from supernet.evaluate.racing import DroppedCandidate
+from supernet.failures import OF_RUN, failure_kind
 from supernet.space import Architecture
 
 __all__ = ["Scorer"]
@@ -131,7 +131,7 @@ class Scorer:
                 advance()
             return [found[architecture.key] for architecture in architectures]
         for architecture, fate in self._evaluator.race(architectures, keep, error):
-            if isinstance(fate, Dropped):
+            if isinstance(fate, DroppedCandidate):
                 candidate = self._candidate(architecture, fate.score, "partial")
                 provenance = replace(self.provenance, images=fate.images)
             else:
@@ -167,7 +167,7 @@ class Scorer:
         """Return the candidate; what is not its own fault is raised."""
         costs, key = self._costs_of(architecture), architecture.key
         if isinstance(score, Exception):
-            if (kind := kind_of(score)) in OF_RUN:
+            if (kind := failure_kind(score)) in OF_RUN:
                 raise score
             error = f"{type(score).__name__}: {score}"
             return Candidate(key, architecture, "failed", None, None, costs, error, kind)

@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 
 from supernet.choice import ChoiceModule
-from supernet.evaluate.unchanged import UntraceableError, nothing_changed
+from supernet.evaluate.side_effects import UntraceableError, nothing_changed
 from supernet.net import SuperNet
 from supernet.net.batchnorm import Norm
 from supernet.space import Value
@@ -22,12 +22,12 @@ __all__ = [
     "Segment",
     "Signature",
     "attribute",
+    "choice_graph",
     "labels_within",
     "options_of",
     "program",
     "size",
     "storage",
-    "traced",
 ]
 
 Inputs = Sequence[torch.Tensor]
@@ -99,7 +99,7 @@ class _Tracer(fx.Tracer):
         return super().create_arg(a)
 
 
-def traced(model: nn.Module, device: torch.device) -> fx.Graph:
+def choice_graph(model: nn.Module, device: torch.device) -> fx.Graph:
     """Return the model's graph, its choices as leaves.
 
     Raises:

@@ -36,24 +36,24 @@ from supernet.evaluate.segments import (
     size,
     storage,
 )
-from supernet.evaluate.unchanged import (
-    Contents,
-    Draws,
+from supernet.evaluate.side_effects import (
+    ModelContents,
+    RandomStates,
+    TensorWatch,
     UntraceableError,
-    Watch,
     check_calls,
+    handed_tensors,
     nothing_changed,
-    tensors,
 )
 from supernet.modules.modes import evaluating
 from supernet.net import SuperNet
 from supernet.net.batchnorm import (
     Statistics,
     batch_statistics,
-    given,
     norms_with_statistics,
     reestimated,
     statistics_of,
+    with_statistics,
 )
 from supernet.space import Architecture
 
@@ -106,7 +106,7 @@ class SharedForward:
         self._device = first.device
         self._model = CutGraph(supernet, self._device)
         check_calls(supernet, self._model.called)
-        self._contents = Contents(supernet)
+        self._contents = ModelContents(supernet)
         self._segments = self._model.cut(set(self._model.signatures.values()))
         kept = self._that_fit(memory)
         if len(kept) < len(self._segments):
@@ -156,7 +156,7 @@ class SharedForward:
         self._known = self._found if again and part.start else {}
         self._found = {}
         self._again = again
-        self._contents = Contents(self._supernet)
+        self._contents = ModelContents(self._supernet)
         self.part = part
 
     def forget(self) -> None:
@@ -172,7 +172,7 @@ class SharedForward:
         """
         before = self._segments[:-1]
         with torch.no_grad(), self._ready(), self._supernet.route(architecture):
-            draws = Draws(self._device)
+            draws = RandomStates(self._device)
             answers = [
                 tuple(architecture.get(label) for label in sorted(segment.signature))
                 for segment in self._segments
@@ -232,7 +232,7 @@ class SharedForward:
 
         key = (number, answers)
         if count and segment.norms and not calibrate:
-            with given(segment.norms, self._known[key]):
+            with with_statistics(segment.norms, self._known[key]):
                 evaluate()
         else:
             estimated = range(count) if calibrate and segment.calibration else ()
@@ -261,8 +261,8 @@ class SharedForward:
             held = self._model.segment_of[source].values[source]
             if batch in held:
                 results[source] = held[batch]
-        shared = [tensor for value in results.values() for tensor in tensors(value)]
-        watch = Watch([*shared, *inputs], values)
+        shared = [tensor for value in results.values() for tensor in handed_tensors(value)]
+        watch = TensorWatch([*shared, *inputs], values)
         for node, over in program:
             results[node] = self._model.value(node, results, inputs)
             for source in over:
@@ -274,8 +274,8 @@ class SharedForward:
     def _culprit(self, program: Program, inputs: Inputs, segment: Segment, batch: int) -> str:
         """Return what is to be said of the node that changes a value which others read."""
         results = {s: self._model.segment_of[s].values[s].get(batch) for s in segment.sources}
-        shared = [tensor for value in results.values() for tensor in tensors(value)]
-        watch, name = Watch([*shared, *inputs], values=True), "a module"
+        shared = [tensor for value in results.values() for tensor in handed_tensors(value)]
+        watch, name = TensorWatch([*shared, *inputs], values=True), "a module"
         for node, _ in program:
             results[node] = self._model.value(node, results, inputs)
             if watch.changed():
@@ -340,7 +340,7 @@ class SharedForward:
                     count = total[0] + (
                         total[1] if self._model.needed.intersection(node.users) else 0
                     )
-                    memory -= int(count / images * storage(tensors(values[0]), seen))
+                    memory -= int(count / images * storage(handed_tensors(values[0]), seen))
                 if memory < 0:
                     break
                 kept.add(segment.signature)

@@ -9,12 +9,12 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-__all__ = ["copied", "results"]
+__all__ = ["copied", "kept_results"]
 
 M = TypeVar("M", bound=nn.Module)
 
 
-def results(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+def kept_results(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield what a module itself keeps that was computed with gradients, with the attribute it is in."""
     for own, value in module.__dict__.items():
         if own not in ("_parameters", "_modules"):
@@ -45,6 +45,6 @@ def copied(module: M, memo: dict[int, object] | None = None) -> M:
     """
     memo = {} if memo is None else memo
     for part in module.modules():
-        for _, tensor in results(part):
+        for _, tensor in kept_results(part):
             memo.setdefault(id(tensor), tensor.detach().clone())
     return copy.deepcopy(module, memo)

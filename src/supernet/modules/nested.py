@@ -10,7 +10,7 @@ import torch
 
 from supernet.errors import RoutingError
 
-__all__ = ["cut", "joined", "tensors"]
+__all__ = ["cut_batch", "joined_batch", "tensors"]
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:
@@ -31,20 +31,20 @@ def tensors(value: Any) -> Iterator[torch.Tensor]:
             yield from tensors(getattr(value, part.name))
 
 
-def cut(value: Any, count: int) -> list[Any]:
+def cut_batch(value: Any, count: int) -> list[Any]:
     """Return nearly equal parts of all tensors `[batch, ...]` in a value; the rest is in each part."""
     if isinstance(value, torch.Tensor):
         return list(value.tensor_split(count)) if value.ndim else [value] * count
     if isinstance(value, Mapping):
-        parts = {key: cut(item, count) for key, item in value.items()}
+        parts = {key: cut_batch(item, count) for key, item in value.items()}
         return [{key: part[i] for key, part in parts.items()} for i in range(count)]
     if isinstance(value, list | tuple):
-        items = [cut(item, count) for item in value]
+        items = [cut_batch(item, count) for item in value]
         return [_like(value, [item[i] for item in items]) for i in range(count)]
     return [value] * count
 
 
-def joined(parts: Sequence[Any]) -> Any:
+def joined_batch(parts: Sequence[Any]) -> Any:
     """Return the whole of parts: tensors are concatenated, each with those in its place.
 
     Raises:
@@ -54,9 +54,9 @@ def joined(parts: Sequence[Any]) -> Any:
     if isinstance(first, torch.Tensor) and first.ndim:
         return torch.cat(list(parts))
     if isinstance(first, Mapping):
-        return {key: joined([part[key] for part in parts]) for key in first}
+        return {key: joined_batch([part[key] for part in parts]) for key in first}
     if isinstance(first, list | tuple):
-        return _like(first, [joined(column) for column in zip(*parts, strict=True)])
+        return _like(first, [joined_batch(column) for column in zip(*parts, strict=True)])
     if not isinstance(first, torch.Tensor) and all(part == first for part in parts):
         return first
     kind = "a tensor of one number" if isinstance(first, torch.Tensor) else type(first).__name__

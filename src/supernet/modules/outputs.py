@@ -9,13 +9,13 @@ import torch
 
 from supernet.errors import SpaceError
 
-__all__ = ["described", "explained_sum", "unlike"]
+__all__ = ["explained_sum", "output_text", "unlike"]
 
 _SUMS = ("supernet.choice.choice", "supernet.choice.mixture")
 """Where outputs are added up."""
 
 
-def described(output: object) -> str:
+def output_text(output: object) -> str:
     """Return a tensor's type, shape and device; of anything else its class."""
     if not isinstance(output, torch.Tensor):
         return f"a {type(output).__name__}" if output is not None else "None"
@@ -27,7 +27,7 @@ def unlike(label: object, outputs: Mapping[Any, str]) -> SpaceError | None:
 
     Args:
         label: label of the choice.
-        outputs: description of what each option returns, as `described` says it, by option.
+        outputs: description of what each option returns, as `output_text` says it, by option.
     """
     first, expected = next(iter(outputs.items()))
     tensor = "[" in expected  # a shape
@@ -62,7 +62,7 @@ def explained_sum(
     for number, name in names:
         try:
             with torch.no_grad():
-                outputs[name] = described(run(number))
+                outputs[name] = output_text(run(number))
         except Exception:  # it failed for another reason after all
             return error
     return unlike(label, outputs) or error

@@ -26,13 +26,13 @@ __all__ = [
     "Norm",
     "Statistics",
     "batch_statistics",
-    "explained",
-    "given",
+    "explaining_single_values",
     "norms_with_statistics",
     "recalibrated",
     "reestimated",
     "statistics_of",
     "unrecorded",
+    "with_statistics",
 ]
 
 T = TypeVar("T")
@@ -118,7 +118,7 @@ def statistics_of(norms: Sequence[Norm]) -> Statistics:
 
 
 @contextmanager
-def given(norms: Sequence[Norm], statistics: Statistics) -> Iterator[None]:
+def with_statistics(norms: Sequence[Norm], statistics: Statistics) -> Iterator[None]:
     """Like `reestimated`, with statistics that it found before."""
     owners, values = statistics
     with reestimated(norms, (), lambda _: None):
@@ -131,7 +131,7 @@ def given(norms: Sequence[Norm], statistics: Statistics) -> Iterator[None]:
 
 
 @contextmanager
-def explained(batch_size: int) -> Iterator[None]:
+def explaining_single_values(batch_size: int) -> Iterator[None]:
     """Say what to do where PyTorch refuses to take the statistics of a single value.
 
     Raises:

@@ -34,8 +34,8 @@ __all__ = [
     "export",
     "export_program",
     "packed",
-    "traced",
-    "verified",
+    "traced_program",
+    "verified_program",
 ]
 
 TOLERANCE = 1e-4
@@ -124,11 +124,11 @@ def export(
     """
     path = Path(path)
     check_formats([path.suffix])
-    content = packed(traced(model, example, before), path.suffix)
+    content = packed(traced_program(model, example, before), path.suffix)
     whole = nn.Sequential(before, model) if before is not None else model
     with torch.no_grad(), evaluating(whole):
         batches = [(batch, whole(batch)) for batch in (torch.cat([example, example]), example)]
-    difference = verified(content, path.suffix, batches)
+    difference = verified_program(content, path.suffix, batches)
     write_bytes(path, content)
     return difference
 
@@ -156,12 +156,12 @@ def export_program(
     """Return the module in evaluation mode as a `torch.export` programme, for batches of any size.
 
     Raises:
-        ExportError: see `traced`.
+        ExportError: see `traced_program`.
     """
-    return packed(traced(model, example, before), ".pt2")
+    return packed(traced_program(model, example, before), ".pt2")
 
 
-def traced(
+def traced_program(
     model: nn.Module, example: torch.Tensor, before: nn.Module | None = None
 ) -> ExportedProgram:
     """Return what a module computes in evaluation mode, as a programme for batches of any size.
@@ -220,7 +220,7 @@ def packed(program: ExportedProgram, suffix: str) -> bytes:
     return content
 
 
-def verified(
+def verified_program(
     content: bytes, suffix: str, batches: Sequence[tuple[torch.Tensor, Any]]
 ) -> Difference | None:
     """Run what is in a file with this suffix, on the CPU, and compare.

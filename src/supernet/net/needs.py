@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from supernet.choice.choice import Choice, ChoiceModule, InputChoice
 from supernet.net.conditions import ALWAYS, NEVER, Algebra, Condition
-from supernet.net.symbolic import UntraceableError, has_choices, is_pure, structure, traces
+from supernet.net.symbolic import UntraceableError, has_choices, is_pure, structure_key, traces
 from supernet.ops.strided import Zero
 from supernet.space import SearchSpace
 
@@ -153,7 +153,7 @@ class Solver:
         self._changed |= known[module] != before
 
     def _is_pure(self, module: nn.Module) -> bool:
-        key = structure(module)
+        key = structure_key(module)
         if key not in self._pure:
             self._pure[key] = is_pure(module)
         return self._pure[key]

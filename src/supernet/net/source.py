@@ -11,12 +11,12 @@ from typing import Any
 from torch import nn
 
 from supernet.errors import ConfigError
-from supernet.foreign import calling
 from supernet.imports import resolve
 from supernet.modules.copies import copied
 from supernet.net.derive import reinitialise
 from supernet.random import derive_seed, seeded
 from supernet.reading import shown
+from supernet.user_code import calling
 
 __all__ = ["DATA_ARGUMENTS", "FromCallable", "FromInstance", "ModelSource", "as_model_source"]
 

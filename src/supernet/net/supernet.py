@@ -18,7 +18,7 @@ from supernet.choice.routing import Gate, Routing
 from supernet.elastic.spec import dimensions_of, elastic_spec
 from supernet.elastic.unmasked import unmasked
 from supernet.errors import RoutingError, SpaceError
-from supernet.modules.nested import cut, joined
+from supernet.modules.nested import cut_batch, joined_batch
 from supernet.net.flow import Flow
 from supernet.reading import shown
 from supernet.space import Architecture, Atom, Decision, Option, Path, Role, SearchSpace, Value
@@ -194,12 +194,12 @@ class SuperNet(nn.Module):
         if known is not None and known.example is not None and known.example.fit(inputs):
             parts = known.example.cut(inputs, count)
         else:
-            parts = list(zip(*(cut(value, count) for value in inputs), strict=True))
+            parts = list(zip(*(cut_batch(value, count) for value in inputs), strict=True))
         outputs = []
         for routing, part in zip(self._ghosts, parts, strict=True):
             with self._gated(routing):
                 outputs.append(self._computed(*part))
-        return joined(outputs)
+        return joined_batch(outputs)
 
     def _computed(self, *inputs: Any) -> Any:
         """Run the model under the gates that are set, and remember them for the backward pass."""

@@ -18,7 +18,14 @@ from torch import fx, nn
 from supernet.choice.choice import ChoiceModule
 from supernet.failures import check_memory
 
-__all__ = ["UntraceableError", "changed_in_place", "has_choices", "is_pure", "structure", "traces"]
+__all__ = [
+    "UntraceableError",
+    "changed_in_place",
+    "has_choices",
+    "is_pure",
+    "structure_key",
+    "traces",
+]
 
 
 class UntraceableError(Exception):
@@ -72,7 +79,7 @@ def _absent(model: nn.Module) -> list[dict[str, Any]]:
     return [dict(optional[given:]) for given in range(len(optional), -1, -1)]
 
 
-def structure(module: nn.Module) -> Hashable:
+def structure_key(module: nn.Module) -> Hashable:
     """Return what modules of equal code and attributes, but other weights, have in common.
 
     A module with attributes of other kinds than numbers and texts has it to itself.
@@ -87,7 +94,7 @@ def structure(module: nn.Module) -> Hashable:
         else:
             return module
     held = tuple(name for name, one in module._parameters.items() if one is not None)
-    children = tuple((name, structure(child)) for name, child in module.named_children())
+    children = tuple((name, structure_key(child)) for name, child in module.named_children())
     return (type(module), tuple(own), held, children)
 
 

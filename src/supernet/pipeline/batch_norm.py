@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from supernet.evaluate import Evaluator, PartsEvaluator, Protocol
-from supernet.evaluate.policy import BATCHES, compare_policies, converged_calibration
+from supernet.evaluate.batch_norm_policy import BATCHES, compare_policies, converged_calibration
 from supernet.pipeline.context import Run
-from supernet.pipeline.failed import summary
+from supernet.pipeline.failures import failure_summary
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.scoring import evaluator, protocol_of
 from supernet.pipeline.shared_weights import SharedWeights
@@ -16,13 +16,13 @@ from supernet.space import Architecture
 from supernet.track.records import Failed
 from supernet.track.sections import BatchNormRecord
 
-__all__ = ["settled_protocol"]
+__all__ = ["search_protocol"]
 
 PROBES = 20
 """Candidates that convergence is judged by, where the configuration names no number."""
 
 
-def settled_protocol(
+def search_protocol(
     run: Run, inputs: Inputs, shared: SharedWeights, problem: Problem
 ) -> tuple[Protocol, BatchNormRecord]:
     """Return the protocol of the search, and what was found on the way, for `metrics.json`."""
@@ -65,7 +65,7 @@ def settled_protocol(
         probes = options.probes or PROBES
         what = "architectures that treatments of batch norm are compared on"
         records = list(failed.values())
-        run.progress.say(summary(records, probes, what, "metrics.json"))
+        run.progress.say(failure_summary(records, probes, what, "metrics.json"))
         found = dataclasses.replace(found, failed=tuple(records))
     return protocol, found
 

@@ -32,7 +32,7 @@ from supernet.pipeline.bytecode import (
 )
 from supernet.train import digest
 
-__all__ = ["classes_of", "code_of", "described", "structure"]
+__all__ = ["classes_of", "code_of", "module_structure", "plain_description"]
 
 _OF_MODULES = frozenset(vars(nn.Module()))
 _STREAMS = (random.Random, np.random.Generator, np.random.RandomState, torch.Generator)
@@ -67,7 +67,7 @@ def code_of(
     return digest(reader.all())
 
 
-def described(value: object) -> object:
+def plain_description(value: object) -> object:
     """Return plain data, to be hashed, that tells values apart and is equal in every process.
 
     Of objects, class and what they are copied from; of modules, structure and weights; of functions,
@@ -139,7 +139,7 @@ class _Reader:
             self.read(value.func)
         elif isinstance(value, functools.partial | functools.partialmethod):
             self.read(value.func)
-            self._note(digest(described([value.args, value.keywords])))
+            self._note(digest(plain_description([value.args, value.keywords])))
         elif callable(wrapped := inspect.getattr_static(value, "__wrapped__", None)):
             self.read(wrapped)
         elif isinstance(value, types.BuiltinFunctionType):
@@ -184,7 +184,7 @@ class _Reader:
         if is_own(around.get("__name__")):
             self._note(instructions(code))
             defaults = [function.__defaults__ or (), function.__kwdefaults__ or {}]
-            self._note(digest(described(defaults)))
+            self._note(digest(plain_description(defaults)))
             self._read_names(code, around)
         else:
             self._note(function.__qualname__)
@@ -266,7 +266,7 @@ def _described(value: object, within: tuple[int, ...]) -> object:
     if _is_code(value):
         return ["code", code_of([value])]
     if isinstance(value, nn.Module):
-        return [structure(value), dict(value.state_dict())]
+        return [module_structure(value), dict(value.state_dict())]
     if isinstance(value, types.ModuleType):
         return ["module", value.__name__]
     return [type(value).__qualname__, _described(_state(value), inner)]
@@ -288,7 +288,7 @@ def _state(value: object) -> object:
     return [[one for one in arguments if one is not type(value)], *parts]
 
 
-def structure(model: nn.Module) -> list[object]:
+def module_structure(model: nn.Module) -> list[object]:
     """Return the names and classes of all modules within a model, with their plain attributes."""
     return [
         [name, type(module).__qualname__, _plain_attributes(module)]

@@ -14,7 +14,7 @@ from supernet.choice.choice import ChoiceModule
 from supernet.conversion import Conversion, Row, conversion_of, convert
 from supernet.cost import Constraints, CostTable, kept_for_backward, measure_costs
 from supernet.cost.constraint import number_text
-from supernet.cost.examples import known_inputs
+from supernet.cost.examples import example_inputs
 from supernet.errors import ConstraintError, SpaceError, SupernetError
 from supernet.modules.modes import evaluating
 from supernet.net import SuperNet, derive
@@ -82,7 +82,7 @@ def diagnose(
         SpaceError: the model has no choices.
     """
     supernet = SuperNet(model)
-    one = known_inputs(supernet, *example).resized(example, 1)
+    one = example_inputs(supernet, *example).resized(example, 1)
     costs = measure_costs(supernet, *one)
     smallest, largest = costs["macs"].extremes(supernet.space)
     ranges = {name: table.range(supernet.space) for name, table in costs.items()}

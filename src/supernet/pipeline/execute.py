@@ -10,9 +10,8 @@ from typing import Any
 import torch
 
 from supernet.failures import machine_errors
-from supernet.foreign import calling
 from supernet.pipeline.context import Run
-from supernet.pipeline.failed import less_memory
+from supernet.pipeline.failures import less_memory
 from supernet.pipeline.few_shot import few_shot
 from supernet.pipeline.identity import check_identity
 from supernet.pipeline.retrain import retrain
@@ -22,6 +21,7 @@ from supernet.pipeline.test import test
 from supernet.pipeline.train import train
 from supernet.track import write_report
 from supernet.track.sections import Section
+from supernet.user_code import calling
 
 __all__ = ["STEPS", "execute", "settings"]
 

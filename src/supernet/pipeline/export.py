@@ -28,7 +28,7 @@ from supernet.files import write_json
 from supernet.folders import check_ours, new_folder, recover
 from supernet.net.export import check_formats
 from supernet.pipeline.context import Run
-from supernet.pipeline.failed import none_left
+from supernet.pipeline.failures import none_left_error
 from supernet.pipeline.networks import Networks, preference
 from supernet.pipeline.programs import programs, write_network
 from supernet.pipeline.scoring import validate
@@ -132,7 +132,7 @@ def export_networks(
     if not picks:
         exported.append(_exported(networks, target / "chosen", _chosen(opened, networks), formats))
     if not exported:
-        raise none_left(failed, "networks that were to be exported", "Nothing was written.")
+        raise none_left_error(failed, "networks that were to be exported", "Nothing was written.")
     return exported
 
 

@@ -12,7 +12,12 @@ from functools import partial
 from supernet.cost import CostTable
 from supernet.net import check_split, split_supernet
 from supernet.pipeline.context import Run
-from supernet.pipeline.failed import attempt, failed_file, none_left, summary
+from supernet.pipeline.failures import (
+    attempt_network,
+    failed_file,
+    failure_summary,
+    none_left_error,
+)
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.shared_weights import (
     SharedWeights,
@@ -67,20 +72,22 @@ def few_shot(
             spent = fit(run, inputs, training, stage, part, learner, checkpoint, identity)
             return spent.seconds
 
-        spent = attempt(run.progress, checkpoint, identity, record, work)
+        spent = attempt_network(run.progress, checkpoint, identity, record, work)
         if isinstance(spent, Failed):
             failed.append(spent)
         else:
             seconds += spent
     if len(failed) == len(options):
-        raise none_left(
+        raise none_left_error(
             failed,
             "parts of the supernet",
             "With other options of --few_shot.train they are trained anew; --few_shot.decision null "
             "searches with the whole supernet",
         )
     if failed:
-        run.progress.say(summary(failed, len(options), "parts of the supernet", "metrics.json"))
+        run.progress.say(
+            failure_summary(failed, len(options), "parts of the supernet", "metrics.json")
+        )
     shared = load_shared_weights(run, trained)
     run.folder.record(
         FewShotRecord(

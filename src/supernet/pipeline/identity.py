@@ -10,19 +10,19 @@ import torch
 
 from supernet.data import Augment
 from supernet.errors import ConfigError, DataError, RunFolderError
-from supernet.foreign import calling
 from supernet.modules.modes import evaluating
 from supernet.net.source import FromCallable, FromInstance
 from supernet.pipeline.changes import ORDER
-from supernet.pipeline.code import classes_of, code_of, described
+from supernet.pipeline.code import classes_of, code_of, plain_description
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.state import RunState
 from supernet.random import derive_seed, seeded
 from supernet.space import Architecture
-from supernet.task import measured
+from supernet.task import checked_measures
 from supernet.track.sections import IdentityRecord
 from supernet.train import OptimizerFactory, digest
+from supernet.user_code import calling
 
 __all__ = ["check_identity", "record_identity"]
 
@@ -153,7 +153,7 @@ def _parts(run: Run, inputs: Inputs) -> Parts:
 
 def _augmentation(augment: Augment | None) -> str:
     code = None if augment is None else code_of(classes_of(augment))
-    return digest([described(augment), code])
+    return digest([plain_description(augment), code])
 
 
 def _model_code(run: Run, inputs: Inputs) -> str:
@@ -189,7 +189,7 @@ def _probed(inputs: Inputs, seed: int) -> tuple[list[float | str], list[list[obj
             supernet.route(architecture),
         ):
             loss = inputs.task.loss(supernet, batch).item()
-            measures = measured(inputs.task, supernet, batch).items()
+            measures = checked_measures(inputs.task, supernet, batch).items()
         return {"": loss, **{name: value.double().mean().item() for name, value in measures}}
 
     found: dict[str, list[float | str]] = {}

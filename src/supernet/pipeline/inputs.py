@@ -11,8 +11,7 @@ from torch import nn
 from supernet.config import RunConfig
 from supernet.data import Augment, Normalise, Raw, Splits, split_data
 from supernet.errors import DataError
-from supernet.foreign import calling
-from supernet.modules.outputs import described
+from supernet.modules.outputs import output_text
 from supernet.net import SuperNet
 from supernet.net.memory_format import memory_format
 from supernet.pipeline.context import Run
@@ -20,6 +19,7 @@ from supernet.pipeline.models import Models, data_arguments
 from supernet.space import SearchSpace
 from supernet.task import Task
 from supernet.train import digest
+from supernet.user_code import calling
 
 __all__ = ["Inputs", "inputs_of", "load_inputs"]
 
@@ -99,7 +99,7 @@ def _loaded(run: Run) -> Splits:
     with calling(f"loading the data with {name}", DataError):
         raw: object = source.load()
     if not isinstance(raw, Raw):
-        raise DataError(f"{name}.load() must return a supernet.data.Raw, not {described(raw)}")
+        raise DataError(f"{name}.load() must return a supernet.data.Raw, not {output_text(raw)}")
     parts = split_data(raw, run.seed, options.search_fraction, options.test_fraction, options.limit)
     return dataclasses.replace(
         parts, train=parts.train.to(run.device), search=parts.search.to(run.device)

@@ -10,7 +10,7 @@ from supernet.modules.modes import evaluating
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
 from supernet.random import derive_seed, seeded
-from supernet.task import measured
+from supernet.task import checked_measures
 
 __all__ = ["check_measures"]
 
@@ -61,7 +61,7 @@ def _measured(run: Run, inputs: Inputs) -> list[dict[str, torch.Tensor]]:
             seeded(derive_seed(run.seed, "measures")),
             supernet.route(supernet.space[number]),
         ):
-            found = attempted(lambda: measured(inputs.task, supernet, batch))
+            found = attempted(lambda: checked_measures(inputs.task, supernet, batch))
         if not isinstance(found, Exception):
             results.append(found)
     return results

@@ -14,7 +14,7 @@ from supernet.cost import count_macs, count_params
 from supernet.errors import RunFolderError
 from supernet.evaluate.batches import Batches
 from supernet.net import derive
-from supernet.net.batchnorm import explained, recalibrated
+from supernet.net.batchnorm import explaining_single_values, recalibrated
 from supernet.pipeline.changes import without_neutral
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
@@ -23,11 +23,11 @@ from supernet.pipeline.scoring import protocol_of
 from supernet.pipeline.searched import Searched
 from supernet.pipeline.shared_weights import SharedWeights
 from supernet.space import Architecture
-from supernet.task import measured
+from supernet.task import checked_measures
 from supernet.track.records import Score, Selected
 from supernet.train import digest
 
-__all__ = ["Networks", "name_of", "preference"]
+__all__ = ["Networks", "network_name", "preference"]
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,12 @@ class Networks:
         """
         supernet = self.inherits.supernet_of(architecture)
         model = placed(derive(supernet, architecture), self.run.device)
-        batches, measures = self.calibration(), partial(measured, self.inputs.task, model)
-        with explained(batches.size(0)), torch.no_grad(), recalibrated(model, batches, measures):
+        batches, measures = self.calibration(), partial(checked_measures, self.inputs.task, model)
+        with (
+            explaining_single_values(batches.size(0)),
+            torch.no_grad(),
+            recalibrated(model, batches, measures),
+        ):
             state = model.state_dict()
         model.load_state_dict(state)
         return model.eval()
@@ -97,7 +101,7 @@ class Networks:
         run, steps = self.run, self.run.config.retrain.train.steps
         model = self.untrained(selected, weights)
         if steps:
-            checkpoint = run.folder.retrained(name_of(selected, weights))
+            checkpoint = run.folder.retrained(network_name(selected, weights))
             state = checkpoint.trained()
             unfinished = state is None or state["step"] < steps
             if state is None or unfinished or state["identity"] != self.identity(weights):
@@ -136,7 +140,7 @@ class Networks:
         return {"params": count_params(model), "macs": count_macs(model, self.inputs.example)}
 
 
-def name_of(selected: Selected, weights: WeightsName) -> str:
+def network_name(selected: Selected, weights: WeightsName) -> str:
     """Return what the checkpoint of a network is called, and the stage that trains it ends with."""
     return selected.key if weights == "fresh" else f"{selected.key}-{weights}"
 

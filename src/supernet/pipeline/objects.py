@@ -17,7 +17,7 @@ from supernet.config import RunConfig
 from supernet.data import as_source
 from supernet.errors import ConfigError, RunFolderError
 from supernet.net.source import FromInstance
-from supernet.pipeline.code import described, structure
+from supernet.pipeline.code import module_structure, plain_description
 from supernet.reading import shown, usable_path
 from supernet.search import Searcher
 from supernet.strategies import Strategy
@@ -188,9 +188,9 @@ def _fingerprint(value: object) -> str:
         return _fingerprint(value.model) + " fresh" * value.fresh
     name = str(getattr(value, "__qualname__", type(value).__qualname__))
     if isinstance(value, nn.Module):
-        return f"{name} {digest(structure(value))[:12]}"
+        return f"{name} {digest(module_structure(value))[:12]}"
     if isinstance(value, Strategy | Searcher | Task):
-        return f"{name} {digest(described(value))[:12]}"
+        return f"{name} {digest(plain_description(value))[:12]}"
     if isinstance(value, list | tuple):
         arrays = [torch.as_tensor(p) for p in value if isinstance(p, torch.Tensor | np.ndarray)]
         return f"tensors {digest(arrays)[:12]}"

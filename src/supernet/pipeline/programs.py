@@ -15,11 +15,11 @@ from torch import nn
 from supernet.data import Preprocess
 from supernet.files import write_bytes
 from supernet.net.batchnorm import recalibrated
-from supernet.net.export import TOLERANCE, packed, traced, verified
+from supernet.net.export import TOLERANCE, packed, traced_program, verified_program
 from supernet.pipeline.networks import Networks
 from supernet.pipeline.scoring import protocol_of
 from supernet.space import Architecture
-from supernet.task import measured
+from supernet.task import checked_measures
 
 __all__ = ["Programs", "programs", "write_network"]
 
@@ -64,7 +64,7 @@ def programs(
     """
     run, inputs = networks.run, networks.inputs
     stored = inputs.splits.search.inputs[: protocol_of(run.config).batch_size].cpu()
-    program = traced(model, stored[:1], Preprocess(inputs.normalise, stored))
+    program = traced_program(model, stored[:1], Preprocess(inputs.normalise, stored))
     contents = {f"model{suffix}": packed(program, suffix) for suffix in formats}
     exact = torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
@@ -76,7 +76,7 @@ def programs(
         ]
     verification: dict[str, Any] = {"tolerance": TOLERANCE}
     for (name, content), suffix in zip(contents.items(), formats, strict=True):
-        difference = verified(content, suffix, batches)
+        difference = verified_program(content, suffix, batches)
         verification[name] = difference and asdict(difference)
         if difference is None:
             run.progress.say(f"{name} is not verified, since onnxruntime is not installed")
@@ -118,6 +118,9 @@ def _expected(
     if untouched is None:
         return model(inputs)
     supernet = networks.inherits.supernet_of(untouched)
-    batches, measures = networks.calibration(), partial(measured, networks.inputs.task, supernet)
+    batches, measures = (
+        networks.calibration(),
+        partial(checked_measures, networks.inputs.task, supernet),
+    )
     with supernet.route(untouched), recalibrated(supernet, batches, measures):
         return supernet(inputs)

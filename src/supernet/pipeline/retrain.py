@@ -9,24 +9,24 @@ import torch
 
 from supernet.config import TrainConfig, WeightsName
 from supernet.cost import CostTable
-from supernet.failures import OF_RUN, attempted, first_line, kind_of
+from supernet.failures import OF_RUN, attempted, failure_kind, first_line
 from supernet.files import write_json
 from supernet.pipeline.context import Run
-from supernet.pipeline.failed import summary
+from supernet.pipeline.failures import failure_summary
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.networks import Networks, preference
 from supernet.pipeline.programs import Programs, programs, write_network
-from supernet.pipeline.ranking import ranking
+from supernet.pipeline.ranking_quality import ranking_quality
 from supernet.pipeline.retrained import Retrained, load_retrained
 from supernet.pipeline.searched import Searched
 from supernet.pipeline.shared_weights import SharedWeights
 from supernet.pipeline.trials import Trials
 from supernet.space import Diagram
 from supernet.track.diagram import svg
-from supernet.track.reading import ChosenArchitecture
 from supernet.track.records import Selected
+from supernet.track.result_texts import better_text
+from supernet.track.run_files import ChosenArchitecture
 from supernet.track.sections import RetrainRecord
-from supernet.track.worth import better_text
 
 __all__ = ["retrain"]
 
@@ -65,7 +65,9 @@ def retrain(
     ]
     if trials.failed:
         tried = len(trials.known) + len(trials.lost)
-        run.progress.say(summary(trials.failed, tried, "retrained networks", "metrics.json"))
+        run.progress.say(
+            failure_summary(trials.failed, tried, "retrained networks", "metrics.json")
+        )
     run.folder.record(
         RetrainRecord(
             seconds=round(sum(trials.seconds.values()), 3),
@@ -79,7 +81,7 @@ def retrain(
             better=tuple(dict.fromkeys(better)),
             baselines=baselines,
             program=program,
-            ranking=ranking(outcomes, searched.ranked, run.seed),
+            ranking=ranking_quality(outcomes, searched.ranked, run.seed),
         )
     )
     if text := better_text(run.folder.metrics):
@@ -107,7 +109,7 @@ def _write_chosen(
     try:
         made = programs(networks, chosen.architecture, name, model, [".pt2"])
     except Exception as error:  # whatever a programme of it takes: there are the network's weights
-        if kind_of(error) in OF_RUN - {"memory"}:
+        if failure_kind(error) in OF_RUN - {"memory"}:
             raise
         run.progress.say(f"model.pt2 is not written: {error}")
     write_network(run.folder.path, model, made)

@@ -8,10 +8,10 @@ from dataclasses import replace
 from supernet.cost import CostTable
 from supernet.errors import DataError, SupernetError
 from supernet.evaluate import Candidate, CandidateTable, Scorer
-from supernet.pipeline.batch_norm import settled_protocol
+from supernet.pipeline.batch_norm import search_protocol
 from supernet.pipeline.context import Run
 from supernet.pipeline.costs import problem_of
-from supernet.pipeline.failed import none_left, summary
+from supernet.pipeline.failures import failure_summary, none_left_error
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.scoring import evaluator
 from supernet.pipeline.searched import Searched
@@ -41,7 +41,7 @@ def search(
     log = run.folder.stage_log("search")
     log.rewind(0)
     problem = problem_of(run, inputs.space, costs)
-    protocol, batch_norm = settled_protocol(run, inputs, shared, problem)
+    protocol, batch_norm = search_protocol(run, inputs, shared, problem)
     scores = evaluator(run, inputs, shared, protocol)
     with CandidateTable(run.folder.candidates) as table:
         scorer = Scorer(scores, costs, table, shared.hash, run.seed)
@@ -62,7 +62,9 @@ def search(
     if scores.plain_because and run.config.evaluate.memory:
         run.progress.say(f"candidates were scored one by one: {scores.plain_because}")
     if failed:
-        run.progress.say(summary(_records(failed), len(ranked), "candidates", "candidates.db"))
+        run.progress.say(
+            failure_summary(_records(failed), len(ranked), "candidates", "candidates.db")
+        )
     run.folder.record(
         SearchRecord(
             seconds=log.seconds,
@@ -135,7 +137,7 @@ def _check_any_passed(found: Collection[Candidate], least: int) -> None:
             f"{next(iter(found)).error}. Mend that measure, and run the same command again: the trained "
             "supernet stays, and only the search is repeated"
         )
-    raise none_left(
+    raise none_left_error(
         _records(found),
         "candidates that were scored with the shared weights",
         "Candidates that failed are scored again by the same command. If they fail for what the "

@@ -9,7 +9,7 @@ from supernet.errors import NoNetworkError, RunFolderError
 from supernet.net import SuperNet, split_supernet
 from supernet.pipeline.changes import without_neutral
 from supernet.pipeline.context import Run
-from supernet.pipeline.failed import failed_file, kept
+from supernet.pipeline.failures import failed_file, read_failure
 from supernet.pipeline.trained import Trained
 from supernet.space import Architecture, Option
 from supernet.train import digest
@@ -80,7 +80,7 @@ def _failed_parts(
 ) -> dict[Option, NoNetworkError]:
     found = dict[Option, NoNetworkError]()
     for number, option in enumerate(options):
-        failed = kept(failed_file(run.folder.part(number)), identity)
+        failed = read_failure(failed_file(run.folder.part(number)), identity)
         if failed is not None:
             found[option] = NoNetworkError(
                 f"the part of the supernet with {label} = {option} failed in training: {failed.error}"

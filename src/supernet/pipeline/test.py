@@ -9,17 +9,17 @@ from typing import Literal
 import numpy as np
 
 from supernet.config import WeightsName
-from supernet.evaluate import mean_interval, paired_difference, results
+from supernet.evaluate import example_results, mean_interval, paired_difference
 from supernet.evaluate.resampling import Array
 from supernet.failures import attempted
-from supernet.pipeline.failed import summary
+from supernet.pipeline.failures import failure_summary
 from supernet.pipeline.networks import Networks, preference
 from supernet.pipeline.retrained import Retrained
 from supernet.pipeline.scoring import protocol_of
 from supernet.track.metrics import Metrics
 from supernet.track.records import Failed, NetworkScore, OverRandom, Score, Selected
+from supernet.track.result_texts import better_text
 from supernet.track.sections import TestRecord
-from supernet.track.worth import better_text
 
 __all__ = ["test"]
 
@@ -46,7 +46,7 @@ def test(networks: Networks, retrained: Retrained) -> None:
         list[Measured | None](),
     )
     for (selected, kind), model in zip([*compared, *others], models, strict=True):
-        measures = partial(results, model, inputs.task, examples, inputs.normalise, size)
+        measures = partial(example_results, model, inputs.task, examples, inputs.normalise, size)
         found_out = attempted(measures)
         if isinstance(found_out, Exception):
             role = "chosen" if selected is one else selected.role
@@ -58,7 +58,7 @@ def test(networks: Networks, retrained: Retrained) -> None:
             tested.append((NetworkScore(key=selected.key, weights=kind, score=score), each))
     if failed:
         what = "networks on the test split"
-        run.progress.say(summary(failed, len(tested), what, "metrics.json"))
+        run.progress.say(failure_summary(failed, len(tested), what, "metrics.json"))
     nothing = NetworkScore(key=one.key, weights=retrained.weights, score={})
     first = tested[0] or (nothing, np.zeros(0))
     random = [each for each in tested[1 : len(compared)] if each is not None]

@@ -15,10 +15,8 @@ from torch import nn
 from supernet.cost import CostTable
 from supernet.data import Augment, Vocabulary
 from supernet.errors import ConfigError, DataError
-from supernet.foreign import calling
 from supernet.modules.modes import evaluating
-from supernet.modules.outputs import described
-from supernet.names import meant
+from supernet.modules.outputs import output_text
 from supernet.net import check_split
 from supernet.pipeline.context import Run
 from supernet.pipeline.costs import problem_of
@@ -38,9 +36,11 @@ from supernet.random import generator
 from supernet.search import Learned, Search
 from supernet.space.numbers import size_text
 from supernet.strategies import Strategy, TrainingContext, UpdateCounts
-from supernet.task import measured
+from supernet.suggestions import did_you_mean
+from supernet.task import checked_measures
 from supernet.track.sections import DataRecord, EnvironmentRecord, StageRecord, TrainRecord
 from supernet.train import OptimizerFactory, digest
+from supernet.user_code import calling
 
 __all__ = ["check_options", "train"]
 
@@ -173,7 +173,7 @@ def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> s
     if match is not None and match not in costs:
         raise ConfigError(
             f"retrain.match is {match!r}, but costs are known for "
-            f"{', '.join(sorted(costs))}{meant(match, costs)}; name "
+            f"{', '.join(sorted(costs))}{did_you_mean(match, costs)}; name "
             "one of them, or give null for random architectures of any cost"
         )
     identity = training_identity(run, inputs, costs)
@@ -219,7 +219,7 @@ def _check_augment(run: Run, inputs: Inputs, augment: Augment) -> None:
     if not isinstance(changed, torch.Tensor) or changed.shape[:1] != (1,):
         raise DataError(
             f"the augmentation {name} must return as many inputs as it is given, but of "
-            f"{described(inputs.example)} it made {described(changed)}"
+            f"{output_text(inputs.example)} it made {output_text(changed)}"
         )
 
 
@@ -241,10 +241,10 @@ def _check_run(inputs: Inputs) -> None:
         evaluating(supernet),
         supernet.route(supernet.space[0]),
     ):
-        measured(inputs.task, supernet, batch)
+        checked_measures(inputs.task, supernet, batch)
         loss = inputs.task.loss(supernet, batch)
     if not isinstance(loss, torch.Tensor) or loss.shape != ():
         raise DataError(
             f"{type(inputs.task).__name__}.loss(model, batch) must return a tensor of one number, the "
-            f"mean over the batch, but on {inputs.splits.name} it returned {described(loss)}"
+            f"mean over the batch, but on {inputs.splits.name} it returned {output_text(loss)}"
         )

@@ -17,8 +17,8 @@ from supernet.config import WeightsName
 from supernet.cost import CostTable
 from supernet.evaluate import Score
 from supernet.pipeline.baseline import draw_baselines
-from supernet.pipeline.failed import attempt, failed_file, none_left
-from supernet.pipeline.networks import Networks, name_of, preference
+from supernet.pipeline.failures import attempt_network, failed_file, none_left_error
+from supernet.pipeline.networks import Networks, network_name, preference
 from supernet.pipeline.scoring import validate
 from supernet.pipeline.searched import candidates_of
 from supernet.pipeline.training import fit
@@ -105,7 +105,7 @@ class Trials:
         others = [one for one in selected if one.role != "top" and one.key not in taken]
         outcomes = self.outcomes([*top, *substitutes, *others])
         if not any(one.role == "top" for one in outcomes):
-            raise none_left(
+            raise none_left_error(
                 self.failed,
                 "networks that were retrained",
                 "With other options of --retrain.train they are trained anew. To try the same again, "
@@ -165,14 +165,14 @@ class Trials:
         run = self._run
         passed: dict[WeightsName, _Alone] = {}
         for weights in run.config.retrain.kinds:
-            checkpoint = run.folder.retrained(name_of(one, weights))
+            checkpoint = run.folder.retrained(network_name(one, weights))
             file = failed_file(checkpoint).relative_to(run.folder.path).as_posix()
             record = partial(
                 Failed.of, one.key, one.role, one.architecture, weights=weights, file=file
             )
             work = partial(_trained, self._networks, one, weights)
             identity = self._networks.identity(weights)
-            found = attempt(run.progress, checkpoint, identity, record, work)
+            found = attempt_network(run.progress, checkpoint, identity, record, work)
             if isinstance(found, Failed):
                 self.failed.append(found)
             else:
@@ -201,7 +201,7 @@ def _trained(networks: Networks, one: Selected, weights: WeightsName) -> _Alone:
     if weights == "inherited":
         scores["inherited"] = validate(run, inputs, model)
     if options.train.steps:
-        name = name_of(one, weights)
+        name = network_name(one, weights)
         spent = fit(
             run,
             inputs,

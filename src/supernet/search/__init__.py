@@ -1,6 +1,6 @@
 """Searchers: ask for architectures by generations, tell their candidates."""
 
-from supernet.search.base import Partly, Problem, Search, Searcher
+from supernet.search.base import PartialGeneration, Problem, Search, Searcher
 from supernet.search.evolution import Evolution
 from supernet.search.exhaustive import Exhaustive
 from supernet.search.learned import Learned
@@ -20,7 +20,7 @@ __all__ = [
     "Exhaustive",
     "Learned",
     "LocalSearch",
-    "Partly",
+    "PartialGeneration",
     "PolicySearch",
     "Problem",
     "RandomNASSearch",

@@ -18,17 +18,17 @@ from supernet.cost import Constraints
 from supernet.cost.constraint import number_text
 from supernet.errors import ConfigError, ConstraintError, SupernetError
 from supernet.evaluate import Candidate
-from supernet.foreign import calling
 from supernet.random import stream
 from supernet.search.construct import Bound, build, extend
 from supernet.space import Architecture, Sampling, SearchSpace
 from supernet.space.numbers import size_text
+from supernet.user_code import calling
 
-__all__ = ["Generation", "Partly", "Problem", "Search", "Searcher"]
+__all__ = ["Generation", "PartialGeneration", "Problem", "Search", "Searcher"]
 
 
 @dataclass(frozen=True)
-class Partly:
+class PartialGeneration:
     """A generation that shall be scored on the first batches of the validation split only.
 
     Their candidates have the status "partial", and are never chosen.
@@ -38,7 +38,7 @@ class Partly:
     batches: int
 
 
-Generation = Generator[Sequence[Architecture] | Partly, Sequence[Candidate], None]
+Generation = Generator[Sequence[Architecture] | PartialGeneration, Sequence[Candidate], None]
 """Yields architectures, at least one, and is sent their candidates in the same order."""
 
 TRIES = 100
@@ -266,7 +266,7 @@ class Search:
             except StopIteration:
                 asked = []
         self.batches = None
-        if isinstance(asked, Partly):
+        if isinstance(asked, PartialGeneration):
             self.batches, asked = asked.batches, asked.architectures
         if not isinstance(asked, Sequence) or not all(isinstance(a, Architecture) for a in asked):
             raise ConfigError(

@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Any
 
 from supernet.errors import ConfigError
 from supernet.evaluate import Candidate
-from supernet.names import meant
 from supernet.search.base import Generation, Problem, Searcher
 from supernet.search.mirror import StudyMirror
 from supernet.search.pareto import pareto_front
 from supernet.space import Architecture, Decision, OneOf, Ordered, SearchSpace, Value
+from supernet.suggestions import did_you_mean
 
 # Optuna takes a fifth of a second to import: it is imported where it is used.
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class NSGA2(_Asked):
         if unknown:
             raise ConfigError(
                 f"unknown objective {', '.join(map(repr, unknown))}; possible: "
-                f"{', '.join(possible)}{meant(unknown[0], possible)}"
+                f"{', '.join(possible)}{did_you_mean(unknown[0], possible)}"
             )
         return self.objectives
 

@@ -13,7 +13,7 @@ architecture. For the authors' batch norm see `supernet.strategies.random_nas`.
 from __future__ import annotations
 
 from supernet.errors import ConfigError
-from supernet.search.base import Generation, Partly, Problem, Searcher
+from supernet.search.base import Generation, PartialGeneration, Problem, Searcher
 
 __all__ = ["RandomNASSearch"]
 
@@ -54,7 +54,7 @@ class RandomNASSearch(Searcher):
             drawn = problem.sample(self.count, problem.stream("round", number), seen)
             if not drawn:
                 return
-            quick = yield Partly(drawn, self.batches)
+            quick = yield PartialGeneration(drawn, self.batches)
             seen.update(candidate.key for candidate in quick)
             passed = sorted(
                 (one for one in quick if one.status != "failed"), key=lambda one: one.rank_key

@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from supernet.errors import SpaceError
-from supernet.parsed import parse_json
 from supernet.reading import shown
 from supernet.space.decision import Option, Value, is_option
+from supernet.strict_json import parse_json
 from supernet.typed import MisfitError
 
 __all__ = ["Architecture"]

@@ -8,13 +8,13 @@ from random import Random
 from typing import Literal
 
 from supernet.errors import SpaceError
-from supernet.names import meant
 from supernet.reading import shown
 from supernet.space.architecture import Architecture
 from supernet.space.decision import Decision, Option, Value
 from supernet.space.levels import MANY, Atom, Levels, Path
 from supernet.space.numbers import size_text
 from supernet.space.roles import PUBLISHED, Role
+from supernet.suggestions import did_you_mean
 
 __all__ = ["Sampling", "SearchSpace"]
 
@@ -95,7 +95,7 @@ class SearchSpace:
         except KeyError:
             raise SpaceError(
                 f"no decision {label!r}; the space has {list(self._by_label)}"
-                f"{meant(label, self._by_label)}"
+                f"{did_you_mean(label, self._by_label)}"
             ) from None
 
     def conditions(self, label: str) -> tuple[Path, ...]:

@@ -13,9 +13,9 @@ from torch import nn
 from supernet.cost import CostTable
 from supernet.data import Loader
 from supernet.errors import ConfigError
-from supernet.names import meant
 from supernet.net import SuperNet
 from supernet.space import Architecture
+from supernet.suggestions import did_you_mean
 from supernet.task import Batch, Task
 from supernet.train import Learner, Moment
 
@@ -74,7 +74,7 @@ class TrainingContext:
         if quantity not in self.costs:
             raise ConfigError(
                 f"the strategy uses the cost {quantity!r}, but costs are known for "
-                f"{', '.join(sorted(self.costs))}{meant(quantity, self.costs)}; a "
+                f"{', '.join(sorted(self.costs))}{did_you_mean(quantity, self.costs)}; a "
                 "table of latencies, as `supernet latency` writes it, is given by search.costs"
             )
         return self.costs[quantity]

@@ -10,7 +10,7 @@ a single option, as in the parts of a supernet that was split, leaves nothing to
 
 In the paper's space other blocks carry the signal past one that vanished. In a chain of layers nothing
 does: the outputs would be the same for all examples, in most ghost batches of a deep one. So where all
-that is dropped cuts the outputs off from the inputs (see `supernet.strategies.signal`), decisions
+that is dropped cuts the outputs off from the inputs (see `supernet.strategies.reachability`), decisions
 without options, in random order, get one of them back, drawn uniformly, until the signal passes. The
 log says in which share of the ghost batches that was so ("revived").
 
@@ -37,7 +37,7 @@ from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.space import SearchSpace
 from supernet.strategies.base import BatchNorm, Strategy
-from supernet.strategies.signal import Signal
+from supernet.strategies.reachability import Reachability
 from supernet.task import Batch, Task
 from supernet.train import Moment, backward
 
@@ -65,7 +65,7 @@ class BenderOneShot(Strategy):
             raise ConfigError(f"ghost_size is a number of images, at least 1, not {ghost_size}")
         self.vanish = vanish
         self.ghost_size = ghost_size
-        self._signal: Signal | None = None
+        self._signal: Reachability | None = None
         self._drawn = self._revived = 0
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
@@ -73,7 +73,7 @@ class BenderOneShot(Strategy):
         random = moment.stream("masks")
         ghosts = max(1, round(len(batch[0]) / self.ghost_size))
         if self._signal is None or self._signal.model is not model:
-            self._signal = Signal(model, task, batch)
+            self._signal = Reachability(model, task, batch)
         masks = [self.mask(model.space, moment.progress, random) for _ in range(ghosts)]
         with model.route(masks):
             loss = task.loss(model, batch)

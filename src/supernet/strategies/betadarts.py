@@ -30,7 +30,7 @@ from supernet.net import SuperNet
 from supernet.strategies.alpha import Alpha
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
-from supernet.strategies.rules import RuleName
+from supernet.strategies.derivation import RuleName
 from supernet.train import Moment
 
 __all__ = ["BetaDARTS"]
@@ -42,7 +42,7 @@ class BetaDARTS(Coupled):
     Args:
         alpha: how α begins and how Adam moves it, see `Coupled`.
         weight: λ at the last step; it is 0 at the first.
-        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.derivation`.
         cost: expected cost that joins the loss of α, see `Coupled`.
 
     Raises:

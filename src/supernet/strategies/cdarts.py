@@ -54,9 +54,9 @@ from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
+from supernet.strategies.derivation import RULES, RuleName
 from supernet.strategies.pcdarts import products
-from supernet.strategies.rules import RULES, RuleName
-from supernet.task import Batch, Task, watched
+from supernet.task import Batch, Task, loss_and_outputs
 from supernet.train import Moment, Scheduled
 
 __all__ = ["CDARTS", "Evaluation"]
@@ -112,7 +112,7 @@ class CDARTS(Coupled):
         regular_share: share of the cycles' steps after which ρ is 0.
         evaluation: settings by which the evaluation network is trained.
         alpha: how α begins and how Adam moves it, see `Coupled`; in its warm-up w learns alone.
-        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.derivation`.
         cost: expected cost that joins the loss of α, see `Coupled`.
 
     Raises:
@@ -268,7 +268,7 @@ class CDARTS(Coupled):
         Raises:
             ConfigError: these outputs cannot be compared, or there are none.
         """
-        loss, outputs = watched(task, model, batch, by="CDARTS")
+        loss, outputs = loss_and_outputs(task, model, batch, by="CDARTS")
         for output in outputs:
             self._check(output)
         return loss, outputs

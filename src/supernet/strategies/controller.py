@@ -29,7 +29,7 @@ from supernet.random import derive_seed, seeded
 from supernet.space import Architecture, Decision, OneOf, SearchSpace, Value
 from supernet.space.numbers import size_text
 
-__all__ = ["Controller", "Drawn", "Policy", "PolicyName"]
+__all__ = ["Controller", "DrawnArchitecture", "Policy", "PolicyName"]
 
 PolicyName = Literal["reinforce", "ppo"]
 
@@ -44,7 +44,7 @@ INITIAL = 0.1
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnArchitecture:
     """An architecture that a controller drew, with its log-probability and entropy, for gradients.
 
     Attributes:
@@ -117,7 +117,7 @@ class Controller(nn.Module):
             for parameter in self.heads.parameters():
                 nn.init.zeros_(parameter)
 
-    def draw(self, random: Random) -> Drawn:
+    def draw(self, random: Random) -> DrawnArchitecture:
         """Return an architecture drawn from the policy."""
 
         def choose(label: str, log_probabilities: torch.Tensor) -> int:
@@ -126,7 +126,7 @@ class Controller(nn.Module):
 
         return self._walk(choose)
 
-    def judge(self, architecture: Architecture) -> Drawn:
+    def judge(self, architecture: Architecture) -> DrawnArchitecture:
         """Return what the policy thinks of a given architecture.
 
         Raises:
@@ -135,7 +135,7 @@ class Controller(nn.Module):
         self.space.validate(architecture)
         return self._walk(lambda label, _: self._answers[label].index(architecture[label]))
 
-    def _walk(self, choose: Callable[[str, torch.Tensor], int]) -> Drawn:
+    def _walk(self, choose: Callable[[str, torch.Tensor], int]) -> DrawnArchitecture:
         state: tuple[torch.Tensor, torch.Tensor] | None = None
         given, zero = self.start[None], torch.zeros(())
         chances, entropies = [zero], [zero]
@@ -164,7 +164,7 @@ class Controller(nn.Module):
 
         architecture = self.space.build(answer)
         densities = [torch.stack(found).sum() for found in layers.values()]
-        return Drawn(
+        return DrawnArchitecture(
             architecture,
             torch.stack(chances).sum(),
             torch.stack(entropies).sum(),

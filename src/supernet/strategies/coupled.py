@@ -32,6 +32,8 @@ from supernet.space import Architecture, OneOf, SearchSpace
 from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import BatchNorm, Stage, Strategy, TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
+from supernet.strategies.derivation import RULES, RuleName, edges_of
+from supernet.strategies.gradient_paths import check_answers, check_gradient_paths
 from supernet.strategies.guards import guard_of
 from supernet.strategies.monitors import (
     collapse_warnings,
@@ -41,9 +43,7 @@ from supernet.strategies.monitors import (
     parameterless,
 )
 from supernet.strategies.movement import Movement
-from supernet.strategies.paths import check_answers, check_paths
 from supernet.strategies.race import Race, Weights
-from supernet.strategies.rules import RULES, RuleName, edges_of
 from supernet.task import Batch, Task
 from supernet.train import Moment, backward
 
@@ -55,7 +55,7 @@ class Coupled(Strategy):
 
     Args:
         alpha: how α begins and how Adam moves it.
-        rule: name of the rule that makes an architecture of α, see `supernet.strategies.rules`.
+        rule: name of the rule that makes an architecture of α, see `supernet.strategies.derivation`.
         cost: an expected cost that joins the loss of α.
         stages: supernets that are trained before, and how many options go on from each.
 
@@ -165,7 +165,7 @@ class Coupled(Strategy):
                 f"{name} learns the architecture on a search split, but there is none"
             )
         if self.weighs:
-            check_paths(name, supernet, setting.search)
+            check_gradient_paths(name, supernet, setting.search)
 
     def _narrow(self, space: SearchSpace, before: Mapping[str, Any], keep: int) -> None:
         """Keep the strongest options of the stage before in the race, of decisions with one answer.

@@ -35,7 +35,7 @@ from supernet.random import derive_seed, seeded
 from supernet.strategies.alpha import Alpha
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
-from supernet.strategies.rules import RuleName
+from supernet.strategies.derivation import RuleName
 from supernet.task import Batch, Task
 from supernet.train import Moment
 
@@ -51,7 +51,7 @@ class DARTS(Coupled):
     Args:
         order: order of the approximation of α's gradient, 1 or 2.
         alpha: how α begins and how Adam moves it, see `Coupled`.
-        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.derivation`.
         cost: expected cost that joins the loss of α, see `Coupled`.
 
     Raises:

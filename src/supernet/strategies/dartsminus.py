@@ -32,7 +32,7 @@ from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
-from supernet.strategies.rules import RuleName
+from supernet.strategies.derivation import RuleName
 from supernet.task import Batch, Task
 from supernet.train import Moment
 
@@ -49,7 +49,7 @@ class DARTSMinus(Coupled):
     Args:
         alpha: how α begins and how Adam moves it, see `Coupled`.
         auxiliary: β at the first step; it is 0 at the last.
-        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.derivation`.
         cost: expected cost that joins the loss of α, see `Coupled`; the auxiliary skip is free.
 
     Raises:

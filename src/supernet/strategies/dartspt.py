@@ -43,8 +43,8 @@ from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.darts import DARTS
-from supernet.strategies.rules import best
-from supernet.task import Batch, Task, measured
+from supernet.strategies.derivation import best
+from supernet.task import Batch, Task, checked_measures
 from supernet.train import Moment, Schedule
 
 __all__ = ["DARTSPT"]
@@ -184,7 +184,7 @@ class DARTSPT(DARTS):
         assert self._search is not None
         count = self._search.batches_per_epoch if self.batches is None else self.batches
         with model.route(Routing(routing)):
-            found = [measured(task, model, self._search.batch(k)) for k in range(count)]
+            found = [checked_measures(task, model, self._search.batch(k)) for k in range(count)]
         means = [
             torch.stack([one[name].mean() for one in found]).mean() if name in found[0] else None
             for name in ("accuracy", "loss")

@@ -42,7 +42,7 @@ from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import Stage, TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
-from supernet.strategies.rules import RULES, RuleName
+from supernet.strategies.derivation import RULES, RuleName
 from supernet.train import Moment, Schedule
 
 __all__ = ["DrNAS"]
@@ -57,7 +57,7 @@ class DrNAS(Coupled):
         alpha: how α begins and how Adam moves it, see `Coupled`.
         divergence: w, the weight of the divergence from Dir(1), 0 for weight decay alone.
         rank: quantity that edges are ranked by, "softmax" of α or the "mean" of θ.
-        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.derivation`.
         cost: expected cost that joins the loss of α, see `Coupled`; it is that of the mean.
         stages: supernets that are trained before, and how many options go on from each, see
             `Coupled`.

@@ -36,7 +36,7 @@ from supernet.space import Architecture
 from supernet.strategies.base import BatchNorm, Strategy, TrainingContext
 from supernet.strategies.controller import Controller, Policy, PolicyName
 from supernet.strategies.spos import train_path
-from supernet.task import Batch, Task, measured
+from supernet.task import Batch, Task, checked_measures
 from supernet.train import Moment
 
 __all__ = ["ENAS"]
@@ -153,7 +153,10 @@ class ENAS(Strategy):
         """Return the accuracy on some batches, or minus the loss where there is no accuracy."""
         with torch.no_grad(), batch_statistics(model), model.route(architecture):
             means = [
-                {name: values.mean() for name, values in measured(task, model, batch).items()}
+                {
+                    name: values.mean()
+                    for name, values in checked_measures(task, model, batch).items()
+                }
                 for batch in batches
             ]
         better = [mean["accuracy"] if "accuracy" in mean else -mean["loss"] for mean in means]

@@ -32,7 +32,7 @@ from supernet.space import OneOf
 from supernet.strategies.alpha import Alpha
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
-from supernet.strategies.rules import CONFIDENT, RuleName
+from supernet.strategies.derivation import CONFIDENT, RuleName
 from supernet.train import Moment
 
 __all__ = ["FairDARTS"]
@@ -44,7 +44,7 @@ class FairDARTS(Coupled):
     Args:
         alpha: how α begins and how Adam moves it, see `Coupled`.
         zero_one: w, the weight of the zero-one loss.
-        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.derivation`.
         cost: expected cost that joins the loss of α, see `Coupled`; an option of a decision with
             one answer counts with its sigmoid.
 

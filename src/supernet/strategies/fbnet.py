@@ -26,7 +26,7 @@ from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
-from supernet.strategies.rules import RuleName
+from supernet.strategies.derivation import RuleName
 from supernet.strategies.snas import check_temperatures, concrete
 from supernet.task import Batch, Task
 from supernet.train import Moment
@@ -41,7 +41,7 @@ class FBNet(Coupled):
         alpha: how α begins and how Adam moves it, see `Coupled`.
         temperature: τ at the first step.
         last_temperature: τ at the last step.
-        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.derivation`.
         cost: the quantity that LAT is, or None for the cross-entropy alone.
         scale: a, the factor of the loss's cost term.
         exponent: b, the exponent of the loss's cost term.

@@ -41,8 +41,8 @@ from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
-from supernet.strategies.paths import reached
-from supernet.strategies.rules import RuleName
+from supernet.strategies.derivation import RuleName
+from supernet.strategies.gradient_paths import reached_decisions
 from supernet.strategies.snas import check_temperatures, concrete
 from supernet.train import Moment
 
@@ -56,7 +56,7 @@ class GDAS(Coupled):
         alpha: how α begins and how Adam moves it, see `Coupled`.
         temperature: τ at the first step.
         last_temperature: τ at the last step.
-        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`;
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.derivation`;
             if not given, "edges" where edges enter nodes, else "strongest".
         cost: expected cost that joins the loss of α, see `Coupled`.
 
@@ -142,4 +142,4 @@ class GDAS(Coupled):
             label: (int(relaxed[label].argmax()),) if label in relaxed else self.kept[label]
             for label in self.alphas
         }
-        return {label: chosen[label] for label in reached(model.space, chosen)}, relaxed
+        return {label: chosen[label] for label in reached_decisions(model.space, chosen)}, relaxed

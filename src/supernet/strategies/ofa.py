@@ -45,7 +45,7 @@ from supernet.errors import ConfigError
 from supernet.net import SuperNet, derive
 from supernet.space import Architecture, Decision, Option, Sampling
 from supernet.strategies.base import Strategy, TrainingContext
-from supernet.task import Batch, Task, watched
+from supernet.task import Batch, Task, loss_and_outputs
 from supernet.train import Moment, backward
 
 __all__ = ["ProgressiveShrinking"]
@@ -126,11 +126,11 @@ class ProgressiveShrinking(Strategy):
         with torch.no_grad():  # so that the teacher is not counted among what is trained
             if self._teacher is None:
                 self._teacher = self._copy()
-            _, teacher = watched(task, self._teacher, batch, by="OFA")
+            _, teacher = loss_and_outputs(task, self._teacher, batch, by="OFA")
         losses, random = [], moment.stream("shrinking")
         for _ in range(SUBNETS[phase]):
             with model.route(self.draw(phase, random)):
-                loss, outputs = watched(task, model, batch, by="OFA")
+                loss, outputs = loss_and_outputs(task, model, batch, by="OFA")
             losses.append(loss.detach())
             pairs = zip(outputs, teacher, strict=True)
             distance = torch.stack([task.distance(mine, other) for mine, other in pairs]).sum()

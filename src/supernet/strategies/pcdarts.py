@@ -30,7 +30,7 @@ from supernet.space import Architecture, OneOf, SearchSpace
 from supernet.strategies.alpha import Alpha
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
-from supernet.strategies.rules import edges
+from supernet.strategies.derivation import edges
 from supernet.train import Moment
 
 __all__ = ["PCDARTS", "products"]

@@ -34,7 +34,7 @@ from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import Stage
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
-from supernet.strategies.rules import RULES, RuleName, with_at_most
+from supernet.strategies.derivation import RULES, RuleName, with_at_most
 from supernet.train import Moment
 
 __all__ = ["PDARTS"]
@@ -49,7 +49,7 @@ class PDARTS(Coupled):
         skips: most skips in the derived architecture, null for any number.
         within: beginning of the labels of the decisions whose skips are counted.
         alpha: how α begins and how Adam moves it, see `Coupled`; by default as in the paper.
-        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.derivation`.
         cost: expected cost that joins the loss of α, see `Coupled`.
 
     Raises:

@@ -49,8 +49,8 @@ from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
-from supernet.strategies.rules import RuleName
-from supernet.task import Batch, Task, measured
+from supernet.strategies.derivation import RuleName
+from supernet.task import Batch, Task, checked_measures
 from supernet.train import Moment, Schedule
 
 __all__ = ["OnePath", "ProxylessNAS", "ProxylessRL", "draw_pair"]
@@ -76,7 +76,7 @@ class OnePath(Coupled):
         start: share of the steps at the beginning in which the learning rate has a schedule of its own,
             from twice the peak; 0 for none.
         alpha: how α begins and how Adam moves it, see `Coupled`.
-        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.derivation`.
         cost: expected cost that joins the loss of α, see `Coupled`.
 
     Raises:
@@ -130,7 +130,7 @@ class ProxylessNAS(OnePath):
             pair.
         zeros: names of options that leave a layer out, of whose decision α rests where one is active.
         alpha: how α begins and how Adam moves it, see `Coupled`.
-        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.derivation`.
         cost: expected cost that joins the loss of α, see `Coupled`; the weight of "linear" is 0.1
             in the paper, the exponent of "log" 0.3 in its code.
 
@@ -164,7 +164,7 @@ class ProxylessNAS(OnePath):
             return
         drawn = self.drawn(moment)
         with self.unrecorded(), model.route(self.routing(model, moment)):
-            loss = measured(task, model, self.search_batch(moment))["loss"].mean()
+            loss = checked_measures(task, model, self.search_batch(moment))["loss"].mean()
         if not loss.requires_grad:
             raise ConfigError(
                 f"ProxylessNAS follows the gradient of the measured loss, but that of "
@@ -232,7 +232,7 @@ class ProxylessRL(OnePath):
         paths: number of paths that are scored in an architecture step.
         decay: share of its old value that the reward's baseline keeps in a step.
         alpha: how α begins and how Adam moves it, see `Coupled`.
-        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.derivation`.
         cost: cost that the reward pays for; the weight is w, the exponent, and the target the cost
             that changes no reward. Its form is the paper's, whatever `form` says.
 
@@ -289,7 +289,7 @@ class ProxylessRL(OnePath):
     def reward(self, model: SuperNet, task: Task, batch: Batch, path: Architecture) -> torch.Tensor:
         """Return the accuracy of a path on a batch, times the price of its cost."""
         with model.route(path):
-            measures = measured(task, model, batch)
+            measures = checked_measures(task, model, batch)
         if "accuracy" in measures:
             quality = measures["accuracy"].mean()
         else:

@@ -34,7 +34,7 @@ from supernet.net import SuperNet
 from supernet.ops import DropPath
 from supernet.space import Architecture, Sampling
 from supernet.strategies.base import BatchNorm, Strategy, TrainingContext
-from supernet.task import Batch, Task, watched
+from supernet.task import Batch, Task, loss_and_outputs
 from supernet.train import Moment, backward
 
 __all__ = ["Sandwich"]
@@ -91,14 +91,14 @@ class Sandwich(Strategy):
         """Add the gradients of all paths; return the mean of their losses by the labels."""
         name, (smallest, largest) = type(self).__name__, self._ends
         with model.route(largest):
-            loss, outputs = watched(task, model, batch, by=name)
+            loss, outputs = loss_and_outputs(task, model, batch, by=name)
         backward(loss / self.paths)
         losses = [loss.detach()]
         teacher = [output.detach() for output in outputs]
         distils = self.distil and moment.progress >= self.distil_from
         for architecture in [smallest, *self.middle(model, task, batch, moment)]:
             with model.route(architecture), self._undropped():
-                loss, outputs = watched(task, model, batch, by=name)
+                loss, outputs = loss_and_outputs(task, model, batch, by=name)
                 losses.append(loss.detach())
                 if distils:
                     pairs = zip(outputs, teacher, strict=True)

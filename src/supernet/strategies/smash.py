@@ -109,7 +109,7 @@ class SMASH(Strategy):
 
     def encoder(self, supernet: SuperNet, layers: Mapping[str, nn.Module]) -> Encoder:
         """Return what tells the hypernetwork of the architecture."""
-        return Answers(supernet.space)
+        return AnswerEncoder(supernet.space)
 
     def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """Check that the supernet has a hypernetwork.
@@ -140,7 +140,7 @@ class Encoder(nn.Module, ABC):
         """Return `[layers, channels]`."""
 
 
-class Answers(Encoder):
+class AnswerEncoder(Encoder):
     """The answers to all decisions, the same for all layers.
 
     Args:
@@ -189,7 +189,7 @@ class DenseHypernetwork(Hypernetwork):
         self.noise = noise
         self.tile = tile
         self.grids = [(-(-shape[0] // tile), -(-shape[1] // tile)) for shape in self.shapes]
-        self.embeddings = nn.ModuleList(Embedding(embedding, *grid) for grid in self.grids)
+        self.embeddings = nn.ModuleList(TileEmbedding(embedding, *grid) for grid in self.grids)
         width = encoder.channels + noise + embedding
         self.dense = nn.ModuleList(_conv(width + i * growth, growth, 3) for i in range(depth))
         self.last = _conv(width + depth * growth, tile**2, 1)
@@ -232,7 +232,7 @@ class DenseHypernetwork(Hypernetwork):
         return torch.randn(shape, generator=self._generator).to(tiles)
 
 
-class Embedding(nn.Module):
+class TileEmbedding(nn.Module):
     """What is learned of the tiles of a layer, `[channels, rows, columns]`."""
 
     def __init__(self, channels: int, rows: int, columns: int) -> None:

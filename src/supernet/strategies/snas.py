@@ -30,7 +30,7 @@ from supernet.random import generator
 from supernet.strategies.alpha import Alpha
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
-from supernet.strategies.rules import RuleName
+from supernet.strategies.derivation import RuleName
 from supernet.task import Batch, Task
 from supernet.train import Moment, backward
 
@@ -44,7 +44,7 @@ class SNAS(Coupled):
         alpha: how α begins and how Adam moves it, see `Coupled`.
         temperature: λ at the first step.
         last_temperature: λ at the last step.
-        rule: name of the rule that derives an architecture from α, see `supernet.strategies.rules`.
+        rule: name of the rule that derives an architecture from α, see `supernet.strategies.derivation`.
         cost: expected cost that joins the loss of α, see `Coupled`.
 
     Raises:

@@ -3,7 +3,14 @@
 from supernet.task.base import Batch, Task
 from supernet.task.classification import Classification
 from supernet.task.language import LanguageModel
-from supernet.task.measured import measured
-from supernet.task.watched import watched
+from supernet.task.measured import checked_measures
+from supernet.task.watched import loss_and_outputs
 
-__all__ = ["Batch", "Classification", "LanguageModel", "Task", "measured", "watched"]
+__all__ = [
+    "Batch",
+    "Classification",
+    "LanguageModel",
+    "Task",
+    "checked_measures",
+    "loss_and_outputs",
+]

@@ -10,10 +10,10 @@ from torch import nn
 from supernet.errors import DataError
 from supernet.task.base import Batch, Task
 
-__all__ = ["measured"]
+__all__ = ["checked_measures"]
 
 
-def measured(task: Task, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+def checked_measures(task: Task, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
     """Return the task's measures of a batch, each a floating tensor `[batch]` on its device.
 
     The checks read no value, so they cost nothing.

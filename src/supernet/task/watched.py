@@ -10,10 +10,10 @@ from supernet.modules.hooks import hooked
 from supernet.modules.nested import tensors
 from supernet.task.base import Batch, Task
 
-__all__ = ["watched"]
+__all__ = ["loss_and_outputs"]
 
 
-def watched(
+def loss_and_outputs(
     task: Task, model: nn.Module, batch: Batch, by: str
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """Return the task's loss, and the tensors that the model returned for it, of all its calls.

@@ -2,8 +2,8 @@
 
 from supernet.track.folder import RunFolder, StageLog
 from supernet.track.progress import Progress
-from supernet.track.reading import RunFiles
 from supernet.track.report_file import write_report
+from supernet.track.run_files import RunFiles
 from supernet.track.tables import (
     doctor_table,
     export_table,

@@ -18,12 +18,12 @@ import torch
 from supernet.errors import RunFolderError, StorageError
 from supernet.files import FULL, clean, read_bytes, storage_errors, write_bytes, write_text
 from supernet.folders import MARK, check_links, folder_kind, mark_text, recover, write_mark
-from supernet.origin import mark, marked
+from supernet.origin import has_origin, with_origin
+from supernet.track.config_and_log import config_text, log_records, read_config
 from supernet.track.contents import ENTRIES, EXPORTS, FILES, FOLDERS, Entry, entries_of
 from supernet.track.lock import LOCK, FolderLock
 from supernet.track.metrics import Metrics, forget_sections, read_metrics, record_section
 from supernet.track.sections import Section
-from supernet.track.stored import config_text, log_records, read_config
 from supernet.train import Checkpoint
 
 __all__ = ["RunFolder", "StageLog"]
@@ -159,11 +159,11 @@ class RunFolder:
 
     def is_own(self) -> bool:
         """Return whether the configuration was written here, see `supernet.origin`."""
-        return self.config.exists() and marked(self.path, read_bytes(self.config).decode())
+        return self.config.exists() and has_origin(self.path, read_bytes(self.config).decode())
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write the whole resolved configuration, and that it was written here."""
-        write_text(self.config, mark(self.path, config_text(config)))
+        write_text(self.config, with_origin(self.path, config_text(config)))
 
     @property
     def metrics(self) -> Metrics:

@@ -16,8 +16,8 @@ from typing import Annotated, Any, TypeVar, cast
 
 from supernet.errors import DamagedFileError
 from supernet.files import read_json, write_json
-from supernet.parsed import ChangedError, seal, unsealed
 from supernet.record_fields import Omitted
+from supernet.strict_json import ChangedError, seal, unseal
 from supernet.track.sections import (
     DataRecord,
     EnvironmentRecord,
@@ -156,7 +156,7 @@ def _read(path: Path, notes: list[str] | None = None) -> tuple[dict[str, Any], M
     try:
         _check_version(path, content)
         try:
-            content = unsealed(content)
+            content = unseal(content)
         except ChangedError as error:
             if notes is None:
                 raise DamagedFileError(

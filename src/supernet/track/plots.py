@@ -16,8 +16,8 @@ __all__ = [
     "Metric",
     "candidate_scores",
     "cost_and_score",
-    "pareto_front",
-    "ranking",
+    "front_by_cost",
+    "ranking_plot",
     "training_curves",
 ]
 
@@ -29,7 +29,7 @@ _LONGEST_LEGEND = 4
 _INK, _GRID = "#6b7686", "rgba(128,140,155,.22)"
 
 
-def pareto_front(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
+def front_by_cost(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
     """Return the indices that no other point beats, by rising cost.
 
     A point is beaten by one that costs no more and scores no less, unless both are equal; equal
@@ -122,7 +122,7 @@ def cost_and_score(
     """
     figure = _figure(quantity, f"one-shot {metric}")
     _points(figure, costs, scores, [escape(label) for label in labels], "candidate", _GREY)
-    front = pareto_front(costs, scores if metric == "accuracy" else [-score for score in scores])
+    front = front_by_cost(costs, scores if metric == "accuracy" else [-score for score in scores])
     figure.add_scatter(
         x=[costs[i] for i in front],
         y=[scores[i] for i in front],
@@ -138,7 +138,7 @@ def cost_and_score(
     return _percent(figure, metric, "y")
 
 
-def ranking(
+def ranking_plot(
     supernet: Sequence[float],
     standalone: Sequence[float],
     labels: Sequence[str],

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from supernet.errors import DamagedFileError
 from supernet.evaluate import Candidate
-from supernet.evaluate.ranking import RankCorrelation
+from supernet.evaluate.rank_correlation import RankCorrelation
 from supernet.evaluate.resampling import Interval
-from supernet.failures import Kind, kind_of
+from supernet.failures import Kind, failure_kind
 from supernet.record_fields import Inline, Rest
 from supernet.space import Architecture
 from supernet.typed import Count, JsonRecord, MadeBy, Where
@@ -182,7 +182,7 @@ class Failed(JsonRecord):
             key=key,
             role=role,
             architecture=dict(architecture),
-            kind=kind_of(error),
+            kind=failure_kind(error),
             error=f"{type(error).__name__}: {error}",
             **more,
         )

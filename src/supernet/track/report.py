@@ -14,11 +14,11 @@ from supernet.evaluate.rows import Row
 from supernet.track import page, plots
 from supernet.track.diagram import svg
 from supernet.track.numbers import cost_text, count, duration, score
-from supernet.track.reading import RunFiles
 from supernet.track.records import Failed, Score
+from supernet.track.result_texts import better_text, gain, gain_text, over_random_text, ranking_text
+from supernet.track.run_files import RunFiles
 from supernet.track.sections import DataRecord, RetrainRecord, TestRecord
 from supernet.track.tables import STAND_ALONE, other_text, tested_by_key, tested_text
-from supernet.track.worth import better_text, gain, gain_text, over_random_text, ranking_text
 
 __all__ = ["render"]
 
@@ -295,7 +295,7 @@ def _ranking(run: RunFiles, retrain: RetrainRecord) -> str:
     trained = [row.alone.get(truth, row.validation) for row in measured]
     accuracy = all(one.get("accuracy") is not None for one in [*shared, *trained])
     metric: plots.Metric = "accuracy" if accuracy else "loss"
-    figure = plots.ranking(
+    figure = plots.ranking_plot(
         [_of(one, metric) for one in shared],
         [_of(one, metric) for one in trained],
         [row.key for row in measured],

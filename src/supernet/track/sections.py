@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from supernet.evaluate import Provenance
-from supernet.evaluate.policy import Agreement
+from supernet.evaluate.batch_norm_policy import Agreement
 from supernet.record_fields import Omitted, Rest
 from supernet.track.records import (
     Baselines,

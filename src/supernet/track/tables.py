@@ -14,8 +14,8 @@ from supernet.cost.quantities import LATENCY
 from supernet.track.metrics import Metrics
 from supernet.track.numbers import MISSING, cost_text, count, duration, milliseconds, percent, score
 from supernet.track.records import Outcome, Score
+from supernet.track.result_texts import better_text, failed_text, over_random_text, ranking_text
 from supernet.track.sections import TestRecord
-from supernet.track.worth import better_text, failed_text, over_random_text, ranking_text
 
 __all__ = [
     "STAND_ALONE",

@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 import torch
 
 from supernet.errors import DamagedFileError, SupernetError, TooLittleMemoryError
-from supernet.failures import first_line, kind_of
+from supernet.failures import failure_kind, first_line
 from supernet.files import read_bytes, storage_errors, write_bytes
 from supernet.typed import Count, typed
 
@@ -116,7 +116,7 @@ class Checkpoint:
         except SupernetError:
             raise
         except Exception as error:  # modules, optimizers and strategies check states in their ways
-            if kind_of(error) == "memory":
+            if failure_kind(error) == "memory":
                 raise _too_little(self.path, error) from error
             raise DamagedFileError(
                 f"{self.path} does not hold the state that is expected: {_brief(error)}. It may belong "
@@ -152,7 +152,7 @@ class Checkpoint:
         except Exception as error:  # PyTorch may raise anything on bytes it did not write
             if isinstance(error, SupernetError):
                 raise
-            if kind_of(error) == "memory":
+            if failure_kind(error) == "memory":
                 raise _too_little(path, error) from error
             cause = f"it is not a checkpoint ({type(error).__name__})"
         remedy = (

@@ -14,13 +14,13 @@ from torch import nn
 
 from supernet.data import Loader
 from supernet.errors import ConfigError, DivergedError
-from supernet.foreign import calling
-from supernet.modules.outputs import described
+from supernet.modules.outputs import output_text
 from supernet.random import seeded
 from supernet.task import Task
 from supernet.train.checkpoint import Checkpoint
 from supernet.train.learner import Learner, M, Moment
 from supernet.train.schedule import Schedule, ScheduleName
+from supernet.user_code import calling
 
 __all__ = ["Fit", "OptimizerFactory", "Scheduled"]
 
@@ -192,7 +192,7 @@ class Fit:
             if not isinstance(loss, torch.Tensor) or loss.ndim:
                 raise ConfigError(
                     "backward(...) of the strategy must return the loss of a step, a tensor of one "
-                    f"number, but it returned {described(loss)}"
+                    f"number, but it returned {output_text(loss)}"
                 )
         each = torch.stack(losses)
         mean = each.mean().item()

@@ -54,11 +54,11 @@ def operations(channels_in: int, channels_out: int) -> dict[str, nn.Module]:
         "conv5": conv(5),
         "conv3-dilated": conv(3, dilation=2),
         "conv3-grouped": conv(3, groups=GROUPS),
-        "gated3": Gated(conv(3), conv(3)),
+        "gated3": GatedConvolution(conv(3), conv(3)),
     }
 
 
-class Gated(nn.Module):
+class GatedConvolution(nn.Module):
     """A convolution whose output another one lets through: `tanh(a(x)) · sigmoid(b(x))`."""
 
     def __init__(self, value: nn.Module, gate: nn.Module) -> None:

@@ -15,9 +15,9 @@ from typing import Any, get_args, get_type_hints
 
 from supernet.errors import ConfigError
 from supernet.imports import resolve
-from supernet.names import meant
+from supernet.suggestions import did_you_mean
 
-__all__ = ["check_nulls", "explained"]
+__all__ = ["check_nulls", "explanation"]
 
 _LONG_WORD = re.compile(r"\S{90,}")
 _LONGEST_TEXT = 1200
@@ -39,7 +39,7 @@ _EXPECTED = re.compile(
 )
 
 
-def explained(message: str, options: Sequence[str]) -> str:
+def explanation(message: str, options: Sequence[str]) -> str:
     """Return what is wrong in words.
 
     Args:
@@ -68,7 +68,7 @@ def _unknown(message: str, options: Sequence[str]) -> str | None:
         known = [one.removeprefix(f"{group[1]}.") for one in options]
         known = [one for one in known if one not in options]
         where = f" by {group[1]}"
-    near = meant(name, known)
+    near = did_you_mean(name, known)
     if not kinds and group is None:
         return f"{message}{near}"
     prefix = f"{group[1]}." if group is not None and not kinds else ""
@@ -110,7 +110,7 @@ def _value(message: str) -> str | None:
     value = re.sub(r"^NestedArg\(key='.*?', val='?(.*?)'?\)$", r"\1", given[1])
     wanted = list(dict.fromkeys(wanted))
     listed = ", ".join(wanted[:-1]) + " or " * (len(wanted) > 1) + wanted[-1]
-    return f"{option} cannot be {value!r}{meant(value, choices)}; possible: {listed}"
+    return f"{option} cannot be {value!r}{did_you_mean(value, choices)}; possible: {listed}"
 
 
 def _expected(message: str) -> tuple[list[str], list[str]]:

@@ -19,14 +19,14 @@ from supernet.choice.plain import Skip
 from supernet.elastic.depth import Depth
 from supernet.failures import check_memory
 
-__all__ = ["LeftOut", "OpenDepth", "Returned", "returned"]
+__all__ = ["LeftOut", "OpenDepth", "ReturnedArguments", "returned_arguments"]
 
-Place = int | str
+ArgumentPlace = int | str
 """Of an argument: its place, or its name."""
 
 
 @dataclass(frozen=True)
-class Returned:
+class ReturnedArguments:
     """The arguments that a block returns where it is left out.
 
     Attributes:
@@ -37,20 +37,20 @@ class Returned:
         kind: a list or a tuple, of several values.
     """
 
-    kept: Place
-    others: tuple[Place | None, ...] | None = None
+    kept: ArgumentPlace
+    others: tuple[ArgumentPlace | None, ...] | None = None
     place: int = 0
     kind: type[Any] = tuple
 
 
-def returned(model: nn.Module, *example: torch.Tensor) -> dict[str, Returned]:
+def returned_arguments(model: nn.Module, *example: torch.Tensor) -> dict[str, ReturnedArguments]:
     """Return by name, for the members of sequences, what they return where they are left out.
 
     Those are missing that return no tensor of the shape of one of their arguments; all, if the model
     does not run.
     """
     copied = copy.deepcopy(model).eval()
-    found: dict[str, Returned] = {}
+    found: dict[str, ReturnedArguments] = {}
 
     def note(name: str) -> Any:
         def hook(_: nn.Module, args: Any, named: Mapping[str, Any], output: Any) -> None:
@@ -76,7 +76,7 @@ def returned(model: nn.Module, *example: torch.Tensor) -> dict[str, Returned]:
     return found
 
 
-def _returned(given: Sequence[tuple[Place, Any]], output: Any) -> Returned | None:
+def _returned(given: Sequence[tuple[ArgumentPlace, Any]], output: Any) -> ReturnedArguments | None:
     """Return what stands for a block, from its arguments and what it returns."""
     several = type(output) in (tuple, list)
     values = list(output) if several else [output]
@@ -90,11 +90,11 @@ def _returned(given: Sequence[tuple[Place, Any]], output: Any) -> Returned | Non
                 value.dtype,
             ):
                 others = tuple(_same(given, other) for other in values) if several else None
-                return Returned(key, others, place, type(output))
+                return ReturnedArguments(key, others, place, type(output))
     return None
 
 
-def _same(given: Sequence[tuple[Place, Any]], value: Any) -> Place | None:
+def _same(given: Sequence[tuple[ArgumentPlace, Any]], value: Any) -> ArgumentPlace | None:
     """Return which argument a value is."""
     return next((key for key, argument in given if argument is value and value is not None), None)
 
@@ -107,7 +107,7 @@ class LeftOut(Skip):
         returned: description of what is returned then.
     """
 
-    def __init__(self, block: nn.Module, returned: Returned) -> None:
+    def __init__(self, block: nn.Module, returned: ReturnedArguments) -> None:
         super().__init__()
         for name, value in block.__dict__.items():
             if name not in self.__dict__ and isinstance(value, _PLAIN):
@@ -116,7 +116,7 @@ class LeftOut(Skip):
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
         """Return the input, and what else is handed on."""
-        given: dict[Place, Any] = dict([*enumerate(inputs), *named.items()])
+        given: dict[ArgumentPlace, Any] = dict([*enumerate(inputs), *named.items()])
         returned = self.returned
         if returned.others is None:
             return given[returned.kept]
@@ -140,7 +140,12 @@ class OpenDepth(Depth):
     """
 
     def __init__(
-        self, block: nn.Module, returned: Returned, place: int, values: Sequence[int], label: str
+        self,
+        block: nn.Module,
+        returned: ReturnedArguments,
+        place: int,
+        values: Sequence[int],
+        label: str,
     ) -> None:
         super().__init__(block, place, values, label, LeftOut(block, returned))
         self._returned = returned

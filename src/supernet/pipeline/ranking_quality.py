@@ -9,7 +9,7 @@ from supernet.evaluate import kendall, kendall_difference
 from supernet.pipeline.networks import preference
 from supernet.track.records import CostName, CostRanking, Outcome, Ranking, Truth
 
-__all__ = ["ranking"]
+__all__ = ["ranking_quality"]
 
 TRUTHS: tuple[Truth, ...] = ("scratch", "fine_tuned", "inherited")
 """What one-shot scores may be compared with, the best first."""
@@ -18,7 +18,7 @@ COSTS: tuple[CostName, ...] = ("params", "macs")
 """Costs whose own ranking is compared."""
 
 
-def ranking(outcomes: Sequence[Outcome], population: int, seed: int) -> Ranking:
+def ranking_quality(outcomes: Sequence[Outcome], population: int, seed: int) -> Ranking:
     """Return how well one-shot scores, and plain costs, rank the stand-alone scores of the probes.
 
     Only probes count: they are drawn at random from the candidates, so that what is found is true of all

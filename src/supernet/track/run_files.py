@@ -12,9 +12,9 @@ from supernet.evaluate import CandidateTable
 from supernet.evaluate.rows import Provenance, Row, candidate_rows
 from supernet.files import read_bytes, read_json
 from supernet.space import Diagram
+from supernet.track.config_and_log import Record, log_records, read_config
 from supernet.track.metrics import Metrics, read_metrics
 from supernet.track.records import Answers
-from supernet.track.stored import Record, log_records, read_config
 from supernet.typed import JsonRecord
 
 __all__ = ["ChosenArchitecture", "RunFiles"]

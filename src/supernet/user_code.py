@@ -22,7 +22,7 @@ from typing import Any
 
 from supernet.errors import CodeError, SupernetError
 
-__all__ = ["calling", "place_of"]
+__all__ = ["calling", "error_place"]
 
 _LIBRARIES = frozenset(
     {
@@ -79,10 +79,10 @@ class calling:  # reads as a word: `with calling("..."):`
         if not foreign and (isinstance(error, SystemExit) or not self._always):
             return
         what = self._what if isinstance(self._what, str) else self._what()
-        raise self._kind(f"{what}: {_told(error)}{place_of(error)}") from error
+        raise self._kind(f"{what}: {_told(error)}{error_place(error)}") from error
 
 
-def place_of(error: BaseException) -> str:
+def error_place(error: BaseException) -> str:
     """Return where an error came from, for the end of a message: " in FUNCTION, ...", or nothing."""
     if isinstance(
         error.__cause__, StopIteration

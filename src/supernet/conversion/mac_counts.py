@@ -17,7 +17,7 @@ from typing import Any
 from torch import nn
 
 from supernet.conversion.axes import Dim, extent, factors, fix, fixed_dim
-from supernet.conversion.operators import Call
+from supernet.conversion.operators import OperatorCall
 from supernet.conversion.trace import OperatorTrace, again, all_options, first
 from supernet.cost.counter import MacCounter, UncountedWarning, counting
 from supernet.cost.measure import count_params, measure_costs
@@ -69,7 +69,7 @@ def count_for_one(found: OperatorTrace, model: nn.Module, *example: Any) -> None
             calls[0].products.append((fixed_dim(number, "counted"),))
 
 
-def _calls(found: OperatorTrace, name: str, turn: int) -> list[Call]:
+def _calls(found: OperatorTrace, name: str, turn: int) -> list[OperatorCall]:
     """Return the operators of the own code of a module in one of its calls, counted from 0."""
     calls = found.calls.get(name, [])
     turns = list(dict.fromkeys(call.turn for call in calls))

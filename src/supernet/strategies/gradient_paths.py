@@ -22,9 +22,9 @@ from supernet.modules.modes import evaluating
 from supernet.net import SuperNet
 from supernet.random import seeded
 from supernet.space import Architecture, Decision, OneOf, SearchSpace, Value
-from supernet.strategies.rules import edges_of
+from supernet.strategies.derivation import edges_of
 
-__all__ = ["check_answers", "check_paths", "reached"]
+__all__ = ["check_answers", "check_gradient_paths", "reached_decisions"]
 
 OTHERS = (
     "use a strategy that trains one architecture at a time and scores it, such as spos, sandwich, ofa, "
@@ -59,7 +59,7 @@ def check_answers(name: str, space: SearchSpace, *, edges: bool) -> None:
             )
 
 
-def check_paths(name: str, supernet: SuperNet, search: Loader | None) -> None:
+def check_gradient_paths(name: str, supernet: SuperNet, search: Loader | None) -> None:
     """Refuse decisions between numbers whose weights would have no gradient, or a wrong one.
 
     Args:
@@ -159,7 +159,7 @@ def _tensors(output: object) -> Iterator[torch.Tensor]:
             yield from _tensors(value)
 
 
-def reached(space: SearchSpace, chosen: Mapping[str, tuple[int, ...]]) -> list[str]:
+def reached_decisions(space: SearchSpace, chosen: Mapping[str, tuple[int, ...]]) -> list[str]:
     """Return the decisions that exist where these options run.
 
     Args:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from supernet.conversion.corners import trial
 from supernet.conversion.trace import first
+from supernet.conversion.trial_networks import trial
 from supernet.failures import check_memory
 from supernet.modules.hooks import noting
 from supernet.modules.modes import evaluating
@@ -19,10 +19,17 @@ from supernet.net import SuperNet, derive
 from supernet.random import seeded
 from supernet.space import Architecture
 
-__all__ = ["codes", "culprit", "failing", "raised", "stumbling", "untrained"]
+__all__ = [
+    "culprit",
+    "derivation_fault",
+    "failing_decisions",
+    "separating_architectures",
+    "training_error",
+    "training_fault",
+]
 
 
-def raised(supernet: SuperNet, architecture: Architecture, *example: Any) -> str:
+def derivation_fault(supernet: SuperNet, architecture: Architecture, *example: Any) -> str:
     """Return why a sub-network does not compute what is derived from it; nothing if it does."""
     with torch.no_grad(), evaluating(supernet):
         try:
@@ -37,7 +44,7 @@ def raised(supernet: SuperNet, architecture: Architecture, *example: Any) -> str
     return ""
 
 
-def untrained(
+def training_error(
     supernet: SuperNet, architecture: Architecture, *example: Any
 ) -> tuple[list[str], Exception] | None:
     """Return where a sub-network raises what in training mode; None if it runs.
@@ -55,13 +62,13 @@ def untrained(
     return None
 
 
-def stumbling(supernet: SuperNet, architecture: Architecture, *example: Any) -> str:
+def training_fault(supernet: SuperNet, architecture: Architecture, *example: Any) -> str:
     """Return why a sub-network does not run in training mode; nothing if it does."""
-    found = untrained(supernet, architecture, *example)
+    found = training_error(supernet, architecture, *example)
     return f"{first(found[1])} (in training mode)" if found else ""
 
 
-def codes(supernet: SuperNet) -> list[Architecture]:
+def separating_architectures(supernet: SuperNet) -> list[Architecture]:
     """Return architectures that tell any two decisions apart, each the smaller one in some.
 
     The decisions are counted; in an architecture those are small that have one digit of their number in
@@ -79,10 +86,12 @@ def codes(supernet: SuperNet) -> list[Architecture]:
     ]
 
 
-def failing(model: nn.Module, labels: Iterable[str], *example: Any) -> dict[str, str]:
+def failing_decisions(model: nn.Module, labels: Iterable[str], *example: Any) -> dict[str, str]:
     """Return of these decisions those that fail where they alone are the smallest, and why."""
     supernet = SuperNet(model)
-    found = {label: raised(supernet, trial(supernet, {label}), *example) for label in labels}
+    found = {
+        label: derivation_fault(supernet, trial(supernet, {label}), *example) for label in labels
+    }
     return {label: why for label, why in found.items() if why}
 
 
@@ -101,7 +110,7 @@ def culprit(
     Args:
         supernet: supernet of the converted model.
         architecture: architecture that fails.
-        fails: function that says why an architecture fails, `raised` or `stumbling`.
+        fails: function that says why an architecture fails, `derivation_fault` or `training_fault`.
         example: inputs of the model.
     """
     whole = trial(supernet, ())

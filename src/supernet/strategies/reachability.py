@@ -17,7 +17,7 @@ from supernet.random import seeded
 from supernet.space import Decision
 from supernet.task import Batch, Task
 
-__all__ = ["Signal"]
+__all__ = ["Reachability"]
 
 EXAMPLES = 2
 """Examples that are sent through the network: the fewest that batch norm has statistics of."""
@@ -26,7 +26,7 @@ Kept = Mapping[str, tuple[int, ...]]
 """By decision, the options that are on."""
 
 
-class Signal:
+class Reachability:
     """Sends marks through a supernet that stick to all that depends on them.
 
     The marks are NaN: whatever is computed from one is NaN too, and what a choice without options

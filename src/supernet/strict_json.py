@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from supernet.typed import MisfitError, T, shown_json, typed
 
-__all__ = ["ChangedError", "parse_json", "seal", "unsealed"]
+__all__ = ["ChangedError", "parse_json", "seal", "unseal"]
 
 DIGEST = "digest"
 """The key of the digest in an object."""
@@ -51,7 +51,7 @@ def seal(content: Mapping[str, Any]) -> dict[str, Any]:
     return {**content, DIGEST: _digest(content)}
 
 
-def unsealed(content: Mapping[str, Any]) -> dict[str, Any]:
+def unseal(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return a sealed object without its digest; one without a digest is taken as it is.
 
     Raises:

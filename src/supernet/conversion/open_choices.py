@@ -11,7 +11,7 @@ from torch import nn
 
 from supernet.choice import Choice
 from supernet.conversion.axes import AxisShape, factors
-from supernet.conversion.leaving import OpenDepth
+from supernet.conversion.optional_blocks import OpenDepth
 from supernet.conversion.rules import ConversionRule, Depths, Kernels, Operations, matching
 from supernet.conversion.trace import OperatorTrace
 from supernet.elastic.composed import CentreSize

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from supernet.conversion.axes import Dim, extent, factors, same
-from supernet.conversion.operators import Call, Passed
+from supernet.conversion.axes import Dim, extent, factors, unite
+from supernet.conversion.operators import OperatorCall, PassedNumber
 from supernet.conversion.sources import Origin, Quotient, SizeOf, spelled
 
 __all__ = ["read_numbers"]
 
-Calls = Mapping[str, Sequence[Call]]
+Calls = Mapping[str, Sequence[OperatorCall]]
 Known = Mapping[tuple[str, str], Sequence[Sequence[tuple[int, Origin]]]]
 
 
-def read_numbers(calls: Calls, known: Known) -> dict[str, list[Passed]]:
+def read_numbers(calls: Calls, known: Known) -> dict[str, list[PassedNumber]]:
     """Return the numbers that each module's code passes, with where from; unite axes that they tie.
 
     Args:
@@ -28,7 +28,7 @@ def read_numbers(calls: Calls, known: Known) -> dict[str, list[Passed]]:
             code calls another number of times, so that calls cannot be told apart.
     """
     matched = _matched(calls)
-    found: dict[str, list[Passed]] = {}
+    found: dict[str, list[PassedNumber]] = {}
     tied: list[tuple[Dim, Origin, str]] = []
     for (scope, name), alike in matched.items():
         numbers = known.get((scope, name), ())
@@ -59,16 +59,18 @@ def read_numbers(calls: Calls, known: Known) -> dict[str, list[Passed]]:
     return found
 
 
-def _matched(calls: Calls) -> dict[tuple[str, str], list[Call]]:
+def _matched(calls: Calls) -> dict[tuple[str, str], list[OperatorCall]]:
     """Return calls by module and the name of the operator in its code."""
-    found: dict[tuple[str, str], list[Call]] = {}
+    found: dict[tuple[str, str], list[OperatorCall]] = {}
     for scope, all_calls in calls.items():
         for call in all_calls:
             found.setdefault((scope, spelled(call.name)), []).append(call)
     return found
 
 
-def _sized(size: SizeOf, matched: Mapping[tuple[str, str], list[Call]], known: Known) -> Dim | None:
+def _sized(
+    size: SizeOf, matched: Mapping[tuple[str, str], list[OperatorCall]], known: Known
+) -> Dim | None:
     """Return the axis that a size is of, if the operator that made the tensor is known."""
     key = size.scope, size.operator
     alike = matched.get(key, [])
@@ -90,4 +92,4 @@ def _tie(first: Dim | None, second: Dim, reason: str) -> None:
         if axis in right:
             left.remove(axis)
             right.remove(axis)
-    same(tuple(left), tuple(right), reason)
+    unite(tuple(left), tuple(right), reason)

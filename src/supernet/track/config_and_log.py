@@ -11,9 +11,9 @@ import yaml
 
 from supernet.errors import ConfigError, DamagedFileError
 from supernet.files import read_bytes
-from supernet.origin import unmarked
-from supernet.parsed import parse_json
+from supernet.origin import without_origin
 from supernet.reading import yaml_value
+from supernet.strict_json import parse_json
 from supernet.typed import Count, MisfitError, typed
 
 __all__ = ["Record", "config_text", "log_records", "read_config"]
@@ -76,7 +76,7 @@ def read_config(path: Path, *, verify: bool = True) -> dict[str, Any]:
     except (MisfitError, ConfigError, UnicodeDecodeError) as error:
         reason = "" if isinstance(error, UnicodeDecodeError) else f": {error}"
         raise DamagedFileError(f"{path} is damaged{reason}. {remedy}") from error
-    first, _, body = unmarked(text).partition("\n")
+    first, _, body = without_origin(text).partition("\n")
     if verify and first.startswith(MARK) and first.removeprefix(MARK) != _digest(body):
         raise DamagedFileError(
             f"{path} was changed since the run wrote it, so the results in the folder may be of other "

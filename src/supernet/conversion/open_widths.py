@@ -16,7 +16,17 @@ from supernet.elastic.composed import JoinedSize, ProductSize
 from supernet.elastic.size import Dimension, FixedSize, Size
 from supernet.elastic.spec import ElasticSpec, Number, SizeTuple
 
-__all__ = ["Sizes", "Way", "Width", "choose", "leaves", "opening", "passed", "ways", "widths"]
+__all__ = [
+    "Sizes",
+    "Way",
+    "Width",
+    "choose_dimensions",
+    "leaves",
+    "passed_attributes",
+    "spec_of",
+    "ways",
+    "widths",
+]
 
 
 @dataclass
@@ -80,7 +90,7 @@ def widths(trace: OperatorTrace) -> list[Width]:
     return list(found.values())
 
 
-def choose(
+def choose_dimensions(
     trace: OperatorTrace, model: nn.Module, rules: Sequence[ConversionRule]
 ) -> dict[Axis, Dimension]:
     """Return the dimensions of the widths that the rules open; all other axes become fixed."""
@@ -148,7 +158,7 @@ Way = Mapping[str, int]
 """Which of the sizes that an attribute could be it is taken for; after the last, it stays as it is."""
 
 
-def opening(
+def spec_of(
     name: str,
     module: nn.Module,
     trace: OperatorTrace,
@@ -176,7 +186,7 @@ def opening(
         if any(size is not None for size in found):
             shapes[own] = found
     numbers: dict[str, Number] = dict(told or {})
-    for own, could_be in passed(name, module, trace, sizes).items():
+    for own, could_be in passed_attributes(name, module, trace, sizes).items():
         place = way.get(own, 0)
         if place < len(could_be):
             numbers[own] = could_be[place]
@@ -201,7 +211,7 @@ def opening(
 
 
 @dataclass(frozen=True)
-class Several:
+class NumberTuple:
     """An attribute that is several numbers, of which some follow sizes.
 
     Attributes:
@@ -234,10 +244,10 @@ def _several(module: nn.Module, numbers: Mapping[str, Number]) -> dict[str, Numb
             parts.setdefault(own, {})[int(place.rstrip("]"))] = cast(Size, number)
         else:
             found[own] = number
-    return found | {own: Several(module.__dict__[own], follow) for own, follow in parts.items()}
+    return found | {own: NumberTuple(module.__dict__[own], follow) for own, follow in parts.items()}
 
 
-def passed(
+def passed_attributes(
     name: str, module: nn.Module, trace: OperatorTrace, sizes: Sizes
 ) -> dict[str, list[Size]]:
     """Return the attributes whose numbers code passes to operators, and which sizes they may be."""

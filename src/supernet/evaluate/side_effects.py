@@ -20,13 +20,13 @@ from supernet.errors import SupernetError
 from supernet.modules.modes import evaluating
 
 __all__ = [
-    "Contents",
-    "Draws",
+    "ModelContents",
+    "RandomStates",
+    "TensorWatch",
     "UntraceableError",
-    "Watch",
     "check_calls",
+    "handed_tensors",
     "nothing_changed",
-    "tensors",
     "versions",
 ]
 
@@ -39,7 +39,7 @@ _PLAIN = (int, float, complex, bool, str, bytes, type(None), torch.Size, torch.d
 _FIXED = (*_PLAIN, torch.memory_format, torch.layout)
 
 
-def tensors(value: Any) -> list[torch.Tensor]:
+def handed_tensors(value: Any) -> list[torch.Tensor]:
     """Return the tensors in a value that one part of a network hands to another.
 
     Raises:
@@ -65,7 +65,7 @@ def versions(values: list[torch.Tensor]) -> list[int]:
     return [-1 if value.is_inference() else value._version for value in values]
 
 
-class Watch:
+class TensorWatch:
     """A watch on tensors that nothing should change.
 
     Args:
@@ -86,7 +86,7 @@ class Watch:
         return not all(bool(((a == b) | ((a != a) & (b != b))).all()) for a, b in pairs)
 
 
-class Contents:
+class ModelContents:
     """The parameters and buffers of a model, to see whether any was changed or replaced."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -110,7 +110,7 @@ class Contents:
             return [*map(id, held), *versions(held)]
 
 
-class Draws:
+class RandomStates:
     """The states of the random generators, to see whether anything was drawn.
 
     Args:
@@ -160,7 +160,7 @@ def nothing_changed(model: nn.Module, device: torch.device) -> Iterator[None]:
         if tensor is not None
     ]
     state = torch.random.get_rng_state()
-    draws, changed = Draws(device, every=True), ""
+    draws, changed = RandomStates(device, every=True), ""
     try:
         with evaluating(model):
             yield

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["Named"]
+__all__ = ["NamedInputs"]
 
 
-class Named(nn.Module):
+class NamedInputs(nn.Module):
     """A model whose inputs have names, for those who give them in order: conversion, tasks, costs.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from supernet.evaluate.ranking import RankCorrelation
+from supernet.evaluate.rank_correlation import RankCorrelation
 from supernet.evaluate.resampling import Interval
 from supernet.track.metrics import Metrics
 from supernet.track.numbers import score

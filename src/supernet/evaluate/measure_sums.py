@@ -9,14 +9,14 @@ import torch
 
 from supernet.errors import DivergedError, MeasureError
 
-__all__ = ["Score", "Tally"]
+__all__ = ["MeasureSums", "Score"]
 
 Score = dict[str, float]
 """Means over the examples, by measure: "loss", "accuracy" (0–1), ..."""
 
 
 @dataclass
-class Tally:
+class MeasureSums:
     """The sums of what was measured of one candidate so far.
 
     Attributes:
@@ -39,9 +39,11 @@ class Tally:
         if self.each is not None:
             self.each.append(measures["accuracy" if "accuracy" in measures else "loss"].float())
 
-    def extend(self) -> Tally:
+    def extend(self) -> MeasureSums:
         """Return a tally that goes on from here, and leaves this one as it is."""
-        return Tally(self.images, dict(self.sums), None if self.each is None else [*self.each])
+        return MeasureSums(
+            self.images, dict(self.sums), None if self.each is None else [*self.each]
+        )
 
     def score(self) -> Score:
         """Return the means, with one host synchronisation.

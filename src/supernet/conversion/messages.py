@@ -16,14 +16,14 @@ from torch.nn.utils.weight_norm import WeightNorm
 from supernet.conversion.trace import first, line
 from supernet.errors import ConversionError, SupernetError
 from supernet.failures import check_memory
-from supernet.modules.copies import results
+from supernet.modules.copies import kept_results
 
-__all__ = ["closed", "explained"]
+__all__ = ["closed", "explaining_failures"]
 
 P = ParamSpec("P")
 
 
-def explained(convert: Callable[P, nn.Module]) -> Callable[P, nn.Module]:
+def explaining_failures(convert: Callable[P, nn.Module]) -> Callable[P, nn.Module]:
     """Let a conversion refuse models whose code it cannot see, and say of any failure where it is."""
 
     @functools.wraps(convert)
@@ -106,7 +106,7 @@ def _check_modules(model: object) -> None:
                     "converted, by remove_weight_norm or remove_spectral_norm of torch.nn.utils, or by "
                     "torch.nn.utils.prune.remove"
                 )
-        for own, _ in results(module):
+        for own, _ in kept_results(module):
             raise ConversionError(
                 f"{where} keeps a tensor that was computed with gradients ({own!r}), so it cannot be "
                 "copied; empty that cache, or build the model anew and run it under torch.no_grad() "

@@ -1,6 +1,6 @@
 """What becomes of a network that fails: it is recorded and named, and the others go on.
 
-Every step that does something for one network after the other does it through `attempt`. What is the
+Every step that does something for one network after the other calls `attempt_network`. What is the
 network's own failure (see `supernet.failures`) is kept in a file beside its checkpoint, so that a run
 that is resumed does not repeat it; all else is raised.
 """
@@ -22,12 +22,12 @@ from supernet.train import Checkpoint
 from supernet.typed import JsonRecord
 
 __all__ = [
-    "attempt",
+    "attempt_network",
     "failed_file",
-    "kept",
+    "failure_summary",
     "less_memory",
-    "none_left",
-    "summary",
+    "none_left_error",
+    "read_failure",
 ]
 
 REMEDIES: dict[Kind, str] = {
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Kept(JsonRecord):
+class FailureFile(JsonRecord):
     """What the file of a failure holds.
 
     Attributes:
@@ -57,7 +57,7 @@ class Kept(JsonRecord):
     failed: Failed
 
 
-def attempt(
+def attempt_network(
     progress: Progress,
     checkpoint: Checkpoint,
     identity: str,
@@ -78,7 +78,7 @@ def attempt(
         Exception: what is not the network's own failure, such as too little memory.
     """
     file = failed_file(checkpoint)
-    if (before := kept(file, identity)) is not None:
+    if (before := read_failure(file, identity)) is not None:
         progress.say(
             f"failed before, and is not tried again: {before.text()}. To try it again, delete {file}"
         )
@@ -89,7 +89,7 @@ def attempt(
         return found
     failed = record(found)
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, Kept(identity, failed).to_json())
+    write_json(file, FailureFile(identity, failed).to_json())
     progress.say(f"failed: {failed.text()}. The run goes on with the others")
     return failed
 
@@ -99,7 +99,7 @@ def failed_file(checkpoint: Checkpoint) -> Path:
     return checkpoint.path.with_suffix(".failed.json")
 
 
-def kept(file: Path, identity: str) -> Failed | None:
+def read_failure(file: Path, identity: str) -> Failed | None:
     """Return the failure in a file, if it is of this identity.
 
     Raises:
@@ -108,7 +108,7 @@ def kept(file: Path, identity: str) -> Failed | None:
     if not file.exists():
         return None
     remedy = "Delete it and run the same command again; its network is tried again"
-    content = read_json(file, Kept, remedy)
+    content = read_json(file, FailureFile, remedy)
     return content.failed if content.identity == identity else None
 
 
@@ -137,7 +137,7 @@ def less_memory(config: RunConfig, folder: RunFolder, step: str) -> str:
     return f"{advice}. {MORE_MEMORY.replace('Close', 'Or close')}"
 
 
-def summary(failed: Sequence[Failed], tried: int, what: str, where: str) -> str:
+def failure_summary(failed: Sequence[Failed], tried: int, what: str, where: str) -> str:
     """Return one line on all that failed in a step.
 
     Args:
@@ -153,7 +153,7 @@ def summary(failed: Sequence[Failed], tried: int, what: str, where: str) -> str:
     ).strip()
 
 
-def none_left(failed: Sequence[Failed], what: str, next_step: str) -> NoNetworkError:
+def none_left_error(failed: Sequence[Failed], what: str, next_step: str) -> NoNetworkError:
     """Return the error for a step of which no network is left.
 
     Args:

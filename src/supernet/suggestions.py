@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["meant", "nearest"]
+__all__ = ["did_you_mean", "nearest"]
 
 _LONGEST = 100  # characters; the comparison takes time with the product of lengths
 
@@ -21,7 +21,7 @@ def nearest(name: object, known: Iterable[object]) -> str | None:
     return by_folded[found[0]] if found else None
 
 
-def meant(name: object, known: Iterable[object]) -> str:
+def did_you_mean(name: object, known: Iterable[object]) -> str:
     """Return the end of a message about an unknown name: the nearest known one, or nothing.
 
     >>> meant("sposs", ["bender", "spos"])
