@@ -24,7 +24,7 @@ def nearest(name: object, known: Iterable[object]) -> str | None:
 def did_you_mean(name: object, known: Iterable[object]) -> str:
     """Return the end of a message about an unknown name: the nearest known one, or nothing.
 
-    >>> meant("sposs", ["bender", "spos"])
+    >>> did_you_mean("sposs", ["bender", "spos"])
     "; did you mean 'spos'?"
     """
     found = nearest(name, known)

@@ -89,7 +89,7 @@ def test_splits_that_are_wrong_are_named(fault, monkeypatch):
     import supernet.testing.data as checks
 
     promise, seen = BROKEN[fault]
-    real = checks.split
+    real = checks.split_data
 
     def split(raw, seed):
         found = real(raw, 3 if fault == "unseeded" else seed)
@@ -104,7 +104,7 @@ def test_splits_that_are_wrong_are_named(fault, monkeypatch):
             train = Examples(train.inputs, 1 - train.targets, train.classes)
         return Parts(train, search, test)
 
-    monkeypatch.setattr(checks, "split", split)
+    monkeypatch.setattr(checks, "split_data", split)
     source = Source([raw(TRAIN, TEST, examples(40, seed=4))])
     with pytest.raises(AssertionError, match=f"Source breaks a promise. {promise}.*{seen}"):
         check_data(source)

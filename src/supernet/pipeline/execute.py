@@ -18,7 +18,7 @@ from supernet.pipeline.retrain import retrain
 from supernet.pipeline.search import search
 from supernet.pipeline.state import RunState
 from supernet.pipeline.test import test
-from supernet.pipeline.train import train
+from supernet.pipeline.train import check_inputs, train
 from supernet.track import write_report
 from supernet.track.sections import Section
 from supernet.user_code import calling
@@ -27,20 +27,23 @@ __all__ = ["STEPS", "execute", "settings"]
 
 
 def _train(state: RunState) -> None:
+    check_inputs(state.run, state.inputs)  # before costs are counted, for which the model runs
     state.trained = train(state.run, state.inputs, state.costs)
 
 
 def _few_shot(state: RunState) -> None:
-    state.shared = few_shot(state.run, state.inputs, state.costs, state.trained)
+    trained = state.trained  # it is said first if that is missing
+    state.shared = few_shot(state.run, state.inputs, state.costs, trained)
 
 
 def _search(state: RunState) -> None:
-    state.searched = search(state.run, state.inputs, state.costs, state.shared)
+    shared = state.shared  # it is said first if that is missing
+    state.searched = search(state.run, state.inputs, state.costs, shared)
 
 
 def _retrain(state: RunState) -> None:
-    searched = state.searched  # it is said first if that is missing
-    state.retrained = retrain(state.run, state.inputs, state.costs, state.shared, searched)
+    searched, shared = state.searched, state.shared  # it is said first if one is missing
+    state.retrained = retrain(state.run, state.inputs, state.costs, shared, searched)
 
 
 def _test(state: RunState) -> None:

@@ -21,7 +21,7 @@ from supernet.pipeline.objects import (
     without_objects,
 )
 from supernet.pipeline.state import RunState
-from supernet.pipeline.train import check_options
+from supernet.pipeline.train import check_inputs, check_options
 from supernet.track import Progress, RunFolder
 from supernet.zoo import SPACES
 
@@ -95,6 +95,7 @@ def open_run(
                 folder.clean()
             if changes and changes.repeated:
                 # Before anything is given up for them:
+                check_inputs(run, opened.inputs)
                 check_options(run, opened.inputs, opened.costs)
                 shown.say(changes.apply())
             if begun and not read_only:

@@ -12,7 +12,7 @@ from supernet.pipeline.networks import Networks
 from supernet.pipeline.retrained import Retrained, load_retrained
 from supernet.pipeline.searched import Searched, load_searched
 from supernet.pipeline.shared_weights import SharedWeights, load_shared_weights
-from supernet.pipeline.trained import Trained, load_trained
+from supernet.pipeline.trained import Trained, load_trained, trained_state
 
 __all__ = ["RunState"]
 
@@ -42,7 +42,8 @@ class RunState:
     @cached_property
     def trained(self) -> Trained:
         """The trained supernet."""
-        return load_trained(self.run, self.inputs, self.costs)
+        state = trained_state(self.run)  # what is missing is said before costs are counted
+        return load_trained(self.run, self.inputs, self.costs, state)
 
     @cached_property
     def shared(self) -> SharedWeights:

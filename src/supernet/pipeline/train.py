@@ -42,7 +42,7 @@ from supernet.track.sections import DataRecord, EnvironmentRecord, StageRecord, 
 from supernet.train import OptimizerFactory, digest
 from supernet.user_code import calling
 
-__all__ = ["check_options", "train"]
+__all__ = ["check_inputs", "check_options", "train"]
 
 
 def train(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Trained:
@@ -144,15 +144,11 @@ def stages(
     return setting, spent
 
 
-def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> str:
-    """Raise now what would otherwise be raised by a later step, after hours of training.
-
-    Returns:
-        A hash of what is trained on what, for which the strategy is prepared; see `training_identity`.
+def check_inputs(run: Run, inputs: Inputs) -> None:
+    """Raise now what would otherwise be raised when models are built and run, also by `load_costs`.
 
     Raises:
         ConfigError: an optimizer or the retrained model cannot be built with these options.
-        ConstraintError: no architecture satisfies the constraints.
         DataError: the model, the task or an augmentation cannot be run on the data.
     """
     protocol_of(run.config)
@@ -169,6 +165,19 @@ def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> s
             _check_augment(run, inputs, augment)
     _check_run(inputs)
     check_measures(run, inputs)
+
+
+def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> str:
+    """Raise now what would otherwise be raised by a later step, after hours of training.
+
+    Returns:
+        A hash of what is trained on what, for which the strategy is prepared; see `training_identity`.
+
+    Raises:
+        ConfigError: the options do not fit each other, the space or the costs.
+        ConstraintError: no architecture satisfies the constraints.
+    """
+    few_shot = run.config.few_shot
     match = run.config.retrain.match
     if match is not None and match not in costs:
         raise ConfigError(

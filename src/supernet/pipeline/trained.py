@@ -25,6 +25,7 @@ __all__ = [
     "check_trained",
     "load_trained",
     "read_trained",
+    "trained_state",
     "training_context",
     "training_identity",
 ]
@@ -45,14 +46,34 @@ class Trained:
     hash: str
 
 
-def load_trained(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Trained:
-    """Return the trained supernet from the folder, where it is read and verified.
+def trained_state(run: Run) -> State:
+    """Return the content of the trained supernet's checkpoint, verified.
 
     Raises:
-        RunFolderError: see `read_trained`.
+        RunFolderError: training has not ended.
+    """
+    state = run.folder.checkpoint.trained()
+    if state is None or state["step"] < run.config.train.steps:
+        raise RunFolderError(
+            f"{run.folder.path} holds no trained supernet; run the step 'train' first"
+        )
+    return state
+
+
+def load_trained(run: Run, inputs: Inputs, costs: Mapping[str, CostTable], state: State) -> Trained:
+    """Return the trained supernet.
+
+    Args:
+        run: run whose folder holds it.
+        inputs: inputs that it is trained with.
+        costs: cost tables of the space.
+        state: content of its checkpoint, see `trained_state`.
+
+    Raises:
+        RunFolderError: it was trained on another model, other data or other cost tables.
     """
     identity = training_identity(run, inputs, costs)
-    return read_trained(run, inputs.models.supernet(), identity)
+    return _restored(run, inputs.models.supernet(), identity, state)
 
 
 def read_trained(run: Run, supernet: SuperNet, identity: str) -> Trained:
@@ -66,12 +87,12 @@ def read_trained(run: Run, supernet: SuperNet, identity: str) -> Trained:
     Raises:
         RunFolderError: training has not ended, or was of another model, other data or other tables.
     """
+    return _restored(run, supernet, identity, trained_state(run))
+
+
+def _restored(run: Run, supernet: SuperNet, identity: str, state: State) -> Trained:
+    """Give a supernet the weights of a checkpoint."""
     checkpoint = run.folder.checkpoint
-    state = checkpoint.trained()
-    if state is None or state["step"] < run.config.train.steps:
-        raise RunFolderError(
-            f"{run.folder.path} holds no trained supernet; run the step 'train' first"
-        )
     check_trained(checkpoint, state, identity)
     with checkpoint.restoring():
         weights, learned = state["model"], state["learner"]["strategy"]
