@@ -46,13 +46,17 @@ def workplace(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
+LONG = {"guide.md", "CONTRIBUTING.md"}
+"""Pages that take long, with slow blocks too."""
+
+
 def with_blocks(slow):
     """Return the pages whose blocks the test runs; the slow test runs pages with slow blocks whole."""
     found = {page: list(blocks(page.read_text())) for page in PAGES}
     return [
         pytest.param(page, id=str(page.relative_to(ROOT)))
         for page, its in found.items()
-        if its and (not slow or any(block.remark == "slow" for block in its))
+        if its and (any(block.remark == "slow" for block in its) if slow else page.name not in LONG)
     ]
 
 

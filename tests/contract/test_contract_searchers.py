@@ -96,7 +96,9 @@ def test_what_is_promised(name, title):
         kept(case)
 
 
-@pytest.mark.parametrize(("name", "title"), sorted(DEAR))
+@pytest.mark.parametrize(
+    ("name", "title"), [slow_unless(name != "ppo", name, title) for name, title in sorted(DEAR)]
+)
 def test_proposals_are_of_the_space(name, title):
     """The one promise that the quick tests ask for where all together take long."""
     proposals_are_of_the_space(SearcherCase(make_searcher(name), bounded(title), title))

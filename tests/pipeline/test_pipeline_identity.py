@@ -298,6 +298,7 @@ result = sn.run(
 """
 
 
+@pytest.mark.slow
 def test_another_process_knows_the_folder_again(tmp_path):
     metrics = []
     for seed in ("1", "2"):  # from standard input there is no source to look into

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from marks import slow_unless
 from supernet.data import Characters, Text
 from supernet.parser import parse
 from supernet.pipeline import execute, open_run
-from supernet.pipeline.train import check_options
+from supernet.pipeline.train import check_inputs, check_options
 
 FILES = sorted(Path("configs").rglob("*.yaml"))
 
@@ -71,6 +72,24 @@ def pictures(shape):
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_shipped_configurations_can_be_read(file):
+    """Every option is known and of its type."""
+    config, plain = parse("supernet run", ["--config", str(file)])
+    assert config.seed == plain["seed"] == 0
+
+
+EACH = {"digits/spos", "digits/converted", "digits/pdarts", "text/gpt", "text/textnas"}
+"""One configuration of each kind, which the quick tests build."""
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        slow_unless(name in EACH, file, id=name)
+        for file in FILES
+        for name in [f"{file.parent.name}/{file.stem}"]
+    ],
+)
 def test_shipped_configurations_fit_their_data(file, tmp_path):
     """Model, strategy, optimizers, augmentation and the network that is trained alone can be made."""
     kind = file.parent.name
@@ -78,6 +97,7 @@ def test_shipped_configurations_fit_their_data(file, tmp_path):
     with open_run(
         smaller(file), tmp_path / "run", objects={"data": data}, progress=False
     ) as opened:
+        check_inputs(opened.run, opened.inputs)
         check_options(opened.run, opened.inputs, opened.costs)
 
 

@@ -41,6 +41,7 @@ def test_a_population_alone_is_enough(population):
     assert searcher.mutants == searcher.crossovers == population // 2
 
 
+@pytest.mark.slow
 def test_it_finds_the_optimum_and_beats_random_search(chain, make_problem, run, matches):
     """The same budget over ten seeds, in a space of 3^14."""
     space, evolved, drawn = chain(14), [], []

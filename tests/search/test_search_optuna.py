@@ -9,6 +9,7 @@ from statistics import mean
 
 import pytest
 
+from marks import slow_unless
 from supernet.cost import Constraints, CostTable, Entry
 from supernet.errors import ConfigError, StorageError
 from supernet.evaluate import Candidate
@@ -69,7 +70,7 @@ def points(candidates):
     return [(-candidate.accuracy, candidate.costs["macs"]) for candidate in candidates]
 
 
-@pytest.mark.parametrize("toy_seed", [3, 5])
+@pytest.mark.parametrize("toy_seed", [slow_unless(True, 3), slow_unless(False, 5)])
 def test_nsga2_finds_the_front_with_a_tenth_of_the_evaluations(toy_seed):
     """Of the exhaustive front's hypervolume up to its own worst ends; 90 % are wanted, 97 % asserted.
 

@@ -110,6 +110,7 @@ def published_selection(sigmoids):
     return {(state, best[state][1]) for state in two if best[state][0] >= 0.85}
 
 
+@pytest.mark.slow
 def test_cells_are_derived_as_published():
     """None to eight edges a cell, against the rule as the paper states it, for random α."""
     names = ("max3", "avg3", "skip", "sep3", "sep5", "dil3", "dil5")

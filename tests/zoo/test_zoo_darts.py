@@ -72,6 +72,7 @@ def test_the_search_network_of_pc_darts_has_the_published_number_of_parameters()
     assert count_params(DARTS(classes=100, partial=4)) == 322_708
 
 
+@pytest.mark.slow
 def test_the_published_cells_have_the_published_number_of_parameters():
     supernet = SuperNet(DARTS(cells=20, channels=36, affine=True))
     model = derive(supernet, DARTS.from_genotype(V2))

@@ -164,6 +164,7 @@ def test_a_network_without_skips_is_a_chain(six):
     six.zero_grad(set_to_none=True)
 
 
+@pytest.mark.slow
 def test_the_controller_keeps_skips_near_their_target():
     """The paper's term is over skips only; without rewards it alone moves the policy."""
     space = small(4).space

@@ -229,6 +229,7 @@ def published():
     return answers
 
 
+@pytest.mark.slow
 def test_the_published_network_can_be_written_down_and_computed():
     supernet = small(24, width=4, embedding=2, window=5)
     architecture = sn.Architecture(published())
