@@ -251,6 +251,7 @@ def test_full_disk_loses_nothing(tmp_path, finished, tiny, read, call):
     assert metrics(out) == metrics(finished)
 
 
+@pytest.mark.slow
 def test_shipped_configurations_are_valid():
     files = sorted(Path("configs").rglob("*.yaml"))
     assert len(files) >= 4

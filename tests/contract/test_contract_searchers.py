@@ -57,6 +57,9 @@ QUICK = {"one architecture", "small, bounded", "equal networks", "nested", "larg
 DEAR = {("ppo", "small, bounded"), ("ppo", "large, bounded"), ("tpe", "large, bounded")}
 """Pairs of which one quick test would take longer than all others of the searcher together."""
 
+LONG = DEAR | {("ppo", "equal networks"), ("ppo", "nested")}
+"""Pairs that are asked for all promises in long tests only."""
+
 
 def make_searcher(name):
     module, _, kind = SEARCHERS[name].rpartition(".")
@@ -80,7 +83,7 @@ def pairs():
             if enumerable(name, bounded(title).space):
                 quick = title in QUICK or name == "random"
                 yield slow_unless(
-                    quick and (name, title) not in DEAR, name, title, id=f"{name}-{title}"
+                    quick and (name, title) not in LONG, name, title, id=f"{name}-{title}"
                 )
 
 

@@ -94,6 +94,7 @@ def test_random_search_under_a_bound(share):
     assert {one[f"w{i}"] for one in found for i in range(LAYERS)} == set(WIDTHS)
 
 
+@pytest.mark.slow
 def test_what_is_moved_is_moved_no_more_than_need_be():
     """All end just below the bound, and early decisions are moved no more than late ones."""
     (found,) = RandomSearch(200).generations(problem("macs <= 25%"))

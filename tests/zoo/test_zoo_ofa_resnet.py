@@ -118,6 +118,7 @@ def test_resnet_50_d_is_a_network_of_the_published_size(whole):
     assert count_params(derived) == 25_557_032 - (49 * 3 * 64 + 2 * 64) + stem
 
 
+@pytest.mark.slow
 def test_tables_are_exact():
     supernet, x = small(), torch.randn(1, 1, 9, 7)
     tables = measure_costs(supernet, x)

@@ -303,6 +303,7 @@ def test_multiply_adds_are_those_of_the_matrices():
         assert count_macs(derived, tokens) == rest + macs
 
 
+@pytest.mark.slow
 def test_derived_networks_are_exported(five):
     network = sn.derive(five, sn.Architecture(ANSWERS)).eval()
     with warnings.catch_warnings():
@@ -327,6 +328,7 @@ def test_shared_evaluation_is_that_of_one_network_after_the_other(five):
 ANIMALS = {"ant": "six legs", "bee": "wings and honey", "cow": "milk"}
 
 
+@pytest.mark.slow
 def test_a_run_searches_retrains_and_exports(tmp_path):
     """All steps on texts of a file; the programme takes tokens as the data set has them."""
     rows = [f"number {n} has {what},{name}" for n in range(30) for name, what in ANIMALS.items()]
