@@ -151,6 +151,7 @@ def _compare(what: str, mine: Any, others: Any) -> None:
 def _counted_otherwise(derived: nn.Module, one: Sequence[torch.Tensor]) -> int:
     """Return the multiply-adds by PyTorch's own counter, and a formula for what it does not know."""
     beside = {torch.ops.aten._grouped_mm: _rows_in_groups}
+    # Its constructor has no types.
     counter = FlopCounterMode(display=False, custom_mapping=beside)  # type: ignore[no-untyped-call]
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

@@ -19,6 +19,7 @@ from supernet.search import Searcher
 from supernet.space import Sampling
 from supernet.strategies import Strategy
 from supernet.task import Task
+from supernet.track.records import WeightsName
 from supernet.train import OptimizerFactory, ScheduleName
 
 __all__ = [
@@ -186,9 +187,6 @@ class SearchConfig:
     def constraint_list(self) -> list[str]:
         """The constraints as a list, also if one was given as a string."""
         return [self.constraints] if isinstance(self.constraints, str) else self.constraints
-
-
-WeightsName = Literal["fresh", "inherited"]
 
 
 @dataclass(frozen=True)

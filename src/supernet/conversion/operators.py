@@ -107,7 +107,7 @@ class OperatorCall:
     def shape(self, place: int, name: str = "") -> AxisShape:
         """Return the axes of an argument that is a tensor; those of None are None."""
         argument = self.argument(place, name)
-        return None if argument is None else self.shapes[argument]  # type: ignore[return-value]
+        return None if argument is None else self.shapes[argument]  # type: ignore[return-value] # None only where a rule asks for it
 
     @property
     def tensors(self) -> list[AxisShape]:

@@ -19,6 +19,7 @@ from supernet.choice import Gate, Routing
 from supernet.data import Loader
 from supernet.errors import ConfigError
 from supernet.modules.modes import evaluating
+from supernet.modules.nested import tensors
 from supernet.net import SuperNet
 from supernet.random import seeded
 from supernet.space import Architecture, Decision, OneOf, SearchSpace, Value
@@ -121,7 +122,8 @@ def _alike(
     for route in (hard, masked):
         # a model may draw noise
         with evaluating(supernet), torch.no_grad(), seeded(0), _without_zeros(supernet):
-            found.append(list(_tensors(supernet(*inputs, routing=route))))
+            output = supernet(*inputs, routing=route)
+            found.append([one for one in tensors(output) if one.is_floating_point()])
     cut, weighed = found
     return len(cut) == len(weighed) and all(map(_close, weighed, cut))
 
@@ -144,19 +146,6 @@ def _close(one: torch.Tensor, other: torch.Tensor) -> bool:
         return False
     scale = float(other.abs().max()) if other.numel() else 0.0
     return bool(torch.allclose(one, other, rtol=0.0, atol=TOLERANCE * scale, equal_nan=True))
-
-
-def _tensors(output: object) -> Iterator[torch.Tensor]:
-    """Yield the tensors of floating point in what a model returned."""
-    if isinstance(output, torch.Tensor):
-        if output.is_floating_point():
-            yield output
-    elif isinstance(output, Mapping):
-        for value in output.values():
-            yield from _tensors(value)
-    elif isinstance(output, tuple | list):
-        for value in output:
-            yield from _tensors(value)
 
 
 def reached_decisions(space: SearchSpace, chosen: Mapping[str, tuple[int, ...]]) -> list[str]:

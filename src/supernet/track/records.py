@@ -29,14 +29,14 @@ __all__ = [
     "Score",
     "Selected",
     "Truth",
-    "Weights",
+    "WeightsName",
     "verified",
 ]
 
 SHOWN = 200
 """Characters of an architecture, and of a reason, that are shown in a line."""
 
-Weights: TypeAlias = Literal["fresh", "inherited"]
+WeightsName: TypeAlias = Literal["fresh", "inherited"]
 """What the training of a network alone starts from."""
 
 Truth: TypeAlias = Literal["scratch", "fine_tuned", "inherited"]
@@ -137,7 +137,7 @@ class Outcome(JsonRecord):
     supernet: Score
     costs: Rest[Mapping[str, float]]
     validation: Measures
-    weights: Weights
+    weights: WeightsName
     stand_alone: Mapping[str, Measures] = field(default_factory=dict)
 
     @property
@@ -170,7 +170,7 @@ class Failed(JsonRecord):
     architecture: Mapping[str, Any]
     kind: Kind
     error: str
-    weights: Weights | None = None
+    weights: WeightsName | None = None
     file: str | None = None
 
     @classmethod
@@ -257,7 +257,7 @@ class NetworkScore(JsonRecord):
     """
 
     key: str
-    weights: Weights
+    weights: WeightsName
     score: Rest[Score]
 
 

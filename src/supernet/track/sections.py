@@ -17,7 +17,7 @@ from supernet.track.records import (
     OverRandom,
     Ranking,
     Selected,
-    Weights,
+    WeightsName,
 )
 from supernet.typed import Count, JsonRecord
 
@@ -295,7 +295,7 @@ class RetrainRecord(Section):
     failed: tuple[Failed, ...] = ()
     substitutes: tuple[Selected, ...] = ()
     chosen: str
-    chosen_weights: Weights
+    chosen_weights: WeightsName
     better: tuple[str, ...]
     baselines: Baselines
     program: Mapping[str, Any] | None = None
