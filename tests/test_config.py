@@ -171,6 +171,7 @@ def test_files_hand_training_on_too(tmp_path):
     assert plain(base=stored) == stored
 
 
+@pytest.mark.quick_with("decisions")
 @pytest.mark.parametrize("sampling", ["decisions", "architectures"])
 def test_what_random_draws_are_uniform_over_is_an_option_of_strategies_and_of_the_search(sampling):
     for name in (

@@ -105,6 +105,7 @@ def test_every_argument_matters():
     assert len(seeds) == 6
 
 
+@pytest.mark.slow
 def test_generators_are_equal_in_other_processes():
     code = "from supernet.random import generator; import torch; "
     code += "print(torch.rand(3, generator=generator(4, 'x')).tolist())"

@@ -120,6 +120,7 @@ KINDS_OF_MINE = {
 }
 
 
+@pytest.mark.quick_with("model", "strategy", "train.optimizer")
 @pytest.mark.parametrize("option", NAMED)
 def test_every_option_that_names_a_class_is_given_in_both_ways_in_every_form(mine, option):
     name = KINDS_OF_MINE[option.rpartition(".")[2]]
@@ -166,6 +167,7 @@ def test_both_ways_end_in_the_same_thing_or_the_same_message(mine, path):
     assert outcome(".", ".") == outcome(":", ".") == outcome(".", ":")
 
 
+@pytest.mark.slow
 def test_doctor_and_run_know_the_same_names(mine, capsys):
     for sign in (".", ":"):
         assert main(["doctor", f"{mine}{sign}Net", "--shape", "1,8,8"]) == 0

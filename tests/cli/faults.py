@@ -144,10 +144,12 @@ def remembered(programs: Callable[..., Any]) -> Callable[..., Any]:
 
     known: dict[str, Any] = {}
 
-    def made(run: Any, model: Any, formats: Any, expected: Any) -> Any:
-        key = digest([model.state_dict(), list(formats)])
+    def made(
+        networks: Any, architecture: Any, weights: str, model: Any, formats: Any, **options: Any
+    ) -> Any:
+        key = digest([architecture.key, weights, model.state_dict(), list(formats)])
         if key not in known:
-            known[key] = programs(run, model, formats, expected)
+            known[key] = programs(networks, architecture, weights, model, formats, **options)
         return known[key]
 
     return made

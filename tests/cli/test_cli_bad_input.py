@@ -109,6 +109,7 @@ def test_mended_option_needs_no_new_folder(tmp_path, call, tiny):
     assert code == 0, err
 
 
+@pytest.mark.slow
 def test_constraints_that_exclude_each_other(tmp_path, call, tiny):
     together = "--search.constraints=[params >= 95%, macs <= 30%]"
     result = call("run", "--out", str(tmp_path / "run"), *tiny, together)
@@ -126,6 +127,7 @@ def test_bad_configuration_files(tmp_path, call):
     assert not Path("executed").exists()
 
 
+@pytest.mark.slow
 def test_folder_of_another_configuration(finished, call):
     before = (finished / "config.yaml").read_bytes()
     result = call("run", "--out", str(finished), "--seed=7", "--train.steps=31")
@@ -154,6 +156,7 @@ def _without(folder: Path, *sections: str) -> None:
     write_json(folder / "metrics.json", kept)
 
 
+@pytest.mark.slow
 def test_damaged_checkpoint_is_named_and_mended(copy, finished, call, read):
     candidates, metrics = read
     _without(copy, "train", "search", "retrain", "test")
@@ -167,6 +170,7 @@ def test_damaged_checkpoint_is_named_and_mended(copy, finished, call, read):
     assert candidates(copy) == candidates(finished)
 
 
+@pytest.mark.slow
 def test_damaged_database_is_named_and_mended(copy, finished, call, read):
     candidates, _ = read
     _without(copy, "search", "retrain", "test")
@@ -184,6 +188,7 @@ def test_damaged_text_files_are_named(copy, call, name):
     _refused(call("run", "--out", str(copy)), name, "damaged")
 
 
+@pytest.mark.quick_with("candidates.db")
 @pytest.mark.parametrize("name", ["supernet.pt", "candidates.db", "model.pt"])
 def test_deleted_files_are_made_again(copy, finished, call, read, name):
     candidates, metrics = read
@@ -213,6 +218,7 @@ def test_only_files_of_the_run_are_cleaned(copy, call):
     assert all(file.exists() for file in others)
 
 
+@pytest.mark.slow
 def test_missing_retrained_model_is_named_and_made_again(copy, call):
     _without(copy, "test")
     for file in (copy / "retrain").iterdir():
@@ -230,6 +236,7 @@ def test_loss_that_is_no_number(tmp_path, call, tiny):
     assert (out / "config.yaml").exists()
 
 
+@pytest.mark.slow
 def test_full_disk_loses_nothing(tmp_path, finished, tiny, read, call):
     """With a limit on file sizes every write beyond it fails as on a full disk."""
     candidates, metrics = read

@@ -23,6 +23,7 @@ def doctor(capsys, *arguments):
     return code, out.out, out.err
 
 
+@pytest.mark.slow
 def test_a_model_without_choices_is_converted(capsys):
     code, out, _ = doctor(capsys, NET, *SMALL, "--constraint", "macs <= 1e5", "--depth", "0")
     assert code == 0
@@ -51,6 +52,7 @@ def test_a_space_of_the_zoo_shows_its_decisions(capsys):
     assert "architectures" in out
 
 
+@pytest.mark.slow
 def test_what_is_kept_and_what_is_wider(capsys):
     options = ["--keep", "conv", "--widths", "0.5,1", "--multiple", "4", "--json"]
     _, out, _ = doctor(capsys, NET, *SMALL, *options)

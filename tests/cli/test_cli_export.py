@@ -85,6 +85,7 @@ def run_alone(files: list[Path], images: torch.Tensor, workplace: Path) -> list[
     return [found[way] for way in ways]
 
 
+@pytest.mark.slow
 def test_several_budgets_get_several_networks(folder, call):
     picks = ["macs <= 30%", "macs >= 40% and macs <= 6.5e1%", "params >= 90%"]
     arguments = [argument for pick in picks for argument in ("--pick", pick)]
@@ -106,6 +107,7 @@ def test_several_budgets_get_several_networks(folder, call):
     assert found[2]["costs"]["params"] >= 0.9 * largest["params"]
 
 
+@pytest.mark.slow
 def test_each_is_the_best_within_its_bound(folder, call, read):
     assert call("export", "--run", str(folder), "--pick", "macs <= 45%")[0] == 0
     one = described(folder, "macs-le-45pct")
@@ -118,6 +120,7 @@ def test_each_is_the_best_within_its_bound(folder, call, read):
     assert (one["key"], one["supernet"]["accuracy"]) == (best[2], best[1])
 
 
+@pytest.mark.slow
 def test_programmes_run_where_supernet_cannot_be_imported(folder, tmp_path, call):
     code, _, err = call("export", "--run", str(folder), "--pick", "macs <= 45%", "--onnx")
     assert code == 0, err
@@ -137,6 +140,7 @@ def test_programmes_run_where_supernet_cannot_be_imported(folder, tmp_path, call
             torch.testing.assert_close(outputs, expected[: len(outputs)], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_inherited_weights_score_as_under_the_supernet_and_differences_are_on_record(folder, call):
     shutil.rmtree(folder / "retrain")
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -171,6 +175,7 @@ def test_the_better_weights_are_taken_where_an_architecture_was_retrained(folder
     assert one["validation"]["loss"] == pytest.approx(score["loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_what_is_known_to_be_better_after_retraining_is_taken(folder, call):
     """The random baseline was retrained; what if it had turned out best?"""
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -189,6 +194,7 @@ def test_what_is_known_to_be_better_after_retraining_is_taken(folder, call):
     assert f"by one-shot score {best} is the best" in told
 
 
+@pytest.mark.slow
 def test_weights_that_only_rank_networks_come_with_a_warning(folder, call):
     metrics = json.loads((folder / "metrics.json").read_text())
     del metrics["digest"]  # the change is meant
@@ -212,6 +218,7 @@ def test_strategies_for_networks_that_need_no_retraining_say_so():
     assert ready == {"sandwich", "attentivenas", "alphanet", "ofa"}
 
 
+@pytest.mark.slow
 def test_without_a_pick_the_chosen_network_of_the_run(folder, tmp_path, call):
     code, _, err = call("export", "--run", str(folder), "--to", str(tmp_path / "there"))
     assert code == 0, err
@@ -227,6 +234,7 @@ def test_without_a_pick_the_chosen_network_of_the_run(folder, tmp_path, call):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+@pytest.mark.slow
 def test_exporting_changes_nothing_else_and_can_be_repeated(folder, call):
     def files():
         return {
@@ -246,6 +254,7 @@ def test_exporting_changes_nothing_else_and_can_be_repeated(folder, call):
     assert [path.name for path in (folder / "exports").iterdir()] == ["macs-le-45pct"]
 
 
+@pytest.mark.slow
 def test_a_table_of_latencies_may_be_given_afterwards(folder, tmp_path, call):
     table = tmp_path / "latency.json"
     measure = ["latency", "--run", str(folder), "--table", str(table), "--repeats", "2"]
@@ -268,6 +277,7 @@ def refused(result: tuple[int, str, str], *words: str) -> None:
         assert word in result[2], result[2]
 
 
+@pytest.mark.quick_with("macs < 3-words0", "-words1")
 @pytest.mark.parametrize(
     ("pick", "words"),
     [
@@ -283,6 +293,7 @@ def test_wrong_picks(pick, words, folder, call):
     assert not (folder / "exports").exists()
 
 
+@pytest.mark.slow
 def test_a_bound_that_no_candidate_keeps_to(tmp_path, call):
     """Says what there is, and how to search for more; what it says to do works."""
     out = str(tmp_path / "run")
@@ -299,6 +310,7 @@ def test_a_bound_that_no_candidate_keeps_to(tmp_path, call):
     refused(call("export", "--run", out), "no chosen network yet", "--pick")
 
 
+@pytest.mark.slow
 def test_folders_that_cannot_be_exported_from(folder, tmp_path, call):
     nowhere = call("export", "--run", str(tmp_path / "nowhere"), "--pick", "macs <= 50%")
     refused(nowhere, "is no run folder")
@@ -326,6 +338,7 @@ def test_without_onnx_the_message_says_how_to_get_it(name, folder, call, monkeyp
     assert not (folder / "exports").exists()
 
 
+@pytest.mark.slow
 def test_without_onnxruntime_onnx_is_written_unverified_and_says_so(folder, call, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     code, _, err = call("export", "--run", str(folder), "--pick", "macs <= 45%", "--onnx")

@@ -58,6 +58,7 @@ def test_a_measured_table_bounds_the_search(measured, call):
     assert metrics["retrain"]["candidates"][0]["latency_ms"] in found
 
 
+@pytest.mark.slow
 def test_candidates_have_the_costs_of_the_table_that_is_named_now(measured, call):
     assert call("run", "--out", str(measured), *SHORT)[0] == 0
     code, _, err = call("run", "--out", str(measured), *SHORT, *costs(measured))
@@ -68,6 +69,7 @@ def test_candidates_have_the_costs_of_the_table_that_is_named_now(measured, call
     assert all(ms is not None for (ms,) in rows)
 
 
+@pytest.mark.slow
 def test_tables_made_for_something_else_are_refused(measured, tmp_path, call):
     path = measured / "latency.json"
     whole = json.loads(path.read_text())
@@ -93,6 +95,7 @@ def test_tables_made_for_something_else_are_refused(measured, tmp_path, call):
     assert "latency.json" in err
 
 
+@pytest.mark.slow
 def test_a_table_of_another_device_may_be_allowed(measured, tmp_path, call):
     path = measured / "latency.json"
     content = json.loads(path.read_text())
@@ -104,6 +107,7 @@ def test_a_table_of_another_device_may_be_allowed(measured, tmp_path, call):
     assert code == 0, err
 
 
+@pytest.mark.slow
 def test_two_tables_of_one_quantity_are_refused(measured, tmp_path, call):
     twice = json.dumps([str(measured / "latency.json")] * 2)
     code, _, err = call(
@@ -120,6 +124,7 @@ def test_help_of_latency(capsys):
     assert "--precision" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_measuring_gives_nothing_up(tmp_path, call):
     out = tmp_path / "run"
     assert call("run", "--out", str(out), *MODEL, *SHORT)[0] == 0
@@ -137,6 +142,7 @@ def test_measuring_gives_nothing_up(tmp_path, call):
     assert (out / "config.yaml").read_bytes() == config
 
 
+@pytest.mark.slow
 def test_another_table_in_the_same_file_repeats_the_search(measured, call):
     assert call("run", "--out", str(measured), *SHORT, *costs(measured))[0] == 0
     path = measured / "latency.json"
@@ -153,6 +159,7 @@ def test_another_table_in_the_same_file_repeats_the_search(measured, call):
         assert connection.execute("SELECT MIN(latency_ms) FROM candidates").fetchone()[0] > 500
 
 
+@pytest.mark.slow
 def test_a_supernet_trained_by_one_table_is_not_used_with_another(measured, call):
     sampling = ["--strategy=spos", "--strategy.sampling=cost", "--strategy.quantity=latency_ms"]
     split = ["--few_shot.decision=layer0", "--few_shot.train.steps=3"]

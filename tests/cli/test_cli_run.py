@@ -49,6 +49,7 @@ def test_metrics_hold_every_stage(finished):
     assert 0 <= metrics["test"]["random"][0]["accuracy"] <= 1
 
 
+@pytest.mark.slow
 def test_exported_program_is_the_tested_model(finished):
     """The programme, run without supernet's classes, gives the accuracy in metrics.json."""
     metrics = json.loads((finished / "metrics.json").read_text())
@@ -84,6 +85,7 @@ def test_folder_remembers_its_options(finished, call):
     assert code == 0, err
 
 
+@pytest.mark.slow
 def test_step_by_step_equals_run(tmp_path, finished, call, tiny, read):
     candidates, metrics = read
     out = tmp_path / "steps"
@@ -96,6 +98,7 @@ def test_step_by_step_equals_run(tmp_path, finished, call, tiny, read):
     assert metrics(out) == metrics(finished)
 
 
+@pytest.mark.slow
 def test_steps_in_the_wrong_order_are_refused(tmp_path, call, tiny):
     code, _, err = call("search", "--run", str(tmp_path / "new"), *tiny)
     assert code == 2
@@ -207,6 +210,7 @@ def test_two_processes_cannot_share_a_folder(tmp_path, finished, call):
     assert call("run", "--out", str(copy))[0] == 0
 
 
+@pytest.mark.slow
 def test_models_and_data_sets_by_functions_and_torch_classes(tmp_path, call, tiny, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "wanted.py").write_text(WANTED)
@@ -258,6 +262,7 @@ def test_an_older_folder_lacks_options_that_have_defaults(copy_of, call, read):
     assert read[1](copy_of) == before
 
 
+@pytest.mark.slow
 def test_another_search_in_the_same_folder(copy_of, call, tiny):
     weights = (copy_of / "supernet.pt").read_bytes()
     code, _, err = call(
@@ -273,6 +278,7 @@ def test_another_search_in_the_same_folder(copy_of, call, tiny):
     assert len(metrics["tested_before"]) == 1
 
 
+@pytest.mark.slow
 def test_threads_and_device_belong_to_no_step(copy_of, call):
     code, _, err = call("run", "--out", str(copy_of), "--threads=2", "--device=cpu")
     assert code == 0, err
@@ -284,12 +290,14 @@ def copy_of(tmp_path, finished):
     return Path(shutil.copytree(finished, tmp_path / "copy"))
 
 
+@pytest.mark.slow
 def test_output_that_nobody_reads_is_no_error(tmp_path):
     command = f"{sys.executable} -m supernet run --help | head -n 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_training_anew_repeats_what_came_from_the_weights(copy_of, call):
     before = torch.load(copy_of / "supernet.pt", weights_only=True)["model"]
     (copy_of / "supernet.pt").unlink()
@@ -308,6 +316,7 @@ def test_training_anew_repeats_what_came_from_the_weights(copy_of, call):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow_with("--retrain.train.log_every=2", "--few_shot.train.steps=7")
 @pytest.mark.parametrize(
     "option",
     [
@@ -325,6 +334,7 @@ def test_options_that_change_no_result_repeat_nothing(copy_of, call, option):
     assert "test: done before" in err
 
 
+@pytest.mark.slow
 def test_what_was_tested_before_is_said(copy_of, call):
     code, out, err = call("run", "--out", str(copy_of), "--retrain.probes=0")
     assert code == 0, err
@@ -332,6 +342,7 @@ def test_what_was_tested_before_is_said(copy_of, call):
     assert "read 1 time before, with other options" in (copy_of / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_report_shows_nothing_that_was_given_up(copy_of, call):
     search = ("search", "--run", str(copy_of), "--search.searcher=random")
     code, _, err = call(*search, "--search.searcher.count=5")
@@ -341,6 +352,7 @@ def test_a_report_shows_nothing_that_was_given_up(copy_of, call):
     assert call("report", "--run", str(copy_of))[0] == 0
 
 
+@pytest.mark.slow
 def test_the_report_shows_the_candidates_of_the_search_of_now(copy_of, call):
     from supernet.track.run_files import RunFiles
 
@@ -351,6 +363,7 @@ def test_the_report_shows_the_candidates_of_the_search_of_now(copy_of, call):
     assert sizes == {256}
 
 
+@pytest.mark.slow
 def test_a_training_that_diverged_at_once_is_mended_in_place(tmp_path, call, tiny):
     out = ["--out", str(tmp_path / "run"), *tiny]
     code, _, err = call("train", *out, "--train.optimizer.lr=1e30", "--train.clip=null")
@@ -359,6 +372,7 @@ def test_a_training_that_diverged_at_once_is_mended_in_place(tmp_path, call, tin
     assert code == 0, err
 
 
+@pytest.mark.slow
 def test_a_run_whose_reader_leaves_is_not_said_to_be_done(tmp_path, tiny):
     options = " ".join(f"'{option}'" for option in tiny)
     command = f"{sys.executable} -m supernet run --out {tmp_path / 'r'} {options} 2>&1 | head -n 1"

@@ -74,6 +74,7 @@ def test_exports_replace_neither_a_run_nor_what_was_added(copy_of, tmp_path, cal
     refused(call(*export, str(copy_of / "config.yaml")), "no folder")
 
 
+@pytest.mark.slow
 def test_tables_and_reports_replace_their_like_only(copy_of, tmp_path, call):
     mine = tmp_path / "mine.json"
     for content in ('{"quantity": "latency_ms", "entries": []}', "[", "\xff"):
@@ -104,6 +105,7 @@ def test_measuring_leaves_the_options_of_a_folder(tmp_path, call, monkeypatch):
     assert (out / "config.yaml").read_text() == config
 
 
+@pytest.mark.slow
 def test_finished_stages_are_not_given_up(tmp_path, call, monkeypatch):
     out = tmp_path / "run"
     options = [

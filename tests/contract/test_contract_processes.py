@@ -31,6 +31,7 @@ def started(*command, seed="1"):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_space_is_the_same_in_another_process():
     assert json.loads(started("processes.py", "ofa")) == {"ofa": seen("ofa")}
 

@@ -51,13 +51,16 @@ DRAWN = {
 
 NAMES = [name for name in SEARCHERS if name != "learned"]  # it searches nothing
 
-QUICK = {"one architecture", "small, bounded", "equal networks", "nested", "large, bounded"}
-"""What all searchers are asked to search in the quick tests; the others are for random search only."""
+QUICK = {"one architecture", "small, bounded", "nested"}
+"""What all searchers are asked to search in the quick tests."""
+
+FULL = {"evolution", "exhaustive"}
+"""Searchers that the quick tests ask to search everything: one that draws, one that enumerates."""
 
 DEAR = {("ppo", "small, bounded"), ("ppo", "large, bounded"), ("tpe", "large, bounded")}
 """Pairs of which one quick test would take longer than all others of the searcher together."""
 
-LONG = DEAR | {("ppo", "equal networks"), ("ppo", "nested")}
+LONG = DEAR | {("ppo", "nested"), ("tpe", "nested"), ("tpe", "small, bounded")}
 """Pairs that are asked for all promises in long tests only."""
 
 
@@ -81,7 +84,7 @@ def pairs():
     for name in NAMES:
         for title in PROBLEMS:
             if enumerable(name, bounded(title).space):
-                quick = title in QUICK or name == "random"
+                quick = title in QUICK or name in FULL
                 yield slow_unless(
                     quick and (name, title) not in LONG, name, title, id=f"{name}-{title}"
                 )
@@ -119,11 +122,7 @@ def test_what_is_expected_is_known(name):
 
 @pytest.mark.parametrize(
     ("name", "length"),
-    [
-        slow_unless(length == 4 or name == "random", name, length)
-        for name in NAMES
-        for length in (4, 30)
-    ],
+    [slow_unless(length == 4, name, length) for name in NAMES for length in (4, 30)],
 )
 def test_bounds_that_exclude_each_other_are_an_error(name, length):
     case = SearcherCase(make_searcher(name), exclusive(length), "bounds that exclude each other")

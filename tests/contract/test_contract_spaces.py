@@ -35,6 +35,16 @@ def test_every_argument_is_of_a_registered_space():
     assert ARGUMENTS.keys() == SPACES.keys()
 
 
+@pytest.mark.slow_with(
+    "darts-derived_networks_equal_the_supernet",
+    "darts-costs_equal_counting",
+    "enas-micro-derived_networks_equal_the_supernet",
+    "enas-micro-costs_equal_counting",
+    "enas-macro-enumeration_is_as_long_as_the_size",
+    "nasbench201-no_cost_is_out_of_range",
+    "nasbench1shot1-no_cost_is_out_of_range",
+    "nasbench1shot1-enumeration_is_as_long_as_the_size",
+)
 @pytest.mark.parametrize("kept", [*OF_SPACES, *PROMISES], ids=lambda kept: kept.__name__)
 @pytest.mark.parametrize("name", SPACES)
 def test_what_is_promised(name, kept):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 import supernet as sn
@@ -9,6 +10,7 @@ from supernet.cost import measure_costs
 from supernet.zoo.resnet import ResNet
 
 
+@pytest.mark.slow
 def test_costs_of_a_model_that_is_converted_again_are_known_again():
     example = torch.zeros(2, 1, 8, 8)
     kept = []  # so that no conversion gets the memory of another

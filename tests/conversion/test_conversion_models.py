@@ -36,12 +36,14 @@ def drawn(space, count):
     return [space.sample(stream) for _ in range(count)]
 
 
+@pytest.mark.slow_with("dense", "transformer", "same numbers")
 def test_the_largest_network_computes_what_the_model_does(pair):
     model, supernet, x = pair
     assert supernet.space.size > 1
     torch.testing.assert_close(supernet(x, largest(supernet.space)), model(x), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow_with("residual", "dense", "same numbers")
 def test_derived_networks_are_ordinary_and_compute_the_same(pair):
     model, supernet, x = pair
     kinds = {type(module) for module in model.modules()}
@@ -55,6 +57,7 @@ def test_derived_networks_are_ordinary_and_compute_the_same(pair):
         assert conversion_of(derived) is None
 
 
+@pytest.mark.slow_with("residual", "dense", "same numbers")
 def test_costs_are_those_of_the_derived_networks(pair):
     _, supernet, x = pair
     costs = measure_costs(supernet, x[:1])
@@ -64,6 +67,7 @@ def test_costs_are_those_of_the_derived_networks(pair):
         assert costs["macs"].cost(architecture) == count_macs(derived, x[:1])
 
 
+@pytest.mark.slow_with("residual", "dense", "transformer", "same numbers")
 def test_gradients_are_those_of_the_derived_network(pair):
     _, supernet, x = pair
     architecture = supernet.space.build(lambda d: d.value(range(d.low)))
@@ -80,6 +84,7 @@ def test_gradients_are_those_of_the_derived_network(pair):
     assert total(supernet) == pytest.approx(total(derived), rel=1e-3)
 
 
+@pytest.mark.slow_with("residual", "dense", "transformer", "same numbers")
 def test_the_model_is_left_as_it_is(pair):
     model, _, x = pair
     before, modes = copy.deepcopy(model.state_dict()), [m.training for m in model.modules()]
@@ -92,12 +97,14 @@ def test_the_model_is_left_as_it_is(pair):
     torch.testing.assert_close(model(x), y, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_the_names_of_weights_stay_where_no_block_may_be_left_out():
     model, x = made("transformer")
     converted = convert(model, x, rules=(Widths(),))
     assert converted.state_dict().keys() == model.state_dict().keys()
 
 
+@pytest.mark.slow
 def test_a_copy_is_routed_by_its_own_numbers():
     model, x = made("transformer")
     first = convert(model, x, rules=(Widths(multiple=1),)).eval()
@@ -108,6 +115,7 @@ def test_a_copy_is_routed_by_its_own_numbers():
         assert first.blocks[0].attn.num_heads == 4
 
 
+@pytest.mark.quick_with("residual-inference_mode")
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("name", ["dense", "residual"])
 def test_what_batch_norms_record_is_what_the_derived_ones_do(name, mode):
@@ -136,6 +144,7 @@ def test_heads_groups_and_concatenations_are_found():
     assert {d.label for d in space.decisions} == {"stem", "convs.0", "convs.1", "convs.2"}
 
 
+@pytest.mark.slow
 def test_sizes_of_heads_are_open_if_so_asked():
     model, x = made("transformer")
     rules = (Widths(fractions=(0.5, 1.0), multiple=1, inner=True),)
@@ -153,6 +162,7 @@ def test_attributes_of_equal_numbers_are_told_apart_by_running_them():
         assert (attention.num_heads, attention.head_dim) == (2, 8)
 
 
+@pytest.mark.slow
 def test_channels_are_sorted_so_that_narrow_networks_start_well():
     model, x = made("residual")
     with torch.no_grad():
@@ -217,6 +227,7 @@ def test_operations_are_offered_and_their_widths_follow():
         assert costs["macs"].cost(architecture) == count_macs(derived, x[:1])
 
 
+@pytest.mark.slow
 def test_a_pattern_opens_a_part_of_the_model():
     model, x = made("transformer")
     rules = (Widths("blocks.0.*", multiple=1), Widths("*", fractions=(1.0,)))
@@ -227,6 +238,7 @@ def test_a_pattern_opens_a_part_of_the_model():
     assert any("no smaller width" in reason for reason in rows["patches"].closed)
 
 
+@pytest.mark.slow_with("residual", "dense", "transformer", "same numbers")
 def test_every_module_with_weights_is_accounted_for(pair):
     model, supernet, _ = pair
     rows = {row.name for row in conversion_of(supernet.model).rows}
@@ -238,6 +250,7 @@ def test_every_module_with_weights_is_accounted_for(pair):
     assert owners <= rows
 
 
+@pytest.mark.slow
 def test_a_model_that_was_saved_can_be_loaded_into_a_new_conversion(tmp_path):
     torch.manual_seed(0)
     model = Transformer().eval()

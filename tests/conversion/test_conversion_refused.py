@@ -195,6 +195,7 @@ def test_a_model_in_which_nothing_is_open():
     refused(Residual(), X, "no rule for widths matches", rules=(Widths("head"),))
 
 
+@pytest.mark.quick_with("Widths")
 @pytest.mark.parametrize(
     "rule",
     [
@@ -236,6 +237,7 @@ def test_numbers_of_rules():
         Kernels(sizes=(2, 3))
 
 
+@pytest.mark.slow
 def test_widths_are_whole_groups_and_whole_heads():
     for fraction in (0.1, 0.3, 0.5, 0.77):
         rules = (Widths(fractions=(fraction, 1.0), multiple=1),)

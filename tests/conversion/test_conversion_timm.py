@@ -24,6 +24,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.quick_with("vit")
 @pytest.mark.parametrize("name", [slow_unless(name in QUICK, name) for name in MODELS])
 def test_timm(name):
     with warnings.catch_warnings():

@@ -62,6 +62,7 @@ def test_the_table_adds_up_to_every_whole_network(make):
     assert table.content["clamped"] == []
 
 
+@pytest.mark.slow
 def test_the_table_adds_up_to_bender_networks():
     """All cells share one architecture, and each block sums one to four inputs."""
     table = build(Bender((1, 6, 6), 4, 3, (1, 1), blocks=2), torch.randn(2, 1, 6, 6))
@@ -144,6 +145,7 @@ def test_a_negative_difference_counts_as_nothing_and_is_recorded():
     assert table.cost({"op": ("a",)}) == pytest.approx(160 + 7)
 
 
+@pytest.mark.slow
 def test_the_correction_is_fitted_to_other_networks_than_the_error_is_measured_on():
     """Whole networks take twice as long as their parts, and 50 ms more."""
     model = Bender((1, 6, 6), 4, 3, (1,), blocks=2)

@@ -3,6 +3,7 @@
 import copy
 import random
 
+import pytest
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -18,6 +19,7 @@ class NoTensors(TorchDispatchMode):
         raise AssertionError(f"{func} was computed")
 
 
+@pytest.mark.slow
 def test_constraints_copy_no_network_and_compute_nothing(monkeypatch):
     supernet = sn.SuperNet(Bender((1, 6, 6), 4, 3, (1, 1), blocks=2))
     x = torch.randn(1, 1, 6, 6)

@@ -90,6 +90,7 @@ def test_what_is_a_sum_of_costs_and_options_is_found(net):
         assert table.cost(network) == pytest.approx(truth(net, network), rel=5e-3)
 
 
+@pytest.mark.slow
 def test_a_time_by_multiply_adds_alone_is_their_table_in_other_units(net):
     macs = measure_costs(net, X)["macs"]
 
@@ -130,6 +131,7 @@ def test_the_networks_hold_both_ends_and_follow_the_seed(net):
     assert shallow >= 6  # of 40 uniform draws 1.7 on average
 
 
+@pytest.mark.slow
 def test_a_machine_that_becomes_slower_between_groups_does_not_matter(net, monkeypatch):
     monkeypatch.setattr(whole, "GROUP", 4)
     calls = []
@@ -143,6 +145,7 @@ def test_a_machine_that_becomes_slower_between_groups_does_not_matter(net, monke
     assert len({id(call.func) for call in calls[2:7]}) == 5
 
 
+@pytest.mark.slow
 def test_few_networks_are_held_at_once(net, monkeypatch):
     alive = weakref.WeakSet()
 
@@ -161,6 +164,7 @@ def test_few_networks_are_held_at_once(net, monkeypatch):
     assert max(most) <= 2 * 2 + 1
 
 
+@pytest.mark.slow
 def test_slow_networks_are_measured_in_fewer_rounds(net):
     options = {"fit": 6, "held_out": 2, "warmup": 1, "repeats": 30, "timer": lambda _: 2.0}
     assert build(net, **options, limit=1e9).provenance["repeats"] == 30

@@ -110,6 +110,7 @@ def test_an_alphabet_comes_back_from_a_run_folder(tmp_path):
         Alphabet.read(tmp_path / "words.json")
 
 
+@pytest.mark.slow
 def test_prose_has_no_text_twice_and_several_packages():
     raw = Prose(30_000, length=100).load()
     text = Alphabet(raw.train.words).text(raw.train.inputs.flatten())

@@ -287,6 +287,7 @@ def test_tokens_of_other_words_are_no_test_split():
 # Docstrings.
 
 
+@pytest.mark.slow
 def test_docstrings_are_different_english_texts_without_the_names_of_packages():
     train = Docstrings(count=30).load().train
     assert train.classes == docstrings.PACKAGES
@@ -324,6 +325,7 @@ def test_prose_is_read_from_source_that_is_not_run(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_package_that_is_not_there_is_named(monkeypatch, tmp_path):
     real = importlib.util.find_spec
     monkeypatch.setattr(

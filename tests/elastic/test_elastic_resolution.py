@@ -86,6 +86,7 @@ def test_the_side_is_a_number_that_is_decided():
     assert supernet.model(images).shape[-1] == SIDES[-1]
 
 
+@pytest.mark.slow
 def test_tables_are_exact_at_every_resolution(net):
     x = torch.randn(1, 1, 8, 8)
     tables = measure_costs(net, x)

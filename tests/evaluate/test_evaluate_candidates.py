@@ -141,6 +141,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.quick_with("closed")
 @pytest.mark.parametrize("when", ["closed", "inside"])
 def test_the_file_outlives_the_process(path, when):
     killed = subprocess.run([sys.executable, "-c", KILLED, str(path), when], check=False)
@@ -252,6 +253,7 @@ except StorageError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_what_was_committed(path):
     pytest.importorskip("resource")
     command = [sys.executable, "-W", "error", "-c", FULL_DISK, str(path)]

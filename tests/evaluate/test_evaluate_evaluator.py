@@ -79,6 +79,7 @@ def test_every_protocol(
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.quick_with("batch")
 @KINDS
 @settings(
     max_examples=15,

@@ -54,6 +54,7 @@ def planted(random, images, good, bad):
     return right.astype(np.float32)
 
 
+@pytest.mark.quick_with("good1-bad1")
 @pytest.mark.parametrize(
     ("good", "bad"),
     [
@@ -72,6 +73,7 @@ def test_the_best_are_kept_as_often_as_promised(good, bad):
     assert losses / races <= error
 
 
+@pytest.mark.slow
 def test_losses_of_images_are_raced_by_a_t_test():
     random, races, error = np.random.default_rng(1), 1500, 0.3
     means, losses, cost = np.array([0.5, 0.5, 0.52, 0.6, 1.0, 1.0, 1.0, 1.0]), 0, 0

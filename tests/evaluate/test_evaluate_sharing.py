@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import supernet as sn
+from marks import slow_unless
 from supernet.data import Examples, Normalise
 from supernet.errors import CodeError
 from supernet.evaluate import Evaluator, Protocol
@@ -82,6 +83,7 @@ def build(kind):
     return Bender(IMAGE, 3, 2, (1, 1), blocks=3) if kind is Bender else kind()
 
 
+@pytest.mark.slow_with("Bender-recalibrate", "Bender-running")
 @pytest.mark.parametrize("batch_norm", ["batch", "recalibrate", "running"])
 @pytest.mark.parametrize("kind", [Chain, Bender])
 def test_scores_equal_plain_scores(kind, batch_norm, examples):
@@ -352,8 +354,13 @@ UNSAFE = {
 }
 
 
-@pytest.mark.parametrize("batch_norm", ["batch", "recalibrate"])
-@pytest.mark.parametrize("kind", UNSAFE)
+@pytest.mark.parametrize(
+    ("kind", "batch_norm"),
+    [
+        *((kind, "batch") for kind in UNSAFE),
+        *(slow_unless(kind is InPlace, kind, "recalibrate") for kind in UNSAFE),
+    ],
+)
 def test_what_is_not_safe_to_share_is_scored_plainly_and_said(kind, batch_norm, examples):
     supernet, made = evaluator(build(kind), examples, batch_norm)
     some = list(supernet.space)
@@ -476,6 +483,7 @@ class Pairs(Chain):
         return self.head(self.b(y).mean((2, 3)))
 
 
+@pytest.mark.quick_with("batch-3000", "batch-60000", "batch-1073741824")
 @pytest.mark.parametrize("memory", [3_000, 60_000, 2**30])
 @pytest.mark.parametrize("batch_norm", ["batch", "recalibrate"])
 def test_tuples_and_views(batch_norm, memory, examples):

@@ -78,6 +78,7 @@ def test_what_cannot_be_a_programme_is_explained_and_not_written(model, words, t
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.quick_with(".pt2")
 @pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
 def test_any_module_can_be_exported(suffix, exported, tmp_path):
     model, _ = exported

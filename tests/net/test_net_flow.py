@@ -118,6 +118,7 @@ def some(space, most=20):
     return [space[i] for i in range(0, space.size, max(space.size // most, 1))]
 
 
+@pytest.mark.slow_with("nasbench1shot1", "enas-micro", "darts")
 @pytest.mark.parametrize("make", SPACES)
 def test_tables_are_the_costs_of_derived_networks_which_compute_what_the_supernet_does(make):
     supernet = sn.SuperNet(make()).eval()
@@ -142,6 +143,7 @@ def test_every_parameter_of_a_derived_network_has_a_gradient(make):
         assert without == set(), architecture
 
 
+@pytest.mark.slow_with("nasbench1shot1", "enas-micro")
 @pytest.mark.parametrize("make", [Branch, Chain, Nested, Zeros, Elastic, *SPACES[5:7]])
 def test_the_range_is_that_of_all_architectures(make):
     make = getattr(make, "values", [make])[0]

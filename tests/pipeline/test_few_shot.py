@@ -70,6 +70,7 @@ def test_candidates_are_scored_with_the_weights_of_their_part(tmp_path, data):
     assert not set(one.values()) & set(two.values())
 
 
+@pytest.mark.slow
 def test_it_is_reproducible_and_repeated_only_where_it_changed(tmp_path, data):
     first = search(data, tmp_path / "a")
     search(data, tmp_path / "b", **{"few_shot.decision": None})
@@ -90,6 +91,7 @@ def test_what_cannot_be_split_is_refused_before_training(tmp_path, data):
     assert not (tmp_path / "run/supernet.pt").exists()
 
 
+@pytest.mark.slow
 def test_a_missing_part_is_named(tmp_path, capsys):
     macro = ["--model=nasbench-macro", "--model.channels=2", "--model.features=4"]
     small = ["--model.stages=[1,1]", "--train.steps=3", "--few_shot.train.steps=3"]

@@ -64,6 +64,7 @@ def test_an_edited_model_is_refused(tmp_path):
     assert search(tmp_path).metrics == first.metrics
 
 
+@pytest.mark.slow
 def test_what_code_does_not_show_is_seen_in_the_loss(tmp_path):
     factor = [1.0]
 
@@ -93,6 +94,7 @@ class Exact(Classification):
         return {**super().measure(model, batch), "exact": torch.ones(len(batch[1]))}
 
 
+@pytest.mark.slow
 def test_an_edited_loss_is_refused_and_an_edited_measure_repeats_the_search(tmp_path, capsys):
     first = search(tmp_path, task=named(Plain, "Mine"))
     with pytest.raises(RunFolderError, match="the code of the task and the loss"):
@@ -134,6 +136,7 @@ def test_another_test_split_repeats_the_test_alone(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_export_does_not_write_networks_of_other_code(tmp_path):
     result = search(tmp_path)
     assert result.export_networks()
@@ -146,6 +149,7 @@ def test_export_does_not_write_networks_of_other_code(tmp_path):
         Net.forward = original
 
 
+@pytest.mark.slow
 def test_weights_of_an_instance_are_those_that_training_begins_with(tmp_path, capsys):
     """With one step of next to no size, the supernet is what was given."""
     torch.manual_seed(0)
@@ -159,6 +163,7 @@ def test_weights_of_an_instance_are_those_that_training_begins_with(tmp_path, ca
     assert not torch.allclose(fresh.model.head.weight, model.head.weight, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_another_instance_goes_on_with_the_first_weights_only(tmp_path):
     first = search(tmp_path, Net())
     other = Net()
@@ -168,6 +173,7 @@ def test_another_instance_goes_on_with_the_first_weights_only(tmp_path):
     assert search(tmp_path, other).metrics == first.metrics
 
 
+@pytest.mark.slow
 def test_what_cannot_be_drawn_anew_is_refused_before_training_for_fresh_weights_only(tmp_path):
     class Own(Net):
         def __init__(self):
@@ -193,6 +199,7 @@ class Within(Classification):
         return {**measures, "exact": (chance > THRESHOLDS["exact"]).float()}
 
 
+@pytest.mark.slow
 def test_what_a_task_measures_is_seen_where_code_does_not_show_it(tmp_path, monkeypatch, capsys):
     first = search(tmp_path, task=Within)
     monkeypatch.setitem(THRESHOLDS, "exact", 0.99)
@@ -215,6 +222,7 @@ class Mixing(Classification):
         return F.cross_entropy(model(inputs), batch[1])
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_never_the_same_is_no_other_one(tmp_path):
     first = search(tmp_path, task=Mixing)
     assert "varies" in first.metrics["identity"]["train"]["loss"]
@@ -233,12 +241,14 @@ class Shrink(Augment):
         return images * 0.9
 
 
+@pytest.mark.slow
 def test_an_edited_augmentation_of_the_data_is_refused(tmp_path):
     search(tmp_path, data=Tensors(points(), augment=named(Shift, "Mine")()))
     with pytest.raises(RunFolderError, match="the augmentation of the data"):
         search(tmp_path, data=Tensors(points(), augment=named(Shrink, "Mine")()))
 
 
+@pytest.mark.slow
 def test_another_searcher_is_said_once(tmp_path, capsys):
     search(tmp_path)
     capsys.readouterr()
@@ -247,12 +257,14 @@ def test_another_searcher_is_said_once(tmp_path, capsys):
     assert said.count("Repeated for that") == 1
 
 
+@pytest.mark.slow
 def test_the_optimizer_of_a_splitting_that_is_not_done_does_not_matter(tmp_path):
     own = {"few_shot.train.optimizer.class_path": "torch.optim.AdamW"}
     first = search(tmp_path)
     assert search(tmp_path, options={**OPTIONS, **own}).metrics["test"] == first.metrics["test"]
 
 
+@pytest.mark.slow
 def test_a_model_that_no_longer_runs_is_an_error_of_its_own(tmp_path):
     class Broken(Net):
         def forward(self, x):

@@ -119,6 +119,7 @@ class Single(Net):
         self.b = sn.Choice([nn.Identity(), conv(width, 3)], label="b")
 
 
+@pytest.mark.quick_with("elastic", "darts")
 @pytest.mark.parametrize("kind", SUPERNETS)
 def test_what_is_derived_scores_as_the_supernet_does(kind, tmp_path, data):
     model, changes, options = SUPERNETS[kind]
@@ -217,6 +218,7 @@ def test_table_and_report_show_all_ways(both, capsys):
     assert f"The chosen architecture {how}: " in " ".join(shown.split())
 
 
+@pytest.mark.slow
 def test_what_was_trained_from_scratch_is_kept_when_both_are_wanted(tmp_path, data, both):
     first = search(data, tmp_path)
     files = {path.name: path.read_bytes() for path in (tmp_path / "retrain").iterdir()}
@@ -232,6 +234,7 @@ def test_what_was_trained_from_scratch_is_kept_when_both_are_wanted(tmp_path, da
     assert rows == both.metrics["retrain"]["candidates"]
 
 
+@pytest.mark.slow
 def test_other_supernets_are_not_fine_tuned_further(tmp_path, data):
     """What was fine-tuned from parts is not taken for what comes from the whole."""
     fine = {"retrain.weights": "inherited"}
@@ -257,6 +260,7 @@ class Stopping(Classification):
         return super().loss(model, batch)
 
 
+@pytest.mark.quick_with("8")
 @pytest.mark.parametrize("after", [3, 8, 13])
 def test_an_interrupted_run_ends_with_the_same_bits(after, tmp_path, data):
     """Within what is trained from scratch, from inherited weights, and of the next architecture."""

@@ -268,6 +268,7 @@ def searched(out, data, **options):
     )
 
 
+@pytest.mark.slow
 def test_a_run_has_probes_and_baselines(result, data):
     retrain, test = result.metrics["retrain"], result.metrics["test"]
     rows = retrain["candidates"]
@@ -296,6 +297,7 @@ def test_a_run_has_probes_and_baselines(result, data):
         assert all(abs(row["macs"] / chosen["macs"] - 1) <= tolerance for row in rest)
 
 
+@pytest.mark.slow
 def test_other_baselines_need_no_other_search(result, tmp_path, data):
     first = searched(tmp_path / "run", data)
     assert first.metrics["retrain"]["candidates"] == result.metrics["retrain"]["candidates"]
@@ -306,6 +308,7 @@ def test_other_baselines_need_no_other_search(result, tmp_path, data):
     assert len(baselines["networks"]) == len(again.metrics["test"]["random"]) == 1
 
 
+@pytest.mark.slow
 def test_where_the_best_are_all_there_is_there_is_no_baseline(tmp_path, data):
     found = searched(tmp_path / "run", data, **{"retrain.top": 18, "retrain.probes": 0})
     assert found.metrics["test"]["random"] == []

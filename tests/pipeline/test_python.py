@@ -72,6 +72,7 @@ def test_result_is_an_ordinary_model(tmp_path, data):
     torch.testing.assert_close(program(data[0]), result.model(data[0]))
 
 
+@pytest.mark.quick_with("function")
 @pytest.mark.parametrize("kind", ["instance", "class", "function"])
 def test_models_of_every_kind_give_reproducible_runs(tmp_path, data, kind):
     def model():
@@ -96,6 +97,7 @@ def test_instance_is_left_as_it_was(tmp_path, data):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 def test_data_sets_and_tensors_are_the_same(tmp_path, data):
     one = search(Net, data, tmp_path / "tensors")
     two = search(Net, TensorDataset(*data), tmp_path / "dataset")
@@ -106,6 +108,7 @@ def test_data_sets_and_tensors_are_the_same(tmp_path, data):
     }
 
 
+@pytest.mark.slow
 def test_folder_is_resumed_only_with_the_same_model_and_data(tmp_path, data):
     model = Net()
     first = search(model, data, tmp_path / "run")
@@ -117,6 +120,7 @@ def test_folder_is_resumed_only_with_the_same_model_and_data(tmp_path, data):
         search(model, (data[0] + 1, data[1]), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_run_from_python_is_not_continued_by_the_command_line(tmp_path, data, capsys):
     from supernet.cli import main
 
@@ -134,6 +138,7 @@ def test_constraints_bound_what_is_scored_and_chosen(tmp_path, data):
     assert all(row["params"] <= 0.8 * largest for row in rows)
 
 
+@pytest.mark.slow
 def test_wider_network_for_retraining(tmp_path, data):
     result = search(Net, data, tmp_path / "run", options={**OPTIONS, "retrain.model": {"width": 7}})
     assert result.model.head.in_features == 7
@@ -180,6 +185,7 @@ def test_caller_keeps_random_state_and_threads(tmp_path, data):
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.slow
 def test_same_names_do_not_make_the_same_search(tmp_path, data):
     class Net(nn.Module):
         def __init__(self, classes: int = 3):
@@ -203,12 +209,14 @@ def test_same_names_do_not_make_the_same_search(tmp_path, data):
         search(globals()["Net"], other, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_one_constraint_may_be_a_string(tmp_path, data):
     one = search(Net, data, tmp_path / "one", constraints="params <= 80%")
     two = search(Net, data, tmp_path / "two", constraints=["params <= 80%"])
     assert one.metrics["search"]["candidates"] == two.metrics["search"]["candidates"]
 
 
+@pytest.mark.slow
 def test_convolutions_of_every_dimension(tmp_path):
     class Video(nn.Module):
         def __init__(self, classes: int):
@@ -239,6 +247,7 @@ def without_searcher_options():
     return {name: value for name, value in OPTIONS.items() if "searcher" not in name}
 
 
+@pytest.mark.slow
 def test_objects_and_classes_are_taken_as_well_as_names(tmp_path, data):
     options = without_searcher_options()
     named = search(Net, data, tmp_path / "named", searcher="random", options=options)
@@ -259,6 +268,7 @@ def test_task_of_ones_own(tmp_path, data):
         search(Net, data, tmp_path / "run", task=Halves(0.5))
 
 
+@pytest.mark.slow
 def test_another_searcher_ranks_with_the_weights_that_are_there(tmp_path, data):
     out, options = tmp_path / "run", without_searcher_options()
     first = search(Net, data, out, searcher=RandomSearch(3), options=options)
@@ -273,6 +283,7 @@ def test_another_searcher_ranks_with_the_weights_that_are_there(tmp_path, data):
     assert second.metrics["tested_before"] == [first.metrics["test"]]
 
 
+@pytest.mark.slow
 def test_more_to_retrain_keeps_what_was_retrained(tmp_path, data):
     out = tmp_path / "run"
     first = search(Net, data, out)
@@ -286,6 +297,7 @@ def test_more_to_retrain_keeps_what_was_retrained(tmp_path, data):
             assert rows[row["key"]]["validation"] == row["validation"]
 
 
+@pytest.mark.slow
 def test_another_retraining_does_not_go_on_from_the_one_before(tmp_path, data):
     changed = {**OPTIONS, "retrain.train.steps": 9}
     search(Net, data, tmp_path / "run")
@@ -306,6 +318,7 @@ def pictures():
     return images, torch.arange(120) % 3
 
 
+@pytest.mark.slow
 def test_retraining_may_change_images_in_another_way(tmp_path):
     cut = {**OPTIONS, "retrain.augment": {"cutout": 5}}
     first = search(Pixels, pictures(), tmp_path / "run")
@@ -328,6 +341,7 @@ def test_an_augmentation_that_does_not_fit_is_refused_before_training(tmp_path, 
     assert not (tmp_path / "supernet.pt").exists()
 
 
+@pytest.mark.slow
 def test_options_that_cannot_be_met_give_nothing_up(tmp_path, data):
     first = search(Net, data, tmp_path / "run")
     with pytest.raises(sn.SupernetError, match="params <= 1"):
@@ -335,6 +349,7 @@ def test_options_that_cannot_be_met_give_nothing_up(tmp_path, data):
     assert search(Net, data, tmp_path / "run").metrics == first.metrics
 
 
+@pytest.mark.slow
 def test_costs_of_a_wider_network_are_its_own(tmp_path, data):
     result = search(Net, data, tmp_path / "run", options={**OPTIONS, "retrain.model": {"width": 7}})
     key = result.metrics["retrain"]["chosen"]
@@ -416,6 +431,7 @@ def test_targets_that_do_not_fit_are_refused_before_training(tmp_path, data):
         search(lambda: Net(classes=2), data, tmp_path / "few")
 
 
+@pytest.mark.slow
 def test_report_of_a_run_made_from_python(tmp_path, data, capsys):
     from supernet.cli import main
 
@@ -435,6 +451,7 @@ class Failing(Classification):
         return super().measure(model, batch)
 
 
+@pytest.mark.slow
 def test_scoring_that_fails_for_all_says_why_and_goes_on_once_mended(tmp_path, data, monkeypatch):
     with pytest.raises(sn.SupernetError, match="a bug of the task"):
         search(Net, data, tmp_path / "run", task=Failing())
@@ -451,6 +468,7 @@ def statuses(folder):
         return [row for (row,) in connection.execute("SELECT status FROM candidates")]
 
 
+@pytest.mark.slow
 def test_randomnas_selects_from_what_was_scored_on_all_images(tmp_path, data):
     searcher = RandomNASSearch(count=8, best=3, batches=1)
     options = {**without_searcher_options(), "evaluate.batch_size": 8}
@@ -476,6 +494,7 @@ class Unequal(Net):
         self.a = sn.Choice({"linear": nn.Linear(6, 4), "blind": blind})
 
 
+@pytest.mark.slow
 def test_a_race_ends_like_full_scoring(tmp_path):
     inputs = torch.randn(1500, 6, generator=torch.Generator().manual_seed(0))
     data = (inputs, inputs[:, :3].argmax(1))
@@ -489,6 +508,7 @@ def test_a_race_ends_like_full_scoring(tmp_path):
     assert again.metrics == raced.metrics
 
 
+@pytest.mark.slow
 def test_several_objectives_are_retrained_along_the_front(tmp_path, data):
     searcher = NSGA2(population=6, generations=2)
     options = without_searcher_options()
@@ -499,6 +519,7 @@ def test_several_objectives_are_retrained_along_the_front(tmp_path, data):
     assert 0 < result.metrics["search"]["hypervolume"]["macs"] < 1
 
 
+@pytest.mark.slow
 def test_batch_norm_is_looked_into_before_the_search(tmp_path, data):
     class Normed(Net):
         def __init__(self, classes: int):
@@ -545,6 +566,7 @@ class Remembering(SPOS):
         self.steps = state["steps"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [Remembering(), SPOS(sampling="cost")])
 def test_an_object_serves_several_calls_and_is_left_as_it_was(tmp_path, data, strategy):
     before = dict(vars(strategy))
@@ -553,6 +575,7 @@ def test_an_object_serves_several_calls_and_is_left_as_it_was(tmp_path, data, st
     assert search(Net, data, tmp_path / "run", strategy=strategy).metrics == first.metrics
 
 
+@pytest.mark.slow
 def test_parts_begin_with_a_fresh_strategy_also_after_an_interruption(tmp_path, data):
     class OneOf(Net):
         def __init__(self, classes: int):
@@ -571,6 +594,7 @@ def test_parts_begin_with_a_fresh_strategy_also_after_an_interruption(tmp_path, 
         assert all(torch.equal(one["model"][name], two["model"][name]) for name in one["model"])
 
 
+@pytest.mark.slow
 def test_a_searcher_object_gives_way_to_a_name(tmp_path, data):
     options = without_searcher_options()
     first = search(Net, data, tmp_path / "run", searcher=RandomSearch(3), options=options)
@@ -579,6 +603,7 @@ def test_a_searcher_object_gives_way_to_a_name(tmp_path, data):
     assert second.metrics["search"]["candidates"] == 12
 
 
+@pytest.mark.slow
 def test_data_is_recognised_without_metrics(tmp_path, data):
     search(Net, data, tmp_path / "run")
     (tmp_path / "run/metrics.json").unlink()
@@ -590,6 +615,7 @@ def test_data_is_recognised_without_metrics(tmp_path, data):
         search(Net, other, tmp_path / "set")
 
 
+@pytest.mark.slow
 def test_the_random_baseline_is_what_was_not_among_the_best(tmp_path, data):
     """A probe may be drawn; its rows are then of one network."""
     small = {**OPTIONS, "retrain.top": 11, "retrain.probes": 12}
@@ -633,6 +659,7 @@ def test_options_that_an_object_would_ignore_are_refused(tmp_path, data):
             search(Net, data, tmp_path, task=Classification(), options={**OPTIONS, option: 1})
 
 
+@pytest.mark.slow
 def test_the_model_of_a_run_is_written_only_if_it_computes_the_same(tmp_path, data, capsys):
     class Noisy(Net):
         def forward(self, x):

@@ -31,6 +31,7 @@ def run(folder, model=Net, data=(X, Y), **arguments):
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_models_and_data_that_are_none(tmp_path):
     assert "not None" in run(tmp_path, None)
     assert "built into Python" in run(tmp_path, int)

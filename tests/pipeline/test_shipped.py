@@ -82,6 +82,7 @@ EACH = {"digits/spos", "digits/converted", "digits/pdarts", "text/gpt", "text/te
 """One configuration of each kind, which the quick tests build."""
 
 
+@pytest.mark.quick_with("digits/spos", "text/gpt")
 @pytest.mark.parametrize(
     "file",
     [

@@ -80,6 +80,7 @@ def test_what_a_step_returned_is_what_the_folder_holds_of_it(tmp_path):
         assert again.retrained == state.retrained
 
 
+@pytest.mark.slow
 def test_models_are_built_as_often_as_they_are_needed(tmp_path):
     """The initial supernet and one that is trained, each once; and one for each retrained network."""
     Net.built = 0

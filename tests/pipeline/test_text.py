@@ -92,6 +92,7 @@ def test_texts_lead_to_a_programme_that_takes_texts(file, tmp_path):
     assert takes == {"dtype": "int64", "shape": ["batch", 6]}
 
 
+@pytest.mark.slow
 def test_the_command_line_searches_and_goes_on(file, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "reader", sys.modules[__name__])
     out = str(tmp_path / "run")
@@ -111,6 +112,7 @@ def test_the_command_line_searches_and_goes_on(file, tmp_path, monkeypatch, caps
     assert "missing.csv cannot be read" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_texts_that_changed_are_noticed(file, tmp_path):
     short = {"train.steps": 2, "retrain.train.steps": 2}
     first = search(str(file), tmp_path / "run", **short)

@@ -96,6 +96,7 @@ def test_what_draws_are_uniform_over(make_problem, length):
     assert sum(one["depth"] == 3 for one in deep) >= 18
 
 
+@pytest.mark.slow
 def test_all_of_a_small_space_are_found_however_unlikely(make_problem):
     problem = make_problem(nested(7))
     assert len(problem.sample(5_000, random.Random(0))) == 3**7 + 2

@@ -168,6 +168,7 @@ def problem(space, tables, *texts, seed=0):
     return Problem(space, Constraints(texts, tables, space), seed)
 
 
+@pytest.mark.slow
 def test_a_bound_that_draws_never_meet():
     """Of 3^40 architectures 861 cost 2 or less."""
     space, table = long_space(40)
@@ -177,6 +178,7 @@ def test_a_bound_that_draws_never_meet():
         assert all(table.cost(architecture) <= 2 for architecture in found)
 
 
+@pytest.mark.slow
 def test_what_is_built_has_no_bias_to_early_decisions():
     """The few dear answers that fit must not all be given to the decisions answered first."""
     space, table = long_space(40)
@@ -189,6 +191,7 @@ def test_what_is_built_has_no_bias_to_early_decisions():
     assert early / late == pytest.approx(1, abs=0.3)  # without mixing, above 2
 
 
+@pytest.mark.slow
 def test_seen_architectures_are_left_out_and_the_rest_is_found():
     """One architecture costs nothing and 20 cost 1: fewer than asked for, and no error."""
     space, table = long_space(20)
@@ -200,6 +203,7 @@ def test_seen_architectures_are_left_out_and_the_rest_is_found():
     assert not set(first) & set(rest)
 
 
+@pytest.mark.slow
 def test_samples_that_are_built_depend_on_the_random_stream_only():
     space, table = long_space(30)
     narrow = problem(space, {"cost": table}, "cost <= 5")
@@ -215,6 +219,7 @@ TWO = {
 SPACE = long_space(30)[0]
 
 
+@pytest.mark.quick_with("texts2")
 @pytest.mark.parametrize(
     "texts",
     [
@@ -229,6 +234,7 @@ def test_several_bounds_that_draws_hardly_meet(texts):
     assert all(problem(SPACE, TWO, *texts).constraints.hold(one) for one in found)
 
 
+@pytest.mark.slow
 def test_what_the_other_bounds_leave_is_found():
     """Cost 12 buys two steps in each of the six heaviest decisions of weight 0.4, and one is 0.3."""
     bounds = [
@@ -241,6 +247,7 @@ def test_what_the_other_bounds_leave_is_found():
     assert extend(SPACE, [], bounds[0], random.Random(0)) == 0
 
 
+@pytest.mark.slow
 def test_the_error_says_what_was_tried_and_what_is_within_reach():
     impossible = problem(SPACE, TWO, "cost <= 12", "weight <= 1.25")
     with pytest.raises(ConstraintError) as error:

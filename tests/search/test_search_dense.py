@@ -84,6 +84,7 @@ def test_the_states_explode_and_the_range_is_found_all_the_same():
     assert set(MACS.extremes(SPACE)[1].values()) == {12}
 
 
+@pytest.mark.quick_with("45", "80")
 @pytest.mark.parametrize("share", [15, 25, 45, 80])
 def test_random_search_under_a_bound(share):
     (found,) = RandomSearch(100).generations(problem(f"macs <= {share}%"))
@@ -105,6 +106,7 @@ def test_what_is_moved_is_moved_no_more_than_need_be():
     assert any(one[f"w{i}"] == 8 for one in found for i in range(LAYERS))
 
 
+@pytest.mark.quick_with("macs <= 20%-RegularizedEvolution", "macs >= 85%-Evolution")
 @pytest.mark.parametrize(
     "searcher",
     [
@@ -208,6 +210,7 @@ class DenseNet(nn.Module):
         return self.head(torch.cat(features, 1).mean((2, 3)))
 
 
+@pytest.mark.slow
 def test_a_converted_dense_network():
     """Its costs are those of the networks that are derived."""
     torch.manual_seed(0)

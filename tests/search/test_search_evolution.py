@@ -162,6 +162,7 @@ def test_failed_candidates_have_no_children_while_others_passed(chain, make_prob
     assert all(child["op0"] == "a" for child in search.ask())
 
 
+@pytest.mark.slow
 def test_equal_networks_are_scored_once(chain, make_problem, run, matches):
     def canonical(architecture):
         return Architecture(dict(zip(architecture, sorted(architecture.values()), strict=True)))

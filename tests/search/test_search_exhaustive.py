@@ -30,6 +30,7 @@ def test_equal_networks_once_also_across_generations(chain, make_problem, run):
         assert set(found) == expected
 
 
+@pytest.mark.slow
 def test_the_zoo_space_is_covered(make_problem, run):
     """Two blocks of the same cell: those that do not read each other may swap."""
     space = SuperNet(Bender((1, 4, 4), channels=1, groups=(1,), blocks=2)).space

@@ -71,6 +71,7 @@ def test_neighbours_outside_a_bound_are_left_out(chain, make_problem, run, match
     assert best(told).accuracy == pytest.approx(11 / 12)
 
 
+@pytest.mark.slow
 def test_equal_networks_are_scored_once(chain, make_problem, run, matches):
     def canonical(architecture):
         return Architecture(dict(zip(architecture, sorted(architecture.values()), strict=True)))

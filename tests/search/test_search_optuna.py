@@ -135,6 +135,7 @@ def test_three_objectives(chain, make_problem, run, matches):
     assert len(flat(run(searcher, make_problem(chain(8)), matches))) == 30
 
 
+@pytest.mark.slow
 def test_tpe_beats_random_search(chain, make_problem, run, matches):
     space, found, drawn = chain(14), [], []
     for seed in range(3):
@@ -172,6 +173,7 @@ NESTED = SearchSpace(
 )
 
 
+@pytest.mark.quick_with("NSGA2")
 @pytest.mark.parametrize("kind", [NSGA2, TPE])
 def test_all_kinds_of_decisions_also_inside_options(kind):
     """Score: many branches, and width 32, which only exists for conv."""
@@ -241,6 +243,7 @@ def test_children_of_nsga2_inherit_decisions_inside_options(mutation):
         assert len(pairs) > 20  # recombined, not copied
 
 
+@pytest.mark.slow
 def test_nsga2_beats_random_search_where_decisions_lie_in_options():
     """The hypervolume of matches and cost; more than a random search's in every seed."""
     entries = [
@@ -288,6 +291,7 @@ def test_parameters_of_each_kind_of_decision():
     assert [parameters[f"many has m{i}"] for i in range(10)] == [i in (1, 9) for i in range(10)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [NSGA2, TPE])
 def test_equal_networks_are_asked_for_once(kind, chain, make_problem, run, matches):
     def canonical(architecture):
@@ -299,6 +303,7 @@ def test_equal_networks_are_asked_for_once(kind, chain, make_problem, run, match
     assert len(found) == len(set(found)) == 45
 
 
+@pytest.mark.quick_with("NSGA2")
 @pytest.mark.parametrize("kind", [NSGA2, TPE])
 def test_a_bound_that_draws_never_meet(kind, chain, make_problem, run, matches):
     problem = make_problem(chain(30), "cost <= 3")
@@ -322,6 +327,7 @@ def read(path):
     return studies
 
 
+@pytest.mark.quick_with("TPE")
 @pytest.mark.parametrize("kind", [NSGA2, TPE])
 def test_the_storage_holds_the_candidates_and_changes_nothing(kind, tmp_path):
     toy, path = Toy(0), tmp_path / "new folder" / "a study?#.db"
@@ -332,6 +338,7 @@ def test_the_storage_holds_the_candidates_and_changes_nothing(kind, tmp_path):
     assert read(path) == {name: [candidate.key for candidate in flat(plain)]}
 
 
+@pytest.mark.slow
 def test_the_storage_is_written_anew_and_keeps_other_studies(tmp_path):
     toy, path = Toy(0), tmp_path / "study.db"
     other = told(NSGA2(4, 1, storage=path), toy.problem(seed=1), toy.candidate)
@@ -345,6 +352,7 @@ def test_the_storage_is_written_anew_and_keeps_other_studies(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_the_storage_can_be_opened_with_optuna(tmp_path):
     import optuna
 
@@ -458,6 +466,7 @@ def test_tpe_refuses_impossible_options(changes):
         TPE(**changes)
 
 
+@pytest.mark.slow
 def test_optuna_is_imported_when_it_is_used():
     import subprocess
     import sys

@@ -26,6 +26,7 @@ def space():
     return SearchSpace([SomeOf(f"d{i}", names, 0, 1_000) for i in range(DECISIONS)])
 
 
+@pytest.mark.slow
 def test_a_size_is_written_as_it_is(space):
     assert space.size == 2**15_000
     text = digits(space.size)

@@ -55,6 +55,7 @@ def test_bounds_of_some_of_limit_the_range(low, high, expected):
     assert table.range(space) == expected
 
 
+@pytest.mark.slow
 def test_levels_give_up_where_states_explode_and_only_if_told_to():
     """Whether every pair of 12 answers is given can be known only from all of them."""
     space = SearchSpace([OneOf(f"d{i}", "xy") for i in range(12)])

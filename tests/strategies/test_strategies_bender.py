@@ -228,6 +228,7 @@ def ghosts_of(model, strategy, steps=12, images=None):
     return found, masks_of
 
 
+@pytest.mark.slow
 def test_a_chain_is_never_cut_and_most_of_it_would_be():
     torch.manual_seed(0)
     chain = NASBenchMacro(image=(1, 8, 8), channels=2, features=8)
@@ -244,6 +245,7 @@ def test_a_chain_is_never_cut_and_most_of_it_would_be():
     assert sum(dead(ghosts_of(chain, whole)[0])) > 12 * 8 * 0.3
 
 
+@pytest.mark.slow
 def test_the_paper_s_space_is_left_as_it_is():
     """Its blocks lie beside each other, so few ghost batches are cut off."""
     torch.manual_seed(0)

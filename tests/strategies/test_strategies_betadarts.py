@@ -57,6 +57,7 @@ def test_what_leads_is_held_back():
     assert leads[1.0] < 0.5 * leads[0.0]
 
 
+@pytest.mark.slow
 def test_edges_that_are_not_learned_are_not_regularised():
     strategy = BetaDARTS()
     model = Cells((1, 8, 8), channels=4, cells=3, nodes=2)

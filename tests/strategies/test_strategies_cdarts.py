@@ -267,6 +267,7 @@ def test_the_evaluation_network_records_batch_statistics_of_its_own():
     assert strategy.network.model[0].running_mean.all()
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_within_a_cycle_goes_on_to_the_same_bits():
     def made():
         strategy = CDARTS(3, evaluation=Evaluation(warmup=0.3), alpha=Alpha(0.1, warmup=0.1))

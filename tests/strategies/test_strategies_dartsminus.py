@@ -102,6 +102,7 @@ def test_decisions_without_a_skip_are_as_in_darts():
     assert beside.calls == 1
 
 
+@pytest.mark.quick_with("S1-2")
 @pytest.mark.parametrize(
     ("operations", "partial"),
     [
@@ -133,6 +134,7 @@ def test_every_edge_of_the_darts_space_has_one(operations, partial):
     assert all(m.even.weight.grad is not None for m in convolutions)
 
 
+@pytest.mark.slow
 def test_candidates_and_derived_networks_know_nothing_of_it():
     strategy = DARTSMinus()
     torch.manual_seed(0)

@@ -142,6 +142,7 @@ def test_weights_are_those_of_the_formula(supernet):
         torch.testing.assert_close(weights[parameter], expected.view(8, 4, 1, 1))
 
 
+@pytest.mark.slow
 def test_memory_does_not_depend_on_the_number_of_architectures():
     def net(most):
         options = [nn.Conv2d(4, 4, 1) for _ in range(10)]
@@ -243,6 +244,7 @@ def test_training_that_is_stopped_and_continued_ends_with_the_same_bits(tmp_path
     assert train("parts") == (whole, 4)
 
 
+@pytest.mark.slow
 def test_a_run_with_parts_of_a_split_supernet(tmp_path, digits):
     """All steps; the network that is retrained and exported has ordinary weights of its own."""
 

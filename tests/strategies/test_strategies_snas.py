@@ -123,6 +123,7 @@ def test_the_defaults_are_the_authors():
     assert strategy.rule == "strongest"
 
 
+@pytest.mark.slow
 def test_all_edges_are_kept_with_their_strongest_operation_none_included():
     """The authors' `genotype_edge_all`: an argmax for each of the edges."""
     strategy = SNAS()

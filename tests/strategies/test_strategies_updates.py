@@ -112,6 +112,7 @@ def test_an_empty_bin_gives_the_closest_path():
     assert set(costs_drawn(SPOS("cost", low=57, high=66, bins=1, tries=60), 50)) == {56}
 
 
+@pytest.mark.slow
 def test_bounds_follow_from_the_space_by_default():
     assert set(costs_drawn(SPOS("cost"))) == {24, 40, 56, 72}
 

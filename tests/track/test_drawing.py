@@ -114,6 +114,7 @@ def test_a_cell_keeps_boxes_apart_and_edges_outside_of_them(cell):
     assert len(check(replace(cell, nodes=nodes)).edges) == len(cell.edges)
 
 
+@pytest.mark.slow
 @given(graphs())
 def test_any_graph_keeps_boxes_apart_and_edges_outside_of_them(diagram):
     assert len(check(diagram).edges) == len(diagram.edges)

@@ -113,6 +113,7 @@ def make_run(request, tmp_path, make_loader):
     return lambda name: Run(tmp_path / name, make_loader, strategy, optimizer)
 
 
+@pytest.mark.quick_with("Bender+sgd")
 def test_interrupted_anywhere_and_resumed_ends_with_the_same_bits(make_run):
     whole = make_run("whole")
     expected = weights(whole.start())

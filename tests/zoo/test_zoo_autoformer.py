@@ -117,6 +117,7 @@ def test_depths_share_their_first_blocks_and_decisions_exist_where_blocks_run():
         assert blocks == {f"block{i}" for i in range(architecture["depth"])}
 
 
+@pytest.mark.slow
 def test_tables_are_exact():
     supernet, sizes = small(), [SMALL[name] for name in ("image", "classes", "patch", "head")]
     x = torch.randn(1, 1, 8, 8)

@@ -182,6 +182,7 @@ def test_none_comes_from_the_first_free_state():
     assert nothing["normal.node0.edges"] == ("0", "1")
 
 
+@pytest.mark.quick_with("DARTS-4", "S4-1")
 @pytest.mark.parametrize("partial", [1, 2, 4])
 @pytest.mark.parametrize("operations", ["DARTS", "S4"])
 def test_derived_networks_equal_the_supernet_with_partial_channels(partial, operations):
@@ -193,6 +194,7 @@ def test_derived_networks_equal_the_supernet_with_partial_channels(partial, oper
         torch.testing.assert_close(derive(supernet, architecture)(images), expected)
 
 
+@pytest.mark.slow
 def test_partial_channels_leave_fewer_parameters_and_the_same_space():
     whole, part = small(), small(partial=4)
     assert whole.space.decisions == part.space.decisions
@@ -343,6 +345,7 @@ def test_the_auxiliary_classifier_costs_nothing():
             assert table.cost(one) == tables[quantity].cost(one)
 
 
+@pytest.mark.slow
 def test_a_derived_network_keeps_the_auxiliary_classifier_and_exports_without():
     supernet, images = small(auxiliary=True), torch.randn(2, 1, 8, 8)
     model = derive(supernet, samples(supernet.space, 1)[0])
@@ -395,6 +398,7 @@ def test_the_probability_of_dropping_rises_or_not():
             assert {edge.probability for edge in edges} == {probability}
 
 
+@pytest.mark.slow
 def test_derived_networks_drop_operations_but_identities():
     supernet = small(drop_path=0.4, affine=True)
     for name in PRESETS["DARTS"]:
@@ -490,6 +494,7 @@ def test_the_size_follows_from_the_number_of_edges(edges, operations):
         assert DARTS.from_genotype(DARTS.to_genotype(one)) == one
 
 
+@pytest.mark.slow
 def test_no_edge_and_none_are_the_same_where_an_edge_may_be_missing():
     space = small(edges=(0, 2), operations=("none", "skip")).space
     forms = {space.canonical(one) for one in space}
@@ -501,6 +506,7 @@ def test_no_edge_and_none_are_the_same_where_an_edge_may_be_missing():
     assert len(forms) == pairs**2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("partial", [1, 2])
 def test_a_node_without_edges_is_zero_and_of_the_right_shape(partial):
     supernet = small(edges=(0, 2), partial=partial, image=(1, 9, 7)).eval()
@@ -534,6 +540,7 @@ def test_all_edges_are_written_as_by_snas():
     assert f"('{PUBLISHED[one['normal.node3.from4']]}', 4)], normal_concat=range(2, 6)" in text
 
 
+@pytest.mark.slow
 def test_the_drawing_has_both_cells_without_none():
     architecture = DARTS.from_genotype(V2)
     diagram = DARTS(channels=2).diagram(architecture)

@@ -209,6 +209,7 @@ def test_shared_evaluation_is_that_of_one_network_after_the_other(six):
     six.train()
 
 
+@pytest.mark.slow
 def test_derived_networks_are_exported(six):
     assert export_program(sn.derive(six, network(SKIPS)), torch.randn(1, 1, 8, 8))
 

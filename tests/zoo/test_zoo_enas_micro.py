@@ -174,6 +174,7 @@ class HandMade(nn.Module):
         return self.classifier(previous.relu().mean((2, 3)))
 
 
+@pytest.mark.quick_with("True")
 @pytest.mark.parametrize("training", [True, False])
 def test_a_derived_network_is_the_one_written_by_hand(training):
     derived = sn.derive(small(channels=4), architecture(MIXED))
@@ -189,6 +190,7 @@ def test_a_derived_network_is_the_one_written_by_hand(training):
     assert torch.allclose(derived.train(training)(x), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_weights_are_those_of_the_block_the_side_and_the_state(three):
     """Two states, sides or blocks never share an operation; the cells of a network do not either."""
     answers = {**architecture(MIXED)}
@@ -239,6 +241,7 @@ def test_canonical_forms_of_one_block_are_counted_by_hand():
     assert len({space.canonical(one) for one in space}) == 55**2
 
 
+@pytest.mark.slow
 def test_equal_networks_compute_the_same_with_moved_weights(three):
     cells = {
         **MIXED,
@@ -261,6 +264,7 @@ def test_equal_networks_compute_the_same_with_moved_weights(three):
     assert found == 3 * 8
 
 
+@pytest.mark.slow
 def test_shared_evaluation_is_that_of_one_network_after_the_other(three):
     stream = random.Random(0)
     calibration, images = torch.randn(8, 1, 8, 8), torch.randn(4, 1, 8, 8)
@@ -277,6 +281,7 @@ def test_shared_evaluation_is_that_of_one_network_after_the_other(three):
         assert torch.allclose(outputs[0], plain.eval()(images), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_derived_networks_are_exported(three):
     assert export_program(sn.derive(three, architecture(MIXED)), torch.randn(1, 1, 8, 8))
 

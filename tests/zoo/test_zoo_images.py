@@ -57,6 +57,7 @@ def space(name):
     return getattr(importlib.import_module(module), cls)
 
 
+@pytest.mark.slow_with("converted-(1, 28, 28)", "converted-(3, 32, 32)", "enas-micro-(2, 37, 29)")
 @pytest.mark.parametrize("image", [(1, 28, 28), (3, 32, 32), (2, 37, 29)], ids=str)
 @pytest.mark.parametrize("name", sorted(SPACES.keys() - TEXTS))
 def test_images_become_logits(name, image):

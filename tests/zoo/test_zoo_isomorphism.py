@@ -101,6 +101,7 @@ def test_the_published_string_errs_both_ways():
     assert unique_string(cell("03000s"), "zero") != unique_string(cell("000300"), "zero")
 
 
+@pytest.mark.slow
 def test_representatives_have_the_same_graph_and_no_dead_edge(classes):
     for form, members in classes.items():
         chosen = representative(members[0])

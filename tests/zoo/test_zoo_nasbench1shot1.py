@@ -239,6 +239,7 @@ class HandMade(nn.Module):
         return self.classifier(self.norm(self.last(x.relu())).mean((2, 3)))
 
 
+@pytest.mark.quick_with("True")
 @pytest.mark.parametrize("training", [True, False])
 def test_a_derived_network_is_the_one_written_by_hand(training):
     derived, hand = sn.derive(small(cells=2, stacks=2), architecture(*HAND)), HandMade(2, 3)
@@ -261,6 +262,7 @@ def test_stacks_double_the_channels_and_halve_the_image():
     assert shapes == [(8, 9, 9), (16, 5, 5), (32, 3, 3)]
 
 
+@pytest.mark.slow
 def test_derived_networks_are_exported():
     derived = sn.derive(small(), architecture(*HAND))
     assert export_program(derived, torch.randn(1, 1, 8, 8))

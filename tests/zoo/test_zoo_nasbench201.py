@@ -157,6 +157,7 @@ def test_cells_share_one_architecture_in_all_stages():
     ]
 
 
+@pytest.mark.slow
 def test_canonical_forms_are_5425_and_stable():
     supernet = small()
     canonical = {a: supernet.space.canonical(a) for a in supernet.space}
@@ -180,6 +181,7 @@ def test_canonical_forms_are_the_cheapest_of_their_class(published):
     assert cheaper > 20
 
 
+@pytest.mark.slow
 def test_equal_cells_compute_the_same_where_edges_have_equal_weights():
     """In training mode, with equal weights on all edges of a cell, so that any edge may stand in."""
     supernet, x = small(cells=2), torch.randn(6, 1, 8, 8)

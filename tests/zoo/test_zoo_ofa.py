@@ -73,6 +73,7 @@ def test_sizes_of_the_space():
     assert small().space.size == 3 * (2 * (4 + 16)) ** 2
 
 
+@pytest.mark.slow
 def test_tables_are_exact_for_every_resolution():
     supernet, x = small(), torch.randn(1, 1, 8, 8)
     tables = measure_costs(supernet, x)

@@ -169,6 +169,7 @@ def elastic(request):
     return small(factors=FACTORS, affine=request.param)
 
 
+@pytest.mark.slow
 def test_channels_are_a_decision_of_every_layer():
     assert SuperNet(SPOS(factors=tuple(i / 5 for i in range(1, 11)))).space.size == 40**20
 
@@ -178,6 +179,7 @@ def architectures(supernet, count):
     return [supernet.space.sample(random) for _ in range(count)]
 
 
+@pytest.mark.quick_with("plain")
 def test_networks_of_fewer_channels_are_ordinary_and_equal(elastic):
     images = torch.randn(5, 1, 8, 8)
     for training in (True, False):
@@ -188,6 +190,7 @@ def test_networks_of_fewer_channels_are_ordinary_and_equal(elastic):
             torch.testing.assert_close(derived(images), elastic(images, architecture))
 
 
+@pytest.mark.quick_with("plain")
 def test_costs_are_those_of_the_ordinary_networks(elastic):
     example = torch.zeros(1, 1, 8, 8)
     tables = measure_costs(elastic, example)
