@@ -9,7 +9,12 @@ ONE_THREAD := OMP_NUM_THREADS=1
 run: .venv/installed
 	$(BIN)/supernet run
 
-test: .venv/installed check
+# The checks take one core, so they run beside the tests.
+test: .venv/installed
+	$(MAKE) --jobs=2 --output-sync=target check quick
+
+.PHONY: quick
+quick: .venv/installed
 	$(ONE_THREAD) $(BIN)/pytest -n auto -m "not slow"
 
 test-all: .venv/installed check

@@ -23,6 +23,7 @@ def test_short_names_stand_for_classes():
     assert list(differences(stored, by_class)) == []
 
 
+@pytest.mark.slow
 def test_resolved_configuration_is_a_fixed_point():
     stored = plain(
         "--strategy=spos", "--train.optimizer=torch.optim.AdamW", "--split.augment.crop=2"
@@ -30,6 +31,7 @@ def test_resolved_configuration_is_a_fixed_point():
     assert plain(base=stored) == stored
 
 
+@pytest.mark.slow
 def test_later_options_win(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text("seed: 3\ntrain: {steps: 7}\n")
@@ -75,6 +77,7 @@ def test_model_does_not_take_what_the_data_gives():
         plain("--model.classes=3")
 
 
+@pytest.mark.slow
 def test_another_class_does_not_inherit_the_arguments_of_the_one_before(tmp_path):
     assert plain("--search.searcher=randomnas")["search"]["searcher"]["init_args"]["count"] == 1000
     assert plain("--model=nasbench-macro")["model"]["init_args"]["channels"] == 32
@@ -90,6 +93,7 @@ def test_another_class_does_not_inherit_the_arguments_of_the_one_before(tmp_path
     assert other["model"]["init_args"]["cells"] == 1
 
 
+@pytest.mark.slow
 def test_the_same_class_named_again_keeps_its_arguments(tmp_path):
     stored = plain("--search.searcher=random", "--search.searcher.count=7")
     for name in ("random", "RandomSearch", "supernet.search.RandomSearch"):
@@ -161,6 +165,7 @@ def test_what_later_trainings_are_given_comes_first():
     assert other["init_args"]["weight_decay"] == 0.0
 
 
+@pytest.mark.slow
 def test_files_hand_training_on_too(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text("train: {batch_size: 4, clip: null, optimizer: {class_path: Adam}, steps: 3}\n")
@@ -171,7 +176,7 @@ def test_files_hand_training_on_too(tmp_path):
     assert plain(base=stored) == stored
 
 
-@pytest.mark.quick_with("decisions")
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", ["decisions", "architectures"])
 def test_what_random_draws_are_uniform_over_is_an_option_of_strategies_and_of_the_search(sampling):
     for name in (
@@ -194,6 +199,7 @@ def test_what_random_draws_are_uniform_over_is_an_option_of_strategies_and_of_th
         parse("supernet", ["--search.sampling=networks"])
 
 
+@pytest.mark.slow
 def test_options_that_are_given_together_are_as_those_given_one_by_one():
     together = parse(
         "supernet run", ['--search={"searcher": "exhaustive", "constraints": ["macs <= 9"]}']

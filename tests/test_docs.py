@@ -60,7 +60,9 @@ def with_blocks(slow):
     ]
 
 
-@pytest.mark.slow_with("docs/architecture.md", "docs/conversion.md")
+@pytest.mark.slow_with(
+    "docs/architecture.md", "docs/conversion.md", "README.md", "docs/costs.md", "docs/evaluation.md"
+)
 @pytest.mark.parametrize("page", with_blocks(slow=False))
 def test_code_runs(page, workplace):
     found = [block for block in blocks(page.read_text()) if block.remark != "slow"]

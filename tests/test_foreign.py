@@ -168,6 +168,7 @@ def test_options_that_cannot_be_added_up_are_named(does, words, soft):
         supernet(X, route)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("does", [lambda y: y.double()])
 def test_options_that_differ_are_refused_before_training(does, tmp_path):
     data = (torch.rand(60, 2, 3, 3), torch.arange(60) % 2)
@@ -202,6 +203,7 @@ def test_an_example_is_named():
         Datasets(Examples("many")).load()
 
 
+@pytest.mark.slow
 def test_the_step_of_a_training_is_named(tmp_path):
     calls = []
 

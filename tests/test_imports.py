@@ -69,6 +69,7 @@ def mine(tmp_path, monkeypatch) -> str:
     return name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [".", ":"])
 def test_both_ways_name_the_same(mine, sign, tmp_path):
     def path(name: str) -> str:
@@ -120,7 +121,7 @@ KINDS_OF_MINE = {
 }
 
 
-@pytest.mark.quick_with("model", "strategy", "train.optimizer")
+@pytest.mark.slow
 @pytest.mark.parametrize("option", NAMED)
 def test_every_option_that_names_a_class_is_given_in_both_ways_in_every_form(mine, option):
     name = KINDS_OF_MINE[option.rpartition(".")[2]]

@@ -22,6 +22,7 @@ SAMPLE = [
 ]
 
 
+@pytest.mark.slow_with("first6-strategy.alpha.clip-null", "first8-search.constraints-value8")
 @pytest.mark.parametrize(("first", "option", "value"), SAMPLE)
 def test_a_sample(first, option, value):
     assert outcome(first, option, value) is None
@@ -85,6 +86,7 @@ def test_defaults_that_are_objects_are_not_stored_as_something_else():
     assert [stage.keep for stage in config.strategy.stages] == [5, 3]
 
 
+@pytest.mark.slow
 def test_a_list_is_read_as_in_a_file():
     """The parser would take 010 for eight, as YAML 1.1 does."""
     groups = plain("--model.groups=[010, 1_0]")["model"]["init_args"]["groups"]
@@ -95,6 +97,7 @@ def test_a_list_is_read_as_in_a_file():
     assert plain("--retrain.model={channels: 010}")["retrain"]["model"] == {"channels": 10}
 
 
+@pytest.mark.slow
 def test_a_parser_is_used_again_without_what_was_given_before():
     before = plain()
     assert plain("--strategy=darts", "--train.steps=3", "--model.channels=5") != before
@@ -109,6 +112,7 @@ def test_empty_groups_in_a_file_are_as_if_left_out(tmp_path):
     assert plain("--config", str(file)) == plain()
 
 
+@pytest.mark.slow_with("arguments14-data.folder is a text", "arguments19-storage is a text")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -74,6 +74,7 @@ def test_values_from_python_become_plain():
     assert [type(one) for one in found.values()] == [list, float, int, bool]
 
 
+@pytest.mark.slow
 def test_values_from_python_are_bounded():
     twice: list = []
     for _ in range(30):

@@ -60,6 +60,7 @@ def is_dangerous(node: ast.Call) -> bool:
     return last in METHODS or whole in BUILTINS
 
 
+@pytest.mark.slow
 def test_sources_run_nothing_that_a_file_holds():
     files = sorted(SOURCES.rglob("*.py"))
     assert len(files) > 150

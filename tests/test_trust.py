@@ -113,6 +113,7 @@ def test_code_of_ones_own_is_accepted(mine, name):
     assert resolve("torch.utils.data:TensorDataset", Dataset).__name__ == "TensorDataset"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the parser says so, too
 def test_arguments_are_made_of_nothing_else_either(mine, here):
     """Neither where an argument may be anything, nor where it is a function."""
@@ -169,6 +170,7 @@ def test_code_is_found_wherever_it_is_named(mine, here):
     assert not imported(here, mine)
 
 
+@pytest.mark.slow
 def test_a_folder_is_trusted_where_it_was_made(here, mine):
     """Not a copy, nor one that was changed; what is named in the command is the user's."""
 
@@ -227,6 +229,7 @@ def test_the_environment_stays_on_the_path_within_it(tmp_path, monkeypatch):
     assert sys.path == [str(packages)]
 
 
+@pytest.mark.slow
 def test_a_folder_that_names_only_what_comes_along_needs_no_trust(
     here, tmp_path_factory, monkeypatch
 ):
@@ -240,6 +243,7 @@ def test_a_folder_that_names_only_what_comes_along_needs_no_trust(
         pass
 
 
+@pytest.mark.slow
 def test_without_a_place_for_the_key_only_code_that_is_named_is_run(here, mine, monkeypatch):
     (here / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(here / "file"))
@@ -250,6 +254,7 @@ def test_without_a_place_for_the_key_only_code_that_is_named_is_run(here, mine, 
         pass
 
 
+@pytest.mark.slow
 def test_configurations_of_ones_own_and_of_others(here, mine, tmp_path_factory, monkeypatch):
     elsewhere = tmp_path_factory.mktemp("received")
     written = yaml.safe_dump({"model": f"{mine}:Net"})

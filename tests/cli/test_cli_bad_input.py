@@ -37,6 +37,7 @@ def _folder(path: Path) -> list[str]:
     return ["--data=folder", f"--data.folder={path}"]
 
 
+@pytest.mark.slow
 def test_missing_and_empty_data_folders(tmp_path, call, tiny):
     out = ["--out", str(tmp_path / "run")]
     _refused(call("run", *out, *tiny, *_folder(tmp_path / "nowhere")), "nowhere")
@@ -59,6 +60,7 @@ def test_corrupt_idx_file_is_named(tmp_path, call, tiny):
     _refused(call("run", "--out", str(tmp_path / "r"), *tiny, *data), "train-images-idx3-ubyte.gz")
 
 
+@pytest.mark.slow
 def test_one_class_and_too_few_images(tmp_path, call, tiny):
     one = _images(tmp_path / "one", {"a": 12})
     _refused(call("run", "--out", str(tmp_path / "r1"), *tiny, *_folder(one)), "class")
@@ -68,6 +70,16 @@ def test_one_class_and_too_few_images(tmp_path, call, tiny):
     _refused(call("run", "--out", str(tmp_path / "r3"), *limited), "class")
 
 
+@pytest.mark.quick_with(
+    "options0-words0",
+    "options1-words1",
+    "options3-words3",
+    "options5-words5",
+    "options6-words6",
+    "options9-words9",
+    "options11-words11",
+    "options16-words16",
+)
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -182,6 +194,7 @@ def test_damaged_database_is_named_and_mended(copy, finished, call, read):
     assert candidates(copy) == candidates(finished)
 
 
+@pytest.mark.quick_with("config.yaml")
 @pytest.mark.parametrize("name", ["metrics.json", "config.yaml"])
 def test_damaged_text_files_are_named(copy, call, name):
     (copy / name).write_text("{ never closed")
@@ -207,6 +220,7 @@ def test_deleted_configuration_is_not_replaced_by_the_default(copy, call):
     assert not (copy / "config.yaml").exists()
 
 
+@pytest.mark.slow
 def test_only_files_of_the_run_are_cleaned(copy, call):
     (copy / "sub").mkdir()
     own = copy / f".supernet.pt.{2**30}.supernet-tmp"  # of no process that there is
@@ -229,6 +243,7 @@ def test_missing_retrained_model_is_named_and_made_again(copy, call):
     assert (copy / "model.pt").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_loss_that_is_no_number(tmp_path, call, tiny):
     out = tmp_path / "run"
     options = [*tiny, "--train.clip=null", "--train.optimizer.lr=1e30"]

@@ -30,6 +30,7 @@ def refused(result, name):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_what_was_changed_by_hand_is_refused_and_shown_with_a_warning(copy, call):
     for name, old, new in (
         ("metrics.json", '"role": "probe"', '"role": "top"'),

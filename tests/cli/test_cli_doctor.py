@@ -33,6 +33,7 @@ def test_a_model_without_choices_is_converted(capsys):
     assert "'macs <= 1e5' can be met" in out
 
 
+@pytest.mark.slow
 def test_as_json_with_a_constraint_that_cannot_be_met(capsys):
     code, out, _ = doctor(capsys, NET, *SMALL, "--constraint", "params <= 10", "--json")
     found = json.loads(out)
@@ -61,6 +62,7 @@ def test_what_is_kept_and_what_is_wider(capsys):
     assert found["decisions"]["stages.1.0.conv1"] == [16, 32]
 
 
+@pytest.mark.slow_with("arguments5-matches no module")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -161,6 +161,7 @@ def test_inherited_weights_score_as_under_the_supernet_and_differences_are_on_re
     assert one["input"] == {"dtype": "uint8", "shape": ["batch", 1, 8, 8]}
 
 
+@pytest.mark.slow
 def test_the_better_weights_are_taken_where_an_architecture_was_retrained(folder, call):
     chosen = json.loads((folder / "architecture.json").read_text())
     every = "macs >= 1"  # so the best of all, which was retrained

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from marks import slow_unless
-
 
 def _logged(stage: str, step: int) -> Callable[[Path], bool]:
     """The stage has logged this step."""
@@ -84,11 +82,23 @@ def _same(out: Path, finished: Path, read) -> None:
     assert metrics(out) == metrics(finished)
 
 
-QUICK = "in the search"
-"""The moment that `make test` tries; the others are as long, and differ from it in little."""
+def test_a_training_that_is_killed_goes_on_to_the_same_bits(tmp_path, call, tiny):
+    """What `make test` kills; the long tests kill every step, and more than once."""
+    whole, out = tmp_path / "whole", tmp_path / "killed"
+    tiny += ["--train.steps=15"]
+    assert call("train", "--out", str(whole), *tiny)[0] == 0
+    process, reached = _start(out, tiny), _logged("train", 5)
+    while process.poll() is None and not reached(out):
+        time.sleep(0.002)
+    assert process.poll() is None, "the run ended before it could be killed"
+    _kill(process)
+    assert not _recorded("train")(out)
+    assert call("train", "--out", str(out), *tiny)[0] == 0
+    assert (out / "supernet.pt").read_bytes() == (whole / "supernet.pt").read_bytes()
 
 
-@pytest.mark.parametrize("moment", [slow_unless(one == QUICK, one) for one in MOMENTS])
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_once(moment, tmp_path, finished, tiny, read):
     out, reached = tmp_path / "run", MOMENTS[moment]
     process = _start(out, tiny)

@@ -70,6 +70,7 @@ print((logits.argmax(1) == examples.targets).double().mean().item(), len(weights
     assert int(tensors) > 0
 
 
+@pytest.mark.slow
 def test_finished_run_is_not_repeated(finished, call, tiny):
     before = {p.name: p.stat().st_mtime_ns for p in finished.iterdir() if p.name != "report.html"}
     code, out, err = call("run", "--out", str(finished), *tiny)
@@ -80,6 +81,7 @@ def test_finished_run_is_not_repeated(finished, call, tiny):
     assert after == before
 
 
+@pytest.mark.slow
 def test_folder_remembers_its_options(finished, call):
     code, _, err = call("run", "--out", str(finished))
     assert code == 0, err
@@ -197,6 +199,7 @@ def test_unknown_command_is_refused():
     assert main(["serach"]) == 2
 
 
+@pytest.mark.slow
 def test_two_processes_cannot_share_a_folder(tmp_path, finished, call):
     from supernet.track import RunFolder
 
@@ -252,6 +255,7 @@ class Squares(Dataset):
 """
 
 
+@pytest.mark.slow
 def test_an_older_folder_lacks_options_that_have_defaults(copy_of, call, read):
     config = yaml.safe_load((copy_of / "config.yaml").read_text())
     del config["evaluate"], config["train"]["clip"]
@@ -316,7 +320,7 @@ def test_training_anew_repeats_what_came_from_the_weights(copy_of, call):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-@pytest.mark.slow_with("--retrain.train.log_every=2", "--few_shot.train.steps=7")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "option",
     [

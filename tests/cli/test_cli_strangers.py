@@ -86,6 +86,7 @@ def test_tables_and_reports_replace_their_like_only(copy_of, tmp_path, call):
     refused(call("latency", "--run", str(copy_of), "--table", str(tmp_path)), "no table")
 
 
+@pytest.mark.slow
 def test_measuring_leaves_the_options_of_a_folder(tmp_path, call, monkeypatch):
     """Also of one in which nothing is trained yet."""
     out = tmp_path / "run"
@@ -144,6 +145,7 @@ def test_finished_stages_are_not_given_up(tmp_path, call, monkeypatch):
     assert contents(out / "stages") == before
 
 
+@pytest.mark.slow
 def test_a_run_is_read_without_writing(copy_of, tmp_path, call):
     (copy_of / ".supernet-lock").unlink()
     before = contents(copy_of)

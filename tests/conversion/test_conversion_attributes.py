@@ -119,6 +119,7 @@ class Computing(nn.Module):
         return self.gain * x / (x.square().sum(-1, keepdim=True) / self.d + 1e-6).sqrt()
 
 
+@pytest.mark.slow
 def test_numbers_that_code_computes_with_are_named():
     model = nn.Sequential(nn.Embedding(9, 16), nn.Linear(16, 4), nn.Linear(4, 32))
     model += nn.Sequential(Computing(32), nn.Linear(32, 5))

@@ -19,6 +19,7 @@ RIGHT = [
 ]
 
 
+@pytest.mark.quick_with("graph attention", "checkpoint")
 @pytest.mark.parametrize("name", QUICK)
 def test_quick_ones(name):
     assert checked(QUICK[name].MODELS[name], draws=1).kind == "right"
@@ -30,6 +31,7 @@ def test_others(name):
     assert checked(own.MODELS[name]).kind == "right"
 
 
+@pytest.mark.slow
 def test_refusals_name_what_is_in_the_way():
     found = checked(own.MODELS["routed experts"])
     assert found.kind == "refused"

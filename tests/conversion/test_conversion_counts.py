@@ -102,6 +102,7 @@ class Bilinear(nn.Module):
         return self.c(F.relu(self.b(F.bilinear(x, x, self.w))))
 
 
+@pytest.mark.slow
 def test_behind_an_operator_that_is_not_known_macs_are_those_of_one_example():
     x = torch.randn(2, 3, 4, 4)
     supernet, macs = checked(Upsampled(), x, one=(x[:1],))
@@ -113,6 +114,7 @@ def test_behind_an_operator_that_is_not_known_macs_are_those_of_one_example():
     assert macs.cost(wide) == 4 * (4 * 8 * (6 + 8) + 8 * 32 + 32 * 3)
 
 
+@pytest.mark.slow_with("...d,de->...e-shape0-16-1536")
 @pytest.mark.parametrize(
     ("equation", "shape", "leaving", "macs"),
     [
@@ -131,6 +133,7 @@ def test_products_by_einsum(equation, shape, leaving, macs):
     assert table.cost(ends(supernet)[1]) == 3 * 6 * 32 + macs + rows * leaving * 5
 
 
+@pytest.mark.slow
 def test_functions_of_weights_that_are_not_known():
     x = torch.randn(2, 3, 4, 4)
     supernet, macs = checked(Grouped(), x, one=(x[:1],))
@@ -181,6 +184,7 @@ def test_a_module_of_several_names_counts_wherever_it_is_called():
     assert all(label.startswith(("stem", "blocks.0")) for label in supernet.space.labels)
 
 
+@pytest.mark.slow
 def test_what_blocks_of_an_open_depth_share_counts_once_for_each_that_is_there():
     shared = nn.Linear(16, 16)
     rules = (*WIDTHS, Depths(least=0.0))

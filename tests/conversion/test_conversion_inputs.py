@@ -53,6 +53,7 @@ def sizes(nodes):
     return nodes * 6 * 16 + nodes * 16 * 4
 
 
+@pytest.mark.slow_with("1")
 @pytest.mark.parametrize("rows", [1, 2, 3, 5])
 def test_an_adjacency_matrix_is_not_cut(rows):
     x, adjacency = torch.randn(rows, 5, 6), torch.rand(5, 5)

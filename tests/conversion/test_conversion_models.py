@@ -36,14 +36,16 @@ def drawn(space, count):
     return [space.sample(stream) for _ in range(count)]
 
 
-@pytest.mark.slow_with("dense", "transformer", "same numbers")
+@pytest.mark.slow_with("dense", "transformer", "same numbers", "residual", "gated", "torch")
 def test_the_largest_network_computes_what_the_model_does(pair):
     model, supernet, x = pair
     assert supernet.space.size > 1
     torch.testing.assert_close(supernet(x, largest(supernet.space)), model(x), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.slow_with("residual", "dense", "same numbers")
+@pytest.mark.slow_with(
+    "residual", "dense", "same numbers", "gated", "transformer", "torch", "one-dimensional"
+)
 def test_derived_networks_are_ordinary_and_compute_the_same(pair):
     model, supernet, x = pair
     kinds = {type(module) for module in model.modules()}
@@ -57,7 +59,9 @@ def test_derived_networks_are_ordinary_and_compute_the_same(pair):
         assert conversion_of(derived) is None
 
 
-@pytest.mark.slow_with("residual", "dense", "same numbers")
+@pytest.mark.slow_with(
+    "residual", "dense", "same numbers", "gated", "transformer", "one-dimensional", "torch"
+)
 def test_costs_are_those_of_the_derived_networks(pair):
     _, supernet, x = pair
     costs = measure_costs(supernet, x[:1])
@@ -67,7 +71,7 @@ def test_costs_are_those_of_the_derived_networks(pair):
         assert costs["macs"].cost(architecture) == count_macs(derived, x[:1])
 
 
-@pytest.mark.slow_with("residual", "dense", "transformer", "same numbers")
+@pytest.mark.slow_with("residual", "dense", "transformer", "same numbers", "torch", "gated")
 def test_gradients_are_those_of_the_derived_network(pair):
     _, supernet, x = pair
     architecture = supernet.space.build(lambda d: d.value(range(d.low)))
@@ -84,7 +88,16 @@ def test_gradients_are_those_of_the_derived_network(pair):
     assert total(supernet) == pytest.approx(total(derived), rel=1e-3)
 
 
-@pytest.mark.slow_with("residual", "dense", "transformer", "same numbers")
+@pytest.mark.slow_with(
+    "residual",
+    "dense",
+    "transformer",
+    "same numbers",
+    "gated",
+    "torch",
+    "one-dimensional",
+    "tables",
+)
 def test_the_model_is_left_as_it_is(pair):
     model, _, x = pair
     before, modes = copy.deepcopy(model.state_dict()), [m.training for m in model.modules()]
@@ -115,7 +128,7 @@ def test_a_copy_is_routed_by_its_own_numbers():
         assert first.blocks[0].attn.num_heads == 4
 
 
-@pytest.mark.quick_with("residual-inference_mode")
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("name", ["dense", "residual"])
 def test_what_batch_norms_record_is_what_the_derived_ones_do(name, mode):
@@ -154,6 +167,7 @@ def test_sizes_of_heads_are_open_if_so_asked():
         torch.testing.assert_close(derive(supernet, architecture)(x), supernet(x, architecture))
 
 
+@pytest.mark.slow
 def test_attributes_of_equal_numbers_are_told_apart_by_running_them():
     model, x = made("same numbers")
     supernet = SuperNet(convert(model, x, rules=(Widths(),))).eval()
@@ -195,6 +209,7 @@ def test_kernels_of_depthwise_convolutions():
             torch.testing.assert_close(supernet(x, architecture), model(x))
 
 
+@pytest.mark.slow
 def test_kernels_and_widths_together_with_matrices():
     model, x = made("gated")
     rules = (*RULES, Kernels(sizes=(1, 3), depthwise=False, transforms=True))
@@ -207,6 +222,7 @@ def test_kernels_and_widths_together_with_matrices():
     assert not any("transforms" in name for name, _ in derived.named_parameters())
 
 
+@pytest.mark.slow
 def test_operations_are_offered_and_their_widths_follow():
     model, x = made("residual")
     width = 16
@@ -238,7 +254,7 @@ def test_a_pattern_opens_a_part_of_the_model():
     assert any("no smaller width" in reason for reason in rows["patches"].closed)
 
 
-@pytest.mark.slow_with("residual", "dense", "transformer", "same numbers")
+@pytest.mark.slow_with("residual", "dense", "transformer", "same numbers", "torch", "gated")
 def test_every_module_with_weights_is_accounted_for(pair):
     model, supernet, _ = pair
     rows = {row.name for row in conversion_of(supernet.model).rows}
@@ -263,6 +279,7 @@ def test_a_model_that_was_saved_can_be_loaded_into_a_new_conversion(tmp_path):
         torch.testing.assert_close(second(x, architecture), first(x, architecture))
 
 
+@pytest.mark.slow
 def test_the_default_rules_open_widths_and_depths():
     assert [type(rule) for rule in DEFAULT] == [Widths, Depths]
     supernet = SuperNet(convert(Dense(), torch.randn(2, 3, 8, 8), rules=(Widths(multiple=1),)))

@@ -159,6 +159,17 @@ def what_became(supernet, model):
     return KEPT if torch.equal(now, before) else SORTED
 
 
+@pytest.mark.slow_with(
+    "the largest",
+    "halves are rotated",
+    "triangle",
+    "interpolation",
+    "every other",
+    "cast",
+    "running sum",
+    "selected",
+    "where",
+)
 @pytest.mark.parametrize("name", FEATURES)
 def test_features(name):
     expected, between = FEATURES[name]
@@ -172,6 +183,9 @@ def test_features(name):
         assert "does not follow" not in str(rows["a"].closed)
 
 
+@pytest.mark.quick_with(
+    "pixel unshuffle", "repeated", "each repeated", "pooling of channels", "other edges"
+)
 @pytest.mark.parametrize("name", PLANES)
 def test_planes(name):
     expected, between, entering = PLANES[name]
@@ -294,6 +308,7 @@ class Calling(nn.Module):
         return self.head(x)
 
 
+@pytest.mark.quick_with("several")
 @pytest.mark.parametrize("how", ["several", "named", "tuple", "list"])
 def test_blocks_of_several_tensors_are_left_out(how):
     torch.manual_seed(0)

@@ -195,7 +195,7 @@ def test_a_model_in_which_nothing_is_open():
     refused(Residual(), X, "no rule for widths matches", rules=(Widths("head"),))
 
 
-@pytest.mark.quick_with("Widths")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rule",
     [

@@ -48,6 +48,7 @@ class Routed(nn.Module):
         return self.head(x)
 
 
+@pytest.mark.slow_with("one by one")
 @pytest.mark.parametrize("how", ["looked up", "all", "one by one"])
 def test_widths_of_experts(how):
     torch.manual_seed(0)
@@ -88,6 +89,7 @@ class Selective(nn.Module):
         return self.leave(y * F.silu(gate))
 
 
+@pytest.mark.slow
 def test_a_state_space():
     torch.manual_seed(0)
     supernet = checked(Selective().eval(), torch.randn(2, 5, 6), fractions=(0.5, 1.0))

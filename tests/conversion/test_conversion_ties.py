@@ -51,6 +51,7 @@ class Model(nn.Module):
         return self.head(x + self.attention(x))
 
 
+@pytest.mark.slow_with("expression", "tuple")
 @pytest.mark.parametrize("how", ["width", "flattened", "attribute", "expression", "tuple"])
 def test_ways_to_write_heads(how):
     torch.manual_seed(0)
@@ -165,6 +166,7 @@ class Added(nn.Module):
         return x + self.layer(x)
 
 
+@pytest.mark.slow
 def test_a_depth_that_the_code_around_does_not_follow_is_closed_alone():
     torch.manual_seed(0)
     model, x = Reader().eval(), torch.randn(4, 6)
@@ -188,6 +190,7 @@ CONVOLUTIONS = {
 }
 
 
+@pytest.mark.quick_with("less than half", "none", "valid", "apart")
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_kernels_that_the_padding_leaves_room_for(name):
     options, expected = CONVOLUTIONS[name]

@@ -35,6 +35,7 @@ def test_tables_equal_counting_on_every_derived_network(make):
     assert len({tuple(cost.values()) for cost in costs}) > 1
 
 
+@pytest.mark.slow
 def test_tables_equal_counting_on_bender_networks():
     supernet = sn.SuperNet(Bender((3, 10, 10), 7, channels=3, groups=(1, 2), blocks=3, affine=True))
     x = torch.randn(1, 3, 10, 10)

@@ -104,6 +104,7 @@ def test_a_time_by_multiply_adds_alone_is_their_table_in_other_units(net):
     )
 
 
+@pytest.mark.slow
 def test_no_amount_is_negative_and_every_option_has_one(net):
     def timer(call):
         """The wider, the faster."""
@@ -190,6 +191,7 @@ def test_a_clock_that_always_says_nothing_gives_a_table_of_nothing(net):
     assert table.range(net.space) == (0.0, 0.0)
 
 
+@pytest.mark.slow
 def test_a_table_in_a_file_serves_constraints(net, tmp_path):
     table = build(net)
     table.save(tmp_path / "latency.json")
@@ -206,6 +208,7 @@ def test_a_table_in_a_file_serves_constraints(net, tmp_path):
     assert not all(held)
 
 
+@pytest.mark.slow
 def test_a_converted_model():
     torch.manual_seed(0)
     model = nn.Sequential(
@@ -221,6 +224,7 @@ def test_a_converted_model():
     assert table.provenance["batch_size"] == 2
 
 
+@pytest.mark.slow
 def test_a_real_build():
     torch.manual_seed(0)
     supernet = SuperNet(Net())

@@ -11,6 +11,7 @@ def of_source(case):
     return DataCase(case.source)
 
 
+@pytest.mark.slow_with("docstrings", "prose")
 def test_shapes_types_and_numbers_are_those_announced(case, of_source):
     raw = of_source.raw
     assert raw.train.inputs.shape == (case.train, *case.shape)
@@ -30,6 +31,7 @@ def test_all_examples_are_different(of_source):
     assert len(set(found)) == len(found)
 
 
+@pytest.mark.slow_with("docstrings-every_load_is_the_same", "prose-every_load_is_the_same")
 @pytest.mark.parametrize("kept", PROMISES, ids=lambda kept: kept.__name__)
 def test_what_is_promised(of_source, kept):
     kept(of_source)

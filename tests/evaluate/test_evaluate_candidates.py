@@ -141,7 +141,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-@pytest.mark.quick_with("closed")
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["closed", "inside"])
 def test_the_file_outlives_the_process(path, when):
     killed = subprocess.run([sys.executable, "-c", KILLED, str(path), when], check=False)

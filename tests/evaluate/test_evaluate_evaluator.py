@@ -79,7 +79,7 @@ def test_every_protocol(
     assert found == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.quick_with("batch")
+@pytest.mark.slow
 @KINDS
 @settings(
     max_examples=15,

@@ -27,6 +27,7 @@ def correlated(random, n, tau):
     return x, r * x + math.sqrt(1 - r**2) * random.normal(size=n)
 
 
+@pytest.mark.quick_with("10", "16")
 @pytest.mark.parametrize("n", [10, 16, 20, 50])
 def test_intervals_of_tau_hold_the_truth(n):
     random, held = np.random.default_rng(n), []
@@ -55,6 +56,7 @@ def test_few_that_agree_say_nothing():
     assert (found.low, found.high) == (-1, 1)
 
 
+@pytest.mark.slow
 def test_intervals_of_a_difference_hold_the_truth():
     """Two scores with a truth: each is the truth with noise of its own."""
     random, held, wide, narrow = np.random.default_rng(5), [], [], []
@@ -82,6 +84,7 @@ def test_the_difference_of_a_score_with_itself_is_nothing():
         kendall_difference(x, x[1:], y)
 
 
+@pytest.mark.slow_with("3-0.7")
 @pytest.mark.parametrize("noise", [0.5, 0.7, 1.0])
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_the_noise_ceiling_is_what_a_perfect_score_reaches(noise, seeds):

@@ -54,7 +54,7 @@ def planted(random, images, good, bad):
     return right.astype(np.float32)
 
 
-@pytest.mark.quick_with("good1-bad1")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("good", "bad"),
     [

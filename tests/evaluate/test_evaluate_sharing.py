@@ -83,7 +83,7 @@ def build(kind):
     return Bender(IMAGE, 3, 2, (1, 1), blocks=3) if kind is Bender else kind()
 
 
-@pytest.mark.slow_with("Bender-recalibrate", "Bender-running")
+@pytest.mark.slow_with("Bender-recalibrate", "Bender-running", "Bender-batch")
 @pytest.mark.parametrize("batch_norm", ["batch", "recalibrate", "running"])
 @pytest.mark.parametrize("kind", [Chain, Bender])
 def test_scores_equal_plain_scores(kind, batch_norm, examples):
@@ -136,6 +136,7 @@ def test_common_beginnings_run_once(examples):
     assert calls == {"stem": 3 + 2, "head": 3 * count}
 
 
+@pytest.mark.slow_with("1")
 @pytest.mark.parametrize("memory", [1, 5_000, 40_000, 2**30])
 def test_memory_bounds_what_is_kept_and_changes_no_score(memory, examples):
     supernet, made = evaluator(Chain(), examples, memory=memory)
@@ -354,6 +355,7 @@ UNSAFE = {
 }
 
 
+@pytest.mark.quick_with("AddInPlace-batch", "Detached-batch")
 @pytest.mark.parametrize(
     ("kind", "batch_norm"),
     [

@@ -178,6 +178,7 @@ def test_weights_travel_between_derived_networks():
     assert torch.equal(one(x), two(x))
 
 
+@pytest.mark.slow
 def test_derived_networks_can_be_pickled():
     supernet = bender().eval()
     x = torch.randn(2, 1, 8, 8)

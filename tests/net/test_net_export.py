@@ -23,6 +23,7 @@ def exported():
     return model, torch.export.load(io.BytesIO(content))
 
 
+@pytest.mark.slow_with("1")
 @pytest.mark.parametrize("batch", [1, 2, 3, 17])
 def test_the_programme_reproduces_the_model_for_other_batch_sizes(exported, batch):
     model, program = exported
@@ -78,7 +79,7 @@ def test_what_cannot_be_a_programme_is_explained_and_not_written(model, words, t
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.quick_with(".pt2")
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
 def test_any_module_can_be_exported(suffix, exported, tmp_path):
     model, _ = exported
@@ -102,6 +103,7 @@ class Several(nn.Module):
         return {"double": 2 * x, "rest": (x.sum(1), x.argmax(1))}
 
 
+@pytest.mark.quick_with(".pt2")
 @pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
 def test_all_outputs_are_compared(suffix, tmp_path):
     assert sn.export(Several(), torch.ones(1, 3), tmp_path / f"model{suffix}").max_abs == 0

@@ -118,7 +118,7 @@ def some(space, most=20):
     return [space[i] for i in range(0, space.size, max(space.size // most, 1))]
 
 
-@pytest.mark.slow_with("nasbench1shot1", "enas-micro", "darts")
+@pytest.mark.slow_with("nasbench1shot1", "enas-micro", "darts", "nasbench201")
 @pytest.mark.parametrize("make", SPACES)
 def test_tables_are_the_costs_of_derived_networks_which_compute_what_the_supernet_does(make):
     supernet = sn.SuperNet(make()).eval()
@@ -131,6 +131,7 @@ def test_tables_are_the_costs_of_derived_networks_which_compute_what_the_superne
         assert tables["macs"].cost(architecture) == count_macs(derived, X)
 
 
+@pytest.mark.slow_with("nasbench1shot1")
 @pytest.mark.parametrize("make", SPACES[:6])
 def test_every_parameter_of_a_derived_network_has_a_gradient(make):
     """By autograd, which knows nothing of the conditions."""
@@ -298,6 +299,7 @@ def some_conditions(algebra):
     )
 
 
+@pytest.mark.slow
 def test_conditions_mean_what_they_say():
     space = SearchSpace([OneOf("one", ("a", "b", "c")), SomeOf("some", ("x", "y", "z"), 1, 3)])
     algebra = Algebra(space)

@@ -191,6 +191,7 @@ def test_where_none_is_left_all_are_named(opened, fails):
     assert "smaller learning rate" in text
 
 
+@pytest.mark.slow
 def test_too_little_memory_is_no_network_s_failure(opened, fails):
     with opened(retrain__top=6) as state:
         execute(state, ["search"])
@@ -202,6 +203,7 @@ def test_too_little_memory_is_no_network_s_failure(opened, fails):
         assert list((state.run.folder.path / "retrain").glob("*.failed.json")) == []
 
 
+@pytest.mark.slow
 def test_baselines_that_fail_are_drawn_again(opened, fails):
     with opened(retrain__baselines=2) as state:
         every = order(state)
@@ -250,6 +252,7 @@ def test_training_from_one_kind_of_weights_may_fail(opened, monkeypatch):
     assert found.lost == set()
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_is_left_out_with_its_architectures(opened, fails, capsys):
     few_shot = {"few_shot__decision": "a", "few_shot__train__steps": 2}
     with opened(**few_shot) as state:

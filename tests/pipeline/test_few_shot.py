@@ -114,6 +114,7 @@ def test_stages_and_few_shot_do_not_go_together(data, tmp_path):
         sn.run(Net, data, out=tmp_path, options=OPTIONS, strategy=STRATEGY, progress=False)
 
 
+@pytest.mark.slow
 def test_stages_are_trained_recorded_and_narrow_what_follows(data, tmp_path):
     options = {name: value for name, value in OPTIONS.items() if "few_shot" not in name}
     found = sn.run(Net, data, out=tmp_path, options=options, strategy=STRATEGY, progress=False)

@@ -111,6 +111,7 @@ def test_an_edited_loss_is_refused_and_an_edited_measure_repeats_the_search(tmp_
     assert third.metrics == second.metrics
 
 
+@pytest.mark.slow
 def test_an_edited_searcher_repeats_the_search_with_the_scores_there_are(tmp_path):
     class Edited(Exhaustive):
         def expected(self, problem):
@@ -124,6 +125,7 @@ def test_an_edited_searcher_repeats_the_search_with_the_scores_there_are(tmp_pat
     assert (tmp_path / "candidates.db").read_bytes() == created
 
 
+@pytest.mark.slow
 def test_another_test_split_repeats_the_test_alone(tmp_path):
     def source(shift: float) -> Tensors:
         inputs, targets = points(30)

@@ -119,7 +119,7 @@ class Single(Net):
         self.b = sn.Choice([nn.Identity(), conv(width, 3)], label="b")
 
 
-@pytest.mark.quick_with("elastic", "darts")
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SUPERNETS)
 def test_what_is_derived_scores_as_the_supernet_does(kind, tmp_path, data):
     model, changes, options = SUPERNETS[kind]
@@ -167,6 +167,7 @@ def both(tmp_path_factory, data):
     return search(data, out, options={"retrain.weights": "both"})
 
 
+@pytest.mark.slow
 def test_both_are_reported_and_the_better_is_chosen(both):
     section = both.metrics["retrain"]
     assert section["weights"] == "both"
@@ -290,6 +291,9 @@ def test_an_interrupted_run_ends_with_the_same_bits(after, tmp_path, data):
     assert tests[0] == tests[1]
 
 
+@pytest.mark.slow_with(
+    "options4-leave one of them out", "options5-leave one of them out", "options3-at least 1"
+)
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -52,6 +52,7 @@ def selected(candidates, probes, seed, top=3):
     return _select(run, problem, KnownScores(candidates), ranked)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tau", [0.2, 0.5])
 def test_probes_show_the_tau_of_all_candidates(tau):
     """Neither the best nor an even spread is among them on purpose; both would show another τ."""

@@ -144,6 +144,7 @@ def test_wider_network_for_retraining(tmp_path, data):
     assert result.model.head.in_features == 7
 
 
+@pytest.mark.slow
 def test_wrong_models_are_refused(tmp_path, data):
     with pytest.raises(SpaceError, match="no decisions"):
         search(nn.Linear(6, 3), data, tmp_path / "none")
@@ -261,6 +262,7 @@ def test_objects_and_classes_are_taken_as_well_as_names(tmp_path, data):
             search(Net, data, out, **{**given, "strategy": BenderOneShot()}, task=Classification)
 
 
+@pytest.mark.slow
 def test_task_of_ones_own(tmp_path, data):
     result = search(Net, data, tmp_path / "run", task=Halves(0.25))
     assert result.metrics["train"]["loss"] < 0.6  # a quarter of about log 3
@@ -376,6 +378,7 @@ def test_programme_takes_stored_images_and_result_normalises(tmp_path):
     torch.testing.assert_close(program(images), expected)
 
 
+@pytest.mark.slow_with("changes6-train.optimizer")
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -423,6 +426,7 @@ def test_nothing_given_is_no_default(tmp_path, data):
         search(Net, None, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_targets_that_do_not_fit_are_refused_before_training(tmp_path, data):
     one_hot = nn.functional.one_hot(data[1], 3)
     with pytest.raises(DataError, match="classification needs one class number"):
@@ -679,6 +683,7 @@ def test_the_model_of_a_run_is_written_only_if_it_computes_the_same(tmp_path, da
             result.export_networks(pick)
 
 
+@pytest.mark.slow
 def test_what_is_retrained_how_is_said(tmp_path, data, capsys):
     given = {"train.optimizer": "torch.optim.AdamW", "train.optimizer.lr": 0.01}
     search(Net, data, tmp_path, options={**OPTIONS, **given})
@@ -686,6 +691,7 @@ def test_what_is_retrained_how_is_said(tmp_path, data, capsys):
     assert "trained for 4 steps of 16 examples by AdamW, learning rate 0.01" in said
 
 
+@pytest.mark.slow
 def test_a_model_of_numbers_to_be_predicted_is_given_no_classes(tmp_path, data):
     class Squares(Classification):
         def loss(self, model, batch):

@@ -71,6 +71,9 @@ def pictures(shape):
     return images, torch.arange(120) % 10
 
 
+@pytest.mark.slow_with(
+    "cifar10/bender", "digits/cdarts", "cifar10/betadarts", "cifar10/cdarts", "cifar10/proxyless"
+)
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_shipped_configurations_can_be_read(file):
     """Every option is known and of its type."""
@@ -82,7 +85,7 @@ EACH = {"digits/spos", "digits/converted", "digits/pdarts", "text/gpt", "text/te
 """One configuration of each kind, which the quick tests build."""
 
 
-@pytest.mark.quick_with("digits/spos", "text/gpt")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "file",
     [

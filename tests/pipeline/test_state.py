@@ -53,6 +53,7 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", [None, "a"])
 def test_the_initial_and_the_trained_supernet_are_two_and_no_step_changes_them(tmp_path, label):
     more = {} if label is None else {"few_shot.decision": label}
@@ -69,6 +70,7 @@ def test_the_initial_and_the_trained_supernet_are_two_and_no_step_changes_them(t
         assert len(state.shared.parts) == (0 if label is None else 3)
 
 
+@pytest.mark.slow
 def test_what_a_step_returned_is_what_the_folder_holds_of_it(tmp_path):
     folder = tmp_path / "run"
     with opening(folder) as state:

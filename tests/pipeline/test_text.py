@@ -122,6 +122,7 @@ def test_texts_that_changed_are_noticed(file, tmp_path):
         search(str(file), tmp_path / "run", **short)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_tokens_is_refused_before_training(file, tmp_path):
     with pytest.raises(DataError, match="Augmentation needs images"):
         search(str(file), tmp_path / "crop", **{"split.augment": {"crop": 1}})
@@ -134,6 +135,7 @@ def test_what_does_not_fit_tokens_is_refused_before_training(file, tmp_path):
         search("digits", tmp_path / "digits")
 
 
+@pytest.mark.slow
 def test_images_have_no_vocabulary(tmp_path):
     model = nn.Sequential(nn.Flatten(), sn.Choice([nn.Linear(64, 10), nn.Linear(64, 10)]))
     search("digits", tmp_path / "run", model, **{"train.steps": 2, "retrain.train.steps": 2})

@@ -125,6 +125,7 @@ def test_one_bound_is_always_met_even_at_its_end(sense):
         assert TABLE.cost(found) == limit
 
 
+@pytest.mark.slow
 def test_one_bound_is_met_without_repair(monkeypatch):
     monkeypatch.setattr("supernet.search.construct.REPAIRS", 1)
     space, table = long_space(40)
@@ -219,7 +220,7 @@ TWO = {
 SPACE = long_space(30)[0]
 
 
-@pytest.mark.quick_with("texts2")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "texts",
     [

@@ -106,7 +106,7 @@ def test_what_is_moved_is_moved_no_more_than_need_be():
     assert any(one[f"w{i}"] == 8 for one in found for i in range(LAYERS))
 
 
-@pytest.mark.quick_with("macs <= 20%-RegularizedEvolution", "macs >= 85%-Evolution")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "searcher",
     [

@@ -55,6 +55,7 @@ def test_it_finds_the_optimum_and_beats_random_search(chain, make_problem, run, 
     assert mean(drawn) < 0.8
 
 
+@pytest.mark.slow
 def test_it_finds_the_optimum_under_a_bound(chain, make_problem, run, matches):
     """Twelve answers of which the hidden ones cost 12; the bound allows ten."""
     problem = make_problem(chain(12), "cost <= 10")

@@ -70,6 +70,7 @@ def points(candidates):
     return [(-candidate.accuracy, candidate.costs["macs"]) for candidate in candidates]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("toy_seed", [slow_unless(True, 3), slow_unless(False, 5)])
 def test_nsga2_finds_the_front_with_a_tenth_of_the_evaluations(toy_seed):
     """Of the exhaustive front's hypervolume up to its own worst ends; 90 % are wanted, 97 % asserted.
@@ -104,6 +105,7 @@ def test_nsga2_begins_with_the_ends_of_each_cost():
     assert max(candidate.costs["macs"] for candidate in bounded) <= 0.9 * macs[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [["loss", "macs"], ["macs", "accuracy"]])
 def test_the_names_decide_what_is_optimised(names):
     """In any order; the last generations are nearer to the front than random draws."""
@@ -115,6 +117,7 @@ def test_the_names_decide_what_is_optimised(names):
     assert hypervolume(points(found), reference) > hypervolume(points(drawn), reference)
 
 
+@pytest.mark.slow
 def test_the_loss_stands_in_where_a_task_has_no_accuracy():
     toy = Toy(1)
 
@@ -146,6 +149,7 @@ def test_tpe_beats_random_search(chain, make_problem, run, matches):
     assert mean(found) > 0.9
 
 
+@pytest.mark.quick_with("NSGA2")
 @pytest.mark.parametrize("kind", [NSGA2, TPE])
 def test_failed_candidates_count_as_worst(kind, chain, make_problem):
     """Half of all fail; of children of those that passed, fewer do."""
@@ -303,7 +307,7 @@ def test_equal_networks_are_asked_for_once(kind, chain, make_problem, run, match
     assert len(found) == len(set(found)) == 45
 
 
-@pytest.mark.quick_with("NSGA2")
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [NSGA2, TPE])
 def test_a_bound_that_draws_never_meet(kind, chain, make_problem, run, matches):
     problem = make_problem(chain(30), "cost <= 3")
@@ -415,6 +419,7 @@ def test_a_storage_that_is_no_database_is_an_error_and_left_alone(tmp_path):
     assert path.read_text().startswith("not a database")
 
 
+@pytest.mark.quick_with("NSGA2")
 @pytest.mark.parametrize("kind", [NSGA2, TPE])
 def test_no_messages_and_no_changed_settings(kind, tmp_path, caplog, capfd):
     import optuna

@@ -24,6 +24,7 @@ def test_population_and_tournament_are_those_of_the_paper():
     assert defaults["tournament"].default == 25
 
 
+@pytest.mark.slow
 def test_it_beats_random_search_with_the_same_budget(chain, make_problem, run, matches):
     space, evolved, drawn = chain(14), [], []
     for seed in range(6):

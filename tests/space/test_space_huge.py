@@ -40,6 +40,7 @@ def test_a_size_is_written_as_it_is(space):
     assert _size("999999") == "999999"
 
 
+@pytest.mark.slow
 def test_messages_and_draws_of_such_a_space(space):
     assert repr(space) == "SearchSpace(15 decisions, size 2.82e+4515)"
     with pytest.raises(IndexError, match=r"0\.\.2\.82e\+4515, not 2\.82e\+4515"):

@@ -68,6 +68,7 @@ def test_levels_give_up_where_states_explode_and_only_if_told_to():
     assert space.levels(watched).size == 2**12
 
 
+@pytest.mark.slow
 def test_amounts_of_many_groups_that_open_at_once_fit():
     """Ten sides times 300 pairs of layers: of 3,000 amounts each state follows a tenth, for a while."""
     length, sides = 30, range(10)

@@ -19,6 +19,7 @@ def nested():
     )
 
 
+@pytest.mark.slow
 @patient
 @given(decisions_with_conditions())
 def test_enumeration_equals_the_definition(drawn):
@@ -50,6 +51,7 @@ def test_exactly_the_architectures_of_the_definition_are_valid(drawn):
         assert (architecture in space) == (architecture in inside)
 
 
+@pytest.mark.slow
 @patient
 @given(spaces(), st.integers(0, 2**32))
 def test_random_moves_stay_in_the_space(space, seed):

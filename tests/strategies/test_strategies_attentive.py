@@ -117,7 +117,7 @@ def test_a_cost_that_no_other_has_takes_the_closest():
     assert 0 < sum(away) < 0.2 * sum(unlike)
 
 
-@pytest.mark.quick_with("0-architectures-0.8")
+@pytest.mark.slow
 @pytest.mark.parametrize(("sampling", "share"), [("decisions", 1 / 2), ("architectures", 4 / 5)])
 @pytest.mark.parametrize("place", [0, 1])
 def test_what_a_candidate_alone_is_uniform_over(place, sampling, share):

@@ -44,7 +44,7 @@ def test_the_first_policy_is_uniform_over_the_answers_of_every_decision():
         assert judged.entropy.item() == pytest.approx(-expected, rel=1e-5)
 
 
-@pytest.mark.quick_with("arguments1")
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [{}, {"tanh": None}, {"temperature": 5.0, "tanh": 1.1}])
 def test_probabilities_sum_to_one_and_draws_follow_them(arguments):
     controller = moved(**arguments)
@@ -217,6 +217,7 @@ def chain(length, options):
     return SearchSpace([OneOf(str(i), range(options)) for i in range(length)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "seeds"),
     [

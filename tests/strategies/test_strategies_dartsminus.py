@@ -102,7 +102,7 @@ def test_decisions_without_a_skip_are_as_in_darts():
     assert beside.calls == 1
 
 
-@pytest.mark.quick_with("S1-2")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("operations", "partial"),
     [

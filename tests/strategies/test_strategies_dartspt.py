@@ -175,6 +175,7 @@ def test_operations_are_settled_before_edges_and_none_is_never_kept():
     assert found["node.from0"] == "skip"
 
 
+@pytest.mark.slow
 def test_a_restart_in_the_middle_of_the_settlement_goes_on_alike():
     torch.manual_seed(0)
     model = DARTS((1, 8, 8), cells=3, channels=4, nodes=1, operations="S3")

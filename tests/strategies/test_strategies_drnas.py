@@ -23,6 +23,7 @@ def draws(strategy, supernet, count):
     return torch.stack([gate.weights for gate in gates])
 
 
+@pytest.mark.slow
 def test_draws_lie_in_the_simplex_and_have_the_moments_of_the_dirichlet():
     strategy = DrNAS()
     supernet = ready(strategy, Factors(1, 2, 3), start=START)
@@ -53,6 +54,7 @@ def test_the_gradient_reaches_every_alpha():
         assert gradient.isfinite().all()
 
 
+@pytest.mark.slow
 def test_the_mean_gradient_is_that_of_the_expectation():
     """For a linear loss the expectation is that under the mean, whose gradient is known."""
     strategy, factors = DrNAS(), torch.tensor([2.0, -1.0, 4.0])

@@ -63,6 +63,7 @@ def make(seed=0):
 SHORT = {"interval": 10, "updates": 5, "architectures": 6, "candidates": 20}
 
 
+@pytest.mark.slow
 def test_the_controller_comes_to_draw_what_scores_well(splits):
     strategy, supernet = ENAS(**SHORT, learning_rate=0.05), make()
     strategy.prepare(supernet, setting(splits))

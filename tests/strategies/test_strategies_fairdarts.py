@@ -162,7 +162,7 @@ def test_without_a_sure_option_a_node_is_left_without_edges():
     assert strategy.learned(supernet)[0]["normal.node0.edges"] == ("0",)
 
 
-@pytest.mark.quick_with("2-True")
+@pytest.mark.slow
 @pytest.mark.parametrize(("edges", "warned"), [(2, True), ("all", True), ((0, 2), False)])
 def test_it_says_where_the_threshold_decides_nothing(edges, warned):
     model = DARTS((1, 8, 8), cells=3, channels=2, nodes=2, operations="S2", edges=edges)

@@ -76,6 +76,7 @@ def test_the_gradient_is_that_of_the_relaxed_draw():
         torch.testing.assert_close(gradient, expected)
 
 
+@pytest.mark.slow
 def test_options_are_drawn_as_often_as_softmax_says():
     strategy = GDAS()
     supernet = ready(strategy, Factors(1, 2, 3), start={"pick": [1.0, 0.0, -1.0]})

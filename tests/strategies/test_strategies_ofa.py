@@ -222,7 +222,7 @@ def test_state_of_another_shape_stays_when_channels_are_put_in_order():
     assert {int(state["step"]) for state in optimizer.state.values()} == {3}
 
 
-@pytest.mark.quick_with("5", "11")
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 3, 5, 8, 9, 11])
 def test_it_continues_in_any_phase_to_the_same_bits(stop):
     def begun():

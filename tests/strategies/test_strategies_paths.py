@@ -106,7 +106,7 @@ def made(name, rate=1e-2, **arguments):
     return kind(alpha=alpha, **arguments)
 
 
-@pytest.mark.quick_with("darts", "fbnet", "gdas", "pdarts")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WEIGHING)
 def test_every_number_has_a_gradient_in_every_strategy_that_weighs(name):
     strategy = made(name)
@@ -126,7 +126,7 @@ def test_every_number_has_a_gradient_in_every_strategy_that_weighs(name):
     assert strategy.learned(supernet)[0] in supernet.space
 
 
-@pytest.mark.quick_with("darts-0", "gdas-0", "fbnet-0", "proxyless-0", "snas-0")
+@pytest.mark.quick_with("snas-0")
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("name", ["darts", "gdas", "fbnet", "proxyless", "snas"])
 def test_the_width_that_the_task_needs_is_learned(name, seed):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from supernet.choice import Choice, InputChoice
@@ -61,6 +62,7 @@ def test_the_input_of_a_node_is_weighed_by_edges_and_operations():
     torch.testing.assert_close(output, expected)
 
 
+@pytest.mark.slow
 def test_alphas_and_betas_rest_for_three_tenths_and_then_move():
     strategy, supernet, batch = made()
     before = {label: alpha.detach().clone() for label, alpha in strategy.alphas.items()}

@@ -29,6 +29,7 @@ def set_alphas(strategy, seed=0):
             alpha.copy_(torch.randn(len(alpha), generator=random))
 
 
+@pytest.mark.quick_with("DrNAS")
 @pytest.mark.parametrize("kind", [PDARTS, DrNAS])
 def test_the_strongest_options_go_on_from_stage_to_stage(kind):
     stages = (Stage(keep=5), Stage({"cells": 4}, keep=2))

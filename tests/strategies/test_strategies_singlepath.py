@@ -155,6 +155,7 @@ def test_weights_and_thresholds_learn_from_one_pass():
         assert t.grad is None
 
 
+@pytest.mark.slow
 def test_in_the_published_space_every_threshold_has_a_gradient_at_the_start():
     """With the defaults, in float32, at squared norms of up to some hundreds."""
     torch.manual_seed(0)
@@ -194,6 +195,7 @@ def test_thresholds_without_gradients_are_named():
     assert "decided nothing" in nothing
 
 
+@pytest.mark.slow
 def test_the_cost_alone_turns_everything_off():
     strategy = SinglePath(learning_rate=0.1, start=0.5, warmup=0.0, weight=100.0)
     supernet = made(strategy)
@@ -217,6 +219,7 @@ def test_warmup_drops_indicators_and_costs_nothing():
         assert all(map(torch.equal, *found)) == equal
 
 
+@pytest.mark.slow
 def test_indicators_are_dropped_as_often_as_asked_and_by_seed_and_step_only():
     strategy = SinglePath(dropout=0.4)
     made(strategy)

@@ -68,6 +68,7 @@ def test_weights_have_the_scale_of_a_layers_own():
             assert 0.2 < weight.std() / parameter.std() < 5
 
 
+@pytest.mark.slow
 def test_gradients_reach_the_hypernetwork_from_every_architecture(supernet, batch):
     for architecture in supernet.space:
         supernet.zero_grad()
@@ -221,6 +222,7 @@ class StoppedError(KeyboardInterrupt):
     pass
 
 
+@pytest.mark.slow
 def test_training_that_is_stopped_and_continued_ends_with_the_same_bits(tmp_path, digits):
     def train(name, stop=None):
         supernet, steps = built(), []

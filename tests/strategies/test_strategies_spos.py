@@ -34,7 +34,7 @@ class Path(nn.Module):
 BATCH = torch.ones(2, 4), torch.tensor([0, 1])
 
 
-@pytest.mark.quick_with("decisions")
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", ["decisions", "architectures"])
 def test_what_paths_are_uniform_over(sampling):
     """Of two outer options, the second holds two inner ones; beside them 6 pairs."""

@@ -98,6 +98,7 @@ def costs_drawn(strategy, count=1000):
     return [table.cost(strategy.draw(supernet.space, random)) for _ in range(count)]
 
 
+@pytest.mark.slow
 def test_cost_uniform_draws_every_bin_equally_often():
     # depths 1 to 4 cost 16 multiply-adds each, and 8 more: bins around 24, 40, 56, 72
     drawn = costs_drawn(SPOS("cost", low=16, high=80, bins=4))

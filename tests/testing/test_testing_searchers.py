@@ -120,6 +120,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow_with("Keeping", "Giving", "Global")
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_what_is_broken_is_named(fault):
     promise, seen = FAULTS[fault]

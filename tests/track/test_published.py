@@ -91,6 +91,7 @@ def of_architectures(place):
     return "architecture" in place
 
 
+@pytest.mark.quick_with("1", "2")
 @pytest.mark.parametrize("draw", range(4))
 def test_the_schema_says_what_reading_checks(tmp_path, draw):
     schema = json.loads(made_schema())

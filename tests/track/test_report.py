@@ -283,6 +283,7 @@ def test_writing_replaces_the_page(run_folder):
     assert path.read_text() == render(run_folder)
 
 
+@pytest.mark.slow
 def test_the_page_goes_elsewhere_and_replaces_nothing_but_a_page(run_folder, tmp_path):
     before = sorted(run_folder.iterdir())
     path = write_report(run_folder, tmp_path / "to" / "page.html")

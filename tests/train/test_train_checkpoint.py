@@ -174,6 +174,7 @@ def test_random_bytes_are_recognised(checkpoint):
             assert_damaged(checkpoint, "starts anew")
 
 
+@pytest.mark.slow
 def test_a_file_with_rewritten_content_is_recognised(checkpoint):
     checkpoint.save(a_state())
     with zipfile.ZipFile(checkpoint.path) as archive:

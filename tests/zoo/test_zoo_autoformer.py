@@ -95,6 +95,7 @@ def preset(name):
     return eval(f"dict({found[1]})") if found else {}
 
 
+@pytest.mark.quick_with("tiny-192-3-12-5717416")
 @pytest.mark.parametrize(
     ("name", "width", "heads", "depth", "published"),
     [
@@ -137,6 +138,7 @@ def test_tables_are_exact():
     assert tables["params"].cost(largest) == count_params(supernet.model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_derived_networks_equal_the_supernet(training):
     supernet, x = small(drop_path=0.4).train(training), torch.randn(5, 1, 8, 8)

@@ -133,6 +133,7 @@ def test_canonical_is_the_same_for_all_renumberings(four, draw):
     assert several > 10
 
 
+@pytest.mark.slow
 def test_canonical_forms_are_counted_by_hand():
     """Two blocks: 3·28 first ones; the second reads the first (4·28 ways), or both can be swapped."""
     space = bender(2).space
@@ -154,6 +155,7 @@ def test_canonical_keeps_costs(four):
     assert renamed > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_renumbered_networks_compute_the_same_with_moved_weights(training):
     """Weights move with their block; where a cell is read, the columns move with its blocks."""

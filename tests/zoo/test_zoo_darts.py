@@ -43,6 +43,7 @@ def samples(space, count):
     return [space.sample(stream) for _ in range(count)]
 
 
+@pytest.mark.slow
 def test_the_space():
     space = SuperNet(DARTS(channels=2)).space
     for kind in ("normal", "reduce"):
@@ -58,6 +59,7 @@ def test_the_space():
     assert space.size == (180 * 8**8) ** 2
 
 
+@pytest.mark.slow
 def test_the_space_without_none_has_the_published_size():
     without = tuple(name for name in PRESETS["DARTS"] if name != "none")
     assert SuperNet(DARTS(channels=2, operations=without)).space.size == (180 * 7**8) ** 2
@@ -88,6 +90,7 @@ def test_reductions_stand_at_a_third_and_two_thirds():
     assert shapes == [(8, 16, 16)] * 2 + [(16, 8, 8)] * 3 + [(32, 4, 4)] * 3
 
 
+@pytest.mark.slow
 def test_genotypes_are_read_and_written():
     architecture = DARTS.from_genotype(V2)
     assert architecture["normal.node3.edges"] == ("0", "2")
@@ -182,7 +185,7 @@ def test_none_comes_from_the_first_free_state():
     assert nothing["normal.node0.edges"] == ("0", "1")
 
 
-@pytest.mark.quick_with("DARTS-4", "S4-1")
+@pytest.mark.slow
 @pytest.mark.parametrize("partial", [1, 2, 4])
 @pytest.mark.parametrize("operations", ["DARTS", "S4"])
 def test_derived_networks_equal_the_supernet_with_partial_channels(partial, operations):
@@ -295,6 +298,7 @@ def test_derived_networks_of_s1_equal_the_supernet():
         torch.testing.assert_close(derive(supernet, architecture)(images), expected)
 
 
+@pytest.mark.slow_with("image3")
 @pytest.mark.parametrize("image", [(1, 8, 8), (3, 7, 5), (3, 4, 4), (3, 32, 32), (3, 50, 44)])
 def test_the_auxiliary_classifier_returns_logits_while_training_only(image):
     supernet = small(image=image, auxiliary=True)
@@ -387,6 +391,7 @@ def test_a_search_network_drops_whole_edges(partial):
     assert not any(isinstance(o, DropPath) for choice in operations for o in choice.options)
 
 
+@pytest.mark.slow
 def test_the_probability_of_dropping_rises_or_not():
     for rises, expected in ((True, [0.0, 0.1, 0.4]), (False, [0.4, 0.4, 0.4])):
         network = small(drop_path=0.4, drop_path_rises=rises)
@@ -444,6 +449,7 @@ def fair_genotype(name):
     return f"Genotype(normal={normal}, normal_concat={concat}, reduce={reduce}, reduce_concat={concat})"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [one if one == "a" else pytest.param(one, marks=pytest.mark.slow) for one in FAIR]
 )
@@ -583,6 +589,7 @@ def test_every_argument_of_a_style_is_used():
     assert any(isinstance(m, FactorizedReduce) for m in small().modules())
 
 
+@pytest.mark.slow
 def test_the_dropout_behind_skips_fades_as_published():
     network = small(skip_dropout=0.7)
     faders = [module for module in network.modules() if isinstance(module, FadingDropout)]

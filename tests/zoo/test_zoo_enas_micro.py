@@ -174,7 +174,7 @@ class HandMade(nn.Module):
         return self.classifier(previous.relu().mean((2, 3)))
 
 
-@pytest.mark.quick_with("True")
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_a_derived_network_is_the_one_written_by_hand(training):
     derived = sn.derive(small(channels=4), architecture(MIXED))
@@ -221,6 +221,7 @@ def normal(answers):
     return tuple(cells_of(answers, 3)["normal"])
 
 
+@pytest.mark.slow
 def test_canonical_is_the_same_for_all_renumberings_and_swaps(three):
     stream, several = random.Random(0), 0
     for _ in range(20):
@@ -234,6 +235,7 @@ def test_canonical_is_the_same_for_all_renumberings_and_swaps(three):
     assert several > 5
 
 
+@pytest.mark.slow
 def test_canonical_forms_of_one_block_are_counted_by_hand():
     """Unordered pairs of 2 · 5 ways to read, for each kind of cell."""
     space = small(1).space

@@ -131,6 +131,7 @@ def test_networks_are_the_transformers_of_the_module_docstring(tokens):
             torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_sizes_follow_the_published_formula(tokens):
     """That of Kaplan et al., "Scaling Laws for Neural Language Models" (2020), and biases and norms."""
     supernet = small()
@@ -196,6 +197,7 @@ def test_more_tokens_than_the_context_are_refused():
         GPT(**SMALL)(torch.zeros(1, 10, dtype=torch.int64))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [pytest.param("sandwich", marks=pytest.mark.slow), "spos"])
 def test_a_search_goes_from_text_to_text(tmp_path, strategy):
     """All steps, on a text that repeats, which the network must have learned to continue."""

@@ -57,7 +57,19 @@ def space(name):
     return getattr(importlib.import_module(module), cls)
 
 
-@pytest.mark.slow_with("converted-(1, 28, 28)", "converted-(3, 32, 32)", "enas-micro-(2, 37, 29)")
+@pytest.mark.slow_with(
+    "converted-(1, 28, 28)",
+    "converted-(3, 32, 32)",
+    "enas-micro-(2, 37, 29)",
+    "converted-(2, 37, 29)",
+    "singlepath-(1, 28, 28)",
+    "darts-(1, 28, 28)",
+    "enas-micro-(1, 28, 28)",
+    "enas-micro-(3, 32, 32)",
+    "proxyless-(3, 32, 32)",
+    "proxyless-(2, 37, 29)",
+    "proxyless-(1, 28, 28)",
+)
 @pytest.mark.parametrize("image", [(1, 28, 28), (3, 32, 32), (2, 37, 29)], ids=str)
 @pytest.mark.parametrize("name", sorted(SPACES.keys() - TEXTS))
 def test_images_become_logits(name, image):
@@ -68,6 +80,7 @@ def test_images_become_logits(name, image):
         assert torch.isfinite(output).all()
 
 
+@pytest.mark.slow_with("converted")
 @pytest.mark.parametrize("name", sorted(SPACES.keys() - TEXTS - {"bender"}))
 def test_the_small_preset_of_the_docstring_works(name):
     text = re.search(r"Small, for 8×8 grey images: `([^`]*)`", inspect.getdoc(space(name)))

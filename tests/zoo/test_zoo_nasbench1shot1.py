@@ -142,6 +142,7 @@ def count_classes(space):
     return len(classes), examples
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("space", "different"),
     [

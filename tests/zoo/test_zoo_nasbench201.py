@@ -45,6 +45,9 @@ def test_the_space():
     )
 
 
+@pytest.mark.quick_with(
+    "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|-1.531546-220.11969"
+)
 @pytest.mark.parametrize(
     ("text", "params", "macs"),
     [

@@ -63,6 +63,7 @@ def test_costs_and_equal_networks_are_those_of_the_whole_published_table(superne
     assert (len(published), len(accuracies)) == (6_561, 3_969)
 
 
+@pytest.mark.slow
 def test_number_of_architectures_and_networks(supernet):
     space = supernet.space
     assert space.size == 6_561

@@ -89,6 +89,7 @@ def test_tables_are_exact_for_every_resolution():
     assert seen == {5, 8, 10}
 
 
+@pytest.mark.slow
 def test_costs_have_the_range_of_all_networks():
     supernet, x = small(widths=((6,), (12, 16)), kernels=(3,)), torch.randn(1, 1, 8, 8)
     for table in measure_costs(supernet, x).values():
@@ -96,6 +97,7 @@ def test_costs_have_the_range_of_all_networks():
         assert table.range(supernet.space) == (min(costs), max(costs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_derived_networks_equal_the_supernet(training):
     supernet, x = small().train(training), torch.randn(4, 1, 8, 8)

@@ -131,6 +131,7 @@ def test_tables_are_exact():
         assert count_params(derived) == parameters(architecture, SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_derived_networks_equal_the_supernet(training):
     supernet, x = small().train(training), torch.randn(4, 1, 9, 7)

@@ -68,7 +68,7 @@ def test_the_space():
         assert decision.options == CONVOLUTIONS if changes else (*CONVOLUTIONS, "identity")
 
 
-@pytest.mark.quick_with("mobile")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RELEASED)
 def test_released_networks_have_their_parameters(name):
     arguments, text, params = RELEASED[name]

@@ -77,7 +77,7 @@ def test_networks_cost_what_they_cost_in_proxyless():
         assert cost_of(tables, architecture) == cost_of(others, architecture)
 
 
-@pytest.mark.quick_with("batch")
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_norm", ["batch", "recalibrate"])
 def test_shared_scores_equal_plain_scores(batch_norm):
     """Though the options of a layer share batch norms, of whose statistics each takes its part."""

@@ -179,7 +179,7 @@ def architectures(supernet, count):
     return [supernet.space.sample(random) for _ in range(count)]
 
 
-@pytest.mark.quick_with("plain")
+@pytest.mark.slow
 def test_networks_of_fewer_channels_are_ordinary_and_equal(elastic):
     images = torch.randn(5, 1, 8, 8)
     for training in (True, False):
@@ -190,7 +190,7 @@ def test_networks_of_fewer_channels_are_ordinary_and_equal(elastic):
             torch.testing.assert_close(derived(images), elastic(images, architecture))
 
 
-@pytest.mark.quick_with("plain")
+@pytest.mark.slow
 def test_costs_are_those_of_the_ordinary_networks(elastic):
     example = torch.zeros(1, 1, 8, 8)
     tables = measure_costs(elastic, example)

@@ -125,6 +125,7 @@ def test_the_mean_is_over_tokens():
     assert not mean[3].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_padding_changes_no_logits(five, training):
     """Nor does it change gradients; a text has the logits that it has alone."""
@@ -147,6 +148,7 @@ def test_padding_changes_no_logits(five, training):
             assert torch.allclose(one, other, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_space_has_the_size_of_the_formula(five):
     assert small(1).space.size == 8
     assert five.space.size == 8**5 * (1 * 2**1) * (2 * 2**2) * (2 * 2**3) * (2 * 2**4)
