@@ -4,16 +4,15 @@ BIN := .venv/bin
 # One thread per test worker: with more threads than cores, small operations wait for each other.
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: run test test-all check bench docs clean
+.PHONY: run test quick test-all check bench docs clean
 
 run: .venv/installed
 	$(BIN)/supernet run
 
 # The checks take one core, so they run beside the tests.
 test: .venv/installed
-	$(MAKE) --jobs=2 --output-sync=target check quick
+	$(MAKE) --jobs=2 check quick
 
-.PHONY: quick
 quick: .venv/installed
 	$(ONE_THREAD) $(BIN)/pytest -n auto -m "not slow"
 
