@@ -139,6 +139,16 @@ def test_examples_of_docstrings(module):
     assert result.failed == 0
 
 
+@pytest.mark.parametrize(
+    "names",
+    [SPACES, STRATEGIES, SEARCHERS, SOURCES],
+    ids=["spaces", "strategies", "searchers", "data"],
+)
+def test_the_readme_names_all_that_is_registered(names):
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in names if f"`{name}`" not in readme] == []
+
+
 @functools.cache
 def known_options() -> set[str]:
     """Return every option of the commands, those of ready and of documented classes included."""

@@ -4,12 +4,13 @@ import math
 
 import pytest
 import torch
+from coupled_models import ready
 from torch import nn
 
 from supernet.choice import Choice, InputChoice
 from supernet.cost import CostTable, Entry, ExpectedCost, measure_costs
 from supernet.data import Examples, Loader
-from supernet.errors import ConfigError
+from supernet.errors import CodeError, ConfigError
 from supernet.net import SuperNet
 from supernet.strategies import (
     DARTS,
@@ -331,3 +332,15 @@ def test_what_was_learned_follows_the_rule():
         "node.from2": "skip",
         "some": ("b",),  # c has less than the uniform share
     }
+
+
+def test_a_race_is_decided_by_options_that_are_there():
+    strategy = DARTS()
+    ready(strategy)
+    strategy.race.decide("first", (2, 1, 2))
+    assert strategy.kept["first"] == (1, 2)
+    strategy.race.decide("first", [1])
+    assert strategy.probabilities()["first"].tolist() == [0.0, 1.0, 0.0]
+    for wrong in ((), (3,), (-1, 0)):
+        with pytest.raises(CodeError, match=r"decision 'first', with options 0 to 2, .* one or more"):
+            strategy.race.decide("first", wrong)

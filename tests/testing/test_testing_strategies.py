@@ -10,7 +10,7 @@ import torch
 
 from supernet.data import Digits
 from supernet.space import Architecture
-from supernet.strategies import SPOS
+from supernet.strategies import DARTS, SPOS
 from supernet.testing import check_strategy
 from supernet.testing.models import Nested
 from supernet.testing.promises import text
@@ -46,10 +46,10 @@ class Filling(SPOS):
 
 
 class One(SPOS):
-    """Trains one architecture only."""
+    """Trains one of two architectures only."""
 
     def draw(self, space, random):
-        return space[0]
+        return space[random.randrange(2)]
 
 
 class Moving(SPOS):
@@ -149,6 +149,34 @@ class Endless(SPOS):
         return {"entropy": float("nan")}
 
 
+class Raising(SPOS):
+    """Is wrong in a way that no promise speaks of."""
+
+    def backward(self, model, task, batch, moment):
+        return super().backward(model, task, batch, moment)[3]
+
+
+class Late(SPOS):
+    """Notices something in the ninth step, and forgets it when it is restored."""
+
+    noticed = 0.0
+
+    def backward(self, model, task, batch, moment):
+        self.noticed = 1.0 if moment.step == 8 else self.noticed
+        return super().backward(model, task, batch, moment)
+
+    def metrics(self):
+        return {"noticed": self.noticed}
+
+
+class Unlearned(DARTS):
+    """Mixes options by weights that no gradient reaches."""
+
+    def routing(self, model, moment):
+        noise = 1.0 + moment.stream("noise").random()
+        return self.soft({label: noise * p.detach() for label, p in self.probabilities().items()})
+
+
 class Uphill(SPOS):
     """Goes up the gradient."""
 
@@ -181,6 +209,9 @@ FAULTS = {
     Stateful: ("continues to the same bits", "a state of tensors and plain values"),
     Strange: ("What it learned lies in the space", "architectures of the space"),
     Endless: ("What it learned lies in the space", "the metric 'entropy'. Seen: nan"),
+    Late: ("continues to the same bits", "the metrics .* before step 9"),
+    Raising: ("The loss of a step", "It raised IndexError: "),
+    Unlearned: ("Architecture parameters, where it learns any, follow", "on other targets"),
     Uphill: ("Training with it lowers the loss", "after 100 steps"),
 }
 

@@ -114,8 +114,8 @@ class Coupled(Strategy):
         self._idle = False
 
     @property
-    def kept(self) -> dict[str, tuple[int, ...]]:
-        """By decision, the indices of the options that are still in the race."""
+    def kept(self) -> Mapping[str, tuple[int, ...]]:
+        """By decision, the indices of the options in the race; `race.decide` takes others out."""
         return self.race.kept
 
     def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
@@ -232,7 +232,7 @@ class Coupled(Strategy):
             return self.routing(model, moment)
 
     def probabilities(self) -> dict[str, torch.Tensor]:
-        """Return how likely each option is, by decision; several options: their shares."""
+        """Return softmax(α) over the options in the race, 0 for others; several: their shares."""
         left = self.race.left(self.alphas)
         return self.race.whole({label: torch.softmax(alpha, 0) for label, alpha in left.items()})
 

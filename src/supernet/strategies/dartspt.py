@@ -141,7 +141,7 @@ class DARTSPT(DARTS):
             self._weights.state.clear()  # an optimizer without a past
         while self.settled < due:
             for decision in self._rounds[self.settled]:
-                self.kept[decision.label] = self.settle(model, task, decision, moment)
+                self.race.decide(decision.label, self.settle(model, task, decision, moment))
             self.settled += 1
         return super().backward(model, task, batch, moment)
 

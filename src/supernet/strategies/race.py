@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from supernet.errors import CodeError
 from supernet.space import Decision, OneOf, SearchSpace
 
 __all__ = ["Race", "Weights"]
@@ -48,6 +49,25 @@ class Race:
             for label, value in values.items()
         }
 
+    def decide(self, label: str, kept: Iterable[int]) -> None:
+        """Leave these options of a decision in the race only; one that is alone runs with weight 1.
+
+        Args:
+            label: label of the decision.
+            kept: indices of its options, at least one.
+
+        Raises:
+            CodeError: there is none, or one that the decision does not have.
+        """
+        found = tuple(sorted(set(kept)))
+        options = self._decisions[label].options
+        if not found or not set(found) <= set(range(len(options))):
+            raise CodeError(
+                f"of decision {label!r}, with options 0 to {len(options) - 1}, a strategy keeps "
+                f"{list(found)}; keep one or more of them"
+            )
+        self.kept[label] = found
+
     def narrow(self, space: SearchSpace, probabilities: Weights, keep: int) -> bool:
         """Keep the strongest options in the race, of decisions with one answer.
 
@@ -64,7 +84,7 @@ class Race:
         for label, p in probabilities.items():
             if isinstance(decision := self._decisions[label], OneOf):
                 connecting = space.connecting(decision)
-                self.kept[label] = _strongest(connecting, before[label], p, keep)
+                self.decide(label, _strongest(connecting, before[label], p, keep))
         return self.kept != before
 
     def state_dict(self) -> dict[str, list[int]]:

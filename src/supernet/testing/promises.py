@@ -34,7 +34,7 @@ def text(kept: Callable[..., object]) -> str:
 
 
 def promise(kept: Callable[[C], None]) -> Callable[[C], None]:
-    """Let a function that raises AssertionError for a case say which promise the case breaks."""
+    """Let a function that raises an error for a case say which promise the case breaks."""
 
     @functools.wraps(kept)
     def asked(case: C) -> None:
@@ -42,6 +42,9 @@ def promise(kept: Callable[[C], None]) -> Callable[[C], None]:
             kept(case)
         except AssertionError as error:
             raise AssertionError(f"{case.name} breaks a promise. {text(kept)} {error}") from None
+        except Exception as error:
+            raised = f"It raised {type(error).__name__}: {error}"
+            raise AssertionError(f"{case.name} breaks a promise. {text(kept)} {raised}") from error
 
     return asked
 

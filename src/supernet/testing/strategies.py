@@ -26,14 +26,15 @@ PROMISES: tuple[Callable[[StrategyCase], None], ...] = (
     step.the_loss_is_a_finite_detached_scalar,
     step.used_parameters_have_gradients_and_others_none,
     step.unused_parameters_do_not_move,
+    step.a_step_is_a_function_of_seed_and_step,
     step.gradients_are_added,
     step.every_parameter_is_used_sooner_or_later,
-    step.a_step_is_a_function_of_seed_and_step,
     state.no_route_outlives_the_step,
     step.a_task_of_two_passes_sees_one_network,
     step.the_shares_of_a_batch_weigh_the_same,
     state.what_it_learned_is_in_the_space,
     state.it_continues_from_its_state,
+    state.architecture_parameters_follow_the_examples,
     state.training_learns,
 )
 """In the order in which they are checked."""
@@ -51,14 +52,15 @@ def check_strategy(
     * The loss of a step is a finite, detached scalar, the mean over the batch.
     * Parameters that a step uses have finite gradients, and all others the gradient None.
     * A step moves no parameter itself, and what the optimizer moves is what has a gradient.
+    * A step is a function of weights, seed and step, not of the global random states.
     * Gradients are added to those that are there.
     * Every parameter has a gradient sooner or later.
-    * A step is a function of weights, seed and step, not of the global random states.
     * No route outlives the step, nor one whose task raises an error.
     * A task that runs the model twice sees one network.
     * The loss is the mean over all examples, however a strategy divides the batch.
     * What it learned lies in the space, its metrics are finite numbers and its warnings texts.
     * A strategy that is restored from its state continues to the same bits.
+    * Architecture parameters, where it learns any, follow the examples.
     * Training with it lowers the loss.
 
     Args:

@@ -6,6 +6,7 @@ import io
 import math
 import pickle
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from torch import nn
 
 from supernet.errors import RoutingError
 from supernet.net import SuperNet
-from supernet.strategies import Strategy
+from supernet.strategies import Coupled, Strategy
 from supernet.task import Batch, Classification, Task
 from supernet.testing.promises import expect, promise
 from supernet.testing.strategy_case import (
@@ -28,11 +29,16 @@ from supernet.testing.strategy_case import (
 from supernet.train import Moment, digest
 
 __all__ = [
+    "architecture_parameters_follow_the_examples",
     "it_continues_from_its_state",
     "no_route_outlives_the_step",
     "training_learns",
     "what_it_learned_is_in_the_space",
 ]
+
+
+RESTARTS = (4, 9)
+"""Steps before which a run of `STEPS` is restored from its state."""
 
 
 class TaskError(KeyError):
@@ -119,28 +125,40 @@ class Training(NamedTuple):
 def it_continues_from_its_state(case: StrategyCase) -> None:
     """A strategy that is restored from its state continues to the same bits."""
 
-    def results(training: Training) -> dict[str, object]:
-        losses = training.run(case, range(STEPS // 2, STEPS))
+    def results(training: Training, part: range) -> dict[str, object]:
+        losses = training.run(case, part)
         found: dict[str, object] = {"losses": losses}
         found |= {f"state of the {name}": digest(s) for name, s in training.states().items()}
         found["metrics"] = training.strategy.metrics()
         found["architectures that were learned"] = training.strategy.learned(training.weights)
         return found
 
-    first, second = Training.begun(case), Training.begun(case)
-    first.run(case, range(STEPS // 2))
+    whole = Training.begun(case)
+    whole.run(case, range(RESTARTS[0]))
+    for start, end in pairwise((*RESTARTS, STEPS)):
+        restored = Training.begun(case)
+        restored.go_on_from(_written(whole.states()))
+        wanted = results(whole, range(start, end))
+        seen = results(restored, range(start, end))
+        for what in wanted:
+            expect(
+                seen[what] == wanted[what],
+                f"the {what} {wanted[what]}, when it is restored before step {start}",
+                seen[what],
+            )
+
+
+def _written(states: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return what a checkpoint gives back of states."""
     file = io.BytesIO()
-    torch.save(first.states(), file)
+    torch.save(states, file)
     file.seek(0)
     try:
-        states = torch.load(file, weights_only=True)
+        return dict(torch.load(file, weights_only=True))
     except pickle.UnpicklingError as error:
-        expect(False, "a state of tensors and plain values", error)
-    wanted = results(first)
-    second.go_on_from(states)
-    seen = results(second)
-    for what in wanted:
-        expect(seen[what] == wanted[what], f"the {what} {wanted[what]}", seen[what])
+        what = str(error).split(". ")[0]  # then torch advises to load what is not safe
+        expect(False, "a state of tensors and plain values", what)
+        raise
 
 
 @promise
@@ -159,6 +177,34 @@ def what_it_learned_is_in_the_space(case: StrategyCase) -> None:
         expect(math.isfinite(value), f"a finite number for the metric {name!r}", value)
     for warning in strategy.warnings():
         expect(isinstance(warning, str), "a text for a warning", repr(warning))
+
+
+@promise
+def architecture_parameters_follow_the_examples(case: StrategyCase) -> None:
+    """Architecture parameters, where it learns any, follow the examples."""
+    if not isinstance(case.make(), Coupled):
+        return
+
+    def learned(targets: torch.Tensor) -> dict[str, torch.Tensor]:
+        supernet = case.supernet()
+        optimizer = case.optimizer(supernet.parameters())
+        strategy = case.strategy(supernet, optimizer, targets=targets)
+        assert isinstance(strategy, Coupled)
+        for moment in moments():
+            batch = case.batch[0], targets[: len(case.batch[0])]
+            strategy.backward(supernet, Classification(), batch, moment)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        return {label: alpha.detach().clone() for label, alpha in strategy.alphas.items()}
+
+    targets = case.examples.targets
+    one, other = learned(targets), learned(targets.roll(1, 0))
+    same = [label for label in one if torch.equal(one[label], other[label])]
+    expect(
+        len(same) < len(one),
+        f"architecture parameters that differ after {STEPS} steps on other targets",
+        f"the same for {same}; does their gradient reach them?",
+    )
 
 
 @promise
