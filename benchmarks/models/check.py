@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         kind: "right"; "wrong", where a check fails; "refused", with a reason; "traceback"; or "left
-            out", where its library is not installed.
+            out", where its library is not installed, or it does not run before it is converted.
         detail: of a right one the size of its space, else what happened.
     """
 
@@ -65,9 +65,12 @@ def checked(build: Callable[[], Built], draws: int = 3) -> Outcome:
             model = model.eval()
             with torch.no_grad():
                 model(*inputs)
-            return Outcome("right", _check(model, inputs, draws))
         except ImportError:
             raise
+        except Exception as error:
+            return Outcome("left out", f"fails by itself: {type(error).__name__}: {error}")
+        try:
+            return Outcome("right", _check(model, inputs, draws))
         except Wrong as error:
             return Outcome("wrong", str(error))
         except SupernetError as error:

@@ -267,7 +267,10 @@ _OF_IMAGES: dict[str, tuple[int, dict[str, Any]]] = {
     ),
     "MobileNetV1:MobileNetV1Model": (32, {"depth_multiplier": 0.25, "image_size": 32}),
     "MobileNetV2:MobileNetV2Model": (32, {"depth_multiplier": 0.35, "image_size": 32}),
-    "EfficientNet:EfficientNetModel": (32, {"width_coefficient": 0.25, "depth_coefficient": 0.25}),
+    "EfficientNet:EfficientNetModel": (
+        32,
+        {"width_coefficient": 0.25, "depth_coefficient": 0.25, "hidden_dim": 320},
+    ),
     "MobileViT:MobileViTModel": (
         64,
         {
@@ -304,7 +307,7 @@ _OF_IMAGES: dict[str, tuple[int, dict[str, Any]]] = {
             "num_attention_heads": [1, 2, 4, 4],
         },
     ),
-    "Cvt:CvtModel": (64, {"embed_dim": [16, 32, 32], "num_heads": [1, 2, 4], "depth": [1, 1, 1]}),
+    "Cvt:CvtModel": (64, {"embed_dim": [16, 32, 32], "num_heads": [1, 2, 4], "depth": [1, 2, 3]}),
     "Focalnet:FocalNetModel": (32, {"image_size": 32, "embed_dim": 16, "depths": [1, 1]}),
     "Levit:LevitModel": (
         64,
