@@ -194,7 +194,7 @@ def test_damaged_database_is_named_and_mended(copy, finished, call, read):
     assert candidates(copy) == candidates(finished)
 
 
-@pytest.mark.quick_with("config.yaml")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["metrics.json", "config.yaml"])
 def test_damaged_text_files_are_named(copy, call, name):
     (copy / name).write_text("{ never closed")

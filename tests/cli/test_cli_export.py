@@ -278,7 +278,7 @@ def refused(result: tuple[int, str, str], *words: str) -> None:
         assert word in result[2], result[2]
 
 
-@pytest.mark.quick_with("macs < 3-words0", "-words1")
+@pytest.mark.quick_with("-words1")
 @pytest.mark.parametrize(
     ("pick", "words"),
     [

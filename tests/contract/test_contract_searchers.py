@@ -61,6 +61,7 @@ DEAR = {("ppo", "small, bounded"), ("ppo", "large, bounded"), ("tpe", "large, bo
 """Pairs of which one quick test would take longer than all others of the searcher together."""
 
 LONG = DEAR | {
+    ("ppo", "one architecture"),
     ("ppo", "nested"),
     ("tpe", "nested"),
     ("tpe", "small, bounded"),

@@ -41,7 +41,7 @@ def space():
     return nn.ModuleList([convert(Transformer(), X), convert(Gated(), X, rules=rules)]).eval()
 
 
-@pytest.mark.slow_with("deepcopy", "pickled")
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [copy.deepcopy, pickled, saved], ids=lambda f: f.__name__)
 def test_a_kept_space_is_the_same_and_its_own(space, keep):
     for model, again in zip(space, keep(space), strict=True):

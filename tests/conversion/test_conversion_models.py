@@ -254,7 +254,9 @@ def test_a_pattern_opens_a_part_of_the_model():
     assert any("no smaller width" in reason for reason in rows["patches"].closed)
 
 
-@pytest.mark.slow_with("residual", "dense", "transformer", "same numbers", "torch", "gated")
+@pytest.mark.slow_with(
+    "residual", "dense", "transformer", "same numbers", "torch", "gated", "shuffle"
+)
 def test_every_module_with_weights_is_accounted_for(pair):
     model, supernet, _ = pair
     rows = {row.name for row in conversion_of(supernet.model).rows}

@@ -25,6 +25,7 @@ def test_shapes_types_and_numbers_are_those_announced(case, of_source):
         assert int(raw.train.targets.max()) < len(raw.train.words)
 
 
+@pytest.mark.slow_with("docstrings", "prose")
 def test_all_examples_are_different(of_source):
     """So that those which the promises trace can be told apart."""
     found = [content for part in of_source.given.values() for content in contents(part)]

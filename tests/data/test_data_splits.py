@@ -35,6 +35,7 @@ def assert_shares(got, of, total):
 fractions = st.floats(0.1, 0.6)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(
     counts=st.lists(st.integers(40, 60), min_size=2, max_size=5),

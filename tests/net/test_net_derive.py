@@ -29,7 +29,7 @@ def architectures(space, count, seed=0):
     return [space.sample(stream) for _ in range(count)]
 
 
-@pytest.mark.quick_with("True-28x28 grey", "False-8x8 grey")
+@pytest.mark.quick_with("False-8x8 grey")
 @pytest.mark.parametrize("image", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("training", [True, False])
 def test_derived_bender_networks_equal_the_supernet(image, training):

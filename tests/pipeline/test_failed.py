@@ -179,6 +179,7 @@ def test_other_options_have_it_tried_again(opened, fails):
         assert found.failed == []
 
 
+@pytest.mark.slow
 def test_where_none_is_left_all_are_named(opened, fails):
     with opened() as state:
         named = [key for key, _ in order(state)][:4]
@@ -220,6 +221,7 @@ def test_baselines_that_fail_are_drawn_again(opened, fails):
     assert all(one.architecture["a"] != bad for one in baselines.networks)
 
 
+@pytest.mark.slow
 def test_probes_that_fail_are_fewer(opened, fails):
     with opened(retrain__probes=6) as state:
         execute(state, ["search"])
@@ -230,6 +232,7 @@ def test_probes_that_fail_are_fewer(opened, fails):
     assert len([one for one in outcomes if one.probe]) == 4
 
 
+@pytest.mark.slow
 def test_training_from_one_kind_of_weights_may_fail(opened, monkeypatch):
     untrained = Networks.untrained
 
@@ -294,6 +297,7 @@ def test_treatments_of_batch_norm_are_compared_on_those_that_pass(opened, fails,
     assert "2 of 6 candidates failed and are left out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_where_all_parts_fail_they_are_named(opened, fails):
     with opened(few_shot__decision="a", few_shot__train__steps=2) as state:
         fails(x="nan in training", y="nan in training", z="nan in training")
@@ -401,6 +405,7 @@ def test_a_drawing_that_cannot_be_made_is_left_out(opened, capsys):
     assert "LookupError: no such option" in said
 
 
+@pytest.mark.slow
 def test_a_programme_of_untouched_weights_that_is_not_the_supernet_s_is_not_written(
     opened, monkeypatch, capsys
 ):

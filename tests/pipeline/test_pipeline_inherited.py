@@ -185,6 +185,7 @@ def test_both_are_reported_and_the_better_is_chosen(both):
     assert (section["chosen"], section["chosen_weights"]) == max(tops)[2:]
 
 
+@pytest.mark.slow
 def test_the_result_is_the_chosen_network_with_its_weights(both, data):
     row = next(
         row

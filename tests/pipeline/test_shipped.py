@@ -72,7 +72,12 @@ def pictures(shape):
 
 
 @pytest.mark.slow_with(
-    "cifar10/bender", "digits/cdarts", "cifar10/betadarts", "cifar10/cdarts", "cifar10/proxyless"
+    "cifar10/bender",
+    "digits/cdarts",
+    "cifar10/betadarts",
+    "cifar10/cdarts",
+    "cifar10/proxyless",
+    "cifar10/drnas",
 )
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_shipped_configurations_can_be_read(file):
@@ -114,6 +119,7 @@ PAPERS = [Path(f"configs/cifar10/{name}.yaml") for name in METHODS.split()]
 """With the schedules of the papers."""
 
 
+@pytest.mark.slow_with("snas", "proxyless")
 @pytest.mark.parametrize("file", PAPERS, ids=lambda file: file.stem)
 def test_schedules_of_the_papers_are_whole_epochs_of_cifar10(file):
     _, plain = parse("supernet run", ["--config", str(file)])

@@ -14,6 +14,7 @@ def in_order(architecture):
     return Architecture(dict(zip(architecture, sorted(architecture.values()), strict=True)))
 
 
+@pytest.mark.quick_with("2")
 @pytest.mark.parametrize("length", [2, 40])
 def test_samples_are_uniform(chain, make_problem, length):
     """In spaces that are shuffled and in those that are drawn from."""
@@ -51,6 +52,7 @@ def first_in_order(architecture):
     return Architecture({**architecture, "op0": first[0], "op1": first[1]})
 
 
+@pytest.mark.quick_with("2-decisions", "2-architectures")
 @pytest.mark.parametrize("sampling", ["decisions", "architectures"])
 @pytest.mark.parametrize("length", [2, 40])
 def test_networks_are_as_likely_however_many_ways_they_are_written(
@@ -115,6 +117,7 @@ def test_a_seen_space_is_empty_and_no_error(chain, make_problem):
     assert problem.sample(3, random.Random(0), seen) == []
 
 
+@pytest.mark.slow
 def test_a_tight_bound_is_met_by_a_single_sample(chain, make_problem):
     """Of 3^20 architectures one in 2,000 has a cost of 8 or less."""
     problem = make_problem(chain(20), "cost <= 9")

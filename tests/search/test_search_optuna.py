@@ -177,7 +177,7 @@ NESTED = SearchSpace(
 )
 
 
-@pytest.mark.quick_with("NSGA2")
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [NSGA2, TPE])
 def test_all_kinds_of_decisions_also_inside_options(kind):
     """Score: many branches, and width 32, which only exists for conv."""
@@ -419,7 +419,7 @@ def test_a_storage_that_is_no_database_is_an_error_and_left_alone(tmp_path):
     assert path.read_text().startswith("not a database")
 
 
-@pytest.mark.quick_with("NSGA2")
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [NSGA2, TPE])
 def test_no_messages_and_no_changed_settings(kind, tmp_path, caplog, capfd):
     import optuna

@@ -52,6 +52,7 @@ def test_messages_and_draws_of_such_a_space(space):
         next(Exhaustive().generations(problem))
 
 
+@pytest.mark.slow
 def test_a_diagnosis_of_such_a_space_is_text_and_json(space):
     found = Diagnosis((), {}, space.size, {}, {})
     assert "2.82e+4515 architectures" in doctor_text(found)

@@ -33,6 +33,7 @@ def losses_of(supernet, architectures):
     return [F.cross_entropy(net(x), y).item() for net in nets]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefer", ["best", "worst"])
 def test_of_each_group_the_preferred_architecture_is_chosen(prefer):
     strategy, supernet = made(AttentiveNAS, attention=Attentive(4, prefer))
@@ -66,6 +67,7 @@ def test_the_ends_and_the_chosen_are_trained_and_nothing_else():
     assert len(middle) == 3
 
 
+@pytest.mark.quick_with("None")
 @pytest.mark.parametrize("limit", [None, 1e6, 0.05])
 def test_gradients_are_the_mean_of_those_of_the_paths_within_the_limit(limit):
     """The limit is one of the sum's entries, as the authors' losses are summed."""
@@ -90,6 +92,7 @@ def test_gradients_are_the_mean_of_those_of_the_paths_within_the_limit(limit):
         torch.testing.assert_close(mine, right.clamp(-bound, bound) / 4)
 
 
+@pytest.mark.slow
 def test_candidates_are_of_one_step_of_cost():
     strategy, supernet = made(AttentiveNAS, attention=Attentive(4, bins=8, tries=10_000))
     table = strategy._table
@@ -105,6 +108,7 @@ def test_candidates_are_of_one_step_of_cost():
     assert len(steps) > 4
 
 
+@pytest.mark.slow
 def test_a_cost_that_no_other_has_takes_the_closest():
     """With a step for each cost and few tries, candidates differ in cost, but not by much."""
     strategy, supernet = made(AttentiveNAS, attention=Attentive(2, bins=100_000, tries=60))

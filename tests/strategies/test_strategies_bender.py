@@ -170,6 +170,7 @@ def test_ghost_batches_draw_their_own_masks():
     assert len({kept for kept, _ in model.seen[-8:]}) > 1
 
 
+@pytest.mark.slow
 def test_loss_and_gradients_are_those_of_a_loop_over_ghost_batches():
     strategy, task = BenderOneShot(0.4, ghost_size=7), Classification(label_smoothing=0.1)
     images, targets = a_batch(50)
@@ -259,6 +260,7 @@ def test_the_paper_s_space_is_left_as_it_is():
     assert_frequency(empty, len(drawn) * len(space.decisions), 0.1)
 
 
+@pytest.mark.slow
 def test_edges_of_which_only_none_is_left_do_not_cut_a_cell():
     torch.manual_seed(0)
     net, strategy = NASBench201((1, 8, 8), channels=2, cells=1, stages=1), BenderOneShot(0.7, 8)

@@ -44,6 +44,7 @@ def test_alpha_follows_the_gradient_of_darts_and_beta(step, weight):
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_what_leads_is_held_back():
     """One option gives a smaller loss in every step; the regulariser bounds its lead."""
     leads = {}

@@ -342,5 +342,7 @@ def test_a_race_is_decided_by_options_that_are_there():
     strategy.race.decide("first", [1])
     assert strategy.probabilities()["first"].tolist() == [0.0, 1.0, 0.0]
     for wrong in ((), (3,), (-1, 0)):
-        with pytest.raises(CodeError, match=r"decision 'first', with options 0 to 2, .* one or more"):
+        with pytest.raises(
+            CodeError, match=r"decision 'first', with options 0 to 2, .* one or more"
+        ):
             strategy.race.decide("first", wrong)

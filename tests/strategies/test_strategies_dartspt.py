@@ -227,6 +227,7 @@ def test_the_order_is_drawn_from_the_seed():
     assert len({tuple(order) for order in orders}) == 3
 
 
+@pytest.mark.slow
 def test_cells_of_two_kinds_are_settled_side_by_side_operations_first():
     supernet = SuperNet(DARTS((1, 8, 8), cells=3, channels=4, nodes=3))
     strategy = DARTSPT()

@@ -126,7 +126,7 @@ def test_every_number_has_a_gradient_in_every_strategy_that_weighs(name):
     assert strategy.learned(supernet)[0] in supernet.space
 
 
-@pytest.mark.quick_with("snas-0")
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("name", ["darts", "gdas", "fbnet", "proxyless", "snas"])
 def test_the_width_that_the_task_needs_is_learned(name, seed):

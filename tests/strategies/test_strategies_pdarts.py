@@ -29,7 +29,7 @@ def set_alphas(strategy, seed=0):
             alpha.copy_(torch.randn(len(alpha), generator=random))
 
 
-@pytest.mark.quick_with("DrNAS")
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [PDARTS, DrNAS])
 def test_the_strongest_options_go_on_from_stage_to_stage(kind):
     stages = (Stage(keep=5), Stage({"cells": 4}, keep=2))
@@ -61,6 +61,7 @@ def test_the_strongest_options_go_on_from_stage_to_stage(kind):
         assert third.kept[label] == (kept[1], kept[3])
 
 
+@pytest.mark.slow
 def test_a_named_option_goes_on_beside_none():
     first, second = (PDARTS(stages=(Stage(keep=1),)) for _ in range(2))
     first.prepare(cells(), setting())
@@ -77,6 +78,7 @@ def test_a_named_option_goes_on_beside_none():
     assert {value for label, value in found.items() if "from" in label} == {"sep5"}
 
 
+@pytest.mark.slow
 def test_a_stage_that_takes_nothing_out_is_said():
     first, second, third = (PDARTS(stages=(Stage(keep=8), Stage(keep=3))) for _ in range(3))
     first.prepare(cells(), setting())
@@ -96,6 +98,7 @@ def test_entropy_is_that_of_the_options_in_the_race():
     assert second.metrics()["entropy"] == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_only_what_is_kept_runs_and_learns():
     strategy, supernet = PDARTS(alpha=Alpha(0.1)), cells()
     earlier = PDARTS()

@@ -388,6 +388,7 @@ def test_where_there_is_no_accuracy_the_reward_falls_with_the_loss():
     torch.testing.assert_close(torch.stack(found), torch.exp(torch.tensor([-1.0, -2.0])))
 
 
+@pytest.mark.quick_with("ProxylessNAS")
 @pytest.mark.parametrize("kind", [ProxylessNAS, ProxylessRL])
 def test_a_learned_option_wins(kind):
     strategy = kind(every=1, alpha=Alpha(learning_rate=0.1))

@@ -91,6 +91,7 @@ class Undrawn(Tiny):
         return Diagram("nothing", (), ())
 
 
+@pytest.mark.slow_with("Undrawn-Diagrams-input, operation and output")
 @pytest.mark.parametrize(
     ("make", "promise", "seen"),
     [

@@ -216,7 +216,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.quick_with("Detached", "Summed", "Filling", "Moving", "Overwriting")
+@pytest.mark.quick_with("Detached", "Summed", "Filling")
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_what_is_broken_is_named(fault):
     promise, seen = FAULTS[fault]

@@ -79,6 +79,7 @@ def test_a_later_version_is_refused_and_said_so(tmp_path, metrics, notes):
             read_metrics(file, notes)
 
 
+@pytest.mark.slow
 def test_a_digit_that_flips_is_noticed_and_shown_with_a_note(tmp_path, run_folder, metrics):
     file = run_folder / "metrics.json"
     write_json(file, seal(metrics))

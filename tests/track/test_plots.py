@@ -19,6 +19,7 @@ def record(stage, step, loss, rate=0.1):
     return {"stage": stage, "step": step, "loss": loss, "learning_rate": rate}
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), max_size=12))
 def test_the_front_is_what_nothing_beats(points):
     known = [i for i, point in enumerate(points) if not any(map(math.isnan, point))]

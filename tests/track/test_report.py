@@ -264,6 +264,7 @@ def test_no_text_of_a_run_can_become_markup(make_run, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_the_page_fetches_nothing_and_holds_plotly_once(run_folder):
     text = render(run_folder)
     assert page(run_folder).addresses == []
@@ -275,6 +276,7 @@ def test_the_page_fetches_nothing_and_holds_plotly_once(run_folder):
     assert not re.search(r"@import|url\(", rest)
 
 
+@pytest.mark.slow
 def test_writing_replaces_the_page(run_folder):
     path = write_report(run_folder)
     assert path == run_folder / "report.html"

@@ -129,6 +129,7 @@ def test_interrupted_anywhere_and_resumed_ends_with_the_same_bits(make_run):
         assert without_speed(run.records) == without_speed(whole.records)
 
 
+@pytest.mark.slow_with("Bender+sgd")
 def test_interrupted_again_and_again(make_run):
     whole, run = make_run("whole"), make_run("cut")
     expected = weights(whole.start())

@@ -144,6 +144,7 @@ def test_canonical_forms_are_counted_by_hand():
     )
 
 
+@pytest.mark.slow
 def test_canonical_keeps_costs(four):
     tables = measure_costs(four, torch.randn(1, 1, 6, 6))
     renamed = 0

@@ -65,10 +65,12 @@ def test_the_space_without_none_has_the_published_size():
     assert SuperNet(DARTS(channels=2, operations=without)).space.size == (180 * 7**8) ** 2
 
 
+@pytest.mark.slow
 def test_the_search_network_has_the_published_number_of_parameters():
     assert count_params(DARTS()) == 1_930_618
 
 
+@pytest.mark.slow
 def test_the_search_network_of_pc_darts_has_the_published_number_of_parameters():
     """As its code logs it for CIFAR-100."""
     assert count_params(DARTS(classes=100, partial=4)) == 322_708
@@ -81,6 +83,7 @@ def test_the_published_cells_have_the_published_number_of_parameters():
     assert count_params(model) == 3_349_342
 
 
+@pytest.mark.slow
 def test_reductions_stand_at_a_third_and_two_thirds():
     shapes = []
     supernet = SuperNet(DARTS((3, 16, 16), cells=8, channels=2))
@@ -298,7 +301,7 @@ def test_derived_networks_of_s1_equal_the_supernet():
         torch.testing.assert_close(derive(supernet, architecture)(images), expected)
 
 
-@pytest.mark.slow_with("image3")
+@pytest.mark.slow_with("image3", "image2")
 @pytest.mark.parametrize("image", [(1, 8, 8), (3, 7, 5), (3, 4, 4), (3, 32, 32), (3, 50, 44)])
 def test_the_auxiliary_classifier_returns_logits_while_training_only(image):
     supernet = small(image=image, auxiliary=True)
@@ -536,6 +539,7 @@ def test_a_node_without_edges_is_zero_and_of_the_right_shape(partial):
     torch.testing.assert_close(program.module()(images), model(images))
 
 
+@pytest.mark.slow
 def test_all_edges_are_written_as_by_snas():
     supernet = small(edges="all", nodes=4)
     assert {d.size for d in supernet.space.decisions if isinstance(d, SomeOf)} == {1}

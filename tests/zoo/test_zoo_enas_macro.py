@@ -126,6 +126,7 @@ class HandMade(nn.Module):
         return self.classifier(states[-1].mean((2, 3)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_a_derived_network_concatenates_and_projects(training):
     derived = sn.derive(small(growth=2), network(SKIPS))
@@ -197,6 +198,7 @@ def chances(controller, option):
     return sum(found) / len(found)
 
 
+@pytest.mark.slow
 def test_shared_evaluation_is_that_of_one_network_after_the_other(six):
     stream, images = random.Random(0), torch.randn(4, 1, 8, 8)
     forward = SharedForward(six, [], [(images,)])

@@ -75,6 +75,7 @@ MIXED = {
 """Reads a state twice, and has every operation in both kinds of cell, strided and not."""
 
 
+@pytest.mark.slow
 def test_the_space_has_the_size_of_the_paper_s_five_blocks():
     """A side of block i has i + 2 states and five operations; the same state may be read twice."""
     space = small(5).space
@@ -86,6 +87,7 @@ def test_the_space_has_the_size_of_the_paper_s_five_blocks():
     assert space.size == ((2 * 3 * 4 * 5 * 6) ** 2 * 5**10) ** 2
 
 
+@pytest.mark.slow
 def test_reductions_stand_at_a_third_and_two_thirds():
     """As layers 2 and 5 of eight, and 5 and 11 of seventeen, in the authors' code."""
     for cells, reductions in ((8, [2, 5]), (17, [5, 11])):
@@ -288,6 +290,7 @@ def test_derived_networks_are_exported(three):
     assert export_program(sn.derive(three, architecture(MIXED)), torch.randn(1, 1, 8, 8))
 
 
+@pytest.mark.slow
 def test_the_diagram_shows_both_sides_of_every_block(three):
     diagram = three.model.diagram(architecture(MIXED))
     operations = [node.label for node in diagram.nodes if node.kind == "operation"]

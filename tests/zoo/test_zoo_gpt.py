@@ -62,6 +62,7 @@ def test_the_small_preset_of_the_docstring_works(tokens):
     assert supernet(tokens, supernet.space[0]).shape == (3, 9, 11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_no_token_sees_a_later_one(tokens, training):
     supernet = small().train(training)

@@ -50,6 +50,7 @@ def test_an_unknown_rule_is_refused():
         unique_string(ALL[0], "exact")
 
 
+@pytest.mark.slow
 def test_count_of_graphs(classes):
     """The largest class, a single live operation, has 460 cells."""
     assert len(classes) == 5_425

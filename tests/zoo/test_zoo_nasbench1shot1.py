@@ -52,6 +52,7 @@ def live(parents):
     return sorted(found - {0})
 
 
+@pytest.mark.slow_with("3-1312200")
 @pytest.mark.parametrize(
     ("space", "size"), [(1, 3 * 6 * 10 * 3**4), (2, 29_160), (3, 2 * 3 * 6 * 10 * 15 * 3**5)]
 )
@@ -240,7 +241,7 @@ class HandMade(nn.Module):
         return self.classifier(self.norm(self.last(x.relu())).mean((2, 3)))
 
 
-@pytest.mark.quick_with("True")
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_a_derived_network_is_the_one_written_by_hand(training):
     derived, hand = sn.derive(small(cells=2, stacks=2), architecture(*HAND)), HandMade(2, 3)

@@ -45,9 +45,7 @@ def test_the_space():
     )
 
 
-@pytest.mark.quick_with(
-    "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|-1.531546-220.11969"
-)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "params", "macs"),
     [
@@ -261,6 +259,7 @@ def test_a_convolution_of_zeros_is_zero_by_definition_only_with_a_learned_offset
     assert not torch.allclose(supernet(x, dead), supernet(x, none), atol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_disconnected_network_answers_the_same_for_all_images():
     supernet = small()
     output = derive(supernet, arch("3s0000")).eval()(torch.randn(4, 1, 8, 8))

@@ -50,6 +50,7 @@ def test_costs_are_the_published_ones(tables):
         assert tables["macs"].cost(architecture) == macs
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not TABLE.exists(), reason="the published table is not there")
 def test_costs_and_equal_networks_are_those_of_the_whole_published_table(supernet, tables):
     published = json.loads(TABLE.read_text())

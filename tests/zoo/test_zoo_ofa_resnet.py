@@ -85,6 +85,7 @@ def whole():
         return sn.SuperNet(OFAResNet())
 
 
+@pytest.mark.slow
 def test_the_space_of_the_authors(whole):
     """Six widths have three multipliers, d blocks 3^d expansions, the stem one block more or not."""
     blocks = (3**2 + 3**3 + 3**4) ** 3 * (3**4 + 3**5 + 3**6)
