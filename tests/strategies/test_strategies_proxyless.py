@@ -12,10 +12,12 @@ from torch import nn
 from supernet.choice import Choice
 from supernet.cost import ExpectedCost, measure_costs
 from supernet.errors import ConfigError
+from supernet.net import SuperNet
 from supernet.strategies import Alpha, CostPenalty, ProxylessNAS, ProxylessRL
-from supernet.strategies.proxyless import draw_active, draw_pair
+from supernet.strategies.proxyless import ZEROS, draw_active, draw_pair
 from supernet.task import Classification
 from supernet.train import Schedule
+from supernet.zoo import Proxyless as Space
 
 START = {"first": [0.6, -0.2, 0.1], "inner": [0.3, -0.4], "outer": [0.2, -0.1]}
 
@@ -228,6 +230,14 @@ def test_the_active_option_is_drawn_by_softmax():
     assert counts.keys() == {(0, 1, 2), (1, 0, 2), (2, 0, 1)}
     expected = {(0, 1, 2): 3000, (1, 0, 2): 1800, (2, 0, 1): 1200}
     assert sum((counts[o] - n) ** 2 / n for o, n in expected.items()) < 18.4  # 1 in 10,000
+
+
+def test_what_leaves_a_layer_out_of_the_space_of_the_paper_is_known():
+    space = SuperNet(Space((3, 32, 32), depths=(2, 2), widths=(8, 8), strides=(1, 2))).space
+    options = {option for decision in space.decisions for option in decision.options}
+    zeros = {option for option in options if not str(option).startswith("mb")}
+    assert zeros
+    assert zeros <= {*ZEROS}
 
 
 @pytest.mark.parametrize("mode", ["full", "two"])

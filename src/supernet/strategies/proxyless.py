@@ -20,7 +20,7 @@ The loss of α is the measured one, so cross-entropy without the label smoothing
 with. α rests while the weights warm up on nearly uniform paths, for 40 epochs of 160 at twice the
 learning rate with a schedule of its own, and for one more epoch. It also rests, in a step of
 `ProxylessNAS`, where the active option of a decision is its zero operation, since the code leaves such a
-layer out of the network; in the space "proxyless" the zero beside a shortcut is the option "skip".
+layer out of the network; in the space "proxyless" the zero beside a shortcut is the option "identity".
 
 The gradient by pairs is the exact one where the loss is linear in the gates and a decision has two
 options; with more, every pair's difference keeps its sign, but not its weight. That of "full" is exact
@@ -64,7 +64,7 @@ START_RATE = 2.0
 """Peak of the learning rate in the warm-up of the weights, in peaks of that after it (0.05, 0.025)."""
 
 
-ZEROS = ("none", "zero", "skip")
+ZEROS = ("none", "zero", "skip", "identity")
 """Names, in published spaces, of options that leave a layer out."""
 
 
