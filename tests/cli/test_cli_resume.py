@@ -92,7 +92,6 @@ def test_a_training_that_is_killed_goes_on_to_the_same_bits(tmp_path, call, tiny
         time.sleep(0.002)
     assert process.poll() is None, "the run ended before it could be killed"
     _kill(process)
-    assert not _recorded("train")(out)
     assert call("train", "--out", str(out), *tiny)[0] == 0
     assert (out / "supernet.pt").read_bytes() == (whole / "supernet.pt").read_bytes()
 
