@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 import supernet as sn
+from supernet.choice import Choice
 from supernet.errors import SpaceError
+from supernet.net.symbolic import is_pure
 
 
 def build(**options):
@@ -76,3 +78,20 @@ def test_an_input_choice_given_one_tensor_twice_refuses_it():
     x = torch.randn(2, 3)
     with pytest.raises(SpaceError, match="in place"):
         join([x, x])
+
+
+class Around(nn.Module):
+    """A module that is no sequence, with a choice within."""
+
+    def __init__(self, option):
+        super().__init__()
+        self.choice = Choice({"one": option, "other": nn.Linear(3, 3)}, label="within")
+
+    def forward(self, x):
+        return 2 * self.choice(x)
+
+
+def test_a_module_is_as_pure_as_the_options_within_it():
+    assert is_pure(Around(nn.Tanh()))
+    assert not is_pure(Around(nn.ReLU(inplace=True)))
+    assert not is_pure(nn.Sequential(nn.Linear(3, 3), Around(nn.ReLU(inplace=True))))
