@@ -158,6 +158,10 @@ def _counted_otherwise(derived: nn.Module, one: Sequence[torch.Tensor]) -> int:
     counter = FlopCounterMode(display=False, custom_mapping=beside)  # type: ignore[no-untyped-call]
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
+    # The counter follows gradients of tensors that a module is given, also where there are none.
+    learned = [parameter for parameter in derived.parameters() if parameter.requires_grad]
+    for parameter in learned:
+        parameter.requires_grad_(False)
     try:
         with (
             torch.no_grad(),
@@ -168,6 +172,8 @@ def _counted_otherwise(derived: nn.Module, one: Sequence[torch.Tensor]) -> int:
             derived(*one)
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
+        for parameter in learned:
+            parameter.requires_grad_(True)
     return int(counter.get_total_flops()) // 2
 
 
