@@ -6,16 +6,21 @@ counts are `[resamples, n]`. Signs of differences are `[n, n]`, one for each pai
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from supernet.random import derive_seed
 
 __all__ = ["Array", "Interval", "counts", "quantiles", "taus"]
 
 RESAMPLES = 1000
+
+MANY = 2000
+"""Items above which τ is computed for one resample after the other, in n log n instead of n² steps."""
 
 Array = NDArray[np.float64]
 
@@ -49,6 +54,10 @@ def taus(x: Array, y: Array, drawn: Array) -> Array:
     With the signs s of all pairs, τ-b = Σ s_x s_y / sqrt(Σ s_x² Σ s_y²); in a resample a pair counts as
     often as both of its items are drawn together.
     """
+    if len(x) > MANY:
+        return np.array(
+            [_tau(*(np.repeat(side, many) for side in (x, y))) for many in drawn.astype(int)]
+        )
     # x = (1, 2, 3), y = (1, 3, 2): two pairs agree and one does not, τ = 1/3. A resample of items 0,
     # 0, 1 has the counts (2, 1, 0): only the pair (0, 1) is drawn, twice, and agrees: τ = 1. One of
     # items 1, 1, 2 has the pair (1, 2) alone: τ = -1.
@@ -62,6 +71,12 @@ def taus(x: Array, y: Array, drawn: Array) -> Array:
     nothing = np.full(len(drawn), np.nan)
     found: Array = np.divide(total(sx * sy), both, out=nothing, where=both > 0)
     return found
+
+
+def _tau(x: Array, y: Array) -> float:
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return math.nan
+    return float(stats.kendalltau(x, y, variant="b").statistic)
 
 
 def _ranks(values: Array) -> Array:
