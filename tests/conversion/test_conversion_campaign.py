@@ -47,7 +47,17 @@ def test_what_is_wrong_is_seen(monkeypatch):
     assert found.detail.startswith("params of the smallest: the table says ")
 
 
-def test_an_unexpected_error_is_seen():
-    found = checked(lambda: (nn.Linear(6, 5), (torch.ones(2, 7),)))
+def test_an_unexpected_error_is_seen(monkeypatch):
+    def broken(*_):
+        raise RuntimeError("of the conversion")
+
+    monkeypatch.setattr("benchmarks.models.check.convert", broken)
+    found = checked(lambda: (nn.Linear(6, 5), (torch.ones(2, 6),)))
     assert found.kind == "traceback"
+    assert found.detail.endswith("of the conversion")
+
+
+def test_a_model_that_fails_by_itself_is_left_out():
+    found = checked(lambda: (nn.Linear(6, 5), (torch.ones(2, 7),)))
+    assert found.kind == "left out"
     assert "RuntimeError" in found.detail
