@@ -67,7 +67,7 @@ def checked(build: Callable[[], Built], draws: int = 3) -> Outcome:
                 model(*inputs)
         except ImportError:
             raise
-        except Exception as error:
+        except Exception as error:  # whatever the model or its library raises is not of here
             return Outcome("left out", f"fails by itself: {type(error).__name__}: {error}")
         try:
             return Outcome("right", _check(model, inputs, draws))

@@ -22,7 +22,7 @@ import numpy as np
 from scipy import stats
 
 from supernet.errors import ConfigError
-from supernet.evaluate.resampling import Array, Interval, counts, quantiles, taus
+from supernet.evaluate.resampling import Array, Interval, counts, quantiles, tau, taus
 
 __all__ = ["ENOUGH", "RankCorrelation", "kendall", "kendall_difference", "unanimous"]
 
@@ -68,14 +68,14 @@ def kendall(
         ConfigError: the sequences differ in length, or the confidence is not a share.
     """
     x, y = _checked(scores, truth, confidence)
-    n, tau = len(x), _tau(x, y)
-    if tau is None:
+    n, found = len(x), tau(x, y)
+    if found is None:
         return RankCorrelation(None, None, None, confidence, n, False)
     low, high = quantiles(taus(x, y, counts(n, seed)), confidence)
-    if abs(tau) > 1 - 1e-9:
+    if abs(found) > 1 - 1e-9:
         end = unanimous(n, confidence)
-        low, high = (end, 1.0) if tau > 0 else (-1.0, -end)
-    return RankCorrelation(tau, low, high, confidence, n, n >= ENOUGH)
+        low, high = (end, 1.0) if found > 0 else (-1.0, -end)
+    return RankCorrelation(found, low, high, confidence, n, n >= ENOUGH)
 
 
 def kendall_difference(
@@ -106,7 +106,7 @@ def kendall_difference(
     """
     x, y = _checked(scores, truth, confidence)
     z, _ = _checked(others, truth, confidence)
-    first, second = _tau(x, y), _tau(z, y)
+    first, second = tau(x, y), tau(z, y)
     if first is None or second is None:
         return None
     drawn = counts(len(x), seed)
@@ -124,12 +124,6 @@ def _checked(
     if len(scores) != len(truth):
         raise ConfigError(f"{len(scores)} scores cannot be ranked against {len(truth)} values")
     return np.asarray(scores, dtype=float), np.asarray(truth, dtype=float)
-
-
-def _tau(x: Array, y: Array) -> float | None:
-    if len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
-        return None
-    return float(stats.kendalltau(x, y, variant="b").statistic)
 
 
 def unanimous(n: int, confidence: float) -> float:

@@ -15,7 +15,7 @@ from scipy import stats
 
 from supernet.random import derive_seed
 
-__all__ = ["Array", "Interval", "counts", "quantiles", "taus"]
+__all__ = ["Array", "Interval", "counts", "quantiles", "tau", "taus"]
 
 RESAMPLES = 1000
 
@@ -55,9 +55,8 @@ def taus(x: Array, y: Array, drawn: Array) -> Array:
     often as both of its items are drawn together.
     """
     if len(x) > MANY:
-        return np.array(
-            [_tau(*(np.repeat(side, many) for side in (x, y))) for many in drawn.astype(int)]
-        )
+        resampled = ([np.repeat(side, many) for side in (x, y)] for many in drawn.astype(int))
+        return np.array([math.nan if (one := tau(*sides)) is None else one for sides in resampled])
     # x = (1, 2, 3), y = (1, 3, 2): two pairs agree and one does not, τ = 1/3. A resample of items 0,
     # 0, 1 has the counts (2, 1, 0): only the pair (0, 1) is drawn, twice, and agrees: τ = 1. One of
     # items 1, 1, 2 has the pair (1, 2) alone: τ = -1.
@@ -73,9 +72,10 @@ def taus(x: Array, y: Array, drawn: Array) -> Array:
     return found
 
 
-def _tau(x: Array, y: Array) -> float:
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return math.nan
+def tau(x: Array, y: Array) -> float | None:
+    """Return τ-b of two sides; None where one of them has no two different values."""
+    if len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
+        return None
     return float(stats.kendalltau(x, y, variant="b").statistic)
 
 

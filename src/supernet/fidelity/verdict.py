@@ -25,6 +25,9 @@ VerdictKind = Literal[
 ]
 
 
+_LONGER = "train the supernet longer"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What is to be thought of a score.
@@ -112,9 +115,6 @@ def verdict(
         )
     beyond = "" if over is None else f", above {best} by {_written(over)}"
     return Verdict("ranks", f"{score} ranks this space ({said}{beyond}).")
-
-
-_LONGER = "train the supernet longer"
 
 
 def _written(interval: Interval) -> str:

@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 def text(kept: Callable[..., object]) -> str:
     """Return the sentence that a promise is."""
+    # Every promise has a docstring.
     return " ".join(inspect.getdoc(kept).split("\n\n")[0].split())  # type: ignore[union-attr]
 
 
@@ -42,7 +43,7 @@ def promise(kept: Callable[[C], None]) -> Callable[[C], None]:
             kept(case)
         except AssertionError as error:
             raise AssertionError(f"{case.name} breaks a promise. {text(kept)} {error}") from None
-        except Exception as error:
+        except Exception as error:  # whatever the case raises, the promise is named
             raised = f"It raised {type(error).__name__}: {error}"
             raise AssertionError(f"{case.name} breaks a promise. {text(kept)} {raised}") from error
 

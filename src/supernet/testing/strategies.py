@@ -77,6 +77,7 @@ def check_strategy(
         TypeError: what is given is neither a strategy nor makes one, or no model.
     """
     case = StrategyCase(
+        # A type checker takes no abstract class for a class; none is made here.
         factory(strategy, Strategy),  # type: ignore[type-abstract]
         factory(model, nn.Module),
         examples or Digits().load().train,

@@ -6,6 +6,7 @@ import io
 import math
 import pickle
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -185,20 +186,14 @@ def architecture_parameters_follow_the_examples(case: StrategyCase) -> None:
     if not isinstance(case.make(), Coupled):
         return
 
-    def learned(targets: torch.Tensor) -> dict[str, torch.Tensor]:
-        supernet = case.supernet()
-        optimizer = case.optimizer(supernet.parameters())
-        strategy = case.strategy(supernet, optimizer, targets=targets)
-        assert isinstance(strategy, Coupled)
-        for moment in moments():
-            batch = case.batch[0], targets[: len(case.batch[0])]
-            strategy.backward(supernet, Classification(), batch, moment)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        return {label: alpha.detach().clone() for label, alpha in strategy.alphas.items()}
+    def learned(on: StrategyCase) -> Mapping[str, torch.Tensor]:
+        training = Training.begun(on)
+        training.run(on, range(STEPS))
+        assert isinstance(training.strategy, Coupled)
+        return training.strategy.alphas
 
-    targets = case.examples.targets
-    one, other = learned(targets), learned(targets.roll(1, 0))
+    examples = replace(case.examples, targets=case.examples.targets.roll(1, 0))
+    one, other = learned(case), learned(replace(case, examples=examples))
     same = [label for label in one if torch.equal(one[label], other[label])]
     expect(
         len(same) < len(one),
