@@ -143,7 +143,6 @@ def full_metrics() -> dict:
             ],
             "chosen": "a1",
             "chosen_weights": "fresh",
-            "better": [],
             "baselines": {"networks": [], "match": "macs", "tolerance": 0.1},
             "ranking": {
                 "truth": "scratch",

@@ -20,6 +20,7 @@ from supernet.track.records import (
 from supernet.track.report import _failed
 from supernet.track.result_texts import (
     better_text,
+    chosen_at_random_text,
     failed_text,
     gain,
     gain_text,
@@ -116,7 +117,6 @@ RETRAINED = RetrainRecord(
     ),
     chosen="c",
     chosen_weights="fresh",
-    better=(),
     baselines=Baselines(networks=(), match="macs", tolerance=0.1),
     ranking=RANKING,
 )
@@ -183,16 +183,26 @@ def test_without_a_baseline_it_says_why():
 
 
 def test_what_is_better_than_the_chosen_one_is_named():
-    assert better_text(Metrics(retrain=RETRAINED, test=results_of())) == ""
-    text = better_text(Metrics(retrain=replace(RETRAINED, better=("p",))))
-    assert text.startswith(
-        "probe p (95.00 %) scored better than the chosen network (90.00 %) on the search split, among 4"
-    )
-    text = better_text(Metrics(test=replace(results_of(2), better=("r0", "r1"))))
-    assert text == (
+    assert better_text(None) == better_text(results_of()) == ""
+    assert better_text(replace(results_of(2), better=("r0", "r1"))) == (
         "random r0 (88.00 %) and random r1 (88.00 %) scored better than the chosen network (90.00 %) on "
         "the test split."
     )
+
+
+def test_a_random_baseline_that_is_chosen_is_called_one():
+    assert chosen_at_random_text(None) == chosen_at_random_text(RETRAINED) == ""
+    retrained = replace(RETRAINED, chosen="p", searched="c")
+    assert chosen_at_random_text(retrained) == (
+        "The chosen network, p (95.00 % on the search split), is a random baseline: the best that the "
+        "search found, c, reached 90.00 %."
+    )
+    test = results_of(2)
+    searched = replace(test, chosen=test.random[0], searched=test.chosen)
+    text = over_random_text(searched, RETRAINED)
+    assert text.startswith("Best of the search over random: 1.33 points better than")
+    assert text.endswith(over_random_text(test, RETRAINED).partition("Random: ")[2])
+    assert gain_text(test.over_random, searched).startswith("(c) points over")
 
 
 def test_what_failed_is_counted_by_step_and_listed_with_reasons():

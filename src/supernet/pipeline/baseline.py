@@ -1,4 +1,4 @@
-"""Random architectures that the chosen one is compared with."""
+"""Random architectures that the best of the search is compared with."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from supernet.track.records import Baselines, Selected
 __all__ = ["draw_baselines"]
 
 TOLERANCES = (0.1, 0.2, 0.5)
-"""How far the matched cost may be from the chosen one's, the first that leaves enough architectures."""
+"""How far the matched cost may be from the one to match, the first that leaves enough architectures."""
 
 
 def draw_baselines(
     networks: Networks,
     costs: Mapping[str, CostTable],
-    chosen: Selected,
-    top: Sequence[str],
+    found: Selected,
+    tried: Sequence[str],
     failed: Collection[str] = (),
 ) -> Baselines:
-    """Draw random architectures beside the chosen one, and score them under the shared weights.
+    """Draw random architectures beside the best of the search, and score them under the shared weights.
 
-    They satisfy the constraints of the search, are none of the best, and cost what the chosen one costs,
-    as nearly as enough of them are found. The draw depends on the seed and on these costs alone; those
-    with these keys, which failed, are passed over as though they were not in the space.
+    They satisfy the constraints of the search, are none of those tried before, and cost what that one
+    costs, as nearly as enough of them are found. The draw depends on the seed and on these costs alone;
+    those with these keys, which failed, are passed over as though they were not in the space.
     """
     run = networks.run
     problem = problem_of(run, networks.inputs.space, costs)
@@ -42,7 +42,7 @@ def draw_baselines(
     match = options.match
     for tolerance in (*TOLERANCES, None) if match else (None,):
         architectures = _drawn(
-            problem, options.baselines, chosen, {*top, *failed}, match, tolerance
+            problem, options.baselines, found, {*tried, *failed}, match, tolerance
         )
         if len(architectures) == options.baselines:
             break
@@ -61,7 +61,7 @@ def draw_baselines(
 def _drawn(
     problem: Problem,
     count: int,
-    chosen: Selected,
+    found: Selected,
     passed_over: Collection[str],
     match: str | None,
     tolerance: float | None,
@@ -69,7 +69,7 @@ def _drawn(
     """Draw random architectures; all drawing of baselines is here."""
     texts, tables = list(problem.constraints.texts), problem.constraints.tables
     if match is not None and tolerance is not None:
-        cost = tables[match].cost(chosen.architecture)
+        cost = tables[match].cost(found.architecture)
         texts += [f"{match} >= {cost * (1 - tolerance)}", f"{match} <= {cost * (1 + tolerance)}"]
     problem = replace(problem, constraints=Constraints(texts, tables, problem.space))
     return problem.sample(count, problem.stream("baseline"), passed_over)

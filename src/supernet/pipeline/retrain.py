@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,8 +23,8 @@ from supernet.pipeline.shared_weights import SharedWeights
 from supernet.pipeline.trials import Trials
 from supernet.space import Diagram
 from supernet.track.diagram import svg
-from supernet.track.records import Selected
-from supernet.track.result_texts import better_text
+from supernet.track.records import Outcome, Selected
+from supernet.track.result_texts import chosen_at_random_text
 from supernet.track.run_files import ChosenArchitecture
 from supernet.track.sections import RetrainRecord
 
@@ -40,8 +40,9 @@ def retrain(
 ) -> Retrained:
     """Retrain the selected architectures; writes `architecture.json`, `model.pt`, `model.pt2`.
 
-    The best of the top ones on the search split is chosen, with the better weights. Then the random
-    baselines are drawn and trained. Networks that fail are recorded, and left out.
+    After the best and the probes, random baselines are drawn and trained. The best of all of them on the
+    search split is chosen, with the better weights: each was paid for. Networks that fail are recorded,
+    and left out.
 
     Raises:
         NoNetworkError: none of the best is left.
@@ -52,17 +53,11 @@ def retrain(
     networks = Networks(run, inputs, searched, shared)
     trials = Trials(networks, costs)
     outcomes, substitutes = trials.best(selected)
-    top = [outcome for outcome in outcomes if outcome.role == "top"]
-    best = max(top, key=lambda outcome: preference(outcome.validation))
-    chosen = next(one for one in [*selected, *substitutes] if one.key == best.key)
-    randoms, baselines = trials.random(chosen, [outcome.key for outcome in top])
+    found, best_found = _best(outcomes, [*selected, *substitutes])
+    randoms, baselines = trials.random(found, [outcome.key for outcome in outcomes])
     outcomes += randoms
+    chosen, best = _best(outcomes, [*selected, *substitutes, *baselines.networks])
     program = _write_chosen(networks, chosen, best.weights)
-    better = [
-        outcome.key
-        for outcome in outcomes
-        if preference(outcome.validation)[0] > preference(best.validation)[0]
-    ]
     if trials.failed:
         tried = len(trials.known) + len(trials.lost)
         run.progress.say(
@@ -78,15 +73,21 @@ def retrain(
             substitutes=tuple(substitutes),
             chosen=best.key,
             chosen_weights=best.weights,
-            better=tuple(dict.fromkeys(better)),
+            searched=None if best is best_found else best_found.key,
             baselines=baselines,
             program=program,
             ranking=ranking_quality(outcomes, searched.ranked, run.seed),
         )
     )
-    if text := better_text(run.folder.metrics):
+    if text := chosen_at_random_text(run.folder.metrics.retrain):
         run.progress.say(f"warning: {text}")
     return load_retrained(run)
+
+
+def _best(outcomes: Sequence[Outcome], known: Sequence[Selected]) -> tuple[Selected, Outcome]:
+    """Return the architecture of the best outcome on the search split, and this outcome."""
+    best = max(outcomes, key=lambda outcome: preference(outcome.validation))
+    return next(one for one in known if one.key == best.key), best
 
 
 def _how(options: TrainConfig) -> str:

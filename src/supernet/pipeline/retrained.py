@@ -19,8 +19,10 @@ class Retrained:
     """What retraining led to.
 
     Attributes:
-        chosen: best of the top architectures on the search split.
+        chosen: best of all that were retrained, on the search split.
         weights: weights that its network was trained from.
+        searched: best of those that the search selected, which random baselines are compared with: the
+            chosen one, unless that is such a baseline.
         random: random baselines, each with the weights that the better of its networks was trained
             from.
         others: further weights that the chosen architecture was trained from.
@@ -28,13 +30,15 @@ class Retrained:
 
     chosen: Selected
     weights: WeightsName
+    searched: tuple[Selected, WeightsName]
     random: Sequence[tuple[Selected, WeightsName]]
     others: Sequence[WeightsName]
 
     @property
     def inherits(self) -> bool:
         """Whether any of these networks started from the supernet's weights."""
-        kinds = [self.weights, *self.others, *(weights for _, weights in self.random)]
+        compared = [self.searched, *self.random]
+        kinds = [self.weights, *self.others, *(weights for _, weights in compared)]
         return "inherited" in kinds
 
 
@@ -45,11 +49,13 @@ def load_retrained(run: Run) -> Retrained:
         RunFolderError: nothing is retrained, or the search has not ended.
     """
     found = run.section(RetrainRecord)
-    selected = [*verified(found.substitutes), *load_searched(run).selected]
-    chosen = next(one for one in selected if one.key == found.chosen)
     weights = found.chosen_weights
     rows = {row.key: row for row in found.candidates}
     drawn = verified(found.baselines.networks)
+    selected = [*verified(found.substitutes), *load_searched(run).selected, *drawn]
+    known = {one.key: one for one in reversed(selected)}
+    chosen, searched = known[found.chosen], known[found.searched or found.chosen]
     failed = {row.weights for row in found.failed if row.key == chosen.key}
     others = [kind for kind in run.config.retrain.kinds if kind not in {weights, *failed}]
-    return Retrained(chosen, weights, [(one, rows[one.key].weights) for one in drawn], others)
+    compared = [(one, rows[one.key].weights) for one in (searched, *drawn)]
+    return Retrained(chosen, weights, compared[0], compared[1:], others)

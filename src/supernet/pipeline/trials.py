@@ -114,19 +114,19 @@ class Trials:
             )
         return outcomes, substitutes
 
-    def random(self, chosen: Selected, top: Sequence[str]) -> tuple[list[Outcome], Baselines]:
+    def random(self, found: Selected, tried: Sequence[str]) -> tuple[list[Outcome], Baselines]:
         """Draw random baselines and train them; others are drawn for those that fail.
 
         Args:
-            chosen: the architecture that they are compared with.
-            top: the keys of the best, which none of them is.
+            found: the architecture that they are compared with.
+            tried: the keys of all that were retrained, none of which they are.
 
         Returns:
             The outcomes, and the baselines that passed.
         """
         before, left = len(self.lost), max(self._run.config.retrain.baselines, LEAST)
         while True:
-            baselines = draw_baselines(self._networks, self._costs, chosen, top, self.lost)
+            baselines = draw_baselines(self._networks, self._costs, found, tried, self.lost)
             outcomes = self.outcomes(baselines.networks)
             if len(outcomes) == len(baselines.networks) or len(self.lost) - before > left:
                 break

@@ -112,7 +112,8 @@ def networks(metrics: Metrics) -> Sequence[str]:
     return [
         f"retrain/{row.key}{'' if row.weights == 'fresh' else '-inherited'}.pt"
         for row in retrain.candidates
-        if row.key == retrain.chosen or (row.role == "random" and metrics.test is None)
+        if row.key == retrain.chosen
+        or ((row.role == "random" or row.key == retrain.searched) and metrics.test is None)
     ]
 
 

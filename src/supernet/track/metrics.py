@@ -215,10 +215,11 @@ def _references(metrics: Metrics) -> Iterator[tuple[tuple[str, ...], str, set[st
         rows = {row.key for row in retrain.candidates}
         yield ("retrain", "chosen"), retrain.chosen, rows
         if metrics.search is not None:
-            given = [*metrics.search.selected, *retrain.substitutes]
-            yield ("retrain", "chosen"), retrain.chosen, {row.key for row in given}
-        for key in retrain.better:
-            yield ("retrain", "better"), key, rows
+            given = {row.key for row in [*metrics.search.selected, *retrain.substitutes]}
+            drawn = {row.key for row in retrain.baselines.networks}
+            yield ("retrain", "chosen"), retrain.chosen, given | drawn
+            if retrain.searched is not None:
+                yield ("retrain", "searched"), retrain.searched, given
         for row in retrain.baselines.networks:
             tried = rows | {one.key for one in retrain.failed}
             yield ("retrain", "baselines", "networks"), row.key, tried

@@ -15,7 +15,14 @@ from supernet.track import page, plots
 from supernet.track.diagram import svg
 from supernet.track.numbers import cost_text, count, duration, score
 from supernet.track.records import Failed, Score
-from supernet.track.result_texts import better_text, gain, gain_text, over_random_text, ranking_text
+from supernet.track.result_texts import (
+    better_text,
+    chosen_at_random_text,
+    gain,
+    gain_text,
+    over_random_text,
+    ranking_text,
+)
 from supernet.track.run_files import RunFiles
 from supernet.track.sections import DataRecord, RetrainRecord, TestRecord
 from supernet.track.tables import STAND_ALONE, other_text, tested_by_key, tested_text
@@ -235,7 +242,8 @@ def _retrained(run: RunFiles) -> str:
     )
     texts = (
         over_random_text(test, retrain),
-        better_text(run.metrics),
+        chosen_at_random_text(retrain),
+        better_text(test),
         other_text(run.metrics),
         tested_text(run.metrics),
     )

@@ -11,7 +11,15 @@ from supernet.track.numbers import score
 from supernet.track.records import CostName, Outcome, OverRandom, Ranking, Truth
 from supernet.track.sections import RetrainRecord, TestRecord
 
-__all__ = ["better_text", "failed_text", "gain", "gain_text", "over_random_text", "ranking_text"]
+__all__ = [
+    "better_text",
+    "chosen_at_random_text",
+    "failed_text",
+    "gain",
+    "gain_text",
+    "over_random_text",
+    "ranking_text",
+]
 
 TRUTHS: dict[Truth, str] = {
     "scratch": "scores after training from scratch",
@@ -52,7 +60,7 @@ def ranking_text(ranking: Ranking | None) -> str:
 
 
 def over_random_text(test: TestRecord | None, retrain: RetrainRecord | None) -> str:
-    """Say how much better than random the chosen network is, on what, and at which costs."""
+    """Say how much better than random the search's best is, on what, and at which costs."""
     if test is None:
         return ""
     over = test.over_random
@@ -61,13 +69,14 @@ def over_random_text(test: TestRecord | None, retrain: RetrainRecord | None) -> 
     if not over and retrain and any(one.role == "random" for one in retrain.failed):
         return "No random baseline: all that were drawn failed."
     if not over:
-        return "No random baseline: no architecture was found besides those that were best."
+        return "No random baseline: no architecture was found besides those that were retrained."
     count, examples = len(test.random), over.examples
     against = (
         "one random architecture" if count == 1 else f"the mean of {count} random architectures"
     )
+    what = "Best of the search" if test.searched else "Chosen"
     text = (
-        f"Chosen over random: {_difference(over)} than {against}, on {test.images:,} test examples "
+        f"{what} over random: {_difference(over)} than {against}, on {test.images:,} test examples "
         f"({_interval(examples, over.measure)} over examples"
     )
     if networks := over.networks:
@@ -90,31 +99,36 @@ def gain_text(over: OverRandom, test: TestRecord) -> str:
     """Return what a difference counts, and its interval."""
     count = len(test.random)
     unit = "of loss less than" if over.measure == "loss" else "points over"
+    if test.searched is not None:
+        unit = f"({test.searched.key}) {unit}"
     random = "a random one" if count == 1 else f"{count} random ones"
     interval = _interval(over.networks or over.examples, over.measure)
     what = "architectures" if over.networks else f"{test.images:,} examples"
     return f"{unit} {random} ({interval} over {what})"
 
 
-def better_text(metrics: Metrics) -> str:
-    """Say which retrained networks beat the chosen one, if any do."""
-    texts = []
-    if metrics.retrain is not None and (better := metrics.retrain.better):
-        rows = {row.key: row for row in reversed(metrics.retrain.candidates)}
-        chosen = score(rows[metrics.retrain.chosen].validation)
-        found = (f"{rows[key].role} {key} ({score(rows[key].validation)})" for key in better)
-        texts.append(
-            f"{_joined(found)} scored better than the chosen network ({chosen}) on the search split, "
-            f"among {len(rows)} retrained; only the best by one-shot score are chosen from"
-        )
-    if metrics.test is not None and (better := metrics.test.better):
-        random = {row.key: row for row in metrics.test.random}
-        found = (f"random {key} ({score(random[key].score)})" for key in better)
-        texts.append(
-            f"{_joined(found)} scored better than the chosen network "
-            f"({score(metrics.test.chosen.score)}) on the test split"
-        )
-    return ". ".join(texts) + "." if texts else ""
+def chosen_at_random_text(retrain: RetrainRecord | None) -> str:
+    """Say so where the chosen network is a random baseline, better than all that the search found."""
+    if retrain is None or retrain.searched is None:
+        return ""
+    rows = {row.key: row for row in reversed(retrain.candidates)}
+    chosen, searched = (score(rows[key].validation) for key in (retrain.chosen, retrain.searched))
+    return (
+        f"The chosen network, {retrain.chosen} ({chosen} on the search split), is a random baseline: "
+        f"the best that the search found, {retrain.searched}, reached {searched}."
+    )
+
+
+def better_text(test: TestRecord | None) -> str:
+    """Say which random baselines beat the chosen network on the test split, if any do."""
+    if test is None or not test.better:
+        return ""
+    random = {row.key: row for row in test.random}
+    found = (f"random {key} ({score(random[key].score)})" for key in test.better)
+    return (
+        f"{_joined(found)} scored better than the chosen network ({score(test.chosen.score)}) on the "
+        "test split."
+    )
 
 
 def failed_text(metrics: Metrics) -> str:
@@ -130,11 +144,11 @@ def failed_text(metrics: Metrics) -> str:
 
 
 def _costs_text(test: TestRecord, retrain: RetrainRecord | None) -> str:
-    """Say what random architectures cost, in shares of the chosen one's costs."""
+    """Say what random architectures cost, in shares of the costs of what they are compared with."""
     rows = {row.key: row for row in retrain.candidates} if retrain else {}
     parts = []
     for quantity, name in COSTS.items():
-        chosen = _cost(rows, test.chosen.key, quantity)
+        chosen = _cost(rows, (test.searched or test.chosen).key, quantity)
         costs = [_cost(rows, one.key, quantity) for one in test.random]
         known = [cost for cost in costs if cost is not None]
         if costs and chosen and len(known) == len(costs):

@@ -277,10 +277,10 @@ class RetrainRecord(Section):
         candidates: the networks that were retrained.
         failed: networks that failed.
         substitutes: the next best, which took the places of the best that failed.
-        chosen: the key of the chosen one.
+        chosen: the key of the chosen one, the best of all candidates on the search split.
         chosen_weights: the weights that it was trained from, "fresh" or "inherited".
-        better: keys of probes and baselines that scored better than it on the search split.
-        baselines: the random architectures. Empty where the space holds none besides the best that
+        searched: the key of the best that the search found, where the chosen one is a random baseline.
+        baselines: the random architectures. Empty where the space holds no other one that
             satisfies the constraints, or all that were drawn failed.
         program: type and shape of what `model.pt2` takes; null where it is not written.
         ranking: the worth of the ranking by one-shot scores.
@@ -296,7 +296,7 @@ class RetrainRecord(Section):
     substitutes: tuple[Selected, ...] = ()
     chosen: str
     chosen_weights: WeightsName
-    better: tuple[str, ...]
+    searched: Omitted[str | None] = None
     baselines: Baselines
     program: Mapping[str, Any] | None = None
     ranking: Ranking
@@ -310,10 +310,11 @@ class TestRecord(Section):
         seconds: the time of the test.
         images: the number of examples.
         chosen: the chosen network.
+        searched: the best network of the search, where the chosen one is a random baseline.
         random: the random baselines.
         better: keys of those that scored better than the chosen one.
-        over_random: the amount by which the chosen one is better than their mean; null without
-            baselines, and if the chosen one failed.
+        over_random: the amount by which the best of the search is better than their mean; null without
+            baselines, and if that one failed.
         failed: networks that failed on the test split.
         other: the chosen architecture with the other weights, with `retrain.weights both` only.
     """
@@ -324,6 +325,7 @@ class TestRecord(Section):
     seconds: float | None = None
     images: Count
     chosen: NetworkScore
+    searched: Omitted[NetworkScore | None] = None
     random: tuple[NetworkScore, ...]
     better: tuple[str, ...]
     over_random: OverRandom | None

@@ -14,7 +14,13 @@ from supernet.cost.quantities import LATENCY
 from supernet.track.metrics import Metrics
 from supernet.track.numbers import MISSING, cost_text, count, duration, milliseconds, percent, score
 from supernet.track.records import Outcome, Score
-from supernet.track.result_texts import better_text, failed_text, over_random_text, ranking_text
+from supernet.track.result_texts import (
+    better_text,
+    chosen_at_random_text,
+    failed_text,
+    over_random_text,
+    ranking_text,
+)
 from supernet.track.sections import TestRecord
 
 __all__ = [
@@ -63,8 +69,11 @@ def other_text(metrics: Metrics) -> str:
 
 
 def tested_by_key(test: TestRecord | None) -> Mapping[str, Score]:
-    """Return the scores of the random architectures and the chosen one on the test split, by key."""
-    return {} if test is None else {one.key: one.score for one in [*test.random, test.chosen]}
+    """Return the scores of all networks that were measured on the test split, by key."""
+    if test is None:
+        return {}
+    searched = () if test.searched is None else (test.searched,)
+    return {one.key: one.score for one in (*test.random, *searched, test.chosen)}
 
 
 def latency_text(content: Mapping[str, Any]) -> str:
@@ -97,7 +106,8 @@ def result_table(metrics: Metrics) -> Table:
     retrain = metrics.retrain
     texts = (
         over_random_text(metrics.test, retrain),
-        better_text(metrics),
+        chosen_at_random_text(retrain),
+        better_text(metrics.test),
         ranking_text(retrain.ranking if retrain else None),
         failed_text(metrics),
         other_text(metrics),
