@@ -174,7 +174,8 @@ class SearchConfig:
         other_device: use tables of latencies that were measured on another device than this.
         sampling: set that the searcher's random draws, the random baseline and the probes of batch
             norm are uniform over: the answers of each decision by itself ("decisions"), as in the
-            published codes, or all "architectures". They differ where decisions lie in options.
+            published codes, or all "architectures", which differs where decisions lie in options, or
+            all different "networks".
     """
 
     searcher: Searcher

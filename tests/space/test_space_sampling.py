@@ -59,6 +59,27 @@ def test_by_architectures_most_are_deep():
     assert chi_square(depths, expected) < 18.5
 
 
+def test_by_networks_each_is_as_likely_however_often_it_is_written():
+    """Of x and y in any order, the sorted form stands; c is like no other."""
+
+    def form(one):
+        return Architecture(dict(zip("ab", sorted(one.values()), strict=True)))
+
+    space, random = SearchSpace([OneOf("a", "xyc"), OneOf("b", "xyc")], canonical=form), Random(4)
+    counts = Counter(space.sample(random, "networks") for _ in range(6_000))
+    forms = {space.canonical(one) for one in space}
+    assert len(forms) == 6 < space.size
+    assert chi_square(counts, dict.fromkeys(forms, Fraction(1, 6))) < 26  # 5 degrees of freedom
+    alone = SearchSpace([OneOf("a", "xyc")])
+    assert alone.sample(Random(5), "networks") == alone.sample(Random(5))
+
+
+def test_networks_whose_form_is_no_draw_are_drawn_as_often_as_they_are_written():
+    elsewhere = Architecture({"a": "z"})
+    space = SearchSpace([OneOf("a", "xy")], canonical=lambda one: elsewhere)
+    assert space.sample(Random(0), "networks") == elsewhere
+
+
 def test_by_decisions_subsets_are_uniform_and_what_lies_in_them_follows():
     """An inner decision exists in the two of three subsets that hold its option."""
     space = SearchSpace([SomeOf("few", "xy", 1, 2), OneOf("in", "pqr")], {"in": [(("few", "x"),)]})

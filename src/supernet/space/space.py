@@ -18,7 +18,11 @@ from supernet.suggestions import did_you_mean
 
 __all__ = ["Sampling", "SearchSpace"]
 
-Sampling = Literal["decisions", "architectures"]
+Sampling = Literal["decisions", "architectures", "networks"]
+"""What draws are uniform over, see `SearchSpace.sample`."""
+
+_TRIES = 100
+"""Draws of architectures after which the representative of the last one is taken."""
 """What random draws are uniform over: the answers of each decision by itself, or all architectures."""
 
 
@@ -141,11 +145,21 @@ class SearchSpace:
             by: "architectures", uniformly from all `size` of them, so that an option with more
                 architectures below it is drawn more often; or "decisions", each that exists answered
                 by itself, parents first, uniformly among its answers. Where no decision lies in an
-                option, both are the same distribution.
+                option, both are the same distribution. Or "networks", uniformly from the
+                representatives of all that are different networks: by rejection, so it takes
+                `size` draws for each of them on average; the same as "architectures" where the space
+                does not know which are the same.
         """
         if by == "decisions":
             return self.build(lambda decision: decision.sample(random))
-        return self[random.randrange(self.size)]
+        drawn = self[random.randrange(self.size)]
+        if by == "networks":
+            for _ in range(_TRIES):
+                if self.canonical(drawn) == drawn:
+                    break
+                drawn = self[random.randrange(self.size)]
+            drawn = self.canonical(drawn)
+        return drawn
 
     def within(self, options: Mapping[str, Sequence[Option]]) -> SearchSpace:
         """Return the space of the architectures that choose among some of the options only.

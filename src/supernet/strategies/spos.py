@@ -38,7 +38,8 @@ class SPOS(Strategy):
 
     Args:
         sampling: set that a path is uniform over: the answers of each of its "decisions" by itself,
-            all "architectures", or bins of "cost", within which it is drawn by its decisions.
+            all "architectures", all different "networks", or bins of "cost", within which it is drawn
+            by its decisions.
         quantity: the cost that the bins divide: "macs", "params", ...
         low: lower end of the first bin.
         high: upper end of the last bin.
