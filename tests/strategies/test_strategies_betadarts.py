@@ -34,7 +34,7 @@ def test_alpha_follows_the_gradient_of_darts_and_beta(step, weight):
     seen, weights = [], []
     for strategy in (DARTS(), BetaDARTS(weight=weight)):
         supernet = ready(strategy, start=START)
-        strategy.step = seen.append
+        strategy.move_alpha = seen.append
         strategy.backward(supernet, Classification(), BATCH, at(step, 11))
         weights.append([p.grad for p in supernet.parameters()])
     for label, plain, decayed in zip(strategy.alphas, *seen, strict=True):
@@ -52,7 +52,7 @@ def test_what_leads_is_held_back():
         strategy = BetaDARTS(Alpha(0.02, (0.5, 0.999), weight_decay=0.0), weight=weight)
         supernet = ready(strategy, Factors(1.0, 1.2, 1.4), start={"pick": [0.0, 0.0, 0.0]})
         for step in range(200):
-            strategy.learn(supernet, Mean(), BATCH, at(step, 200))
+            strategy.alpha_step(supernet, Mean(), BATCH, at(step, 200))
         p = strategy.probabilities()["pick"].detach()
         leads[weight] = float(p.max() - p.min())
     assert leads[1.0] < 0.5 * leads[0.0]

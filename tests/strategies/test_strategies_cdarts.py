@@ -98,7 +98,7 @@ def test_alpha_and_the_evaluation_network_follow_the_gradient_of_the_formula(
         distance=distance.__name__,
     )
     steps = []
-    strategy.step = steps.append
+    strategy.move_alpha = steps.append
     moment = at(2)  # of 0 .. 10: ρ has fallen from 0.3 to 0.6 times it
     inputs, targets = strategy.search_batch(moment)
     alphas = {
@@ -112,12 +112,12 @@ def test_alpha_and_the_evaluation_network_follow_the_gradient_of_the_formula(
     apart = sum(distance(a, b) for a, b in zip(ours, theirs, strict=True)) / len(ours)
     loss = cross_entropy(ours, targets)
     if charged:
-        cost, target = strategy._expected(shares), strategy._charge.target
+        cost, target = strategy.expected_cost(shares), strategy.charge.target
         loss = loss * (cost.log() / math.log(target)) ** 0.7
     loss = loss + cross_entropy(theirs, targets) + 0.8 * 9 * apart
     loss = loss + 0.6 * 0.3 * alphas["first"][2].abs()  # the skip
     found = torch.autograd.grad(loss, [*alphas.values(), *other.values()], allow_unused=True)
-    strategy.learn(supernet, Classification(), DOUBLE, moment)
+    strategy.alpha_step(supernet, Classification(), DOUBLE, moment)
     (gradients,) = steps
     for gradient, expected in zip(gradients, found, strict=False):
         torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-12)
@@ -139,7 +139,7 @@ def test_gradients_of_the_evaluation_network_are_clipped_by_their_norm():
     for evaluation in (plain, clipped):
         strategy, supernet = double(evaluation=evaluation)
         before = parts(strategy.network)
-        strategy.learn(supernet, Classification(), DOUBLE, at(0))
+        strategy.alpha_step(supernet, Classification(), DOUBLE, at(0))
         gaps = [now - before[n] for n, now in strategy.network.named_parameters()]
         norms.append(torch.linalg.vector_norm(torch.cat([gap.flatten() for gap in gaps])).item())
     assert norms[0] > 0.01
@@ -149,13 +149,13 @@ def test_gradients_of_the_evaluation_network_are_clipped_by_their_norm():
 def test_neither_network_is_touched_by_the_step_of_the_other():
     strategy, supernet = double()
     mine, other = parts(supernet), parts(strategy.network)
-    strategy.learn(supernet, Classification(), DOUBLE, at(0))
+    strategy.alpha_step(supernet, Classification(), DOUBLE, at(0))
     assert all(p.grad is None for p in supernet.parameters())
     assert all(torch.equal(p, mine[name]) for name, p in supernet.named_parameters())
     assert any(not torch.equal(p, other[name]) for name, p in strategy.network.named_parameters())
 
     other = parts(strategy.network)
-    strategy.rests = lambda moment: True
+    strategy.alpha_rests = lambda moment: True
     strategy.backward(supernet, Classification(), DOUBLE, at(1))
     assert any(p.grad is not None for p in supernet.parameters())
     assert all(torch.equal(p, other[name]) for name, p in strategy.network.named_parameters())
@@ -255,14 +255,14 @@ class Changes(nn.Module):
 def test_modules_of_the_evaluation_network_are_told_how_far_the_training_is():
     strategy = CDARTS(**TOGETHER)
     supernet = ready(strategy, nn.Sequential(Changes(), Chain()))
-    strategy.learn(supernet, Classification(), BATCH, at(3))
+    strategy.alpha_step(supernet, Classification(), BATCH, at(3))
     assert strategy.network.model[0].progress == pytest.approx(0.3)
 
 
 def test_the_evaluation_network_records_batch_statistics_of_its_own():
     strategy = CDARTS(**TOGETHER)
     supernet = ready(strategy, nn.Sequential(nn.BatchNorm1d(4), Chain()))
-    strategy.learn(supernet, Classification(), BATCH, at(0))
+    strategy.alpha_step(supernet, Classification(), BATCH, at(0))
     assert not supernet.model[0].running_mean.any()
     assert strategy.network.model[0].running_mean.all()
 
@@ -305,7 +305,7 @@ class Regression(Mean):
 def test_outputs_that_are_no_logits_are_compared_by_smooth_l1_only():
     strategy = CDARTS(**TOGETHER)
     before = ready(strategy, Factors(1.0, -2.0)), values(strategy)
-    strategy.learn(before[0], Regression(), BATCH, at(0))
+    strategy.alpha_step(before[0], Regression(), BATCH, at(0))
     assert moved(strategy, before[1]) == {"pick"}
 
     class Flat(Factors):
@@ -315,7 +315,7 @@ def test_outputs_that_are_no_logits_are_compared_by_smooth_l1_only():
     strategy = CDARTS(**TOGETHER, distance="kl")
     supernet = ready(strategy, Flat(1.0, -2.0))
     with pytest.raises(ConfigError, match=r"CDARTS .*logits.*float32 \[8\].*other distance"):
-        strategy.learn(supernet, Regression(), BATCH, at(0))
+        strategy.alpha_step(supernet, Regression(), BATCH, at(0))
 
 
 class Answer:
@@ -355,7 +355,7 @@ def test_what_cannot_be_compared_is_refused(task, message, distance):
     strategy = CDARTS(**TOGETHER, distance=distance)
     supernet = ready(strategy, Answers(1.0, -2.0))
     with pytest.raises(ConfigError, match=f"CDARTS compares .*{message}"):
-        strategy.learn(supernet, task, BATCH, at(0))
+        strategy.alpha_step(supernet, task, BATCH, at(0))
     assert not strategy.network._forward_hooks
     assert not supernet._forward_hooks
 
@@ -430,7 +430,7 @@ def test_edges_are_weighed_by_one_over_their_number_or_by_what_is_learned(edges)
     # by α the edges are strong in their order; softmax(β) favours the last more than α the first
     assert derived["edges"] == {"mean": ("0", "1"), "learned": ("1", "2")}[edges]
     before = values(strategy)
-    strategy.learn(supernet, Classification(), BATCH, at(0))
+    strategy.alpha_step(supernet, Classification(), BATCH, at(0))
     assert ("edges" in moved(strategy, before)) == (edges == "learned")
 
 

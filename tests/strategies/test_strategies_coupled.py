@@ -153,7 +153,7 @@ def test_the_regulariser_joins_the_loss_of_alpha_and_knows_its_step(kind, argume
     def gradients(kind, step):
         strategy, supernet = make(kind=kind, **arguments)
         found = []
-        strategy.step = found.extend
+        strategy.move_alpha = found.extend
         strategy.backward(supernet, Classification(), BATCH, Moment(step, 5, 0))
         return dict(zip(strategy.alphas, found, strict=True))
 
@@ -237,7 +237,7 @@ def test_the_gradient_of_alpha_is_scaled_down_to_a_norm(clip):
     before = {label: alpha.detach().clone() for label, alpha in strategy.alphas.items()}
     expected = {label: g.clone() for label, g in given.items() if g is not None}
     norm = math.sqrt(sum(float((g * g).sum()) for g in expected.values()))
-    strategy.step(tuple(given.values()))
+    strategy.move_alpha(tuple(given.values()))
     factor = 1.0 if clip is None else min(1.0, clip / norm)
     for label, alpha in strategy.alphas.items():
         moved = before[label] - alpha.detach()

@@ -268,13 +268,13 @@ def test_passes_over_the_training_batch_draw_the_same_masks():
 def steps(monkeypatch):
     """Record the gradients that α is moved by."""
     found = []
-    step = DARTS.step
+    step = DARTS.move_alpha
 
     def recording(self, gradients):
         found.append(gradients)
         step(self, gradients)
 
-    monkeypatch.setattr(DARTS, "step", recording)
+    monkeypatch.setattr(DARTS, "move_alpha", recording)
     return found
 
 
@@ -289,8 +289,8 @@ def test_first_order_is_plain_differentiation_on_the_search_batch(steps, cost):
     loss = loss_at(supernet, weights, alphas, batch)
     if cost:
         shares = {label: alpha.softmax(0) for label, alpha in alphas.items()}
-        expected_cost = strategy._expected({**shares, "join": shares["join"] * 2})
-        loss = loss + 0.7 * (expected_cost / strategy._charge.target - 1)
+        expected_cost = strategy.expected_cost({**shares, "join": shares["join"] * 2})
+        loss = loss + 0.7 * (expected_cost / strategy.charge.target - 1)
     expected = torch.autograd.grad(loss, list(alphas.values()))
     strategy.backward(supernet, Classification(), whole(TRAIN), MOMENT)
     assert relative(steps[0], expected) < 1e-9
@@ -344,10 +344,10 @@ def test_weights_buffers_and_momentum_are_put_back_to_the_bit(number):
     before = snapshot(supernet, optimizer)
     args = supernet, FailsAt(number), whole(TRAIN), MOMENT
     if number == math.inf:
-        strategy.learn(*args)
+        strategy.alpha_step(*args)
     else:
         with pytest.raises(KeyError, match="the user's task"):
-            strategy.learn(*args)
+            strategy.alpha_step(*args)
     after = snapshot(supernet, optimizer)
     assert len(after) > len(list(supernet.parameters()))
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))

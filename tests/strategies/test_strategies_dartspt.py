@@ -22,11 +22,14 @@ def test_what_is_missed_most_is_kept_whatever_alpha_says():
     # The loss is the mean output and the inputs' mean is positive: a negative factor is missed most.
     strategy = DARTSPT(search=0.5)
     supernet = ready(strategy, Factors(1.0, -2.0, 3.0), start={"pick": [0.0, -1.0, 2.0]})
-    assert strategy._search.batch(0)[0].mean() > 0
+    assert strategy.search_loader.batch(0)[0].mean() > 0
     decision = supernet.space.decision("pick")
     p = strategy.probabilities()["pick"].detach()
     mean = torch.stack(
-        [strategy.search_batch(at(k))[0].mean() for k in range(strategy._search.batches_per_epoch)]
+        [
+            strategy.search_batch(at(k))[0].mean()
+            for k in range(strategy.search_loader.batches_per_epoch)
+        ]
     ).mean()
     factors = torch.tensor([1.0, -2.0, 3.0])
     for i in range(3):
@@ -43,7 +46,7 @@ def test_decisions_are_settled_one_by_one_in_the_last_part_and_alpha_goes_on():
     strategy = DARTSPT(search=0.5)
     supernet = ready(strategy, Chain())
     count, settled = len(supernet.space.decisions), []
-    batch = strategy._search.batch(0)
+    batch = strategy.search_loader.batch(0)
     before = None
     for step in range(12):
         strategy.backward(supernet, Classification(), batch, at(step, 12))
@@ -67,7 +70,7 @@ def test_fixed_alpha_never_moves():
     supernet = ready(strategy, Chain())
     start = {label: alpha.detach().clone() for label, alpha in strategy.alphas.items()}
     for step in range(10):
-        strategy.backward(supernet, Classification(), strategy._search.batch(0), at(step))
+        strategy.backward(supernet, Classification(), strategy.search_loader.batch(0), at(step))
     assert all(torch.equal(strategy.alphas[label], start[label]) for label in start)
     assert strategy.settled == 3
 
@@ -105,7 +108,7 @@ def test_the_optimizer_begins_anew_with_the_settlements():
     strategy.start(optimizer)
     weight = next(p for name, p in supernet.named_parameters() if "head.weight" in name)
     for step in range(7):
-        strategy.backward(supernet, Classification(), strategy._search.batch(0), at(step))
+        strategy.backward(supernet, Classification(), strategy.search_loader.batch(0), at(step))
         gradient, before = weight.grad.clone(), weight.detach().clone()
         optimizer.step()
         moved = (before - weight.detach()) / 0.1
@@ -116,7 +119,7 @@ def test_the_optimizer_begins_anew_with_the_settlements():
 def test_the_last_step_settles_whatever_is_left():
     strategy = DARTSPT(search=0.9)
     supernet = ready(strategy, Chain())
-    strategy.backward(supernet, Classification(), strategy._search.batch(0), at(9))
+    strategy.backward(supernet, Classification(), strategy.search_loader.batch(0), at(9))
     assert strategy.settled == len(supernet.space.decisions)
 
 
@@ -131,7 +134,7 @@ def test_scores_are_those_of_the_supernet_without_the_option():
         gates["first"] = Gate((0, 2), p["first"][[0, 2]])
         hits, losses = [], []
         for k in range(2):
-            x, y = strategy._search.batch(k)
+            x, y = strategy.search_loader.batch(k)
             logits = supernet(x, Routing(gates))
             hits.append((logits.argmax(1) == y).float().mean())
             losses.append(nn.functional.cross_entropy(logits, y))
@@ -167,7 +170,7 @@ def test_operations_are_settled_before_edges_and_none_is_never_kept():
     strategy = DARTSPT()
     supernet = ready(strategy, Edges())
     assert [[d.label for d in one] for one in strategy._rounds][-1] == ["node.edges"]
-    strategy.backward(supernet, Mean(), strategy._search.batch(0), at(9))
+    strategy.backward(supernet, Mean(), strategy.search_loader.batch(0), at(9))
     assert [strategy.kept[f"node.from{i}"] for i in range(3)] == [(1,)] * 3
     assert strategy.kept["node.edges"] == (0, 2)
     (found,) = strategy.learned(supernet)

@@ -64,7 +64,7 @@ def test_the_zero_one_loss_drives_sigmoids_apart():
     start = {"first": [0.1, -0.1, 0.1], "inner": [-0.1, 0.1], "outer": [0.1, -0.1]}
     supernet = ready(strategy, start=start)
     for step in range(50):
-        strategy.learn(supernet, Classification(), BATCH, at(step, 50))
+        strategy.alpha_step(supernet, Classification(), BATCH, at(step, 50))
     for label, values in start.items():
         signs = torch.sign(torch.tensor(values))
         assert torch.equal(torch.sign(strategy.alphas[label].detach()), signs)

@@ -20,9 +20,9 @@ def test_the_loss_is_the_cross_entropy_times_the_costs_logarithm(monkeypatch):
     latency = ExpectedCost(measure_costs(supernet, BATCH[0][:1])["macs"], supernet.space)(draw)
     expected = torch.autograd.grad(entropy * 0.2 * torch.log(latency) ** 0.6, alphas)
     steps = []
-    monkeypatch.setattr(strategy, "step", steps.append)
+    monkeypatch.setattr(strategy, "move_alpha", steps.append)
 
-    strategy.learn(supernet, Classification(), BATCH, at(3))
+    strategy.alpha_step(supernet, Classification(), BATCH, at(3))
 
     for found, gradient in zip(steps[0], expected, strict=True):
         assert gradient.abs().sum() > 0
@@ -36,8 +36,8 @@ def test_without_a_cost_the_loss_is_the_cross_entropy(monkeypatch):
         loss = Classification().loss(supernet, strategy.search_batch(at(3)))
     expected = torch.autograd.grad(loss, list(strategy.alphas.values()))
     steps = []
-    monkeypatch.setattr(strategy, "step", steps.append)
-    strategy.learn(supernet, Classification(), BATCH, at(3))
+    monkeypatch.setattr(strategy, "move_alpha", steps.append)
+    strategy.alpha_step(supernet, Classification(), BATCH, at(3))
     assert all(map(torch.equal, steps[0], expected))
 
 
@@ -55,7 +55,7 @@ def test_the_cheaper_of_equal_options_wins():
     strategy = FBNet(alpha=Alpha(1e-2))
     supernet = ready(strategy, model)
     for step in range(60):
-        strategy.learn(supernet, Classification(), BATCH, at(step, 60))
+        strategy.alpha_step(supernet, Classification(), BATCH, at(step, 60))
     assert strategy.learned(supernet)[0]["speed"] == "fast"
     assert strategy.probabilities()["speed"][1] > 0.55
 

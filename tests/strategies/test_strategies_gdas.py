@@ -161,7 +161,7 @@ def test_weights_move_before_alpha():
             Mean().loss(other, BATCH).backward()
         moving.step()
         moving.zero_grad(set_to_none=True)
-        twin.learn(other, Mean(), BATCH, at(step))
+        twin.alpha_step(other, Mean(), BATCH, at(step))
     assert torch.equal(strategy.alphas["pick"], twin.alphas["pick"])
     assert (strategy.alphas["pick"].abs() > 0.05).all()
 
@@ -254,5 +254,5 @@ def test_a_learned_option_wins():
     strategy = GDAS(alpha=Alpha(learning_rate=0.1))
     supernet = ready(strategy, Factors(3, -2, 1), inputs=torch.ones(64, 4))
     for step in range(100):
-        strategy.learn(supernet, Mean(), BATCH, at(step, 100))
+        strategy.alpha_step(supernet, Mean(), BATCH, at(step, 100))
     assert strategy.learned(supernet)[0]["pick"] == "1"

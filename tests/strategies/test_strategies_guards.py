@@ -293,14 +293,14 @@ def test_adaptively_the_whole_search_goes_back_and_on_with_more_decay(search):
     run(other, search, range(4))
     with other[1].observed(None):
         batch = Loader(search, 16, 0)
-        other[0].learn(other[1], Classification(), batch.batch(4), Moment(4, 50, 0))
+        other[0].alpha_step(other[1], Classification(), batch.batch(4), Moment(4, 50, 0))
     other[2].param_groups[0]["weight_decay"] = 9e-4
     with other[1].route(other[0].weight_routing(other[1], Moment(16, 50, 0))):
         Classification().loss(other[1], batch.batch(16)).backward()
     other[2].step()
     other[2].zero_grad(set_to_none=True)
     assert same(whole(parts), whole(other))
-    assert not strategy.rests(Moment(17, 50, 0))
+    assert not strategy.alpha_rests(Moment(17, 50, 0))
     assert "1 times, and on with 3 times the weight decay" in strategy.warnings()[0]
 
 

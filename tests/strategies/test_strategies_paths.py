@@ -112,7 +112,7 @@ def test_every_number_has_a_gradient_in_every_strategy_that_weighs(name):
     strategy = made(name)
     supernet, optimizer = prepared(strategy, Images(), IMAGES)
     seen = {label: torch.zeros_like(a, dtype=torch.bool) for label, a in strategy.alphas.items()}
-    step = strategy.step
+    step = strategy.move_alpha
 
     def spy(gradients):
         for label, gradient in zip(strategy.alphas, gradients, strict=True):
@@ -120,7 +120,7 @@ def test_every_number_has_a_gradient_in_every_strategy_that_weighs(name):
                 seen[label] |= gradient != 0
         step(gradients)
 
-    strategy.step = spy
+    strategy.move_alpha = spy
     train(strategy, supernet, optimizer, IMAGES, steps=40)
     assert all(bool(found.all()) for found in seen.values()), seen
     assert strategy.learned(supernet)[0] in supernet.space
@@ -149,7 +149,7 @@ def test_the_expected_cost_of_widths_is_that_of_the_chances(name):
     with torch.no_grad():
         strategy.alphas["width"].copy_(torch.tensor([0.2, 0.3, 0.5]).log())
         strategy.alphas["op"].copy_(torch.tensor([0.9, 0.1]).log())
-        found = float(strategy._expected(strategy.chances()))
+        found = float(strategy.expected_cost(strategy.chances()))
     costs = {
         w: table.cost(supernet.space.build(lambda d, w=w: {"width": w, "op": "tanh"}[d.label]))
         for w in (1, 2, 16)

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 import torch
-from coupled_models import BATCH, Factors, Mean, at, calls, moved, ready, values
+from coupled_models import BATCH, Factors, Mean, Times, at, calls, moved, ready, values
 from torch import nn
 
 from supernet.choice import Choice
@@ -14,7 +14,7 @@ from supernet.cost import ExpectedCost, measure_costs
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.strategies import Alpha, CostPenalty, ProxylessNAS, ProxylessRL
-from supernet.strategies.proxyless import ZEROS, draw_active, draw_pair
+from supernet.strategies.proxyless import draw_active, draw_pair
 from supernet.task import Classification
 from supernet.train import Schedule
 from supernet.zoo import Proxyless as Space
@@ -87,7 +87,7 @@ def test_pairs_that_nothing_runs_have_no_gate():
         assert ("inner" in strategy.routing(supernet, at(step))) == there
         before = values(strategy)
         active = strategy.drawn(at(step))["outer"][0] == 0
-        strategy.learn(supernet, Classification(), BATCH, at(step))
+        strategy.alpha_step(supernet, Classification(), BATCH, at(step))
         assert ("inner" in moved(strategy, before)) == active
         seen.add((there, active))
     assert seen == {(True, True), (True, False), (False, False)}
@@ -97,13 +97,13 @@ def test_the_pair_keeps_its_mass_and_no_other_option_moves():
     strategy = ProxylessNAS(every=1, mode="two", alpha=Alpha(0.3, (0.0, 0.999), weight_decay=0.0))
     factors = [1.0, -2.0, 3.0, 0.5]
     supernet = ready(strategy, Factors(*factors), start={"pick": [0.5, -0.3, 0.1, 0.0]})
-    inputs = strategy._search.batch(0)[0].mean()
+    inputs = strategy.search_loader.batch(0)[0].mean()
     assert inputs.abs() > 1e-3
     for step in range(12):
         moment, before = at(step), values(strategy)["pick"]
         pair = list(strategy.drawn(moment)["pick"])
         others = [i for i in range(4) if i not in pair]
-        strategy.learn(supernet, Mean(), BATCH, moment)
+        strategy.alpha_step(supernet, Mean(), BATCH, moment)
         after = strategy.alphas["pick"].detach()
         assert torch.equal(after[others], before[others])
         assert (after[pair] != before[pair]).all()
@@ -175,8 +175,8 @@ def test_the_expected_cost_is_that_of_the_options_with_a_gate(kind, mode, monkey
         loss = loss * (torch.log(macs) / torch.log(torch.tensor(30.0))) ** 0.3
     expected = torch.autograd.grad(loss, list(strategy.alphas.values()))
     steps = []
-    monkeypatch.setattr(strategy, "step", steps.append)
-    strategy.learn(supernet, Classification(), BATCH, at(2))
+    monkeypatch.setattr(strategy, "move_alpha", steps.append)
+    strategy.alpha_step(supernet, Classification(), BATCH, at(2))
     for found, gradient in zip(steps[0], expected, strict=True):
         torch.testing.assert_close(found, gradient)
 
@@ -234,10 +234,10 @@ def test_the_active_option_is_drawn_by_softmax():
 
 def test_what_leaves_a_layer_out_of_the_space_of_the_paper_is_known():
     space = SuperNet(Space((3, 32, 32), depths=(2, 2), widths=(8, 8), strides=(1, 2))).space
-    options = {option for decision in space.decisions for option in decision.options}
-    zeros = {option for option in options if not str(option).startswith("mb")}
+    options = {(d.label, option) for d in space.decisions for option in d.options}
+    zeros = {(label, option) for label, option in options if not str(option).startswith("mb")}
     assert zeros
-    assert zeros <= {*ZEROS}
+    assert {(d, option) for d, option in options if space.role(d, option)} == zeros
 
 
 @pytest.mark.parametrize("mode", ["full", "two"])
@@ -249,10 +249,30 @@ def test_alpha_rests_where_the_active_option_is_a_zero(mode):
     for step in range(20):
         before = values(strategy)
         zero = strategy.drawn(at(step, 20))["first"][0] == 2
-        strategy.learn(supernet, Classification(), BATCH, at(step, 20))
+        strategy.alpha_step(supernet, Classification(), BATCH, at(step, 20))
         assert ("first" not in moved(strategy, before)) == zero
         rested += zero
     assert 0 < rested < 20
+
+
+class Off(Times):
+    """Leaves a layer out, by its role, whatever it is called."""
+
+    option_role = "none"
+
+
+@pytest.mark.parametrize(("zeros", "rests"), [(("none", "skip"), True), (("skip",), False)])
+def test_a_module_says_that_it_leaves_a_layer_out(zeros, rests):
+    strategy = ProxylessNAS(every=1, zeros=zeros, alpha=Alpha(0.1, (0.0, 0.999), 0.0))
+    model = Choice({"on": Times(2), "off": Off(0)}, label="pick")
+    supernet = ready(strategy, model)
+    seen = set()
+    for step in range(12):
+        before = values(strategy)
+        off = strategy.drawn(at(step, 12))["pick"][0] == 1
+        strategy.alpha_step(supernet, Mean(), BATCH, at(step, 12))
+        seen.add((off, "pick" in moved(strategy, before)))
+    assert seen == {(True, not rests), (False, True)}
 
 
 def test_alpha_learns_from_the_loss_without_smoothing(monkeypatch):
@@ -262,8 +282,8 @@ def test_alpha_learns_from_the_loss_without_smoothing(monkeypatch):
         inputs, targets = strategy.search_batch(at(0))
         loss = nn.functional.cross_entropy(supernet(inputs), targets)
     expected = torch.autograd.grad(loss, list(strategy.alphas.values()))
-    monkeypatch.setattr(strategy, "step", steps.append)
-    strategy.learn(supernet, Classification(label_smoothing=0.3), BATCH, at(0))
+    monkeypatch.setattr(strategy, "move_alpha", steps.append)
+    strategy.alpha_step(supernet, Classification(label_smoothing=0.3), BATCH, at(0))
     for found, gradient in zip(steps[0], expected, strict=True):
         torch.testing.assert_close(found, gradient)
 
@@ -276,7 +296,7 @@ def test_a_measure_without_a_gradient_is_refused():
     strategy = ProxylessNAS(every=1)
     supernet = ready(strategy, Factors(1, 2))
     with pytest.raises(ConfigError, match="that of Blind has none"):
-        strategy.learn(supernet, Blind(), BATCH, at(0))
+        strategy.alpha_step(supernet, Blind(), BATCH, at(0))
 
 
 @pytest.mark.parametrize("kind", [ProxylessNAS, ProxylessRL])
@@ -288,7 +308,9 @@ def test_both_schedules_are_those_of_the_authors_code(kind):
         first, epochs, peak = (0, 40, 0.05) if epoch < 40 else (40, 120, 0.025)
         expected = 0.5 * peak * (1 + math.cos(math.pi * (epoch - first) / epochs))
         assert found[epoch] == pytest.approx(expected, abs=1e-9)
-    assert [strategy.rests(at(epoch, 161)) for epoch in range(161)] == [True] * 41 + [False] * 120
+    assert [strategy.alpha_rests(at(epoch, 161)) for epoch in range(161)] == [True] * 41 + [
+        False
+    ] * 120
     plain = kind(start=0.0)
     assert [plain.rate(schedule, at(epoch, 161)) for epoch in (0, 80)] == [1.0, pytest.approx(0.5)]
 
@@ -374,7 +396,7 @@ def test_the_baseline_moves_and_is_then_subtracted(monkeypatch):
         [(0.5, 0.5, 0.0), (1.0, 0.55, 0.45), (0.0, 0.495, -0.495)]
     ):
         given.append(reward)
-        strategy.learn(supernet, Classification(), BATCH, at(step))
+        strategy.alpha_step(supernet, Classification(), BATCH, at(step))
         assert strategy.baseline == pytest.approx(baseline)
         assert advantages[-1] == pytest.approx(advantage)
 
@@ -404,14 +426,14 @@ def test_a_learned_option_wins(kind):
     strategy = kind(every=1, alpha=Alpha(learning_rate=0.1))
     supernet = ready(strategy, Factors(3, -2, 1), inputs=torch.ones(64, 4))
     for step in range(100):
-        strategy.learn(supernet, Mean(), BATCH, at(step, 100))
+        strategy.alpha_step(supernet, Mean(), BATCH, at(step, 100))
     assert strategy.learned(supernet)[0]["pick"] == "1"
 
 
 def test_the_baseline_is_kept_in_checkpoints_and_forgotten_by_preparing():
     strategy = ProxylessRL(every=1)
     supernet = ready(strategy)
-    strategy.learn(supernet, Classification(), BATCH, at(0))
+    strategy.alpha_step(supernet, Classification(), BATCH, at(0))
     file = io.BytesIO()
     torch.save(strategy.state_dict(), file)
     file.seek(0)
@@ -421,7 +443,7 @@ def test_the_baseline_is_kept_in_checkpoints_and_forgotten_by_preparing():
     other.load_state_dict(torch.load(file))
     assert other.baseline == strategy.baseline is not None
     for one in (strategy, other):
-        one.learn(supernet, Classification(), BATCH, at(1))
+        one.alpha_step(supernet, Classification(), BATCH, at(1))
     assert other.baseline == strategy.baseline
     assert not moved(strategy, values(other))
     ready(strategy)
@@ -434,6 +456,7 @@ def test_the_baseline_is_kept_in_checkpoints_and_forgotten_by_preparing():
         (ProxylessNAS, {"every": 0}),
         (ProxylessNAS, {"start": 1.0}),
         (ProxylessNAS, {"mode": "half"}),
+        (ProxylessNAS, {"zeros": ("identity",)}),
         (ProxylessRL, {"every": 0}),
         (ProxylessRL, {"paths": 0}),
         (ProxylessRL, {"decay": 1.0}),

@@ -43,7 +43,7 @@ def test_a_draw_passes_the_gradient_of_softmax():
 def test_weights_and_alpha_learn_from_one_pass_over_the_training_batch(cost):
     strategy = SNAS(cost=cost and CostPenalty(cost, 0.7, 50.0), alpha=Alpha(0.1))
     supernet = ready(strategy)
-    strategy._search = None  # a use of the search split would fail
+    strategy.search_loader = None  # a use of the search split would fail
     before, alphas = values(strategy), list(strategy.alphas.values())
     with supernet.route(strategy.routing(supernet, at(3))):
         task_loss = Classification().loss(supernet, BATCH)

@@ -174,7 +174,7 @@ class CDARTS(Coupled):
                 [
                     role == "skip" or (is_free and role != "none")
                     for option, is_free in zip(
-                        self._decisions[label].options, self._free[label], strict=True
+                        self.decisions[label].options, self.parameterless[label], strict=True
                     )
                     for role in [supernet.space.role(label, option)]
                 ],
@@ -192,7 +192,7 @@ class CDARTS(Coupled):
         if self.learns_edges:
             return Routing.soft(model.space, probabilities)
         routing = self.soft(probabilities)
-        for label in self._edges:
+        for label in self.edges:
             options = routing[label].options
             alike = torch.full_like(probabilities[label], 1 / len(options)).detach()
             routing[label] = Gate(options, alike[: len(options)])
@@ -206,14 +206,14 @@ class CDARTS(Coupled):
             shares = {label: p.tolist() for label, p in self.probabilities().items()}
         return [RULES[self.rule](supernet.space, products(supernet.space, shares))]
 
-    def learn(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
+    def alpha_step(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
         """Move the evaluation network, and α too where the cycle's warm-up is over."""
         cycle, passed = self.place(moment)
         if cycle != self.cycle:
             self.cycle = cycle
             derived = self.learned(model)[0]
             self.routed = {
-                label: self._decisions[label].indices(value) for label, value in derived.items()
+                label: self.decisions[label].indices(value) for label, value in derived.items()
             }
             self._renew()
         for module in self._scheduled:
@@ -232,7 +232,7 @@ class CDARTS(Coupled):
         alphas = list(self.alphas.values()) if joint else []
         found = torch.autograd.grad(loss, [*alphas, *self._weights], allow_unused=True)
         if joint:
-            self.step(found[: len(alphas)])
+            self.move_alpha(found[: len(alphas)])
         self._train(found[len(alphas) :])
 
     def place(self, moment: Moment) -> tuple[int, float]:

@@ -28,7 +28,7 @@ from supernet.data import Loader
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.net.batchnorm import unrecorded
-from supernet.space import Architecture, OneOf, SearchSpace
+from supernet.space import Architecture, Decision, OneOf, SearchSpace
 from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import BatchNorm, Stage, Strategy, TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
@@ -60,7 +60,14 @@ class Coupled(Strategy):
         stages: supernets that are trained before, and how many options go on from each.
 
     Attributes:
-        alphas: α by the label of its decision, `[options]` each, from `prepare` on; Adam moves these.
+        alphas: α by the label of its decision, `[options]` each; Adam moves these. Like all that
+            follows, it is there from `prepare` on.
+        decisions: decisions of the space, by label.
+        edges: labels of the decisions that choose edges: several options, in which decisions lie.
+        parameterless: for each option of each decision, whether it has no parameters, as a skip.
+        search_loader: batches of the search split, if there is one.
+        expected_cost: expected cost of an architecture as a function of `chances`, if α pays for one.
+        charge: `cost`, with the cost that is free of charge, if α pays for one.
 
     Raises:
         ConfigError: a number is out of range, a later stage keeps more options than one before, or early
@@ -107,10 +114,12 @@ class Coupled(Strategy):
         self.guard = guard_of(alpha, type(self).__name__, smooth=self.smooth)
         self.alphas: dict[str, nn.Parameter] = {}
         self.race = Race(())
-        self._search: Loader | None = None
-        self._expected: ExpectedCost | None = None
-        self._charge: CostPenalty | None = None
-        self._edges: set[str] = set()
+        self.decisions: dict[str, Decision] = {}
+        self.edges: set[str] = set()
+        self.parameterless: dict[str, list[bool]] = {}
+        self.search_loader: Loader | None = None
+        self.expected_cost: ExpectedCost | None = None
+        self.charge: CostPenalty | None = None
         self._idle = False
 
     @property
@@ -126,7 +135,7 @@ class Coupled(Strategy):
         """
         self._check_learnable(supernet, setting)
         device = "cpu" if self.alpha_on_cpu else next(supernet.parameters()).device
-        self._search = setting.search
+        self.search_loader = setting.search
         self.alphas = {
             decision.label: nn.Parameter(self.alpha.drawn(decision, setting.seed).to(device))
             for decision in supernet.space.decisions
@@ -139,21 +148,21 @@ class Coupled(Strategy):
         )
         self.race = Race(supernet.space.decisions)
         self._norms = [module for module in supernet.modules() if isinstance(module, _NormBase)]
-        self._free = parameterless(supernet)
-        self._decisions = {decision.label: decision for decision in supernet.space.decisions}
-        self._edges = edges_of(supernet.space)
+        self.parameterless = parameterless(supernet)
+        self.decisions = {decision.label: decision for decision in supernet.space.decisions}
+        self.edges = edges_of(supernet.space)
         if setting.before is not None:
             self._narrow(supernet.space, setting.before, self.stages[setting.stage - 1].keep)
         if self.guard is not None:
             self.guard.reset()
         self.movement = Movement(self.probabilities())
-        self._expected = None
+        self.expected_cost = None
         if self.cost is not None:
             table = setting.table(self.cost.quantity)
-            self._expected = ExpectedCost(table, supernet.space)
+            self.expected_cost = ExpectedCost(table, supernet.space)
             with torch.no_grad():
-                start = float(self._expected(self.chances()))
-            self._charge = self.cost.settled(start, table, supernet.space)
+                start = float(self.expected_cost(self.chances()))
+            self.charge = self.cost.settled(start, table, supernet.space)
 
     def _check_learnable(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """Refuse what the method cannot learn; see `prepare`."""
@@ -203,24 +212,24 @@ class Coupled(Strategy):
         """
         self.movement.begun = True
         due = replace(moment, step=moment.step - 1) if self.weights_first else moment
-        if due.step >= 0 and not self.rests(due):
+        if due.step >= 0 and not self.alpha_rests(due):
             with model.observed(None):  # these passes train no weights
-                self.learn(model, task, batch, due)
+                self.alpha_step(model, task, batch, due)
                 self._look(model, task, due)
         with model.route(self.weight_routing(model, moment)):
             loss = task.loss(model, batch)
         return backward(loss)
 
-    def rests(self, moment: Moment) -> bool:
+    def alpha_rests(self, moment: Moment) -> bool:
         """Return whether α stays as it is in this step."""
         stopped = self.guard is not None and self.guard.stopped
         return stopped or moment.progress < self.alpha.warmup
 
-    def learn(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
+    def alpha_step(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
         """Move α by the gradient of the loss on the search batch of this step."""
         with self.unrecorded(), model.route(self.routing(model, moment)):
             loss = self.alpha_loss(task.loss(model, self.search_batch(moment)), moment)
-        self.step(torch.autograd.grad(loss, list(self.alphas.values()), allow_unused=True))
+        self.move_alpha(torch.autograd.grad(loss, list(self.alphas.values()), allow_unused=True))
 
     @abstractmethod
     def routing(self, model: SuperNet, moment: Moment) -> Routing:
@@ -237,13 +246,13 @@ class Coupled(Strategy):
         return self.race.whole({label: torch.softmax(alpha, 0) for label, alpha in left.items()})
 
     def active_alphas(self) -> dict[str, torch.Tensor]:
-        """Return α by decision, of what it decides: the options in the race, without edges at rest.
+        """Return α by decision, of what it decides: the options in the race.
 
-        Edges rest where the method does not learn which of them enter a node (`learns_edges`).
+        Decisions that choose edges are left out where the method does not learn which of them enter a
+        node (`learns_edges`).
         """
-        rest = set() if self.learns_edges else self._edges
         left = self.race.left(self.alphas)
-        return {label: alpha for label, alpha in left.items() if label not in rest}
+        return {label: alpha for label, alpha in left.items() if self._learns(label)}
 
     def chances(self) -> dict[str, torch.Tensor]:
         """Return how likely each option is to be in the derived architecture, for the expected cost.
@@ -256,9 +265,8 @@ class Coupled(Strategy):
             if self._one(label):
                 found[label] = p
             else:
-                rests = label in self._edges and not self.learns_edges
-                share = torch.full_like(p, 1 / len(p)) if rests else p / p.sum()
-                found[label] = torch.clamp(share * self._decisions[label].high, max=1.0)
+                share = p / p.sum() if self._learns(label) else torch.full_like(p, 1 / len(p))
+                found[label] = torch.clamp(share * self.decisions[label].high, max=1.0)
         return found
 
     def soft(self, weights: Weights) -> Routing:
@@ -268,14 +276,14 @@ class Coupled(Strategy):
         """
         gates = {}
         for label, w in weights.items():
-            rests = label in self._edges
-            gates[label] = Gate(self.kept[label], None if rests else self.race.left_of(label, w))
+            weighed = None if label in self.edges else self.race.left_of(label, w)
+            gates[label] = Gate(self.kept[label], weighed)
         return Routing(gates)
 
     def search_batch(self, moment: Moment) -> Batch:
         """Return the batch of the search split for this step."""
-        assert self._search is not None
-        return self._search.batch(moment.step)
+        assert self.search_loader is not None
+        return self.search_loader.batch(moment.step)
 
     def regulariser(self, moment: Moment) -> torch.Tensor | float:
         """Return what the method adds to the loss that α minimises, a scalar; by default nothing.
@@ -295,12 +303,12 @@ class Coupled(Strategy):
             moment: the step.
             chances: probability of each option, by decision; what `chances` returns if not given.
         """
-        if self._expected is not None and self._charge is not None:
-            expected = self._expected(self.chances() if chances is None else chances)
-            loss = self._charge.added(loss, expected)
+        if self.expected_cost is not None and self.charge is not None:
+            expected = self.expected_cost(self.chances() if chances is None else chances)
+            loss = self.charge.added(loss, expected)
         return loss + self.regulariser(moment)
 
-    def step(self, gradients: tuple[torch.Tensor | None, ...]) -> None:
+    def move_alpha(self, gradients: tuple[torch.Tensor | None, ...]) -> None:
         """Let Adam move α by these gradients, scaled down where their norm is too large."""
         self.movement.note(gradients)
         for alpha, gradient in zip(self.alphas.values(), gradients, strict=True):
@@ -350,7 +358,9 @@ class Coupled(Strategy):
         found = {"entropy": entropy(values, self.kept)}
         if derived := self._derived():
             found["least_moved"] = round(min(moved[label] for label in derived), 6)
-        share = dominance(values, self._free, [label for label in values if self._one(label)])
+        share = dominance(
+            values, self.parameterless, [label for label in values if self._one(label)]
+        )
         if share is not None:
             found["skip_dominance"] = share
         if self.guard is not None and self.guard.eigenvalues:
@@ -392,8 +402,11 @@ class Coupled(Strategy):
 
     def _derived(self) -> set[str]:
         """Return the decisions that are derived from their own α, and have options to choose from."""
-        rest = set() if self.learns_edges else self._edges
-        return {label for label, kept in self.kept.items() if len(kept) > 1} - rest
+        return {label for label, kept in self.kept.items() if len(kept) > 1 and self._learns(label)}
+
+    def _learns(self, label: str) -> bool:
+        """Return whether α decides this decision, and not only what lies in its options."""
+        return self.learns_edges or label not in self.edges
 
     def _one(self, label: str) -> bool:
-        return isinstance(self._decisions[label], OneOf)
+        return isinstance(self.decisions[label], OneOf)

@@ -89,13 +89,13 @@ class DARTS(Coupled):
         """Return gates with softmax weights."""
         return self.soft(self.probabilities())
 
-    def learn(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
+    def alpha_step(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
         """Move α by the first- or second-order gradient."""
         if self.order == 1:
-            super().learn(model, task, batch, moment)
+            super().alpha_step(model, task, batch, moment)
             return
         with self.unrecorded():
-            self.step(self.unrolled(model, task, batch, self.search_batch(moment), moment))
+            self.move_alpha(self.unrolled(model, task, batch, self.search_batch(moment), moment))
 
     def unrolled(
         self, model: SuperNet, task: Task, train: Batch, search: Batch, moment: Moment

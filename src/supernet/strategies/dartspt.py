@@ -124,9 +124,9 @@ class DARTSPT(DARTS):
         begins = (start for start in self.together if decision.label.startswith(start))
         return next(begins, "")
 
-    def rests(self, moment: Moment) -> bool:
+    def alpha_rests(self, moment: Moment) -> bool:
         """Return whether α stays as it is."""
-        return self.fixed or super().rests(moment)
+        return self.fixed or super().alpha_rests(moment)
 
     def rate(self, schedule: Schedule, moment: Moment) -> float:
         """Return the factor of the search's schedule, or of the settlements'."""
@@ -181,10 +181,12 @@ class DARTSPT(DARTS):
         left = [position for position, i in enumerate(gate.options) if i != option]
         weights = None if gate.weights is None else gate.weights[left]
         routing[decision.label] = Gate(tuple(gate.options[p] for p in left), weights)
-        assert self._search is not None
-        count = self._search.batches_per_epoch if self.batches is None else self.batches
+        assert self.search_loader is not None
+        count = self.search_loader.batches_per_epoch if self.batches is None else self.batches
         with model.route(Routing(routing)):
-            found = [checked_measures(task, model, self._search.batch(k)) for k in range(count)]
+            found = [
+                checked_measures(task, model, self.search_loader.batch(k)) for k in range(count)
+            ]
         means = [
             torch.stack([one[name].mean() for one in found]).mean() if name in found[0] else None
             for name in ("accuracy", "loss")

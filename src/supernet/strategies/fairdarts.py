@@ -72,7 +72,7 @@ class FairDARTS(Coupled):
         """Return σ(α), which says by itself how likely an option is there; edges as in `Coupled`."""
         rest = super().chances()
         return {
-            label: rest[label] if label in self._edges else p
+            label: rest[label] if label in self.edges else p
             for label, p in self.probabilities().items()
         }
 
@@ -81,7 +81,7 @@ class FairDARTS(Coupled):
         found = super().warnings()
         if self.rule != "threshold":
             return found
-        several = [d for d in self._decisions.values() if not isinstance(d, OneOf)]
+        several = [d for d in self.decisions.values() if not isinstance(d, OneOf)]
         fixed = [d for d in several if d.low == d.high]
         with torch.no_grad():
             surest = max(float(p.max()) for p in self.probabilities().values())

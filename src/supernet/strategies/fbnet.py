@@ -86,14 +86,14 @@ class FBNet(Coupled):
                     "cheapest architecture; give it in a unit in which every cost is greater than 1"
                 )
 
-    def learn(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
+    def alpha_step(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
         """Move α by the gradient of the loss on the search batch of this step."""
         weights = self.draw(moment, "alpha")
         with self.unrecorded(), model.route(self.soft(weights)):
             loss = task.loss(model, self.search_batch(moment))
-        if self._expected is not None:
-            loss = loss * self.scale * torch.log(self._expected(weights)) ** self.exponent
-        self.step(torch.autograd.grad(loss, list(self.alphas.values()), allow_unused=True))
+        if self.expected_cost is not None:
+            loss = loss * self.scale * torch.log(self.expected_cost(weights)) ** self.exponent
+        self.move_alpha(torch.autograd.grad(loss, list(self.alphas.values()), allow_unused=True))
 
     def routing(self, model: SuperNet, moment: Moment) -> Routing:
         """Return the gates of the architecture step."""

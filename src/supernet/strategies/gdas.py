@@ -89,7 +89,7 @@ class GDAS(Coupled):
         super().prepare(supernet, setting)
         self._numbers = {label for choice, label in supernet.choices.items() if choice.silent}
         if self.rule_given is None:
-            self.rule = "edges" if self._edges else "strongest"
+            self.rule = "edges" if self.edges else "strongest"
 
     def temperature(self, moment: Moment) -> float:
         """Return τ of this step."""
@@ -136,7 +136,7 @@ class GDAS(Coupled):
         relaxed = {
             label: concrete(alpha, temperature, random)
             for label, alpha in self.alphas.items()
-            if label not in self._edges
+            if label not in self.edges
         }
         chosen = {
             label: (int(relaxed[label].argmax()),) if label in relaxed else self.kept[label]

@@ -20,7 +20,8 @@ The loss of α is the measured one, so cross-entropy without the label smoothing
 with. α rests while the weights warm up on nearly uniform paths, for 40 epochs of 160 at twice the
 learning rate with a schedule of its own, and for one more epoch. It also rests, in a step of
 `ProxylessNAS`, where the active option of a decision is its zero operation, since the code leaves such a
-layer out of the network; in the space "proxyless" the zero beside a shortcut is the option "identity".
+layer out of the network. That is an option which computes zeros, or which passes its input on: the zero
+beside a shortcut, "identity" in the space "proxyless".
 
 The gradient by pairs is the exact one where the loss is linear in the gates and a decision has two
 options; with more, every pair's difference keeps its sign, but not its weight. That of "full" is exact
@@ -44,7 +45,7 @@ from supernet.choice import Gate, Routing
 from supernet.cost import CostTable
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
-from supernet.space import Architecture, SearchSpace
+from supernet.space import Architecture, Role, SearchSpace
 from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
@@ -62,10 +63,6 @@ PUBLISHED = Alpha(1e-3, (0.0, 0.999), weight_decay=0.0, warmup=41 / 160)
 
 START_RATE = 2.0
 """Peak of the learning rate in the warm-up of the weights, in peaks of that after it (0.05, 0.025)."""
-
-
-ZEROS = ("none", "zero", "skip", "identity")
-"""Names, in published spaces, of options that leave a layer out."""
 
 
 class OnePath(Coupled):
@@ -128,14 +125,15 @@ class ProxylessNAS(OnePath):
         start: share of the steps with a schedule of the learning rate of their own, see `OnePath`.
         mode: options that have a gate in an architecture step, "full" for all, "two" for a drawn
             pair.
-        zeros: names of options that leave a layer out, of whose decision α rests where one is active.
+        zeros: roles of options that leave a layer out, see `supernet.space.roles`; where one is
+            active, α of its decision rests. None of them: ().
         alpha: how α begins and how Adam moves it, see `Coupled`.
         rule: name of the rule that derives an architecture from α, see `supernet.strategies.derivation`.
         cost: expected cost that joins the loss of α, see `Coupled`; the weight of "linear" is 0.1
             in the paper, the exponent of "log" 0.3 in its code.
 
     Raises:
-        ConfigError: `every` is not positive, there is no such mode, or see `OnePath`.
+        ConfigError: `every` is not positive, there is no such mode or role, or see `OnePath`.
     """
 
     def __init__(
@@ -143,7 +141,7 @@ class ProxylessNAS(OnePath):
         every: int = 5,
         start: float = 0.25,
         mode: Mode = "full",
-        zeros: tuple[str, ...] = ZEROS,
+        zeros: tuple[Role, ...] = ("none", "skip"),
         alpha: Alpha = PUBLISHED,
         rule: RuleName = "strongest",
         cost: CostPenalty | None = None,
@@ -151,10 +149,12 @@ class ProxylessNAS(OnePath):
         super().__init__(every, start, alpha, rule, cost)
         if mode not in get_args(Mode):
             raise ConfigError(f"mode is {' or '.join(get_args(Mode))}, not {mode!r}")
+        if not set(zeros) <= {*get_args(Role)}:
+            raise ConfigError(f"zeros are roles, {' and '.join(get_args(Role))}, not {zeros!r}")
         self.mode = mode
         self.zeros = zeros
 
-    def learn(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
+    def alpha_step(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
         """Move the α of the drawn options; put the masses of pairs right.
 
         Raises:
@@ -172,11 +172,10 @@ class ProxylessNAS(OnePath):
             )
         loss = self.alpha_loss(loss, moment, self._chances(drawn))
         found = torch.autograd.grad(loss, list(self.alphas.values()), allow_unused=True)
-        learns = [
-            self._decisions[label].options[i[0]] not in self.zeros for label, i in drawn.items()
-        ]
+        active = [(label, self.decisions[label].options[i[0]]) for label, i in drawn.items()]
+        learns = [model.space.role(label, option) not in self.zeros for label, option in active]
         masses = self._masses(drawn)
-        self.step(tuple(g if one else None for g, one in zip(found, learns, strict=True)))
+        self.move_alpha(tuple(g if one else None for g, one in zip(found, learns, strict=True)))
         if self.mode == "two":
             with torch.no_grad():
                 for label, mass in self._masses(drawn).items():
@@ -271,7 +270,7 @@ class ProxylessRL(OnePath):
                 "none; choose another quantity"
             )
 
-    def learn(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
+    def alpha_step(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> None:
         """Score paths on the search batch of this step, and move α towards the better ones."""
         if not self.due(moment):
             return
@@ -284,7 +283,7 @@ class ProxylessRL(OnePath):
         before = mean if self.baseline is None else self.baseline
         self.baseline = self.decay * before + (1 - self.decay) * mean
         loss = self.surrogate(model.space, drawn, [value - self.baseline for value in values])
-        self.step(torch.autograd.grad(loss, list(self.alphas.values()), allow_unused=True))
+        self.move_alpha(torch.autograd.grad(loss, list(self.alphas.values()), allow_unused=True))
 
     def reward(self, model: SuperNet, task: Task, batch: Batch, path: Architecture) -> torch.Tensor:
         """Return the accuracy of a path on a batch, times the price of its cost."""
@@ -294,7 +293,7 @@ class ProxylessRL(OnePath):
             quality = measures["accuracy"].mean()
         else:
             quality = torch.exp(-measures["loss"].mean())
-        if self._table is not None and (charge := self._charge) is not None:
+        if self._table is not None and (charge := self.charge) is not None:
             assert charge.target is not None  # it is settled
             quality = quality * (charge.target / self._table.cost(path)) ** charge.weight
         return quality

@@ -68,12 +68,12 @@ class SNAS(Coupled):
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Add the gradients of the weights, and move α by its own from the same pass."""
-        if self.rests(moment):
+        if self.alpha_rests(moment):
             return super().backward(model, task, batch, moment)
         with model.route(self.routing(model, moment)):
             loss = task.loss(model, batch)
         backward(self.alpha_loss(loss, moment))
-        self.step(tuple(alpha.grad for alpha in self.alphas.values()))
+        self.move_alpha(tuple(alpha.grad for alpha in self.alphas.values()))
         return loss.detach()
 
     def temperature(self, moment: Moment) -> float:

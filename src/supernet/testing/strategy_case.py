@@ -13,13 +13,14 @@ from supernet.cost import CostTable, measure_costs
 from supernet.data import Examples, Loader, Normalise
 from supernet.net import SuperNet
 from supernet.strategies import Coupled, SinglePath, Strategy, TrainingContext
-from supernet.task import Batch, Task
+from supernet.task import Batch, Classification, Task
 from supernet.testing.promises import stirred
 from supernet.train import Moment, OptimizerFactory
 
 __all__ = [
     "SEED",
     "STEPS",
+    "FirstSteps",
     "Gradients",
     "StrategyCase",
     "adam",
@@ -41,6 +42,23 @@ Gradients = dict[str, torch.Tensor | None]
 def adam(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """Return the optimizer that strategies are trained with unless another is given."""
     return torch.optim.Adam(parameters, lr=0.03)
+
+
+@dataclass(frozen=True)
+class FirstSteps:
+    """What a fresh strategy did in the steps of a short run in which no optimizer moved the weights.
+
+    Attributes:
+        strategy: strategy after the last step.
+        supernet: supernet after the last step.
+        losses: what each step returned.
+        gradients: gradients that each step left, by the name of the parameter.
+    """
+
+    strategy: Strategy
+    supernet: SuperNet
+    losses: list[torch.Tensor]
+    gradients: list[Gradients]
 
 
 @dataclass
@@ -80,6 +98,29 @@ class StrategyCase:
         """The cost tables of the supernet."""
         return dict(measure_costs(self.supernet(), self.inputs[:1]))
 
+    @cached_property
+    def first_steps(self) -> FirstSteps:
+        """A run of `STEPS` steps that several promises are asked of."""
+        return self.steps_of(range(STEPS))
+
+    def steps_of(self, order: Iterable[int], seed: int = SEED, state: int = 0) -> FirstSteps:
+        """Return what a fresh strategy does in some steps of a short run.
+
+        Args:
+            order: numbers of the steps, in the order in which they are taken.
+            seed: seed of the run.
+            state: seed of the global random states, which a step must not depend on.
+        """
+        supernet = self.supernet()
+        found = FirstSteps(self.strategy(supernet, seed=seed), supernet, [], [])
+        for step in order:
+            with stirred(state + step):
+                moment = Moment(step, STEPS, seed)
+                loss = found.strategy.backward(supernet, Classification(), self.batch, moment)
+            found.losses.append(loss)
+            found.gradients.append(gradients(supernet))
+        return found
+
     def supernet(self) -> SuperNet:
         """Return a supernet with the same weights each time, in training mode."""
         with stirred(0):
@@ -116,7 +157,7 @@ class StrategyCase:
 def resting(strategy: Strategy) -> Strategy:
     """Return the strategy; it learns no architecture any more, only weights."""
     if isinstance(strategy, Coupled):
-        strategy.rests = lambda moment: True  # type: ignore[method-assign]
+        strategy.alpha_rests = lambda moment: True  # type: ignore[method-assign]
     if isinstance(strategy, SinglePath):  # its cost is a function of the weights
         strategy.weight = 0.0
     return strategy
