@@ -38,6 +38,7 @@ def costs(out):
     return ["--search.costs", json.dumps([str(out / "latency.json")])]
 
 
+@pytest.mark.slow
 def test_a_measured_table_bounds_the_search(measured, call):
     table = json.loads((measured / "latency.json").read_text())
     assert table["provenance"]["batch_size"] == 4

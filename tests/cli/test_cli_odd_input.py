@@ -132,7 +132,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=40))
 @example("macs<=15")
 @example("\nmacs >= 1.5e1 \t")

@@ -82,8 +82,9 @@ def _same(out: Path, finished: Path, read) -> None:
     assert metrics(out) == metrics(finished)
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_goes_on_to_the_same_bits(tmp_path, call, tiny):
-    """What `make test` kills; the long tests kill every step, and more than once."""
+    """The quick tests interrupt within one process; others here kill every step, and more than once."""
     whole, out = tmp_path / "whole", tmp_path / "killed"
     tiny += ["--train.steps=15"]
     assert call("train", "--out", str(whole), *tiny)[0] == 0

@@ -18,20 +18,20 @@ from supernet.testing.searchers import (
 
 ARGUMENTS = {
     "evolution": {
-        "population": 12,
-        "generations": 4,
+        "population": 8,
+        "generations": 3,
         "parents": 4,
-        "mutants": 5,
-        "crossovers": 4,
+        "mutants": 3,
+        "crossovers": 3,
         "mutation": 0.3,
     },
     "exhaustive": {"batch": 7},
-    "local_search": {"count": 40, "initial": 5},
-    "nsga2": {"population": 12, "generations": 4, "objectives": ["accuracy", "macs"]},
+    "local_search": {"count": 25, "initial": 5},
+    "nsga2": {"population": 8, "generations": 3, "objectives": ["accuracy", "macs"]},
     "ppo": {"population": 10, "generations": 4, "hidden": 8},
-    "random": {"count": 40},
-    "randomnas": {"count": 20, "best": 3, "rounds": 2},
-    "regularized_evolution": {"count": 45, "population": 15, "tournament": 5, "batch": 6},
+    "random": {"count": 25},
+    "randomnas": {"count": 12, "best": 3, "rounds": 2},
+    "regularized_evolution": {"count": 24, "population": 10, "tournament": 4, "batch": 5},
     "tpe": {"population": 8, "generations": 5, "startup": 8},
 }
 """By searcher; one that is missing here fails."""

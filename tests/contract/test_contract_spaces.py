@@ -44,6 +44,14 @@ def test_every_argument_is_of_a_registered_space():
     "nasbench201-no_cost_is_out_of_range",
     "nasbench1shot1-no_cost_is_out_of_range",
     "nasbench1shot1-enumeration_is_as_long_as_the_size",
+    *(
+        f"{name}-enumeration_is_as_long_as_the_size"
+        for name in ("darts", "enas-micro", "smash", "textnas")
+    ),
+    *(f"{name}-derived_networks_collect_the_same_statistics" for name in ("darts", "enas-micro")),
+    *(f"{name}-unused_parameters_rest" for name in ("darts", "enas-micro")),
+    "enas-micro-no_cost_is_out_of_range",
+    "enas-micro-canonical_forms_cost_the_same",
 )
 @pytest.mark.parametrize("kept", [*OF_SPACES, *PROMISES], ids=lambda kept: kept.__name__)
 @pytest.mark.parametrize("name", SPACES)

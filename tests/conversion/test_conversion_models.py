@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from functools import cache
 
 import pytest
 import torch
@@ -21,10 +22,15 @@ from supernet.space import Architecture
 RULES = (Widths(fractions=(0.25, 0.5, 1.0), multiple=4), Depths(least=0.0))
 
 
+@cache
+def converted(name):
+    model, x = made(name)
+    return model, SuperNet(convert(model, x, rules=RULES)).eval(), x
+
+
 @pytest.fixture(params=MODELS)
 def pair(request):
-    model, x = made(request.param)
-    return model, SuperNet(convert(model, x, rules=RULES)).eval(), x
+    return copy.deepcopy(converted(request.param))
 
 
 def largest(space):
@@ -143,18 +149,22 @@ def test_what_batch_norms_record_is_what_the_derived_ones_do(name, mode):
             torch.testing.assert_close(supernet(x), expected)
 
 
-def test_heads_groups_and_concatenations_are_found():
-    model, x = made("transformer")
-    space = SuperNet(convert(model, x, rules=RULES)).space
+def test_groups_are_found():
+    space = converted("gated")[1].space
+    assert {d.label: d.options for d in space.decisions} == {"stem": (1, 2, 4), "squeeze": (4, 8)}
+
+
+def test_concatenations_are_found():
+    space = converted("dense")[1].space
+    assert {d.label for d in space.decisions} == {"stem", "convs.0", "convs.1", "convs.2"}
+
+
+@pytest.mark.slow
+def test_heads_are_found():
+    space = converted("transformer")[1].space
     assert space.decision("blocks.0.attn.qkv").options == (1, 2, 4)
     assert space.decision("patches").options == (8, 16, 32)
     assert space.decision("blocks.depth").options == (0, 1, 2, 3)
-    model, x = made("gated")
-    space = SuperNet(convert(model, x, rules=RULES)).space
-    assert {d.label: d.options for d in space.decisions} == {"stem": (1, 2, 4), "squeeze": (4, 8)}
-    model, x = made("dense")
-    space = SuperNet(convert(model, x, rules=RULES)).space
-    assert {d.label for d in space.decisions} == {"stem", "convs.0", "convs.1", "convs.2"}
 
 
 @pytest.mark.slow

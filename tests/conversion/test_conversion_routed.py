@@ -48,7 +48,7 @@ class Routed(nn.Module):
         return self.head(x)
 
 
-@pytest.mark.slow_with("one by one")
+@pytest.mark.quick_with("all")
 @pytest.mark.parametrize("how", ["looked up", "all", "one by one"])
 def test_widths_of_experts(how):
     torch.manual_seed(0)

@@ -20,7 +20,7 @@ MODELS = {
     "squeeze and excitation, groups": ("regnety_002", {}, 32),
     "groups": ("resnext26ts", {}, 32),
     "convnext": ("convnext_atto", {"depths": (1, 1, 2, 1)}, 32),
-    "vit": ("vit_tiny_patch16_224", {"img_size": 32, "depth": 3, "patch_size": 8}, 32),
+    "vit": ("vit_tiny_patch16_224", {"img_size": 32, "depth": 2, "patch_size": 8}, 32),
     "swin": (
         "swin_tiny_patch4_window7_224",
         {"img_size": 32, "depths": (2, 2), "num_heads": (2, 4), "embed_dim": 32, "window_size": 4},

@@ -199,7 +199,7 @@ def test_derived_networks_compute_and_cost_what_the_supernet_says(net):
         net(torch.randn(8, 1, 8, 8), architecture)  # statistics that differ by channel
     net.eval()
     smallest, largest = (costs["macs"].range(net.space)[i] for i in (0, 1))
-    for architecture in drawn(net.space):
+    for architecture in drawn(net.space, 10):
         derived = derive(net, architecture)
         torch.testing.assert_close(derived(x), net(x, architecture))
         assert count_params(derived) == costs["params"].cost(architecture)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from torch.utils.data import TensorDataset
 import supernet as sn
 import supernet.search as sn_searcher
 from supernet.choice import ChoiceModule
+from supernet.data import Sealed
 from supernet.errors import ConfigError, DataError, RunFolderError, SpaceError
 from supernet.search import NSGA2, Exhaustive, RandomNASSearch, RandomSearch
 from supernet.strategies import SPOS, BenderOneShot
@@ -46,11 +49,15 @@ class NeedsMore(SPOS):
         super().__init__()
 
 
-@pytest.fixture
-def data() -> tuple[torch.Tensor, torch.Tensor]:
+def examples() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(120, 6, generator=generator)
     return inputs, inputs[:, :3].argmax(1)
+
+
+@pytest.fixture
+def data() -> tuple[torch.Tensor, torch.Tensor]:
+    return examples()
 
 
 def search(model, data, out, **changes):
@@ -58,18 +65,46 @@ def search(model, data, out, **changes):
     return sn.run(model, data, out=out, progress=False, **arguments)
 
 
-def test_result_is_an_ordinary_model(tmp_path, data):
-    result = search(Net, data, tmp_path / "run")
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A run from an instance, repeated in its folder, with what is looked at before and within it."""
+    out, model, threads = tmp_path_factory.mktemp("watched") / "run", Net(), torch.get_num_threads()
+    before, opened, original = copy.deepcopy(model.state_dict()), [], Sealed.open
+
+    def noted(self, key):
+        chosen = json.loads((out / "metrics.json").read_text())["retrain"]["chosen"]
+        opened.append((key, chosen))
+        return original(self, key)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sealed, "open", noted)
+        torch.manual_seed(5)
+        options = {**OPTIONS, "threads": threads + 1}
+        result, _ = (search(model, examples(), out, options=options) for _ in range(2))
+        drawn = torch.rand(3)
+    return SimpleNamespace(
+        out=out,
+        model=model,
+        before=before,
+        opened=opened,
+        result=result,
+        drawn=drawn,
+        threads=(threads, torch.get_num_threads()),
+    )
+
+
+def test_result_is_an_ordinary_model(watched):
+    result, (inputs, _) = watched.result, examples()
     assert not any(isinstance(module, ChoiceModule) for module in result.model.modules())
     assert set(result.architecture) == {"a", "b"}
-    written = json.loads((tmp_path / "run/metrics.json").read_text())
+    written = json.loads((watched.out / "metrics.json").read_text())
     del written["digest"]
     assert result.metrics == written
     assert result.metrics["search"]["candidates"] == 2 * 6
-    weights = torch.load(tmp_path / "run/model.pt", weights_only=True)
+    weights = torch.load(watched.out / "model.pt", weights_only=True)
     result.model.load_state_dict(weights)
-    program = torch.export.load(tmp_path / "run/model.pt2").module()
-    torch.testing.assert_close(program(data[0]), result.model(data[0]))
+    program = torch.export.load(watched.out / "model.pt2").module()
+    torch.testing.assert_close(program(inputs), result.model(inputs))
 
 
 @pytest.mark.quick_with("function")
@@ -89,11 +124,8 @@ def test_models_of_every_kind_give_reproducible_runs(tmp_path, data, kind):
         assert torch.equal(one, two)
 
 
-def test_instance_is_left_as_it_was(tmp_path, data):
-    model = Net()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    search(model, data, tmp_path / "run")
-    after = model.state_dict()
+def test_instance_is_left_as_it_was(watched):
+    before, after = watched.before, watched.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
@@ -129,11 +161,11 @@ def test_run_from_python_is_not_continued_by_the_command_line(tmp_path, data, ca
     assert "made from Python" in capsys.readouterr().err
 
 
-def test_constraints_bound_what_is_scored_and_chosen(tmp_path, data):
+def test_constraints_bound_what_is_scored_and_chosen(tmp_path, data, watched):
     result = search(Net, data, tmp_path / "run", constraints=["params <= 80%"])
     rows = result.metrics["retrain"]["candidates"]
-    free = search(Net, data, tmp_path / "free")
-    assert result.metrics["search"]["candidates"] < free.metrics["search"]["candidates"]
+    free = watched.result.metrics["search"]["candidates"]
+    assert result.metrics["search"]["candidates"] < free
     largest = 6 * 4 + 4 + 4 * 4 + 4 + 4 * 3 + 3
     assert all(row["params"] <= 0.8 * largest for row in rows)
 
@@ -156,34 +188,17 @@ def test_wrong_models_are_refused(tmp_path, data):
         search(Net(), data, tmp_path / "i", options={**OPTIONS, "retrain.model": {"width": 7}})
 
 
-def test_test_split_is_opened_once_and_after_the_choice(tmp_path, data, monkeypatch):
-    """Whatever ranks or selects runs before the test split is opened."""
-    from supernet.data import Sealed
-
-    opened: list[str] = []
-    original = Sealed.open
-
-    def watched(self, key):
-        metrics = json.loads((tmp_path / "run/metrics.json").read_text())
-        opened.append(metrics["retrain"]["chosen"])
-        assert key == opened[-1]
-        return original(self, key)
-
-    monkeypatch.setattr(Sealed, "open", watched)
-    search(Net, data, tmp_path / "run")
-    assert len(opened) == 1
-    search(Net, data, tmp_path / "run")
-    assert len(opened) == 1
+def test_test_split_is_opened_once_and_after_the_choice(watched):
+    """Whatever ranks or selects runs before it is opened; the second run opens it no more."""
+    ((key, chosen),) = watched.opened
+    assert key == chosen
 
 
-def test_caller_keeps_random_state_and_threads(tmp_path, data):
+def test_caller_keeps_random_state_and_threads(watched):
     torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    threads = torch.get_num_threads()
-    search(Net, data, tmp_path / "run", options={**OPTIONS, "threads": threads + 1})
-    assert torch.get_num_threads() == threads
-    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(torch.rand(3), watched.drawn)
+    before, after = watched.threads
+    assert after == before
 
 
 @pytest.mark.slow
@@ -638,7 +653,14 @@ class Faulty(Classification):
         return 3.0
 
 
-def test_a_faulty_loss_is_found_before_training_and_mended_in_place(tmp_path, data):
+def test_a_faulty_loss_is_found_before_training(tmp_path, data):
+    with pytest.raises(DataError, match="must return a tensor of one number"):
+        search(Net, data, tmp_path / "run", task=Faulty())
+    assert not (tmp_path / "run/supernet.pt").exists()
+
+
+@pytest.mark.slow
+def test_a_faulty_loss_is_mended_in_place(tmp_path, data):
     with pytest.raises(DataError, match="must return a tensor of one number"):
         search(Net, data, tmp_path / "run", task=Faulty())
     assert search(Net, data, tmp_path / "run").metrics["search"]["candidates"] == 12

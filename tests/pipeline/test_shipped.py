@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,11 @@ def pictures(shape):
     return images, torch.arange(120) % 10
 
 
+@cache
+def parsed(file):
+    return parse("supernet run", ["--config", str(file)])
+
+
 @pytest.mark.slow_with(
     "cifar10/bender",
     "digits/cdarts",
@@ -82,7 +88,7 @@ def pictures(shape):
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_shipped_configurations_can_be_read(file):
     """Every option is known and of its type."""
-    config, plain = parse("supernet run", ["--config", str(file)])
+    config, plain = parsed(file)
     assert config.seed == plain["seed"] == 0
 
 
@@ -122,7 +128,7 @@ PAPERS = [Path(f"configs/cifar10/{name}.yaml") for name in METHODS.split()]
 @pytest.mark.slow_with("snas", "proxyless")
 @pytest.mark.parametrize("file", PAPERS, ids=lambda file: file.stem)
 def test_schedules_of_the_papers_are_whole_epochs_of_cifar10(file):
-    _, plain = parse("supernet run", ["--config", str(file)])
+    _, plain = parsed(file)
     images = round(50_000 * (1 - plain["split"]["search_fraction"]))
     for options in (plain["train"], plain["retrain"]["train"]):
         epoch = images // options["batch_size"]

@@ -245,6 +245,7 @@ except StorageError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_older_files(tmp_path):
     pytest.importorskip("resource")
     checkpoint = Checkpoint(tmp_path / "a.pt")

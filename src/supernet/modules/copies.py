@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
@@ -13,10 +14,18 @@ __all__ = ["copied", "kept_results"]
 
 M = TypeVar("M", bound=nn.Module)
 
+_ATOMS = frozenset({bool, int, float, str, type(None)})
+_CONTAINERS = frozenset({dict, OrderedDict, list, tuple, set})
+
 
 def kept_results(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield what a module itself keeps that was computed with gradients, with the attribute it is in."""
     for own, value in module.__dict__.items():
+        kind = type(value)
+        if kind in _ATOMS or (
+            kind in _CONTAINERS and not value
+        ):  # nearly all, and cheap to pass by
+            continue
         if own not in ("_parameters", "_modules"):
             for tensor in _tensors(value, set()):
                 if tensor.grad_fn is not None:

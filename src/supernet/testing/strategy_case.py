@@ -51,7 +51,7 @@ class FirstSteps:
     Attributes:
         strategy: strategy after the last step.
         supernet: supernet after the last step.
-        losses: what each step returned.
+        losses: loss that each step returned.
         gradients: gradients that each step left, by the name of the parameter.
     """
 

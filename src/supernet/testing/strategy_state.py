@@ -42,6 +42,10 @@ RESTARTS = (4, 9)
 """Steps before which a run of `STEPS` is restored from its state."""
 
 
+FOLLOWED = 8
+"""Steps after which architecture parameters have moved."""
+
+
 class TaskError(KeyError):
     """What a task of a user may raise."""
 
@@ -165,10 +169,7 @@ def _written(states: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
 @promise
 def what_it_learned_is_in_the_space(case: StrategyCase) -> None:
     """What it learned lies in the space, its metrics are finite numbers and its warnings texts."""
-    supernet = case.supernet()
-    strategy = case.strategy(supernet)
-    for moment in moments():
-        strategy.backward(supernet, Classification(), case.batch, moment)
+    strategy, supernet = case.first_steps.strategy, case.first_steps.supernet
     learned = strategy.learned(supernet)
     if learns(strategy):
         expect(learned, "architectures", "none, though the strategy has a method `learned`")
@@ -188,7 +189,7 @@ def architecture_parameters_follow_the_examples(case: StrategyCase) -> None:
 
     def learned(on: StrategyCase) -> Mapping[str, torch.Tensor]:
         training = Training.begun(on)
-        training.run(on, range(STEPS))
+        training.run(on, range(FOLLOWED))
         assert isinstance(training.strategy, Coupled)
         return training.strategy.alphas
 
@@ -197,7 +198,7 @@ def architecture_parameters_follow_the_examples(case: StrategyCase) -> None:
     same = [label for label in one if torch.equal(one[label], other[label])]
     expect(
         len(same) < len(one),
-        f"architecture parameters that differ after {STEPS} steps on other targets",
+        f"architecture parameters that differ after {FOLLOWED} steps on other targets",
         f"the same for {same}; does their gradient reach them?",
     )
 
