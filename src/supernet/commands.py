@@ -143,7 +143,7 @@ def _export(command: Command, given: argparse.Namespace, rest: list[str]) -> Non
     _check_folder(given.out)
     with (
         open_run(
-            rest, given.out, program=command.program, write=False, trust=given.trust
+            rest, given.out, program=command.program, mode="read", trust=given.trust
         ) as opened,
         settings(opened.run),
     ):
@@ -258,9 +258,7 @@ def _latency(command: Command, given: argparse.Namespace, rest: list[str]) -> No
 
     path = given.table or given.out / "latency.json"
     with (
-        open_run(
-            rest, given.out, program=command.program, read_only=True, trust=given.trust
-        ) as opened,
+        open_run(rest, given.out, program=command.program, mode="add", trust=given.trust) as opened,
         settings(opened.run),
     ):
         table = measure_latency(

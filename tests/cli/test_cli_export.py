@@ -94,7 +94,7 @@ def test_several_budgets_get_several_networks(folder, call):
     names = ["macs-le-30pct", "macs-ge-40pct-and-macs-le-6.5e1pct", "params-ge-90pct"]
     found = [described(folder, name) for name in names]
     assert len({one["key"] for one in found}) == 3
-    with sn.pipeline.open_run([], folder, read_only=True, progress=False) as opened:
+    with sn.pipeline.open_run([], folder, mode="add", progress=False) as opened:
         costs, space = opened.costs, opened.inputs.space
         largest = {name: table.range(space)[1] for name, table in costs.items()}
     for one, pick in zip(found, picks, strict=True):
@@ -125,7 +125,7 @@ def test_programmes_run_where_supernet_cannot_be_imported(folder, tmp_path, call
     code, _, err = call("export", "--run", str(folder), "--pick", "macs <= 45%", "--onnx")
     assert code == 0, err
     one = described(folder, "macs-le-45pct")
-    with sn.pipeline.open_run([], folder, read_only=True, progress=False) as opened:
+    with sn.pipeline.open_run([], folder, mode="add", progress=False) as opened:
         images = opened.inputs.splits.search.inputs[:7]
         normalise = opened.inputs.normalise
         space = sn.SuperNet(opened.inputs.models.built("any"))

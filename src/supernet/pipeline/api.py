@@ -29,6 +29,11 @@ from supernet.task import Task
 
 __all__ = ["Result", "run"]
 
+Opens = Callable[[], contextlib.AbstractContextManager[RunState]]
+
+_KINDS: dict[str, type] = {"strategy": Strategy, "search.searcher": Searcher, "task": Task}
+"""What an object has to be that is given for an option, or its class."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -48,7 +53,7 @@ class Result:
     folder: Path
     model: nn.Module
     normalise: Normalise
-    again: Callable[[], contextlib.AbstractContextManager[RunState]] = field(repr=False)
+    again: Opens = field(repr=False)
 
     def export_networks(
         self, *picks: str, onnx: bool = False, to: str | Path | None = None
@@ -110,52 +115,85 @@ def run(
     Raises:
         SupernetError: the message says what is wrong and what to do.
     """
-    if searcher is None and isinstance(strategy, Strategy):
-        searcher = "random" if type(strategy).learned is Strategy.learned else "learned"
+    folder = usable_path(out, "out")
+    given = {"model": _begun(model, initial), "data": data, "strategy": strategy, "task": task}
+    given["search.searcher"] = _searcher(searcher, strategy)
+    names, objects = _named_and_made(given)
+    arguments = _arguments(names, objects, constraints, {} if options is None else options)
+    opens = partial(open_run, arguments, folder, objects=objects, progress=progress, trust=trust)
+    with opens() as opened:
+        execute(opened, list(STEPS))
+        return _result(opened, again=partial(opens, mode="read"))
+
+
+def _begun(model: object, initial: object) -> object:
+    """Return the model with a note of whether its own weights are those that training begins from.
+
+    Raises:
+        ConfigError: there is no such beginning.
+    """
     if not isinstance(initial, str) or initial not in ("given", "fresh"):
         raise ConfigError(f'initial is "given" or "fresh", not {shown(initial)}')
-    folder = usable_path(out, "out")
-    check_data(data)
     if initial == "fresh" and isinstance(model, nn.Module):
-        model = FromInstance(model, fresh=True)
-    bounds = [constraints] if isinstance(constraints, str) else constraints
-    if not isinstance(bounds, list | tuple) or not all(isinstance(one, str) for one in bounds):
-        raise ConfigError(f"constraints are a text or a list of texts, not {shown(constraints)}")
-    names: dict[str, Any] = {}
-    objects: dict[str, object] = {}
-    for name, value, kind in (
-        ("model", model, None),
-        ("data", data, None),
-        ("strategy", strategy, Strategy),
-        ("search.searcher", searcher, Searcher),
-        ("task", task, Task),
-    ):
+        return FromInstance(model, fresh=True)
+    return model
+
+
+def _searcher(searcher: object, strategy: object) -> object:
+    """Return the searcher, or the name of the one that suits a strategy that is an object."""
+    if searcher is None and isinstance(strategy, Strategy):
+        return "random" if type(strategy).learned is Strategy.learned else "learned"
+    return searcher
+
+
+def _named_and_made(given: Mapping[str, object]) -> tuple[dict[str, str], dict[str, object]]:
+    """Return the options that are given by name, and those that are given as objects.
+
+    Raises:
+        ConfigError: an object is of the wrong kind, or data are none.
+    """
+    check_data(given["data"])
+    names, objects = dict[str, str](), dict[str, object]()
+    for name, value in given.items():
         if value is None and name == "search.searcher":
             continue
         if isinstance(value, str) and name != "data":
             names[name] = value
         else:
-            objects[name] = value if kind is None else made(name, value, kind)
-    options = {} if options is None else options
+            objects[name] = made(name, value, _KINDS[name]) if name in _KINDS else value
+    return names, objects
+
+
+def _arguments(
+    names: Mapping[str, str],
+    objects: Mapping[str, object],
+    constraints: object,
+    options: Mapping[str, Any],
+) -> list[str]:
+    """Return all that is given, but for objects, as arguments of the command line.
+
+    Raises:
+        ConfigError: an option is none or of an object, or constraints are no texts.
+    """
+    bounds = [constraints] if isinstance(constraints, str) else constraints
+    if not isinstance(bounds, list | tuple) or not all(isinstance(one, str) for one in bounds):
+        raise ConfigError(f"constraints are a text or a list of texts, not {shown(constraints)}")
     check_names(options, objects)
-    arguments = [
-        f"--{name}={value if isinstance(value, str) else _json(name, value)}"
+    return [
+        f"--{name}={value if isinstance(value, str) else json.dumps(plain_value(value, name))}"
         for name, value in {**names, "search.constraints": list(bounds), **options}.items()
     ]
-    opens = partial(open_run, arguments, folder, objects=objects, progress=progress, trust=trust)
-    with opens() as opened:
-        execute(opened, list(STEPS))
-        retrained = opened.retrained
-        kept = opened.networks(inherit=retrained.weights == "inherited")
-        return Result(
-            retrained.chosen.architecture,
-            opened.run.folder.metrics.to_json(),
-            folder,
-            kept.retrained(retrained.chosen, retrained.weights),
-            opened.inputs.normalise,
-            partial(opens, write=False),
-        )
 
 
-def _json(name: str, value: object) -> str:
-    return json.dumps(plain_value(value, name))
+def _result(opened: RunState, again: Opens) -> Result:
+    """Return what a run led to that has come to its end."""
+    retrained = opened.retrained
+    kept = opened.networks(inherit=retrained.weights == "inherited")
+    return Result(
+        retrained.chosen.architecture,
+        opened.run.folder.metrics.to_json(),
+        opened.run.folder.path,
+        kept.retrained(retrained.chosen, retrained.weights),
+        opened.inputs.normalise,
+        again,
+    )

@@ -26,7 +26,7 @@ from supernet.pipeline.shared_weights import (
 )
 from supernet.pipeline.trained import Trained, training_context
 from supernet.pipeline.training import fit
-from supernet.space import Architecture, Option
+from supernet.space import Architecture, Decision
 from supernet.strategies import UpdateCounts
 from supernet.track.records import Failed
 from supernet.track.sections import FewShotRecord
@@ -47,37 +47,67 @@ def few_shot(
     """
     label = run.config.few_shot.decision
     assert label is not None  # the step is of runs that name one
-    options, seconds, failed = check_split(inputs.supernet, label).options, 0.0, list[Failed]()
-    identity = split_identity(run, trained)
-    for number, option in enumerate(options):
-        run.progress.say(
-            f"training the part with {label} = {option} ({number + 1} of {len(options)})"
-        )
-        checkpoint = run.folder.part(number)
-        record = partial(
-            Failed.of,
-            f"{label} = {option}",
-            "part",
-            Architecture({label: option}),
-            file=f"few_shot/{failed_file(checkpoint).name}",
-        )
-
-        def work(number: int = number, option: Option = option) -> float:
-            """Train the part with an option; return the seconds it took."""
-            part = split_supernet(trained.supernet, label, option)
-            learner = UpdateCounts(copy.deepcopy(run.config.strategy))
-            learner.prepare(part, training_context(run, inputs, costs, part=True))
-            training, stage = run.config.few_shot.train, f"few_shot-{number}"
-            checkpoint = run.folder.part(number)
-            spent = fit(run, inputs, training, stage, part, learner, checkpoint, identity)
-            return spent.seconds
-
-        spent = attempt_network(run.progress, checkpoint, identity, record, work)
+    decision = check_split(inputs.supernet, label)
+    count, seconds, failed = len(decision.options), 0.0, list[Failed]()
+    for number, option in enumerate(decision.options):
+        run.progress.say(f"training the part with {label} = {option} ({number + 1} of {count})")
+        spent = _attempt_part(run, inputs, costs, trained, decision, number)
         if isinstance(spent, Failed):
             failed.append(spent)
         else:
             seconds += spent
-    if len(failed) == len(options):
+    _check_failed(run, failed, count)
+    shared = load_shared_weights(run, trained)
+    run.folder.record(
+        FewShotRecord(
+            seconds=round(seconds, 3),
+            steps=run.config.few_shot.train.steps,
+            decision=label,
+            parts=count,
+            failed=tuple(failed),
+            weights=shared.hash,
+        )
+    )
+    return shared
+
+
+def _attempt_part(
+    run: Run,
+    inputs: Inputs,
+    costs: Mapping[str, CostTable],
+    trained: Trained,
+    decision: Decision,
+    number: int,
+) -> float | Failed:
+    """Train the part with one option of the decision; return the seconds it took, or its failure."""
+    label, option = decision.label, decision.options[number]
+    checkpoint, identity = run.folder.part(number), split_identity(run, trained)
+    record = partial(
+        Failed.of,
+        f"{label} = {option}",
+        "part",
+        Architecture({label: option}),
+        file=f"few_shot/{failed_file(checkpoint).name}",
+    )
+
+    def work() -> float:
+        part = split_supernet(trained.supernet, label, option)
+        learner = UpdateCounts(copy.deepcopy(run.config.strategy))
+        learner.prepare(part, training_context(run, inputs, costs, part=True))
+        training, stage = run.config.few_shot.train, f"few_shot-{number}"
+        spent = fit(run, inputs, training, stage, part, learner, checkpoint, identity)
+        return spent.seconds
+
+    return attempt_network(run.progress, checkpoint, identity, record, work)
+
+
+def _check_failed(run: Run, failed: list[Failed], count: int) -> None:
+    """Say which of the parts failed.
+
+    Raises:
+        NoNetworkError: all did.
+    """
+    if len(failed) == count:
         raise none_left_error(
             failed,
             "parts of the supernet",
@@ -85,18 +115,4 @@ def few_shot(
             "searches with the whole supernet",
         )
     if failed:
-        run.progress.say(
-            failure_summary(failed, len(options), "parts of the supernet", "metrics.json")
-        )
-    shared = load_shared_weights(run, trained)
-    run.folder.record(
-        FewShotRecord(
-            seconds=round(seconds, 3),
-            steps=run.config.few_shot.train.steps,
-            decision=label,
-            parts=len(options),
-            failed=tuple(failed),
-            weights=shared.hash,
-        )
-    )
-    return shared
+        run.progress.say(failure_summary(failed, count, "parts of the supernet", "metrics.json"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from supernet.config import RunConfig
 from supernet.errors import ConfigError, RunFolderError
@@ -27,6 +29,8 @@ from supernet.zoo import SPACES
 
 __all__ = ["open_run"]
 
+Mode = Literal["run", "add", "read"]
+
 
 @contextlib.contextmanager
 def open_run(
@@ -36,8 +40,7 @@ def open_run(
     program: str = "supernet run",
     objects: Mapping[str, object] | None = None,
     progress: bool | None = None,
-    read_only: bool = False,
-    write: bool = True,
+    mode: Mode = "run",
     trust: bool = False,
 ) -> Iterator[RunState]:
     """Open a run folder: a new one, or one whose trained supernet the options still fit.
@@ -49,9 +52,10 @@ def open_run(
         objects: objects by option ("model", "data", "task", "strategy", "search.searcher") that are
             used instead of configured ones; see `supernet.data.as_source` for the data.
         progress: whether to draw bars of the progress; by default on terminals only.
-        read_only: whether to use other options than the folder's without applying them to what is in it.
-        write: whether anything is to be written into the folder, which one process at a time may do;
-            otherwise the folder is only looked at, and may be one that cannot be written.
+        mode: purpose of opening the folder. "run": to work in it, by one process at a time; options
+            that differ from the folder's repeat what depends on them. "add": to put further files
+            beside the results, by options that may differ and leave the results as they are. "read":
+            to write nothing, so the folder may be one that cannot be written; options may differ.
         trust: use a folder and configuration files of another origin that name code; see
             `supernet.origin`.
 
@@ -59,57 +63,107 @@ def open_run(
         ConfigError: the options cannot be read, or name code and are not trusted.
         RunFolderError: the folder belongs to another configuration, or cannot be used.
     """
-    read_only = read_only or not write
-    folder = RunFolder(out, write=write)
+    folder = RunFolder(out, write=mode != "read")
     objects = objects or {}
     try:
-        stored = folder.read_config()
-        begun = folder.has_results()
-        if arguments and not begun and not read_only and folder.metrics.latency is None:
-            stored = None  # a first attempt failed, perhaps for an option that is now mended
-        if stored is None and begun and not folder.config.exists():
-            raise RunFolderError(
-                f"{out} holds results but no config.yaml, so what they belong to is unknown; put the "
-                "file back, or choose another folder with --out"
-            )
-        made_before, base = without_objects(stored or {})
-        given = {*objects, *(argument[2:].partition("=")[0] for argument in arguments)}
-        check_objects(folder, made_before, given)
-        own = stored is None or folder.is_own()
-        foreign = None if own else f"the run folder {out}"
-        config, plain = parse(program, arguments, base, trust, foreign)
-        _, before = parse(program, [], base)  # what an older version did not know has its default
-        put_fingerprints(plain, objects, before, made_before)
+        options = _read_options(folder, arguments, objects, program, mode, trust)
         with Progress(progress) as shown:
             if folder.unlocked:
                 shown.say(
                     f"{out} cannot be locked on this file system ({folder.unlocked}): let no other "
                     "process work in it"
                 )
-            compare = stored is not None and begun and not read_only
-            changes = Changes(folder, before, plain) if compare else None
-            source = _model_source(config, objects)
-            run = Run(with_objects(config, objects), plain, source, folder, shown)
-            opened = RunState(run)
-            if write:
+            changes = options.changes(folder) if mode == "run" else None
+            source = _model_source(options.config, objects)
+            config = with_objects(options.config, objects)
+            opened = RunState(Run(config, options.plain, source, folder, shown))
+            if mode != "read":
                 folder.clean()
-            if changes and changes.repeated:
-                # Before anything is given up for them:
-                check_inputs(run, opened.inputs)
-                check_options(run, opened.inputs, opened.costs)
-                shown.say(changes.apply())
-            if begun and not read_only:
-                _forget_costs(opened)
-            if not begun and not read_only:
-                # What is there is of an attempt that trained nothing.
-                folder.forget(("environment", "data", "identity"))
-            marks = not own and set(code_in(plain))  # what was trusted once is from now on
-            if (plain != stored or marks) and not read_only:
-                folder.write_config(plain)
+            if mode == "run":
+                _apply(opened, options, changes)
             with machine_errors("this command", MORE_MEMORY):
                 yield opened
     finally:
         folder.close()
+
+
+@dataclass(frozen=True)
+class _Options:
+    """The options of now, and those that the folder was made with.
+
+    Attributes:
+        config: options of now.
+        plain: the same as plain data, with notes of the objects in their places.
+        stored: options in the folder that those of now continue, as they stand there; or None.
+        before: `stored`, with a default for each option that it does not know.
+        begun: whether the folder holds results.
+        own: whether what is stored was written here, see `supernet.origin`.
+    """
+
+    config: RunConfig
+    plain: dict[str, Any]
+    stored: dict[str, Any] | None
+    before: dict[str, Any]
+    begun: bool
+    own: bool
+
+    def changes(self, folder: RunFolder) -> Changes | None:
+        """Return what is changed since results were computed with these options, if any were.
+
+        Raises:
+            RunFolderError: the trained supernet depends on it.
+        """
+        if self.stored is None or not self.begun:
+            return None
+        return Changes(folder, self.before, self.plain)
+
+
+def _read_options(
+    folder: RunFolder,
+    arguments: Sequence[str],
+    objects: Mapping[str, object],
+    program: str,
+    mode: Mode,
+    trust: bool,
+) -> _Options:
+    """Read the options of now, which continue those of the folder; see `open_run`."""
+    stored, begun = folder.read_config(), folder.has_results()
+    if arguments and not begun and mode == "run" and folder.metrics.latency is None:
+        stored = None  # a first attempt failed, perhaps for an option that is now mended
+    if stored is None and begun and not folder.config.exists():
+        raise RunFolderError(
+            f"{folder.path} holds results but no config.yaml, so what they belong to is unknown; put "
+            "the file back, or choose another folder with --out"
+        )
+    made_before, base = without_objects(stored or {})
+    given = {*objects, *(argument[2:].partition("=")[0] for argument in arguments)}
+    check_objects(folder, made_before, given)
+    own = stored is None or folder.is_own()
+    foreign = None if own else f"the run folder {folder.path}"
+    config, plain = parse(program, arguments, base, trust, foreign)
+    _, before = parse(program, [], base)  # what an older version did not know has its default
+    put_fingerprints(plain, objects, before, made_before)
+    return _Options(config, plain, stored, before, begun, own)
+
+
+def _apply(opened: RunState, options: _Options, changes: Changes | None) -> None:
+    """Make the folder one of the options of now: forget what they would not give, and write them.
+
+    Raises:
+        ConfigError: they cannot be run; then nothing was forgotten.
+    """
+    run = opened.run
+    if changes and changes.repeated:
+        check_inputs(run, opened.inputs)
+        check_options(run, opened.inputs, opened.costs)
+        run.progress.say(changes.apply())
+    if options.begun:
+        _forget_costs(opened)
+    else:  # what is there is of an attempt that trained nothing
+        run.folder.forget(("environment", "data", "identity"))
+    marks = not options.own and set(code_in(options.plain))  # what was trusted once is from now on
+    if options.plain != options.stored or marks:
+        run.folder.write_config(options.plain)
 
 
 def _forget_costs(opened: RunState) -> None:

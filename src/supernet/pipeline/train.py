@@ -51,41 +51,9 @@ def train(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Trained:
     Raises:
         ConstraintError: no architecture satisfies the constraints, found before any training.
     """
-    splits, space = inputs.splits, inputs.space
     identity = check_options(run, inputs, costs)
-    run.folder.record(
-        EnvironmentRecord(
-            supernet=version("supernet"),
-            torch=torch.__version__,
-            python=platform.python_version(),
-            device=str(run.device),
-            threads=torch.get_num_threads(),
-        )
-    )
-    run.folder.record(
-        DataRecord(
-            name=splits.name,
-            train=len(splits.train),
-            search=len(splits.search),
-            test=len(splits.test),
-            classes=len(splits.train.classes),
-            vocabulary=len(splits.train.words) or None,
-            mean=tuple(inputs.normalise.mean),
-            std=tuple(inputs.normalise.std),
-            identity=inputs.identity,
-            notes=tuple(splits.notes),
-        )
-    )
-    record_identity(run, inputs)
-    if words := splits.train.words:
-        length = splits.train.inputs.shape[1]
-        Vocabulary(words, length, splits.train.classes).write(run.folder.vocabulary)
-    run.progress.say(
-        f"{splits.name}: {len(splits.train):,} examples to train, {len(splits.search):,} to search, "
-        f"{len(splits.test):,} to test; {size_text(space.size)} architectures"
-    )
-    for note in splits.notes:
-        run.progress.say(f"{splits.name}: {note}")
+    _record_setting(run, inputs)
+    _say_data(run, inputs)
     checkpoint = run.folder.checkpoint
     check_trained(checkpoint, checkpoint.trained(), identity)
     counted = UpdateCounts(copy.deepcopy(run.config.strategy))
@@ -110,6 +78,49 @@ def train(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Trained:
         )
     )
     return trained
+
+
+def _record_setting(run: Run, inputs: Inputs) -> None:
+    """Write down where the supernet is trained, and on what."""
+    run.folder.record(
+        EnvironmentRecord(
+            supernet=version("supernet"),
+            torch=torch.__version__,
+            python=platform.python_version(),
+            device=str(run.device),
+            threads=torch.get_num_threads(),
+        )
+    )
+    splits = inputs.splits
+    run.folder.record(
+        DataRecord(
+            name=splits.name,
+            train=len(splits.train),
+            search=len(splits.search),
+            test=len(splits.test),
+            classes=len(splits.train.classes),
+            vocabulary=len(splits.train.words) or None,
+            mean=tuple(inputs.normalise.mean),
+            std=tuple(inputs.normalise.std),
+            identity=inputs.identity,
+            notes=tuple(splits.notes),
+        )
+    )
+    record_identity(run, inputs)
+    if words := splits.train.words:
+        length = splits.train.inputs.shape[1]
+        Vocabulary(words, length, splits.train.classes).write(run.folder.vocabulary)
+
+
+def _say_data(run: Run, inputs: Inputs) -> None:
+    """Say how many examples and architectures there are, and what was noticed in the data."""
+    splits = inputs.splits
+    run.progress.say(
+        f"{splits.name}: {len(splits.train):,} examples to train, {len(splits.search):,} to search, "
+        f"{len(splits.test):,} to test; {size_text(inputs.space.size)} architectures"
+    )
+    for note in splits.notes:
+        run.progress.say(f"{splits.name}: {note}")
 
 
 def stages(
