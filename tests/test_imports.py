@@ -56,6 +56,9 @@ class Optimizer(torch.optim.SGD): pass
 
 def points() -> TensorDataset:
     return TensorDataset(torch.randn(30, 4), torch.arange(30) % 3)
+
+def images() -> TensorDataset:
+    return TensorDataset(torch.linspace(-1, 1, 60 * 64).reshape(60, 1, 8, 8), torch.arange(60) % 3)
 """
 
 
@@ -155,6 +158,48 @@ def test_a_class_within_an_argument_is_given_in_both_ways(mine):
     with_dot, with_colon = (parse("supernet run", [one])[1]["data"] for one in given)
     assert with_dot == with_colon
     assert with_dot["init_args"]["other"]["class_path"] == f"{mine}.Data"
+
+
+@pytest.mark.parametrize(
+    ("option", "short", "argument", "name"),
+    [
+        ("model", "converted", "model", "Plain"),
+        ("data", "dataset", "train", "points"),
+        ("data", "dataset", "test", "points"),
+    ],
+)
+def test_an_argument_that_is_an_import_path_is_the_same_in_both_ways(
+    mine, option, short, argument, name
+):
+    given = {"model": f"{mine}.Plain"} if short == "converted" else {"train": f"{mine}.points"}
+    found = []
+    for sign in ".:":
+        given[argument] = f"{mine}{sign}{name}"
+        options = [f"--{option}.{one}={path}" for one, path in given.items()]
+        found.append(parse("supernet run", [f"--{option}={short}", *options])[1])
+    assert found[0] == found[1]
+    assert found[0][option]["init_args"][argument] == f"{mine}.{name}"
+
+
+@pytest.mark.quick_with(":-.")
+@pytest.mark.parametrize(("before", "now"), [(":", "."), (".", ":")])
+def test_a_run_goes_on_where_a_path_is_written_in_the_other_way(mine, capsys, before, now):
+    def train(sign: str, steps: int = 2) -> str:
+        options = [
+            f"--model={mine}{sign}Net",
+            "--data=dataset",
+            f"--data.train={mine}{sign}images",
+            "--strategy=spos",
+            f"--train.steps={steps}",
+        ]
+        code = main(["train", "--out=run", *options])
+        said = capsys.readouterr().err
+        assert code == (0 if steps == 2 else 2), said
+        return said
+
+    train(before)
+    assert "train: done before" in train(now)
+    assert "train.steps: 2 and 3" in train(now, steps=3)
 
 
 @pytest.mark.parametrize("path", ["{}{}Outer{}Inner", "{}{}Nothing"])

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jsonargparse import Namespace
 from torch.utils.data import Dataset
 
 import supernet.task
@@ -21,7 +22,7 @@ from supernet.suggestions import did_you_mean
 from supernet.task import Task
 from supernet.zoo import SPACES
 
-__all__ = ["LATER", "NAMED", "SHORT", "written_class"]
+__all__ = ["LATER", "NAMED", "SHORT", "dot_arguments", "written_class"]
 
 SHORT = {
     "model": SPACES,
@@ -36,6 +37,9 @@ LATER = ("few_shot.train", "retrain.train")
 
 TRAININGS = ("train", *LATER)
 """All trainings."""
+
+PATHS = {SPACES["converted"]: ("model",), SOURCES["dataset"]: ("train", "test")}
+"""Classes of ours with arguments that are import paths, too."""
 
 NAMED = (*SHORT, "task", *(f"{training}.optimizer" for training in TRAININGS))
 """Options that name a class."""
@@ -106,6 +110,16 @@ def _dotted_within(value: Any) -> Any:
             for name, one in value.items()
         }
     return [_dotted_within(one) for one in value] if isinstance(value, list) else value
+
+
+def dot_arguments(config: Namespace) -> None:
+    """Write import paths that are arguments in the form of all others, so that they compare equal."""
+    for option in SHORT:
+        named = config.get(option)
+        for name in PATHS.get(getattr(named, "class_path", ""), ()):
+            path = named.init_args.get(name)
+            if isinstance(path, str):
+                named.init_args[name] = dotted(path)
 
 
 def _classes(option: str) -> list[str]:

@@ -27,7 +27,7 @@ from supernet.arguments import (
     value_at,
     with_train_options,
 )
-from supernet.classes import NAMED
+from supernet.classes import NAMED, dot_arguments
 from supernet.code_checks import check_code, check_made
 from supernet.config import (
     EvaluateConfig,
@@ -194,6 +194,7 @@ def _parsed(program: str, layers: Sequence[Layer]) -> tuple[RunConfig, dict[str,
         )
         raise ConfigError(f"{explanation(reason, known)} (see {program} --help)") from error
     config.pop("config", None)
+    dot_arguments(config)
     with safe_children():
         check_code(config)
         plain = plain_value(_dumped(parser, config), "")
