@@ -23,6 +23,7 @@ from supernet.data import SOURCES
 from supernet.parser import help_text
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
+from supernet.training_free import COMBINED, TRAINING_FREE
 from supernet.zoo import SPACES
 
 BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -141,8 +142,8 @@ def test_examples_of_docstrings(module):
 
 @pytest.mark.parametrize(
     "names",
-    [SPACES, STRATEGIES, SEARCHERS, SOURCES],
-    ids=["spaces", "strategies", "searchers", "data"],
+    [SPACES, STRATEGIES, SEARCHERS, SOURCES, [*TRAINING_FREE, *COMBINED]],
+    ids=["spaces", "strategies", "searchers", "data", "scores"],
 )
 def test_the_readme_names_all_that_is_registered(names):
     readme = (ROOT / "README.md").read_text()

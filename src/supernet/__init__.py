@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from supernet.net.export import export
     from supernet.pipeline import Result, run
     from supernet.space import Architecture, SearchSpace
+    from supernet.training_free import training_free_scores
 
 __version__ = "0.1.0"
 
@@ -32,6 +33,7 @@ __all__ = [
     "derive",
     "export",
     "run",
+    "training_free_scores",
 ]
 
 _LAZY = {
@@ -47,6 +49,7 @@ _LAZY = {
     "derive": "net",
     "export": "net.export",
     "run": "pipeline",
+    "training_free_scores": "training_free",
 }
 
 

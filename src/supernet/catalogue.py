@@ -8,6 +8,7 @@ from supernet.data import SOURCES
 from supernet.imports import resolve
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
+from supernet.training_free import TRAINING_FREE
 from supernet.zoo import SPACES
 
 __all__ = ["catalogue"]
@@ -20,6 +21,9 @@ def catalogue() -> dict[str, dict[str, dict[str, str]]]:
         "strategies": STRATEGIES,
         "searchers": SEARCHERS,
         "data sets": SOURCES,
+        "scores without training": {
+            name: f"{score.of.__module__}.{name}" for name, score in TRAINING_FREE.items()
+        },
     }
     return {
         kind: {name: {"class": path, "summary": _summary(path)} for name, path in known.items()}

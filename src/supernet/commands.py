@@ -295,7 +295,10 @@ def _report(command: Command, given: argparse.Namespace, rest: list[str]) -> Non
 
 
 def _zoo_parser(program: str) -> Arguments:
-    parser = Arguments(program, description="List spaces, strategies, searchers and data sets.")
+    parser = Arguments(
+        program,
+        description="List spaces, strategies, searchers, data sets and scores without training.",
+    )
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     return parser
 
@@ -358,7 +361,7 @@ COMMANDS = {
         ),
         Command(
             "zoo",
-            "list spaces, strategies, searchers and data sets",
+            "list what has a name: spaces, strategies, searchers, data sets, scores",
             _zoo_parser,
             _zoo,
             leaves=False,
