@@ -45,7 +45,7 @@ def small(**arguments):
 
 def test_costs_are_the_published_ones(tables):
     for digits, (params, macs) in PUBLISHED.items():
-        architecture = NASBenchMacro.from_digits(digits)
+        architecture = NASBenchMacro.from_string(digits)
         assert tables["params"].cost(architecture) == params
         assert tables["macs"].cost(architecture) == macs
 
@@ -56,7 +56,7 @@ def test_costs_and_equal_networks_are_those_of_the_whole_published_table(superne
     published = json.loads(TABLE.read_text())
     accuracies = {}
     for digits, entry in published.items():
-        architecture = NASBenchMacro.from_digits(digits)
+        architecture = NASBenchMacro.from_string(digits)
         assert tables["params"].cost(architecture) == entry["params"]
         assert tables["macs"].cost(architecture) == entry["flops"]
         canonical = supernet.space.canonical(architecture)
@@ -73,7 +73,7 @@ def test_number_of_architectures_and_networks(supernet):
 
 def test_first_layer_of_a_stage_stays():
     canonical = SuperNet(NASBenchMacro(channels=2, features=4)).space.canonical
-    digits = NASBenchMacro.from_digits
+    digits = NASBenchMacro.from_string
     assert canonical(digits("01002010")) == digits("01020010")
     assert canonical(digits("00001001")) == digits("00010010")
 
@@ -91,7 +91,7 @@ def test_stages_double_the_channels_and_halve_the_image():
     for layer in supernet.model.layers:
         layer.register_forward_hook(lambda _, __, y: shapes.append(tuple(y.shape[1:])))
     for architecture in ("00000", "12121"):
-        supernet(torch.randn(2, 1, 8, 8), NASBenchMacro.from_digits(architecture))
+        supernet(torch.randn(2, 1, 8, 8), NASBenchMacro.from_string(architecture))
 
     assert shapes == 2 * [*[(4, 4, 4)] * 2, *[(8, 2, 2)] * 3]
 
@@ -105,7 +105,7 @@ def test_affine_is_for_all_batch_norms(affine):
 
 
 def test_the_diagram_shows_every_layer():
-    diagram = small().model.diagram(NASBenchMacro.from_digits("01020"))
+    diagram = small().model.diagram(NASBenchMacro.from_string("01020"))
 
     assert [node.label for node in diagram.nodes] == [
         "image",
@@ -136,4 +136,9 @@ def test_bad_arguments_are_refused(arguments, message):
 @pytest.mark.parametrize("digits", ["", "0123", "0 1", "x"])
 def test_other_keys_are_refused(digits):
     with pytest.raises(SpaceError, match=r"no key of NAS-Bench-Macro.*0 for identity"):
-        NASBenchMacro.from_digits(digits)
+        NASBenchMacro.from_string(digits)
+
+
+def test_keys_are_written_as_they_are_read():
+    for key in ("22212220", "0", "012"):
+        assert NASBenchMacro.to_string(NASBenchMacro.from_string(key)) == key

@@ -50,7 +50,7 @@ class Fidelity:
 
 
 def fidelity(
-    scores: Mapping[str, Sequence[float]],
+    scores: Mapping[str, Sequence[float] | Array],
     truth: Sequence[float],
     controls: Sequence[str] = (),
     confidence: float = 0.95,
@@ -219,7 +219,7 @@ def _is(values: Array) -> bool:
     return not np.isnan(values[0])
 
 
-def _finite(what: str, values: Sequence[float], n: int) -> Array:
+def _finite(what: str, values: Sequence[float] | Array, n: int) -> Array:
     found = np.asarray(values, dtype=float)
     if len(found) != n or n < 3:
         raise ConfigError(

@@ -9,21 +9,28 @@ from typing import Literal
 from supernet.errors import ConfigError
 from supernet.evaluate.rank_correlation import ENOUGH, RankCorrelation
 from supernet.evaluate.resampling import Interval
+from supernet.fidelity.cautions import Caution
+from supernet.fidelity.ceiling import Ceiling
 from supernet.fidelity.figures import Fidelity
 
 __all__ = ["Verdict", "VerdictKind", "verdict"]
 
 VerdictKind = Literal[
+    "no numbers",
     "too few",
     "constant",
     "the truth",
+    "another training",
     "reversed",
     "chance",
+    "one option",
     "worse than a count",
     "a count",
     "ranks",
 ]
 
+NEAR = 0.02
+"""How far below the τ of another training a score is still taken for one."""
 
 _LONGER = "train the supernet longer"
 
@@ -33,88 +40,169 @@ class Verdict:
     """What is to be thought of a score.
 
     Attributes:
-        kind: "too few" networks to say anything; "constant", the same for all; "the truth", which it
-            orders without any fault; "reversed", where higher scores are worse; "chance", where the
-            interval of τ holds 0; "worse than a count"; "a count" ranks as well, as far as can be told;
-            or it "ranks", better than every count.
+        kind: "no numbers", where networks have no finite score; "too few" networks to say anything;
+            "constant", the same for all; "the truth", which it orders without any fault; "another
+            training", as well as which it ranks; "reversed", where higher scores are worse; "chance",
+            where the interval of τ holds 0; "one option" decides nearly all of it; "worse than a count";
+            "a count" ranks as well, as far as can be told; or it "ranks", better than every count.
         text: the same in a sentence, with numbers and what to do.
+        cautions: what to be careful about besides.
     """
 
     kind: VerdictKind
     text: str
+    cautions: tuple[Caution, ...] = ()
 
     @property
     def believable(self) -> bool:
         """Whether the best by this score are worth more than what the best count picks."""
         return self.kind == "ranks"
 
+    def sentences(self) -> str:
+        """Return the verdict and all cautions as one text."""
+        return " ".join([self.text, *(one.text for one in self.cautions)])
+
 
 def verdict(
-    found: Fidelity, counts: Sequence[str] = (), ceiling: RankCorrelation | None = None
+    found: Fidelity,
+    counts: Sequence[str] = (),
+    ceiling: Ceiling | RankCorrelation | None = None,
+    deciding: tuple[str, float, object] | None = None,
+    cautions: Sequence[Caution] = (),
 ) -> Verdict:
     """Return what the figures of the first score say.
 
     Args:
         found: figures of the score, first, and of counts.
         counts: names of the scores that are counts, such as "params" and "macs".
-        ceiling: τ that a perfect score would reach, see `supernet.evaluate.noise_ceiling`.
+        ceiling: τ that a perfect score would reach, see `supernet.fidelity.ceiling_of`.
+        deciding: decision that alone decides the score, see `supernet.fidelity.cautions.deciding`.
+        cautions: what to be careful about besides.
 
     Raises:
         ConfigError: a count is not among the scores.
     """
     if unknown := [name for name in counts if name not in found.scores]:
         raise ConfigError(f"{unknown} are called counts, but scores are {list(found.scores)}")
-    score, tau = next(iter(found.scores)), next(iter(found.scores.values())).get("kendall_tau")
+    kind, text = (
+        _nothing(found)
+        or _suspicious(found, ceiling)
+        or _useless(found, counts, ceiling)
+        or _decided(found, ceiling, deciding)
+        or _beside_counts(found, counts, ceiling)
+    )
+    return Verdict(kind, text, tuple(cautions))
+
+
+_Said = tuple[VerdictKind, str]
+
+
+def _nothing(found: Fidelity) -> _Said | None:
+    """Say that nothing can be said."""
+    score, figures = next(iter(found.scores.items()))
     if found.n < ENOUGH:
-        return Verdict(
-            "too few",
+        return "too few", (
             f"{found.n} networks are too few to say how well {score} ranks: compare {ENOUGH} or more, "
-            "better 50.",
+            "better 50."
         )
-    if tau is None:
-        return Verdict(
-            "constant", f"All {found.n} networks have the same {score}: it ranks nothing."
-        )
+    if "kendall_tau" not in figures:
+        return "constant", f"All {found.n} networks have the same {score}: it ranks nothing."
+    return None
+
+
+def _suspicious(found: Fidelity, ceiling: Ceiling | RankCorrelation | None) -> _Said | None:
+    """Say that a score knows what it cannot."""
+    score, tau = _first(found)
     if tau.value > 1 - 1e-9:
-        return Verdict(
-            "the truth",
+        return "the truth", (
             f"{score} orders all {found.n} networks as the truth does, without a fault: see whether it "
-            "was made of the truth.",
+            "was made of the truth."
         )
-    said = f"Kendall's τ {_written(tau)}, n = {found.n}"
-    if ceiling is not None and ceiling.kendall_tau is not None:
-        said += f"; a perfect score would reach {ceiling.kendall_tau:.2f}"
+    twin = ceiling.twin if isinstance(ceiling, Ceiling) else None
+    if twin is not None and tau.low > 0 and tau.value >= twin - NEAR:
+        return "another training", (
+            f"{score} ranks this space as well as training each network once more would, which reaches "
+            f"τ = {twin:.2f} ({_said(found, ceiling)}): see whether it was made of such trainings."
+        )
+    return None
+
+
+def _useless(
+    found: Fidelity, counts: Sequence[str], ceiling: Ceiling | RankCorrelation | None
+) -> _Said | None:
+    """Say that a score ranks the wrong way round, or not at all."""
+    (score, tau), said = _first(found), _said(found, ceiling)
     if tau.high < 0:
-        return Verdict(
-            "reversed", f"Networks with a higher {score} are worse ({said}): rank by its negative."
+        return "reversed", (
+            f"Networks with a higher {score} are worse ({said}): rank by its negative."
         )
-    best = max(
+    if tau.low > 0:
+        return None
+    best = _best(found, counts)
+    count = None if best is None else found.scores[best]["kendall_tau"]
+    advice = _LONGER
+    if count is not None and count.low > 0:
+        advice = f"choose by {best}, which reaches {_written(count)}"
+    return "chance", f"{score} does not rank this space ({said}): {advice}."
+
+
+def _decided(
+    found: Fidelity,
+    ceiling: Ceiling | RankCorrelation | None,
+    deciding: tuple[str, float, object] | None,
+) -> _Said | None:
+    """Say that a score looks at one decision only."""
+    if deciding is None:
+        return None
+    label, share, top = deciding
+    (score, _), answer = _first(found), "its absence" if top is None else repr(top)
+    return "one option", (
+        f"One decision decides {score}: {label!r} explains {100 * share:.0f} % of its variance, and is "
+        f"best with {answer} ({_said(found, ceiling)}): fix it, and see how well the others are ranked."
+    )
+
+
+def _beside_counts(
+    found: Fidelity, counts: Sequence[str], ceiling: Ceiling | RankCorrelation | None
+) -> _Said:
+    """Say whether a score that ranks does so better than the best count."""
+    (score, _), said, best = _first(found), _said(found, ceiling), _best(found, counts)
+    over = found.over.get(best) if best else None
+    if over is not None and over.high < 0:
+        return "worse than a count", (
+            f"{score} ranks this space worse than {best} does, by {-over.value:.2f} "
+            f"({-over.high:.2f} to {-over.low:.2f}; {said}): choose by {best}, or {_LONGER}."
+        )
+    if over is not None and over.low <= 0:
+        return "a count", (
+            f"{best} ranks this space as well as {score} does, as far as can be told (difference "
+            f"{_written(over)}; {said}): compare more networks, or {_LONGER}."
+        )
+    beyond = "" if over is None else f", above {best} by {_written(over)}"
+    return "ranks", f"{score} ranks this space ({said}{beyond})."
+
+
+def _first(found: Fidelity) -> tuple[str, Interval]:
+    """Return the name of the score that is judged, and its τ."""
+    score, figures = next(iter(found.scores.items()))
+    return score, figures["kendall_tau"]
+
+
+def _said(found: Fidelity, ceiling: Ceiling | RankCorrelation | None) -> str:
+    """Return the τ of the score that is judged, with what could be reached."""
+    said = f"Kendall's τ {_written(_first(found)[1])}, n = {found.n}"
+    if ceiling is None or ceiling.kendall_tau is None:
+        return said
+    return f"{said}; a perfect score would reach {ceiling.kendall_tau:.2f}"
+
+
+def _best(found: Fidelity, counts: Sequence[str]) -> str | None:
+    """Return the count that ranks best, if any ranks."""
+    return max(
         (name for name in counts if "kendall_tau" in found.scores[name]),
         key=lambda name: found.scores[name]["kendall_tau"].value,
         default=None,
     )
-    count = found.scores[best]["kendall_tau"] if best else None
-    useful = best is not None and count is not None and count.low > 0
-    if tau.low <= 0:
-        advice = (
-            f"choose by {best}, which reaches {_written(count)}" if useful and count else _LONGER
-        )
-        return Verdict("chance", f"{score} does not rank this space ({said}): {advice}.")
-    over = found.over.get(best) if best else None
-    if over is not None and over.high < 0:
-        return Verdict(
-            "worse than a count",
-            f"{score} ranks this space worse than {best} does, by {-over.value:.2f} "
-            f"({-over.high:.2f} to {-over.low:.2f}; {said}): choose by {best}, or {_LONGER}.",
-        )
-    if over is not None and over.low <= 0:
-        return Verdict(
-            "a count",
-            f"{best} ranks this space as well as {score} does, as far as can be told (difference "
-            f"{_written(over)}; {said}): compare more networks, or {_LONGER}.",
-        )
-    beyond = "" if over is None else f", above {best} by {_written(over)}"
-    return Verdict("ranks", f"{score} ranks this space ({said}{beyond}).")
 
 
 def _written(interval: Interval) -> str:

@@ -17,6 +17,7 @@ from torch import nn
 from supernet.choice import Choice
 from supernet.errors import SpaceError
 from supernet.ops import InvertedResidual, projection
+from supernet.reading import shown
 from supernet.space import Architecture, Diagram
 from supernet.zoo.arguments import check_halvings, check_positive
 from supernet.zoo.chain import chain, identities_last
@@ -101,18 +102,24 @@ class NASBenchMacro(nn.Module):
         return chain("The network", labels)
 
     @staticmethod
-    def from_digits(digits: str) -> Architecture:
+    def to_string(architecture: Architecture) -> str:
+        """Return the published key, a digit per layer: 0, 1 and 2 for the options in their order."""
+        layers = range(len(architecture))
+        return "".join(str(OPTIONS.index(str(architecture[f"layer{i}"]))) for i in layers)
+
+    @staticmethod
+    def from_string(text: str) -> Architecture:
         """Return the architecture of a published key such as "22212220".
 
         Raises:
             SpaceError: a character is none of the digits 0, 1 and 2.
         """
-        if not digits or not set(digits) <= {"0", "1", "2"}:
+        if not text or not set(text) <= {"0", "1", "2"}:
             raise SpaceError(
-                f"{digits!r} is no key of NAS-Bench-Macro; it has a digit per layer: "
+                f"{shown(text)} is no key of NAS-Bench-Macro; it has a digit per layer: "
                 f"0 for {OPTIONS[0]}, 1 for {OPTIONS[1]}, 2 for {OPTIONS[2]}"
             )
-        return Architecture({f"layer{i}": OPTIONS[int(d)] for i, d in enumerate(digits)})
+        return Architecture({f"layer{i}": OPTIONS[int(digit)] for i, digit in enumerate(text)})
 
 
 def _options(channels: int, wider: int, stride: int, affine: bool) -> dict[str, nn.Module]:
