@@ -62,7 +62,12 @@ def with_blocks(slow):
 
 
 @pytest.mark.slow_with(
-    "docs/architecture.md", "docs/conversion.md", "README.md", "docs/costs.md", "docs/evaluation.md"
+    "docs/architecture.md",
+    "docs/conversion.md",
+    "README.md",
+    "docs/costs.md",
+    "docs/evaluation.md",
+    "docs/fidelity.md",
 )
 @pytest.mark.parametrize("page", with_blocks(slow=False))
 def test_code_runs(page, workplace):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from supernet.errors import SupernetError
     from supernet.net import SuperNet, derive
     from supernet.net.export import export
-    from supernet.pipeline import Result, run
+    from supernet.pipeline import Ranking, Result, rank, run
     from supernet.space import Architecture, SearchSpace
     from supernet.training_free import training_free_scores
 
@@ -24,6 +24,7 @@ __all__ = [
     "Architecture",
     "Choice",
     "InputChoice",
+    "Ranking",
     "Result",
     "Routing",
     "SearchSpace",
@@ -32,6 +33,7 @@ __all__ = [
     "convert",
     "derive",
     "export",
+    "rank",
     "run",
     "training_free_scores",
 ]
@@ -40,6 +42,7 @@ _LAZY = {
     "Architecture": "space",
     "Choice": "choice",
     "InputChoice": "choice",
+    "Ranking": "pipeline",
     "Result": "pipeline",
     "Routing": "choice",
     "SearchSpace": "space",
@@ -48,6 +51,7 @@ _LAZY = {
     "convert": "conversion",
     "derive": "net",
     "export": "net.export",
+    "rank": "pipeline",
     "run": "pipeline",
     "training_free_scores": "training_free",
 }

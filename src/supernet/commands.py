@@ -161,6 +161,51 @@ def _export(command: Command, given: argparse.Namespace, rest: list[str]) -> Non
         )
 
 
+def _rank_parser(program: str) -> Arguments:
+    parser = Arguments(
+        program,
+        description="Say how far the scores of a run can be believed: networks of which it is known "
+        "what they are worth are scored under its weights; figures, a verdict and what to be careful "
+        "about go to ranking.json in its folder.",
+    )
+    parser.add_argument("--run", "--out", dest="out", type=file_path, default=Path(_DEFAULT_OUT))
+    parser.add_argument(
+        "--truth",
+        metavar="TABLE",
+        help="what networks are worth: a file .csv or .json, nasbench201[:cifar10|cifar100|imagenet16], "
+        "or nasbench-macro:FILE",
+    )
+    parser.add_argument(
+        "--count",
+        type=whole_number(10),
+        default=1000,
+        help="networks that are drawn from the table at random (default: 1000)",
+    )
+    parser.add_argument(
+        "--seed", type=whole_number(0), default=0, help="of draws and intervals (default: 0)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(_TRUST, action="store_true", help=_TRUST_HELP)
+    return parser
+
+
+def _rank(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
+    import json
+
+    from supernet.pipeline import open_run, rank_run
+    from supernet.track import print_table, ranking_table
+
+    _check_folder(given.out)
+    with open_run([], given.out, program=command.program, trust=given.trust) as opened:
+        ranking = rank_run(opened, given.truth, count=given.count, seed=given.seed)
+    if given.json:
+        print(json.dumps(ranking.summary(), indent=2))
+        return
+    print_table(ranking_table(ranking))
+    print(ranking.verdict.sentences())
+    print(f"ranking: {given.out / 'ranking.json'}")
+
+
 def _doctor_parser(program: str) -> Arguments:
     sizes = several(whole_number(1, 10**6))
     parser = Arguments(
@@ -351,6 +396,13 @@ COMMANDS = {
             "write the best candidates within bounds as files that run without supernet",
             _export_parser,
             _export,
+        ),
+        Command(
+            "rank",
+            "say how far the scores of a run can be believed, beside what networks are worth",
+            _rank_parser,
+            _rank,
+            leaves=False,
         ),
         Command(
             "doctor",

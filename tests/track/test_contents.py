@@ -49,12 +49,17 @@ def test_files_go_when_their_description_says(full, step):
     assert left(full) == (before - changed, others)
     full.forget([step])
     repeated = {
-        n for one in ENTRIES if (one.step, one.goes) == (step, "repeated") for n in one.names
+        n
+        for one in ENTRIES
+        if step in (one.step, one.after) and one.goes == "repeated"
+        for n in one.names
     }
     assert left(full)[0] - {"metrics.json"} == before - changed - repeated
-    assert repeated == (
-        {"architecture.json", "model.pt", "model.pt2"} if step == "retrain" else set()
-    )
+    expected = {
+        "search": {"ranking.json"},
+        "retrain": {"architecture.json", "model.pt", "model.pt2"},
+    }
+    assert repeated == expected.get(step, set())
     assert bool(changed) == (step in ("few_shot", "search", "retrain"))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from supernet.cost.quantities import LATENCY
 from supernet.errors import DamagedFileError, StorageError
-from supernet.evaluate.rows import REMEDY, Provenance, Row, checked_row, row_digest
+from supernet.evaluate.rows import RANK, REMEDY, Provenance, Row, checked_row, row_digest
 from supernet.failures import Kind
 from supernet.files import check_ordinary
 from supernet.record_fields import record_fields
@@ -144,8 +144,22 @@ class CandidateTable:
         return next(found, None)
 
     def all(self, provenance: Provenance) -> list[Candidate]:
-        """Return all candidates scored with this provenance, in the order they were added."""
-        return list(self._select(asdict(provenance)))
+        """Return the search's candidates scored with this provenance, in the order they were added."""
+        return list(self._select(asdict(provenance), f"searcher != '{RANK}' ORDER BY rowid"))
+
+    def architectures(self) -> list[Architecture]:
+        """Return all architectures that were ever scored, whoever asked for them."""
+        return list({one.key: one.architecture for one in self._select({})}.values())
+
+    def claim(self, key: str, provenance: Provenance, *, searcher: str, generation: int) -> None:
+        """Make a candidate that was scored for its ranking alone one of the search's."""
+        where = {"key": key, **asdict(provenance), "searcher": RANK}
+        condition = " AND ".join(f"{name} = ?" for name in where)
+        with self._errors():
+            self._connection.execute(
+                f"UPDATE candidates SET searcher = ?, generation = ? WHERE {condition}",
+                [searcher, generation, *where.values()],
+            )
 
     def add(
         self,
@@ -212,7 +226,7 @@ class CandidateTable:
             raise sqlite3.DatabaseError("what it calls candidates is no such table")
 
     def _select(self, where: Mapping[str, Any], more: str = "") -> Iterator[Candidate]:
-        condition = " AND ".join(f"{name} = ?" for name in where)
+        condition = " AND ".join(["TRUE", *(f"{name} = ?" for name in where)])
         condition += f" AND {more}" if more else " ORDER BY rowid"
         with self._errors():
             rows = self._connection.execute(

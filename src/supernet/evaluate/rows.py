@@ -16,12 +16,17 @@ from supernet.files import check_ordinary
 from supernet.record_fields import Inline, keys_of, record_fields
 from supernet.typed import Count, JsonRecord, MisfitError
 
-__all__ = ["REMEDY", "Provenance", "Row", "candidate_rows", "checked_row", "row_digest"]
+__all__ = ["RANK", "REMEDY", "Provenance", "Row", "candidate_rows", "checked_row", "row_digest"]
 
 REMEDY = (
     "Delete it and run the same command again; the candidates are then scored anew with the weights in "
     "supernet.pt"
 )
+
+
+RANK = "rank"
+"""Who asked for candidates that no search proposed: they are scored to see what the ranking is worth,
+and are none of the search's until it asks for them, too."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ def checked_row(row: Mapping[str, Any], path: Path, *, verify: bool = True) -> R
 
 
 def candidate_rows(path: Path) -> tuple[list[Row], list[str]]:
-    """Return the rows with whole scores, and the keys of all rows that were changed; for showing.
+    """Return the search's rows with whole scores, and the keys of all that were changed; for showing.
 
     Raises:
         DamagedFileError: the table cannot be read.
@@ -144,7 +149,8 @@ def candidate_rows(path: Path) -> tuple[list[Row], list[str]]:
     changed = [
         str(row["key"]) for row in rows if "digest" in row and row["digest"] != row_digest(row)
     ]
-    return [checked_row(row, path, verify=False) for row in rows if row["status"] == "ok"], changed
+    whole = [row for row in rows if row["status"] == "ok" and row.get("searcher") != RANK]
+    return [checked_row(row, path, verify=False) for row in whole], changed
 
 
 _NEEDED = keys_of(Row) - {"costs", "error", "digest"}

@@ -10,6 +10,7 @@ from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
 from supernet.evaluate.evaluator import Evaluator, Score
 from supernet.evaluate.parts import PartsEvaluator
 from supernet.evaluate.racing import DroppedCandidate
+from supernet.evaluate.rows import RANK
 from supernet.failures import OF_RUN, failure_kind
 from supernet.space import Architecture
 
@@ -84,6 +85,7 @@ class Scorer:
                 missing.append(architecture)
             else:
                 found[known.key] = self._repriced(known)
+                self._claim(known, provenance, searcher, generation)
                 advance()
         status = "ok" if images == self.provenance.images else "partial"
         for architecture, score in self._evaluator.scores(missing, batches):
@@ -127,7 +129,8 @@ class Scorer:
             if known is not None and known.status != "failed":
                 found[known.key] = self._repriced(known)
         if len(found) == len(architectures):
-            for _ in architectures:
+            for candidate in found.values():
+                self._claim(candidate, self.provenance, searcher, generation)
                 advance()
             return [found[architecture.key] for architecture in architectures]
         for architecture, fate in self._evaluator.race(architectures, keep, error):
@@ -148,6 +151,13 @@ class Scorer:
         self._table.add(
             candidate, provenance, searcher=searcher, generation=generation, seed=self._seed
         )
+        self._claim(candidate, provenance, searcher, generation)
+
+    def _claim(
+        self, candidate: Candidate, provenance: Provenance, searcher: str, generation: int
+    ) -> None:
+        if searcher != RANK:
+            self._table.claim(candidate.key, provenance, searcher=searcher, generation=generation)
 
     def _repriced(self, known: Candidate) -> Candidate:
         """Return a candidate of the table with the costs of now, which it is also stored with."""

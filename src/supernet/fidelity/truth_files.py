@@ -86,7 +86,7 @@ def load_truth(
             value; the message says which.
         SpaceError: it is a table of another space.
     """
-    text = os.fspath(table)
+    text = os.fspath(table) if isinstance(table, str | os.PathLike) else None
     if not isinstance(text, str):
         raise ConfigError(f"a table of what networks are worth is {KINDS}, not {shown(table)}")
     name, _, rest = text.partition(":")
@@ -188,15 +188,32 @@ class _Architectures:
                 return Architecture(written)
             if written.lstrip().startswith("{"):
                 return Architecture.from_json(written)
-            if self._read is not None:
-                return self._read(written)
         except SpaceError as error:
             raise ConfigError(f"{where}: {error}") from error
+        if self._read is not None:
+            return self._read_by_model(self._read, written, where)
         labels = ", ".join(f'"{one.label}": ...' for one in self._space.decisions[:2])
         raise ConfigError(
             f"{where}: an architecture is an object of answers such as {{{labels}, ...}}, since the "
             f"model has no from_string that reads texts, not {shown(written)}"
         )
+
+    @staticmethod
+    def _read_by_model(read: Reader, written: str, where: str) -> Architecture:
+        try:
+            found: object = read(written)
+        except SpaceError as error:
+            raise ConfigError(f"{where}: {error}") from error
+        except Exception as error:  # whatever a user's reader raises for a text that is none
+            raise ConfigError(
+                f"{where}: the model's from_string cannot read {shown(written)} "
+                f"({type(error).__name__}: {error})"
+            ) from error
+        if not isinstance(found, Architecture):
+            raise ConfigError(
+                f"{where}: the model's from_string returned {shown(found)}, no Architecture"
+            )
+        return found
 
 
 def _csv_lines(name: str, content: str) -> Iterator[_Line]:

@@ -29,8 +29,8 @@ VerdictKind = Literal[
     "ranks",
 ]
 
-NEAR = 0.02
-"""How far below the τ of another training a score is still taken for one."""
+SURE = 0.3
+"""Width of an interval of τ up to which a score is taken for another training whose τ it holds."""
 
 _LONGER = "train the supernet longer"
 
@@ -119,7 +119,8 @@ def _suspicious(found: Fidelity, ceiling: Ceiling | RankCorrelation | None) -> _
             "was made of the truth."
         )
     twin = ceiling.twin if isinstance(ceiling, Ceiling) else None
-    if twin is not None and tau.low > 0 and tau.value >= twin - NEAR:
+    sure = tau.high if tau.high - tau.low <= SURE else tau.value
+    if twin is not None and tau.low > 0 and sure >= twin:
         return "another training", (
             f"{score} ranks this space as well as training each network once more would, which reaches "
             f"τ = {twin:.2f} ({_said(found, ceiling)}): see whether it was made of such trainings."

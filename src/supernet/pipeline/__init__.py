@@ -8,13 +8,16 @@ from supernet.pipeline.export import Exported, export_networks
 from supernet.pipeline.identity import check_identity
 from supernet.pipeline.latency import measure_latency
 from supernet.pipeline.open import open_run
+from supernet.pipeline.ranking import rank, rank_run
 from supernet.pipeline.state import RunState
+from supernet.track.ranking import Ranking
 from supernet.track.records import Selected
 
 __all__ = [
     "STEPS",
     "Diagnosis",
     "Exported",
+    "Ranking",
     "Result",
     "Run",
     "RunState",
@@ -27,6 +30,8 @@ __all__ = [
     "export_networks",
     "measure_latency",
     "open_run",
+    "rank",
+    "rank_run",
     "run",
     "settings",
 ]

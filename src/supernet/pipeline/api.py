@@ -29,7 +29,7 @@ from supernet.task import Task
 
 __all__ = ["Result", "run"]
 
-Opens = Callable[[], contextlib.AbstractContextManager[RunState]]
+Opens = Callable[..., contextlib.AbstractContextManager[RunState]]
 
 _KINDS: dict[str, type] = {"strategy": Strategy, "search.searcher": Searcher, "task": Task}
 """What an object has to be that is given for an option, or its class."""
@@ -45,7 +45,8 @@ class Result:
         folder: run folder, with all files.
         model: the chosen network, retrained; an ordinary module in evaluation mode.
         normalise: normalisation, from examples as the data set has them to what the model takes.
-        again: opens the folder once more, with the options of the run, and changes nothing in it.
+        again: opens the folder once more, with the options of the run, in a mode of
+            `supernet.pipeline.open_run`.
     """
 
     architecture: Architecture
@@ -69,7 +70,7 @@ class Result:
         Raises:
             SupernetError: the message says what is wrong and what to do.
         """
-        with self.again() as opened, settings(opened.run):
+        with self.again(mode="read") as opened, settings(opened.run):
             check_identity(opened, read_only=True)
             return export_networks(
                 opened, picks, onnx=onnx, to=None if to is None else usable_path(to, "to")
@@ -123,7 +124,7 @@ def run(
     opens = partial(open_run, arguments, folder, objects=objects, progress=progress, trust=trust)
     with opens() as opened:
         execute(opened, list(STEPS))
-        return _result(opened, again=partial(opens, mode="read"))
+        return _result(opened, again=opens)
 
 
 def _begun(model: object, initial: object) -> object:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import cast
 
 from supernet.cost import Constraints, CostTable
-from supernet.evaluate import Protocol, Scorer
+from supernet.evaluate import Scorer
 from supernet.pipeline.costs import problem_of
 from supernet.pipeline.networks import Networks
-from supernet.pipeline.scoring import evaluator, protocol_of
+from supernet.pipeline.scoring import evaluator, protocol_as
 from supernet.pipeline.searched import candidate_table
 from supernet.search import Problem
 from supernet.space import Architecture
-from supernet.strategies import BatchNorm
 from supernet.track.records import Baselines, Selected
 
 __all__ = ["draw_baselines"]
@@ -46,9 +44,7 @@ def draw_baselines(
         )
         if len(architectures) == options.baselines:
             break
-    used, shared = networks.searched.protocol, networks.inherits
-    batches = used.calibration_batches or protocol_of(run.config).calibration_batches
-    protocol = Protocol(cast(BatchNorm, used.batch_norm), used.batch_size, batches)
+    shared, protocol = networks.inherits, protocol_as(run.config, networks.searched.protocol)
     scores = evaluator(run, networks.inputs, shared, protocol)
     with candidate_table(run) as table:
         scorer = Scorer(scores, costs, table, shared.hash, run.seed)

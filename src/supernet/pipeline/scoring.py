@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import nn
 
 from supernet.config import RunConfig
-from supernet.evaluate import Evaluator, PartsEvaluator, Protocol, Score, measure
+from supernet.evaluate import Evaluator, PartsEvaluator, Protocol, Provenance, Score, measure
 from supernet.net import SuperNet
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.shared_weights import SharedWeights
+from supernet.strategies import BatchNorm
 
-__all__ = ["evaluator", "protocol_of", "validate"]
+__all__ = ["evaluator", "protocol_as", "protocol_of", "validate"]
 
 
 def protocol_of(config: RunConfig) -> Protocol:
@@ -22,6 +25,12 @@ def protocol_of(config: RunConfig) -> Protocol:
     batches = options.calibration_batches
     # Where the number is yet to be found, see `supernet.pipeline.batch_norm`.
     return Protocol(batch_norm, options.batch_size, 1 if batches == "converge" else batches)
+
+
+def protocol_as(config: RunConfig, used: Provenance) -> Protocol:
+    """Return how candidates are scored as the search scored them."""
+    batches = used.calibration_batches or protocol_of(config).calibration_batches
+    return Protocol(cast(BatchNorm, used.batch_norm), used.batch_size, batches)
 
 
 def evaluator(

@@ -9,6 +9,7 @@ from supernet.track.tables import (
     export_table,
     latency_text,
     print_table,
+    ranking_table,
     result_table,
 )
 
@@ -21,6 +22,7 @@ __all__ = [
     "export_table",
     "latency_text",
     "print_table",
+    "ranking_table",
     "result_table",
     "write_report",
 ]

@@ -56,6 +56,7 @@ class Entry:
         is_result: whether it holds what another configuration would spoil.
         also: names of files that belong to it.
         needed: the names of those files without which its step is repeated, by what the steps found.
+        after: the step that it depends on, where a command writes it that is none.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Entry:
     is_result: bool = False
     also: tuple[str, ...] = ()
     needed: Callable[[Metrics], Sequence[str]] = lambda _: ()
+    after: str | None = None
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -229,6 +231,13 @@ ENTRIES = (
         "latency",
         "the table that `supernet latency` wrote, unless `--table` named another place",
     ),
+    Entry(
+        "ranking.json",
+        "rank",
+        "how far the scores can be believed ([figures](fidelity.md)); it goes with the search",
+        goes="repeated",
+        after="search",
+    ),
     Entry("report.html", "report", "everything on one page, no network needed"),
     Entry(
         "exports/NAME/",
@@ -257,5 +266,6 @@ FOLDERS = tuple(
 
 
 def entries_of(step: str, goes: str | None = None) -> list[Entry]:
-    """Return the entries that a step writes; of these those that are deleted for the same reason."""
-    return [one for one in ENTRIES if one.step == step and (goes is None or one.goes == goes)]
+    """Return the entries of a step; of these those that are deleted for the same reason."""
+    of_step = [one for one in ENTRIES if step in (one.step, one.after)]
+    return [one for one in of_step if goes is None or one.goes == goes]

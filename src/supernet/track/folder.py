@@ -60,6 +60,7 @@ class RunFolder:
         self.program = path / "model.pt2"
         self.vocabulary = path / "vocabulary.json"
         self.metrics_file = path / "metrics.json"
+        self.ranking = path / "ranking.json"
         self.initial = path / "initial.pt"
         self.checkpoint = Checkpoint(path / "supernet.pt")
         self._write = write

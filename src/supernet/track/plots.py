@@ -19,6 +19,7 @@ __all__ = [
     "front_by_cost",
     "ranking_plot",
     "training_curves",
+    "truth_plot",
 ]
 
 Metric = Literal["accuracy", "loss"]
@@ -174,6 +175,27 @@ def ranking_plot(
         if rows:
             _points(figure, x, y, [hover[i] for i in rows], name, colour, size=11)
     return _percent(figure.update_layout(title=title, margin_t=56), metric, "xy")
+
+
+def truth_plot(
+    scores: Sequence[float],
+    values: Sequence[float],
+    labels: Sequence[str],
+    score: str,
+    measures: str,
+) -> go.Figure:
+    """Draw what networks score against what they are worth.
+
+    Args:
+        scores: score of each network under the shared weights.
+        values: what each is worth.
+        labels: key of each.
+        score: name of the score.
+        measures: what a value is, in words.
+    """
+    figure = _figure(escape(f"one-shot {score}"), escape(measures))
+    _points(figure, scores, values, [escape(label) for label in labels], "network", _BLUE)
+    return figure.update_layout(showlegend=False)
 
 
 def _percent(figure: go.Figure, metric: Metric, axes: str) -> go.Figure:

@@ -25,7 +25,14 @@ from supernet.track.result_texts import (
 )
 from supernet.track.run_files import RunFiles
 from supernet.track.sections import DataRecord, RetrainRecord, TestRecord
-from supernet.track.tables import STAND_ALONE, other_text, tested_by_key, tested_text
+from supernet.track.tables import (
+    STAND_ALONE,
+    other_text,
+    ranking_cells,
+    ranking_heads,
+    tested_by_key,
+    tested_text,
+)
 
 __all__ = ["render"]
 
@@ -50,6 +57,7 @@ def render(folder: Path) -> str:
             _candidates(run),
             _batch_norm(run),
             _retrained(run),
+            _believed(run),
             _chosen(run),
             _failed(run),
             _config(run),
@@ -259,6 +267,21 @@ def _retrained(run: RunFiles) -> str:
     )
 
 
+def _believed(run: RunFiles) -> str:
+    """Say how far the scores can be believed, where `supernet rank` found out."""
+    ranking = run.ranking
+    if ranking is None:
+        return ""
+    first = next(iter(ranking.scores), "score")
+    figure = plots.truth_plot(
+        ranking.scores.get(first, ()), ranking.values, ranking.keys, first, ranking.truth.measures
+    )
+    table = page.table(ranking_heads(ranking), ranking_cells(ranking))
+    note = f"{ranking.verdict.sentences()} ({ranking.truth.text(ranking.figures.n)}.)"
+    drawn = page.figure("believed", figure) if ranking.values else ""
+    return page.section("How far the scores can be believed", table + drawn, note)
+
+
 def _failed(run: RunFiles) -> str:
     """List the networks that failed in each step; of candidates, one for each kind of failure."""
     metrics, search = run.metrics, run.metrics.search
@@ -269,6 +292,7 @@ def _failed(run: RunFiles) -> str:
         "search": search.failures if search else (),
         "retrain": metrics.retrain.failed if metrics.retrain else (),
         "test": metrics.test.failed if metrics.test else (),
+        "rank": run.ranking.failed if run.ranking else (),
     }
     rows = [
         [

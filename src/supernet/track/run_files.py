@@ -14,6 +14,7 @@ from supernet.files import read_bytes, read_json
 from supernet.space import Diagram
 from supernet.track.config_and_log import Record, log_records, read_config
 from supernet.track.metrics import Metrics, read_metrics
+from supernet.track.ranking import Ranking, read_ranking
 from supernet.track.records import Answers
 from supernet.typed import JsonRecord
 
@@ -49,6 +50,7 @@ class RunFiles:
     metrics: Metrics
     notes: Sequence[str] = ()
     """What was changed since the run wrote it, in words."""
+    ranking: Ranking | None = None
 
     @classmethod
     def read(cls, folder: Path) -> RunFiles:
@@ -76,6 +78,7 @@ class RunFiles:
             _noted_architecture(architecture, notes),
             metrics,
             notes,
+            read_ranking(folder / "ranking.json", notes),
         )
 
     @property

@@ -11,8 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from supernet.cost.quantities import LATENCY
+from supernet.evaluate.resampling import Interval
 from supernet.track.metrics import Metrics
 from supernet.track.numbers import MISSING, cost_text, count, duration, milliseconds, percent, score
+from supernet.track.ranking import Ranking
 from supernet.track.records import Outcome, Score
 from supernet.track.result_texts import (
     better_text,
@@ -34,6 +36,9 @@ __all__ = [
     "other_text",
     "percent",
     "print_table",
+    "ranking_cells",
+    "ranking_heads",
+    "ranking_table",
     "ranking_text",
     "result_table",
     "score",
@@ -183,6 +188,58 @@ def doctor_table(rows: Sequence[tuple[str, str, Sequence[str], Sequence[str]]]) 
             *map(Text, (name or "(the model)", kind, ", ".join(opened), "; ".join(closed)))
         )
     return table
+
+
+RANKING_FIGURES = {
+    "kendall_tau": "Kendall's τ",
+    "spearman": "ρ",
+    "partial_spearman": "ρ given counts",
+    "kendall_tau_best_10": "τ in best 10 %",
+    "precision_at_10": "of 10, among best 10",
+    "best_rank_at_10": "of 10, best place",
+}
+"""Figures of a ranking that are shown, with their headings."""
+
+
+def ranking_cells(ranking: Ranking) -> list[list[str]]:
+    """Return the rows of the table of a ranking: each score with its figures."""
+    return [
+        [
+            name,
+            *(_value(figures.get(figure), figure) for figure in RANKING_FIGURES),
+            _value(ranking.figures.over.get(name), "over"),
+        ]
+        for name, figures in ranking.figures.scores.items()
+    ]
+
+
+def ranking_heads(ranking: Ranking) -> list[str]:
+    """Return the headings of the table of a ranking."""
+    first = next(iter(ranking.figures.scores))
+    return ["score", *RANKING_FIGURES.values(), f"τ of {first} is higher by"]
+
+
+def ranking_table(ranking: Ranking) -> Table:
+    """Return how well each score ranks, with intervals; below it, what of and how sure."""
+    sure = f"{100 * ranking.figures.confidence:.0f} %"
+    caption = f"{ranking.truth.text(ranking.figures.n)}. Intervals of {sure} over networks."
+    table = Table(title="Ranking", caption=caption, caption_justify="left", title_justify="left")
+    for heading in ranking_heads(ranking):
+        figure = heading != "score"
+        table.add_column(heading, justify="right" if figure else "left", overflow="fold")
+    for cells in ranking_cells(ranking):
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _value(interval: Interval | None, figure: str) -> str:
+    if interval is None:
+        return MISSING
+    if figure in ("precision_at_10", "best_rank_at_10"):
+        return f"{100 * interval.value:.0f} %"
+    if figure not in ("kendall_tau", "over"):
+        return f"{interval.value:.2f}"
+    return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
 
 
 def _role(row: Outcome) -> str:

@@ -1,0 +1,237 @@
+"""How far a run's scores can be believed: its networks scored, beside what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from supernet.errors import ConfigError
+from supernet.evaluate import Candidate, CandidateTable, Provenance, Scorer
+from supernet.evaluate.rows import RANK
+from supernet.fidelity import Truth, TruthRow, Worth, assess, load_truth
+from supernet.fidelity.truth import architectures_by_key
+from supernet.pipeline.batch_norm import search_protocol
+from supernet.pipeline.context import Run
+from supernet.pipeline.costs import problem_of
+from supernet.pipeline.failures import failure_summary, none_left_error
+from supernet.pipeline.scoring import evaluator, protocol_as
+from supernet.pipeline.searched import candidate_table
+from supernet.pipeline.state import RunState
+from supernet.random import stream
+from supernet.reading import shown
+from supernet.space import Architecture
+from supernet.track.ranking import Ranking, RankingTruth, write_ranking
+from supernet.track.records import Failed
+
+__all__ = ["failed_candidates", "judged", "rank_by_truth", "scored", "truth_of"]
+
+FEW = 20
+"""Networks of which at least one must pass for others to be scored."""
+
+
+def truth_of(state: RunState, table: object) -> Truth:
+    """Return what the networks of a run are worth.
+
+    Args:
+        state: run, whose space is meant.
+        table: a `Truth`; a mapping from architectures, or their keys, to values; or what
+            `supernet.fidelity.load_truth` reads.
+
+    Raises:
+        ConfigError: it is none of these, or cannot be read.
+        SpaceError: it is a table of another space.
+    """
+    space = state.inputs.space
+    if isinstance(table, Truth):
+        return table
+    known = _known(state.run)
+    if isinstance(table, Mapping):
+        return Truth.of("the mapping", "value", _rows(table, known, state), space)
+    read = getattr(state.inputs.supernet.model, "from_string", None)
+    return load_truth(table, space, read if callable(read) else None, known)  # type: ignore[arg-type]
+
+
+def rank_by_truth(state: RunState, truth: Truth, count: int = 1000, seed: int = 0) -> Ranking:
+    """Score networks of a table under the shared weights, and write `ranking.json`.
+
+    They are drawn at random without replacement, each network alike; more are the same ones and others.
+    What the table of candidates has is not scored again, so an interrupted call goes on.
+
+    Args:
+        state: run, of which the supernet is trained.
+        truth: what networks are worth, see `truth_of`.
+        count: number of networks; all where the table has no more.
+        seed: seed of the draw, and of the resampling.
+
+    Raises:
+        NoNetworkError: none can be scored, of the first `FEW` or of all.
+        RunFolderError: the supernet is not trained.
+    """
+    keys = sorted(truth.networks)
+    stream(seed, "rank").shuffle(keys)
+    networks = [truth.networks[key] for key in keys[:count]]
+    state.run.progress.say(truth.text())
+    candidates, protocol = scored(state, [one.architecture for one in networks])
+    source = RankingTruth(
+        kind="table",
+        name=truth.name,
+        measures=truth.measures,
+        networks=len(truth.networks),
+        folded=truth.folded,
+        outside=truth.outside,
+        digest=truth.digest,
+    )
+    return judged(state, source, networks, candidates, protocol, seed)
+
+
+def scored(
+    state: RunState, architectures: Sequence[Architecture]
+) -> tuple[list[Candidate], Provenance]:
+    """Return the candidates of architectures, by the protocol of the search, and this protocol.
+
+    Raises:
+        NoNetworkError: none passed, of the first `FEW` or of all.
+    """
+    run, inputs, shared, costs = state.run, state.inputs, state.shared, state.costs
+    searched = run.folder.metrics.search
+    if searched is None:
+        protocol, _ = search_protocol(run, inputs, shared, problem_of(run, inputs.space, costs))
+    else:
+        protocol = protocol_as(run.config, searched.protocol)
+    scores = evaluator(run, inputs, shared, protocol)
+    bar = run.progress.task("rank", len(architectures))
+    with _table(run) as table:
+        scorer = Scorer(scores, costs, table, shared.hash, run.seed)
+        found: list[Candidate] = []
+        for part in (architectures[:FEW], architectures[FEW:]):
+            found += scorer.score(part, RANK, 0, bar.advance)
+            _check_any_passed(found)
+    return found, scorer.provenance
+
+
+def judged(
+    state: RunState,
+    source: RankingTruth,
+    networks: Sequence[Worth],
+    candidates: Sequence[Candidate],
+    protocol: Provenance,
+    seed: int,
+    failed: Sequence[Failed] = (),
+    details: Mapping[str, object] | None = None,
+) -> Ranking:
+    """Compare scores with what networks are worth; returns what is written to `ranking.json`.
+
+    Args:
+        state: run that the networks are of.
+        source: what they are compared with.
+        networks: what each is worth, `[n]`.
+        candidates: the same under the shared weights, `[n]`.
+        protocol: protocol of the scores.
+        seed: seed of the resampling.
+        failed: networks of which it is not known what they are worth, as they failed.
+        details: further findings, for the file.
+    """
+    run = state.run
+    counts = list(state.costs)
+    scores = _scores(candidates, counts)
+    lost = failed_candidates(candidates)
+    if lost:
+        run.progress.say(failure_summary(lost, len(candidates), "networks", "candidates.db"))
+    found = assess(scores, networks, counts, images=protocol.images, seed=seed)
+    compared = found.compared
+    ranking = Ranking(
+        truth=source,
+        protocol=protocol,
+        seed=seed,
+        failed=(*failed, *{one.kind: one for one in reversed(lost)}.values()),
+        missing=len(lost),
+        figures=found.figures,
+        ceiling=found.ceiling,
+        verdict=found.verdict,
+        keys=tuple(candidates[i].key for i in compared),
+        values=tuple(networks[i].value for i in compared),
+        scores={name: tuple(float(one[i]) for i in compared) for name, one in scores.items()},
+        details=details,
+    )
+    write_ranking(run.folder.ranking, ranking)
+    return ranking
+
+
+def failed_candidates(candidates: Sequence[Candidate]) -> list[Failed]:
+    """Return the records of the candidates that failed."""
+    return [
+        Failed(
+            key=one.key,
+            role="candidate",
+            architecture=dict(one.architecture),
+            kind=one.kind or "code",
+            error=one.error or "",
+        )
+        for one in candidates
+        if one.status == "failed"
+    ]
+
+
+def _scores(candidates: Sequence[Candidate], counts: Sequence[str]) -> dict[str, list[float]]:
+    """Return scores by name, higher better, the one that the run ranks by first; NaN where it failed."""
+    nan = float("nan")
+    passed = [one.status == "ok" for one in candidates]
+    found: dict[str, list[float]] = {}
+    if any(one.accuracy is not None for one in candidates):
+        accuracies = (one.accuracy for one in candidates)
+        found["accuracy"] = [nan if a is None else a for a in accuracies]
+    losses = (one.loss for one in candidates)
+    found["-loss"] = [nan if loss is None else -loss for loss in losses]
+    found = {
+        name: [one if ok else nan for one, ok in zip(values, passed, strict=True)]
+        for name, values in found.items()
+    }
+    return {**found, **{name: [one.costs[name] for one in candidates] for name in counts}}
+
+
+def _check_any_passed(candidates: Sequence[Candidate]) -> None:
+    failed = failed_candidates(candidates)
+    if candidates and len(failed) == len(candidates):
+        raise none_left_error(
+            failed,
+            "networks that were scored with the shared weights",
+            "They are scored again by the same command",
+        )
+
+
+def _table(run: Run) -> CandidateTable:
+    """Return the table of candidates; it is made where no search has been."""
+    if run.folder.metrics.search is not None:
+        return candidate_table(run)  # or says that it is missing
+    return CandidateTable(run.folder.candidates)
+
+
+def _known(run: Run) -> list[Architecture]:
+    """Return the architectures in the table of candidates, by whose keys a truth may name networks."""
+    if not run.folder.candidates.exists():
+        return []
+    with CandidateTable(run.folder.candidates, write=False) as table:
+        return table.architectures()
+
+
+def _rows(
+    table: Mapping[object, object], known: Sequence[Architecture], state: RunState
+) -> list[TruthRow]:
+    """Return the rows of a mapping from architectures, or their keys, to values."""
+    find, rows = architectures_by_key(state.inputs.space, known), list[TruthRow]()
+    for number, (name, value) in enumerate(table.items(), 1):
+        place = f"entry {number}"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"the mapping, {place}: a value is a number, not {shown(value)}")
+        if isinstance(name, str):
+            try:
+                name = find(name)
+            except KeyError:
+                raise ConfigError(
+                    f"the mapping, {place}: {shown(name)} is the key of no architecture of this space"
+                ) from None
+        if not isinstance(name, Architecture):
+            raise ConfigError(
+                f"the mapping, {place}: an architecture or the key of one is expected, not {shown(name)}"
+            )
+        rows.append(TruthRow(place, name, (float(value),)))
+    return rows

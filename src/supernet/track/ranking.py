@@ -1,0 +1,148 @@
+"""`ranking.json`: how far the scores of a run can be believed, as `supernet rank` found it.
+
+Like `metrics.json` it has a version and a digest. Nothing is decided by it: who only shows it goes on
+when it was changed, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from supernet.errors import DamagedFileError
+from supernet.evaluate.rows import Provenance
+from supernet.fidelity import Ceiling, Fidelity, Verdict
+from supernet.files import read_json, write_json
+from supernet.record_fields import Omitted
+from supernet.strict_json import ChangedError, seal, unseal
+from supernet.track.records import Failed
+from supernet.typed import Between, Count, JsonRecord, MisfitError
+
+__all__ = ["Ranking", "RankingTruth", "read_ranking", "write_ranking"]
+
+VERSION = 1
+"""Of the file as it is written now."""
+
+REMEDY = "Delete it and run `supernet rank` again"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingTruth(JsonRecord):
+    """What scores were compared with.
+
+    Attributes:
+        kind: "table" (known before) or "probes" (networks that were trained alone for it).
+        name: name of the table, or how the probes were trained.
+        measures: what a value is, in words.
+        networks: the number of networks that the table has in the space, or that probes were drawn
+            from.
+        folded: the number of architectures of the table that are the same network as another.
+        outside: the number of architectures of the table that are outside the space.
+        digest: a hash of the table; null for probes.
+    """
+
+    kind: Literal["table", "probes"]
+    name: str
+    measures: str
+    networks: Count
+    folded: Count = 0
+    outside: Count = 0
+    digest: str | None = None
+
+    def text(self, n: int) -> str:
+        """Return in a line what n networks were compared with."""
+        same = f", {self.folded:,} further architectures being one of these" if self.folded else ""
+        whence = "a random choice of the" if n < self.networks else "all"
+        return f"{n:,} networks, {whence} {self.networks:,} of {self.name}{same}; {self.measures}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking(JsonRecord):
+    """How far the scores of a run can be believed.
+
+    Attributes:
+        version: the version of the file, 1.
+        truth: what scores were compared with.
+        protocol: the weights and the protocol that the scores depend on.
+        seed: seed of the draw of networks, and of the resampling.
+        failed: networks without a score, one example of each kind of failure; of probes all.
+        missing: the number of networks without a score.
+        figures: figures of each score, with intervals; see `supernet.fidelity.fidelity`.
+        ceiling: what a perfect score would reach; null if nothing is known of the noise.
+        verdict: the same in words.
+        keys: keys of the networks that were compared.
+        values: what each is worth, in the same order.
+        scores: their scores by name, in the same order; the first is what the run ranks by.
+        details: further findings on probes: strata, seconds, options of the training.
+    """
+
+    version: Annotated[int, Between(1, VERSION)] = VERSION
+    truth: RankingTruth
+    protocol: Provenance
+    seed: int
+    failed: tuple[Failed, ...] = ()
+    missing: Count = 0
+    figures: Fidelity
+    ceiling: Ceiling | None
+    verdict: Verdict
+    keys: tuple[str, ...]
+    values: tuple[float, ...]
+    scores: Mapping[str, tuple[float, ...]]
+    details: Omitted[Mapping[str, Any] | None] = None
+
+    def __repr__(self) -> str:
+        return f"Ranking({self.truth.text(self.figures.n)}: {self.verdict.text})"
+
+    def summary(self) -> dict[str, Any]:
+        """Return all but the columns of networks, as plain data."""
+        content = self.to_json()
+        return {n: one for n, one in content.items() if n not in ("keys", "values", "scores")}
+
+
+def write_ranking(path: Path, ranking: Ranking) -> None:
+    """Write a ranking into a file, in place of what is there.
+
+    Raises:
+        StorageError: it cannot be written; the one that was there is intact.
+    """
+    write_json(path, seal(ranking.to_json()))
+
+
+def read_ranking(path: Path, notes: list[str] | None = None) -> Ranking | None:
+    """Return the ranking in a file, or None where there is none.
+
+    Args:
+        path: path of the file.
+        notes: list that is told that the file was changed, where it is only shown; otherwise it is
+            refused.
+
+    Raises:
+        DamagedFileError: the file cannot be read, is of another shape or of a later version, or was
+            changed.
+    """
+    if not path.exists():
+        return None
+    content = read_json(path, dict[str, Any], REMEDY)
+    version = content.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise DamagedFileError(
+            f"{path} is of version {version}, written by a later supernet; this one reads versions up "
+            f"to {VERSION}. Install the supernet that wrote it, or delete the file"
+        )
+    try:
+        try:
+            content = unseal(content)
+        except ChangedError as error:
+            if notes is None:
+                raise DamagedFileError(f"{path}: {error}. {REMEDY}") from error
+            notes.append(
+                f"{path.name} was changed since it was written: what is shown is not what was found"
+            )
+            content = {name: one for name, one in content.items() if name != "digest"}
+        return Ranking.from_json(content)
+    except MisfitError as error:
+        raise DamagedFileError(
+            f"{path} is damaged or of another version: {error}. {REMEDY}"
+        ) from error

@@ -1,0 +1,280 @@
+"""`supernet.rank`: scores of a run beside what its networks are worth, resumed and shown."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+import supernet as sn
+from supernet.errors import ConfigError, DamagedFileError, NoNetworkError, RunFolderError
+from supernet.evaluate import Scorer, resampling
+from supernet.evaluate.rows import RANK
+from supernet.pipeline import STEPS, execute, open_run
+from supernet.pipeline.fidelity import rank_by_truth, truth_of
+from supernet.pipeline.ranking import rank_run
+from supernet.pipeline.searched import candidates_of
+from supernet.space import Architecture
+from supernet.track.ranking import read_ranking
+from supernet.track.report import render
+
+OPTIONS = {
+    "train.steps": 4,
+    "train.batch_size": 16,
+    "retrain.train.steps": 3,
+    "retrain.train.batch_size": 16,
+    "retrain.top": 1,
+    "retrain.match": None,
+    "search.searcher.count": 4,
+}
+
+
+class Four(nn.Module):
+    """Two layers of four options each: 16 networks, of which those with three can be made to fail."""
+
+    fails = False
+
+    def __init__(self, classes: int = 3):
+        super().__init__()
+        self.layers = nn.Sequential(*(sn.Choice(self.options(), label=label) for label in "ab"))
+        self.head = nn.Linear(6, classes)
+
+    @staticmethod
+    def options():
+        kinds = (nn.Identity, nn.Tanh, nn.Sigmoid)
+        made = {f"{n}": nn.Sequential(nn.Linear(6, 6), kind()) for n, kind in enumerate(kinds)}
+        return {**made, "3": Failing()}
+
+    def forward(self, x):
+        return self.head(self.layers(x))
+
+    def from_string(self, text):
+        return Architecture({"a": text[0], "b": text[1]})
+
+
+class Failing(nn.Module):
+    def forward(self, x):
+        return x * float("nan") if Four.fails else x
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(resampling, "RESAMPLES", 50)
+    monkeypatch.setattr(Four, "fails", False)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Return how a run is opened that was trained and searched, and its folder and data."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(120, 6, generator=generator)
+    data = (inputs, inputs[:, :3].argmax(1))
+    out = tmp_path_factory.mktemp("ranked") / "run"
+    arguments = [f"--{name}={json.dumps(value)}" for name, value in OPTIONS.items()]
+    arguments += ["--strategy=spos", "--search.searcher=random"]
+    opens = partial(open_run, arguments, objects={"model": Four, "data": data}, progress=False)
+    with opens(out=out) as state:
+        execute(state, ["train", "search"])
+    return opens, out, data
+
+
+@pytest.fixture
+def run(made, tmp_path):
+    """Return a copy of the run, as what `supernet.run` returns, and its folder."""
+    folder = tmp_path / "run"
+    shutil.copytree(made[1], folder)
+    again = partial(made[0], out=folder, write=False)
+    return sn.Result(Architecture({}), {}, folder, nn.Identity(), None, again), folder
+
+
+TABLE = {Architecture({"a": a, "b": b}): float(f"0.{a}{b}1") for a in "0123" for b in "0123"}
+
+
+def rows(folder):
+    """Return who asked for each candidate, and when it was scored."""
+    with sqlite3.connect(folder / "candidates.db") as store:
+        found = store.execute("SELECT key, searcher, rowid, loss FROM candidates").fetchall()
+    return {key: row for key, *row in found}
+
+
+def test_a_ranking_is_written_and_leaves_the_run_as_it_was(run):
+    result, folder = run
+    before, metrics = rows(folder), (folder / "metrics.json").read_bytes()
+    ranking = sn.rank(result, TABLE)
+    assert ranking == read_ranking(folder / "ranking.json")
+    assert ranking.figures.n == 16
+    assert list(ranking.scores) == ["accuracy", "-loss", "params", "macs"]
+    assert dict(zip(ranking.keys, ranking.values, strict=True)) == {
+        one.key: value for one, value in TABLE.items()
+    }
+    after = rows(folder)
+    assert {key: after[key] for key in before} == before  # not scored twice
+    assert {after[key][0] for key in after.keys() - before.keys()} == {RANK}
+    losses = dict(zip(ranking.keys, ranking.scores["-loss"], strict=True))
+    assert losses == {key: -row[2] for key, row in after.items() if key in losses}
+    assert (folder / "metrics.json").read_bytes() == metrics
+    assert len(repr(ranking)) < 1000
+    assert ranking.verdict.text in repr(ranking)
+
+
+def search_again(made, folder, count):
+    """Let the search of a run ask for so many candidates."""
+    options = {**OPTIONS, "search.searcher.count": count}
+    return sn.run(Four, made[2], strategy="spos", out=folder, options=options, progress=False)
+
+
+@pytest.mark.slow
+def test_what_was_scored_for_its_ranking_is_no_candidate_until_a_search_asks(run, made):
+    result, folder = run
+    ranking = sn.rank(result, TABLE)
+
+    def of_the_search():
+        with result.again() as state:
+            return {one.key for one in candidates_of(state.run, state.shared, state.searched)}
+
+    assert len(of_the_search()) == 4
+    result = search_again(made, folder, 9)
+    assert not (folder / "ranking.json").exists()  # the search was repeated
+    kept = rows(folder)
+    asked = {key for key, row in kept.items() if row[0] != RANK}
+    assert 9 <= len(asked) < 16
+    assert of_the_search() == asked
+    assert sn.rank(result, TABLE).figures == ranking.figures
+    assert rows(folder) == kept
+
+
+@pytest.mark.slow
+def test_fewer_are_drawn_at_random_and_more_are_the_same_and_others(run):
+    result = run[0]
+    ten, twelve = (sn.rank(result, TABLE, count=count) for count in (10, 12))
+    assert len(ten.keys) == 10
+    assert twelve.keys[:10] == ten.keys
+    assert sn.rank(result, TABLE, count=10, seed=1).keys != ten.keys
+
+
+@pytest.mark.slow
+def test_an_interrupted_ranking_goes_on_to_the_same_end(run, monkeypatch, tmp_path):
+    result, folder = run
+    opened, add, added = result, Scorer._add, []
+
+    def interrupted(self, candidate, *more):
+        if len(added) == 3:
+            raise KeyboardInterrupt
+        added.append(candidate.key)
+        add(self, candidate, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scorer, "_add", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            sn.rank(opened, TABLE)
+    assert not (folder / "ranking.json").exists()
+    kept = rows(folder)
+    assert set(added) <= kept.keys()
+    first = sn.rank(opened, TABLE)
+    assert {key: rows(folder)[key] for key in kept} == kept
+    with sqlite3.connect(folder / "candidates.db") as store:
+        store.execute("DELETE FROM candidates WHERE searcher = ?", [RANK])
+    assert sn.rank(opened, TABLE) == first
+
+
+@pytest.mark.slow
+def test_networks_that_fail_are_left_out_and_said(run, monkeypatch):
+    result, folder = run
+    opened = result
+    monkeypatch.setattr(Four, "fails", True)
+    with sqlite3.connect(folder / "candidates.db") as store:
+        store.execute("DELETE FROM candidates")
+    with opened.again(write=True) as state:  # without the checks that see another model
+        found = rank_by_truth(state, truth_of(state, TABLE))
+        assert (found.figures.n, found.missing) == (9, 7)
+        assert found.verdict.kind == "too few"
+        assert "left out" in {one.kind for one in found.verdict.cautions}
+        assert found.failed[0].role == "candidate"
+        only = {one: value for one, value in TABLE.items() if "3" in one.values()}
+        more = {**only, **dict(list(TABLE.items())[:4])}
+        truth = truth_of(state, more)
+        failing = {
+            key: one for key, one in truth.networks.items() if "3" in one.architecture.values()
+        }
+        object.__setattr__(truth, "networks", failing)
+        with pytest.raises(NoNetworkError, match="none is left of the 7 networks that were scored"):
+            rank_by_truth(state, truth)
+
+
+@pytest.mark.slow
+def test_tables_are_read_as_the_model_writes_them(run, tmp_path):
+    file = tmp_path / "t.csv"
+    lines = [f"{one['a']}{one['b']},{value}" for one, value in TABLE.items()]
+    file.write_text("\n".join(["architecture,value", *lines]))
+    found = sn.rank(run[0], file)
+    assert found.truth.name == str(file)
+    by_keys = {one.key: value for one, value in TABLE.items()}
+    assert sn.rank(run[0], by_keys).figures == found.figures
+
+
+def test_the_report_shows_it_and_says_when_it_was_changed(run):
+    result, folder = run
+    ranking = sn.rank(result, TABLE)
+    page = render(folder)
+    assert "How far the scores can be believed" in page
+    assert "Changed files" not in page
+    path = folder / "ranking.json"
+    content = json.loads(path.read_text())
+    content["verdict"]["text"] = "It is <b>perfect</b>."
+    path.write_text(json.dumps(content))
+    changed = render(folder)
+    assert "ranking.json was changed since it was written" in changed
+    assert "It is &lt;b&gt;perfect&lt;/b&gt;." in changed
+    with pytest.raises(DamagedFileError, match="changed since it was written"):
+        read_ranking(path)
+    path.write_text(json.dumps({**content, "version": 2}))
+    with pytest.raises(DamagedFileError, match="version 2, written by a later supernet"):
+        render(folder)
+    path.write_text(json.dumps({**ranking.to_json(), "figures": 3}))
+    with pytest.raises(DamagedFileError, match="at figures there is 3"):
+        render(folder)
+
+
+@pytest.mark.slow
+def test_what_is_wrong_is_said_before_anything_is_scored(run, tmp_path):
+    result, folder = run
+    opened = result
+    before = rows(folder)
+    for arguments, words in (
+        ({"truth": {"0" * 16: 1.0}}, "is the key of no architecture of this space"),
+        ({"truth": {3: 1.0}}, "an architecture or the key of one is expected, not 3"),
+        ({"truth": dict.fromkeys(TABLE, "good")}, "entry 1: a value is a number, not 'good'"),
+        ({"truth": 7}, "a table of what networks are worth is a file"),
+        ({"truth": TABLE, "count": 3}, "count is a whole number from 10"),
+        ({"truth": TABLE, "seed": -1}, "seed is a whole number"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            sn.rank(opened, **arguments)
+    assert rows(folder) == before
+    with pytest.raises(RunFolderError, match="is no run folder; give one"):
+        sn.rank(tmp_path / "none", TABLE)
+    (folder / "supernet.pt").unlink()
+    with pytest.raises(RunFolderError, match="supernet"):
+        sn.rank(opened, TABLE)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_trained_and_not_searched_is_ranked_and_then_searched(made, tmp_path):
+    out = tmp_path / "run"
+    opened = partial(made[0], out=out)
+
+    with opened() as state:
+        execute(state, ["train"])
+    with opened() as state:
+        ranking = rank_run(state, TABLE)
+    assert len(rows(out)) == 16
+    with opened() as state:
+        execute(state, [step for step in STEPS if step != "report"])
+        assert state.run.folder.metrics.search.candidates == 4
+    assert sum(row[0] != RANK for row in rows(out).values()) >= 4
+    assert not (out / "ranking.json").exists() or ranking == read_ranking(out / "ranking.json")
