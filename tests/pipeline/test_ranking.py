@@ -88,7 +88,7 @@ def run(made, tmp_path):
     """Return a copy of the run, as what `supernet.run` returns, and its folder."""
     folder = tmp_path / "run"
     shutil.copytree(made[1], folder)
-    again = partial(made[0], out=folder, write=False)
+    again = partial(made[0], out=folder, mode="read")
     return sn.Result(Architecture({}), {}, folder, nn.Identity(), None, again), folder
 
 
@@ -189,7 +189,7 @@ def test_networks_that_fail_are_left_out_and_said(run, monkeypatch):
     monkeypatch.setattr(Four, "fails", True)
     with sqlite3.connect(folder / "candidates.db") as store:
         store.execute("DELETE FROM candidates")
-    with opened.again(write=True) as state:  # without the checks that see another model
+    with opened.again(mode="run") as state:  # without the checks that see another model
         found = rank_by_truth(state, truth_of(state, TABLE))
         assert (found.figures.n, found.missing) == (9, 7)
         assert found.verdict.kind == "too few"

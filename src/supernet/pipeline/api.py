@@ -45,8 +45,8 @@ class Result:
         folder: run folder, with all files.
         model: the chosen network, retrained; an ordinary module in evaluation mode.
         normalise: normalisation, from examples as the data set has them to what the model takes.
-        again: opens the folder once more, with the options of the run, in a mode of
-            `supernet.pipeline.open_run`.
+        again: opens the folder once more, with the options of the run, to read it, or in another `mode`
+            of `supernet.pipeline.open_run`.
     """
 
     architecture: Architecture
@@ -70,7 +70,7 @@ class Result:
         Raises:
             SupernetError: the message says what is wrong and what to do.
         """
-        with self.again(mode="read") as opened, settings(opened.run):
+        with self.again() as opened, settings(opened.run):
             check_identity(opened, read_only=True)
             return export_networks(
                 opened, picks, onnx=onnx, to=None if to is None else usable_path(to, "to")
@@ -124,7 +124,7 @@ def run(
     opens = partial(open_run, arguments, folder, objects=objects, progress=progress, trust=trust)
     with opens() as opened:
         execute(opened, list(STEPS))
-        return _result(opened, again=opens)
+        return _result(opened, again=partial(opens, mode="read"))
 
 
 def _begun(model: object, initial: object) -> object:

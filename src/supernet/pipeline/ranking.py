@@ -54,7 +54,7 @@ def rank(
     check_count("seed", seed, 0, 2**63 - 1)
     opens: contextlib.AbstractContextManager[RunState]
     if isinstance(run, Result):
-        opens = run.again()
+        opens = run.again(mode="run")
     else:
         folder = usable_path(run, "run")
         if not (folder / "config.yaml").exists():
