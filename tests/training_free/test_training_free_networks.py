@@ -1,6 +1,7 @@
 """What holds of every score: the model stays, draws are repeatable, empty networks are worst."""
 
 import copy
+import functools
 import math
 import random
 
@@ -21,7 +22,9 @@ CELL = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv
 EMPTY = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 
 
+@functools.cache
 def supernet(affine=True):
+    """Return a small supernet, traced once for all tests; none changes it."""
     torch.manual_seed(0)
     return SuperNet(NASBench201((1, 8, 8), 3, channels=8, cells=1, stages=2, affine=affine))
 
@@ -119,7 +122,7 @@ def test_dropout_depends_on_the_seed_and_not_on_torchs_random_state(name):
 
 
 def test_scores_of_many_are_those_of_each_network():
-    net, some, batch = supernet(), architectures(3), drawn()
+    net, some, batch = supernet(), architectures(2), drawn()
     names = [*TRAINING_FREE]
     found = training_free_scores(net, some, batch, names=names, seed=4)
     for number, one in enumerate(some):
@@ -133,12 +136,12 @@ def test_scores_of_many_are_those_of_each_network():
 
 def test_scores_depend_neither_on_the_weights_nor_on_the_order():
     some, batch, names = architectures(4), drawn(), ["snip", "az_trainability"]
-    net = supernet()
+    net, other = supernet(), copy.deepcopy(supernet())
     first = training_free_scores(net, some, batch, names=names)
     with torch.no_grad():
-        for parameter in net.parameters():
+        for parameter in other.parameters():
             parameter.mul_(2)
-    again = training_free_scores(net, some[::-1], batch, names=names)
+    again = training_free_scores(other, some[::-1], batch, names=names)
     assert again == {name: values[::-1] for name, values in first.items()}
     assert training_free_scores(net, some, batch, names=names, seed=1) != first
 
