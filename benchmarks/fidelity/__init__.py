@@ -1,1 +1,1 @@
-"""How well scores rank networks whose worth is known."""
+"""How well scores rank networks whose worth is known, and what finding that out costs."""

@@ -8,7 +8,8 @@ from scipy import stats
 from sklearn.metrics import ndcg_score
 
 from supernet.errors import ConfigError
-from supernet.evaluate import resampling
+from supernet.evaluate import pair_counts, resampling
+from supernet.fidelity import figures, picks
 from supernet.fidelity.figures import BEST, fidelity
 
 
@@ -140,13 +141,55 @@ def test_the_seed_decides_the_interval_and_nothing_else():
     assert "partial_spearman" not in first.scores["count"]
 
 
-def test_correlations_of_many_networks_are_computed_otherwise_and_the_same(monkeypatch):
-    truth, score, _ = drawn(40)
-    drawings = resampling.counts(40, 3)[:50]
-    pairs = resampling.taus(score.round(), truth.round(), drawings)
-    monkeypatch.setattr(resampling, "MANY", 39)
-    np.testing.assert_allclose(resampling.taus(score.round(), truth.round(), drawings), pairs)
-    assert np.isnan(resampling.taus(np.ones(40), truth, drawings)).all()
+@pytest.mark.parametrize("digits", [0, 1, 9], ids=["many ties", "ties", "none"])
+@pytest.mark.parametrize("n", [7, 8, 9, 40, 41])
+def test_pairs_that_are_counted_while_merging_are_those_of_scipy(monkeypatch, n, digits):
+    monkeypatch.setattr(pair_counts, "RUN", 4)
+    truth, score, _ = (one.round(digits) for one in drawn(n))
+    drawings = resampling.counts(n, 3)[:20]
+    found = resampling.taus(score, truth, drawings)
+    for value, many in zip(found, drawings.astype(int), strict=True):
+        expected = stats.kendalltau(np.repeat(score, many), np.repeat(truth, many)).statistic
+        assert value == pytest.approx(expected, nan_ok=True)
+    assert np.isnan(resampling.taus(np.ones(n), truth, drawings)).all()
+
+
+def test_resamples_are_the_same_however_many_are_worked_on_at_a_time(monkeypatch):
+    truth, score, count = drawn()
+    scores = {"score": score, "count": count}
+    once = fidelity(scores, truth, ["count"])
+    monkeypatch.setattr(figures, "CELLS", 60 * 7)
+    parts = fidelity(scores, truth, ["count"])
+    assert parts.scores.keys() == once.scores.keys()
+    for name, of_score in once.scores.items():
+        for figure, interval in of_score.items():
+            other = parts.scores[name][figure]
+            assert (other.low, other.high) == pytest.approx((interval.low, interval.high)), figure
+
+
+def test_what_a_control_explains_whole_has_no_partial_correlation():
+    truth, score, count = drawn(300)
+    assert "partial_spearman" not in measured(2 * count + 1, truth, count, score)
+    assert "partial_spearman" in measured(score, truth, count, 2 * count)
+
+
+def test_picks_in_resamples_are_those_of_networks_written_out():
+    """A resample is a list of networks, some of them several times: its figures are that list's."""
+    truth, score, _ = (one.round(1) for one in drawn(45))
+    known = picks.TruthPicks(truth)
+    drawings = resampling.counts(45, 5)[:30].astype(np.float32)
+    found = picks.Picks(score, known).figures(drawings, known.resample(drawings))
+    order = np.argsort(-score, kind="stable")
+    for row, many in enumerate(drawings.astype(int)):
+        picked = np.repeat(order, many[order])
+        worth, places = truth[picked], known.place[picked]
+        gain = [worth - worth.min()]
+        assert found["ndcg"][row] == pytest.approx(ndcg_score(gain, [-np.arange(45.0)]))
+        for k in (1, 10):
+            better = np.array([(places < place).sum() for place in places[:k]])
+            assert found[f"precision_at_{k}"][row] == pytest.approx((better < k).mean())
+            assert found[f"best_rank_at_{k}"][row] == pytest.approx(better.min() / 44)
+            assert found[f"regret_at_{k}"][row] == pytest.approx(worth.max() - worth[:k].max())
 
 
 @pytest.mark.slow

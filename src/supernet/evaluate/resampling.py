@@ -1,26 +1,24 @@
 """Resamples of items with replacement, and Kendall's τ-b in all of them at once.
 
 Shapes: n items have values `[n]`, and are drawn n times with replacement in each resample, so that
-counts are `[resamples, n]`. Signs of differences are `[n, n]`, one for each pair.
+counts are `[resamples, n]`.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from supernet.evaluate.pair_counts import PairCounts
 from supernet.random import derive_seed
 
-__all__ = ["Array", "Interval", "counts", "quantiles", "tau", "taus"]
+__all__ = ["Array", "Interval", "count_blocks", "counts", "quantiles", "tau", "taus"]
 
 RESAMPLES = 1000
-
-MANY = 2000
-"""Items above which τ is computed for one resample after the other, in n log n instead of n² steps."""
 
 Array = NDArray[np.float64]
 
@@ -44,32 +42,24 @@ class Interval:
 
 def counts(n: int, seed: int) -> Array:
     """Return how often each of n items is in each resample, `[resamples, n]`."""
+    return np.vstack(list(count_blocks(n, seed, RESAMPLES)))
+
+
+def count_blocks(n: int, seed: int, rows: int) -> Iterator[Array]:
+    """Yield the same some resamples at a time, `[rows, n]`, so that many items need little memory."""
     generator = np.random.default_rng(derive_seed(seed, "bootstrap"))
-    return generator.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)
+    shares = np.full(n, 1 / n)
+    for start in range(0, RESAMPLES, rows):
+        size = min(rows, RESAMPLES - start)
+        yield generator.multinomial(n, shares, size=size).astype(float)
 
 
 def taus(x: Array, y: Array, drawn: Array) -> Array:
-    """Return τ-b of two sides in each resample, `[resamples]`; NaN where one side is constant.
-
-    With the signs s of all pairs, τ-b = Σ s_x s_y / sqrt(Σ s_x² Σ s_y²); in a resample a pair counts as
-    often as both of its items are drawn together.
-    """
-    if len(x) > MANY:
-        resampled = ([np.repeat(side, many) for side in (x, y)] for many in drawn.astype(int))
-        return np.array([math.nan if (one := tau(*sides)) is None else one for sides in resampled])
+    """Return τ-b of two sides in each resample, `[resamples]`; NaN where one side is constant."""
     # x = (1, 2, 3), y = (1, 3, 2): two pairs agree and one does not, τ = 1/3. A resample of items 0,
     # 0, 1 has the counts (2, 1, 0): only the pair (0, 1) is drawn, twice, and agrees: τ = 1. One of
     # items 1, 1, 2 has the pair (1, 2) alone: τ = -1.
-    sx, sy = (np.sign(np.subtract.outer(*[_ranks(side)] * 2)) for side in (x, y))
-
-    def total(signs: Array) -> Array:
-        found: Array = ((drawn @ signs) * drawn).sum(1)
-        return found
-
-    both = np.sqrt(total(sx * sx) * total(sy * sy))
-    nothing = np.full(len(drawn), np.nan)
-    found: Array = np.divide(total(sx * sy), both, out=nothing, where=both > 0)
-    return found
+    return PairCounts(x, y).taus(drawn)
 
 
 def tau(x: Array, y: Array) -> float | None:
@@ -77,11 +67,6 @@ def tau(x: Array, y: Array) -> float | None:
     if len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
         return None
     return float(stats.kendalltau(x, y, variant="b").statistic)
-
-
-def _ranks(values: Array) -> Array:
-    """Return ranks, which differ as the values do, infinite ones too."""
-    return np.unique(values, return_inverse=True)[1].astype(float)
 
 
 def quantiles(values: Array, confidence: float) -> tuple[float, float]:

@@ -10,13 +10,16 @@ Bootstrap", 1993). All scores are resampled alike, so that a difference of two h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from supernet.errors import ConfigError
-from supernet.evaluate.resampling import Array, Interval, counts, quantiles, taus
+from supernet.evaluate.pair_counts import PairCounts
+from supernet.evaluate.resampling import Array, Interval, count_blocks, quantiles
+from supernet.fidelity.picks import PICKS, Counts, Picks, TruthPicks, TruthResamples
 from supernet.random import derive_seed
 
 __all__ = ["BEST", "PICKS", "Fidelity", "fidelity"]
@@ -24,11 +27,11 @@ __all__ = ["BEST", "PICKS", "Fidelity", "fidelity"]
 BEST = (0.5, 0.1, 0.05)
 """Shares of the networks that are best in truth, within which the ranking is looked at, too."""
 
-PICKS = (1, 10, 50)
-"""How many of the best by score are picked, for figures of what is chosen."""
-
 FEWEST = 10
 """Fewest networks in a share for a correlation within it."""
+
+CELLS = 2**19
+"""Counts of resamples that are worked on at a time, 4 MB."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,15 @@ def fidelity(
     y = _finite("the truth", truth, len(truth))
     values = {name: _finite(f"the score {name}", one, len(y)) for name, one in scores.items()}
     shuffled = np.random.default_rng(derive_seed(seed, "order")).permutation(len(y))
-    drawn = np.vstack([np.ones(len(y)), counts(len(y), seed)])
-    known = _Truth(y[shuffled], [values[name][shuffled] for name in controls], drawn)
-    found = {
-        name: _resampled(one[shuffled], known, partial=name not in controls)
+    known = _Truth(y[shuffled], [values[name][shuffled] for name in controls])
+    judged = {
+        name: _Score(one[shuffled], known, partial=name not in controls)
         for name, one in values.items()
     }
+    found = _joined(
+        {name: score.figures(drawn) for name, score in judged.items()}
+        for drawn in map(known.resample, _blocks(len(y), seed))
+    )
     first, *rest = found
     differences = {
         name: found[first]["kendall_tau"] - found[name]["kendall_tau"]
@@ -111,112 +117,158 @@ def fidelity(
     )
 
 
+def _blocks(n: int, seed: int) -> Iterator[Array]:
+    """Yield counts of resamples, some at a time; the first holds every network once."""
+    yield np.ones((1, n))
+    yield from count_blocks(n, seed, max(1, CELLS // n))
+
+
+def _joined(blocks: Iterable[dict[str, dict[str, Array]]]) -> dict[str, dict[str, Array]]:
+    """Return the figures of each score in all resamples, of those that the networks themselves have."""
+    first, *rest = blocks
+    return {
+        name: {
+            figure: np.concatenate([value, *(one[name][figure] for one in rest)])
+            for figure, value in of_score.items()
+            if not np.isnan(value[0])
+        }
+        for name, of_score in first.items()
+    }
+
+
 class _Truth:
     """What networks are worth, and what is needed of it for every score.
 
     Args:
         values: true values, `[n]`.
         controls: values that partial correlations are given for, `[n]` each.
-        drawn: counts of each network in each resample, `[resamples, n]`.
     """
 
-    def __init__(self, values: Array, controls: Sequence[Array], drawn: Array) -> None:
-        self.values, self.drawn, self.controls = values, drawn, controls
-        self.order = np.argsort(-values, kind="stable")
-        self.ranks = _ranks(values, drawn)
-        self.control_ranks = [_ranks(one, drawn) for one in controls]
+    def __init__(self, values: Array, controls: Sequence[Array]) -> None:
+        self.values = values
+        self.picks = TruthPicks(values)
+        self._ranks = _Ranks(values)
+        self._controls = [_Ranks(one) for one in controls]
+
+    def resample(self, drawn: Array) -> _Resamples:
+        """Return what is common to all scores in some resamples, with counts `[resamples, n]`."""
+        counts = drawn.astype(np.float32)
+        ranks = self._ranks(counts)
+        controls = [one(counts) for one in self._controls]
+        left = _rest(ranks, controls, drawn) if controls else None
+        return _Resamples(drawn, counts, ranks, controls, left, self.picks.resample(counts))
 
 
-def _resampled(score: Array, truth: _Truth, partial: bool) -> dict[str, Array]:
-    """Return the figures of one score that are defined, in all resamples, `[resamples]` each."""
-    n, drawn, found = len(score), truth.drawn, {}
-    if np.ptp(truth.values) > 0 and np.ptp(score) > 0:
-        ranks = _ranks(score, drawn)
-        found["kendall_tau"] = taus(score, truth.values, drawn)
-        found["spearman"] = _correlation(ranks, truth.ranks, drawn)
+@dataclass(frozen=True)
+class _Resamples:
+    """Some resamples.
+
+    Attributes:
+        drawn: counts of each network, `[resamples, n]`.
+        counts: the same in single precision, which holds them, and is faster.
+        truth: ranks of the truth in each, less their mean, `[resamples, n]`.
+        controls: ranks of the controls, less their mean, `[resamples, n]` each.
+        left: what is left of the truth's ranks given the controls, `[resamples, n]`.
+        picks: what is to be known of the truth for figures of what is picked.
+    """
+
+    drawn: Array
+    counts: Counts
+    truth: Array
+    controls: Sequence[Array]
+    left: Array | None
+    picks: TruthResamples
+
+
+class _Score:
+    """One score beside the truth.
+
+    Args:
+        values: scores, `[n]`.
+        truth: what the same networks are worth.
+        partial: whether to give the correlation given the controls.
+    """
+
+    def __init__(self, values: Array, truth: _Truth, partial: bool) -> None:
+        self._picks, self._partial = Picks(values, truth.picks), partial
+        self._ranks: _Ranks | None = None
+        self._among: dict[str, tuple[NDArray[np.intp] | None, PairCounts]] = {}
+        if np.ptp(truth.values) > 0 and np.ptp(values) > 0:
+            self._ranks = _Ranks(values)
+            self._among["kendall_tau"] = (None, PairCounts(values, truth.values))
         for share in BEST:
-            among = truth.order[: int(np.ceil(share * n))]
-            x, y = score[among], truth.values[among]
+            among = truth.picks.order[: int(np.ceil(share * len(values)))]
+            x, y = values[among], truth.values[among]
             if len(among) >= FEWEST and np.ptp(x) > 0 and np.ptp(y) > 0:
-                found[f"kendall_tau_best_{100 * share:.0f}"] = taus(x, y, drawn[:, among])
-        if partial and truth.controls:
-            left, of_truth = (
-                _rest(side, truth.control_ranks, drawn) for side in (ranks, truth.ranks)
-            )
-            found["partial_spearman"] = _correlation(left, of_truth, drawn)
-    return {name: value for name, value in {**found, **_picked(score, truth)}.items() if _is(value)}
+                self._among[f"kendall_tau_best_{100 * share:.0f}"] = (among, PairCounts(x, y))
+
+    def figures(self, resamples: _Resamples) -> dict[str, Array]:
+        """Return the figures that are defined, `[resamples]` each."""
+        counts, drawn = resamples.counts, resamples.drawn
+        found = {
+            name: pairs.taus(counts if among is None else np.take(counts, among, axis=1))
+            for name, (among, pairs) in self._among.items()
+        }
+        if self._ranks is not None:
+            ranks = self._ranks(counts)
+            found["spearman"] = _correlation(ranks, resamples.truth, drawn)
+            if self._partial and resamples.left is not None:
+                left = _rest(ranks, resamples.controls, drawn)
+                found["partial_spearman"] = _correlation(left, resamples.left, drawn)
+        return {**found, **self._picks.figures(counts, resamples.picks)}
 
 
-def _picked(score: Array, truth: _Truth) -> dict[str, Array]:
-    """Return the figures of what is chosen by a score, in all resamples, `[resamples]` each."""
-    # Counts (0, 2, 1) of networks whose scores are (3, 2, 1): places in the resample are filled by
-    # networks 1, 1, 2; the two best of it are network 1 twice.
-    n, order = len(score), np.argsort(-score, kind="stable")
-    discounts = 1 / np.log2(np.arange(n) + 2)
-    rows: list[dict[str, float]] = []
-    place = np.empty(n)
-    place[truth.order] = np.arange(n)
-    for many in truth.drawn.astype(int):
-        by_score = np.repeat(order, many[order])
-        by_truth = np.repeat(truth.order, many[truth.order])
-        worth, best = truth.values[by_score], truth.values[by_truth]
-        row: dict[str, float] = {}
-        if best[0] > best[-1]:
-            gain = ((worth - best[-1]) @ discounts, (best - best[-1]) @ discounts)
-            row["ndcg"] = float(gain[0] / gain[1])
-        for k in PICKS:
-            if 2 * k <= n:
-                # Places from 0 in the resample: how many of it are better.
-                better = np.searchsorted(place[by_truth], place[by_score[:k]])
-                row[f"precision_at_{k}"] = float(np.mean(better < k))
-                row[f"best_rank_at_{k}"] = float(better.min() / (n - 1))
-                row[f"regret_at_{k}"] = float(best[0] - worth[:k].max())
-        rows.append(row)
-    return {name: np.array([row.get(name, np.nan) for row in rows]) for name in rows[0]}
+class _Ranks:
+    """The ranks of networks in resamples, ties averaged, as shares of n.
 
+    They are near 1 in size, so that what is left of a side that controls explain is seen to be nothing.
 
-def _ranks(values: Array, drawn: Array) -> Array:
-    """Return the rank of each network in each resample, ties averaged, `[resamples, n]`."""
-    # Values (5, 7, 7) with counts (2, 1, 0): the resample is 5, 5, 7 with ranks 1.5, 1.5, 3.
-    _, group = np.unique(values, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(group[order]) > 0])
-    many = np.add.reduceat(drawn[:, order], starts, axis=1)
-    ranks: Array = (np.cumsum(many, axis=1) - (many - 1) / 2)[:, group]
-    return ranks
+    Args:
+        values: values of the networks, `[n]`.
+    """
+
+    def __init__(self, values: Array) -> None:
+        _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
+        self._order = np.argsort(group, kind="stable")
+        ends = np.cumsum(sizes)
+        self._start, self._end = (ends - sizes)[group], ends[group]
+
+    def __call__(self, counts: Counts) -> Array:
+        """Return the ranks less their mean in each resample, `[resamples, n]`."""
+        # Values (5, 7, 7) with counts (2, 1, 0): the resample is 5, 5, 7 with ranks 1.5, 1.5, 3, which
+        # are (0 + 2 + 1) / 2 and (2 + 3 + 1) / 2, and have the mean (3 + 1) / 2.
+        before = np.zeros((len(counts), counts.shape[1] + 1))
+        np.cumsum(np.take(counts, self._order, axis=1), axis=1, out=before[:, 1:])
+        ranks = np.take(before, self._start, axis=1)
+        ranks += np.take(before, self._end, axis=1)
+        ranks -= before[:, -1:]
+        ranks /= 2 * counts.shape[1]
+        found: Array = ranks
+        return found
 
 
 def _correlation(x: Array, y: Array, drawn: Array) -> Array:
-    """Return Pearson's correlation in each resample; NaN where one side is constant."""
-    x, y = (side - _mean(side, drawn)[:, None] for side in (x, y))
-    both, one, other = ((drawn * pair).sum(1) for pair in (x * y, x * x, y * y))
-    size = np.sqrt(one * other)
+    """Return the correlation of two sides of mean 0 in each resample; NaN where one is constant."""
+    weighted = drawn * x
+    both, one = (np.einsum("rn,rn->r", weighted, side) for side in (y, x))
+    np.multiply(drawn, y, out=weighted)
+    size = np.sqrt(one * np.einsum("rn,rn->r", weighted, y))
     nothing = np.full(len(drawn), np.nan)
     found: Array = np.divide(both, size, out=nothing, where=size > 1e-9)
     return found
 
 
 def _rest(side: Array, controls: Sequence[Array], drawn: Array) -> Array:
-    """Return what is left of a side after linear regression on the controls, in each resample."""
-    # Normal equations of the controls about their means; ranks as shares of n, near 1 in size.
-    n = drawn.shape[1]
-    side, *rest = ((one - _mean(one, drawn)[:, None]) / n for one in (side, *controls))
-    design = np.stack(rest)
-    gram = np.einsum("irn,jrn,rn->rij", design, design, drawn)
-    projected = np.einsum("irn,rn,rn->ri", design, side, drawn)
-    slopes = np.einsum("rij,rj->ri", np.linalg.pinv(gram, hermitian=True), projected)
-    found: Array = side - np.einsum("ri,irn->rn", slopes, design)
+    """Return what is left of a side after linear regression on controls, all of mean 0."""
+    weighted = [drawn * one for one in controls]
+    gram = np.array([[np.einsum("rn,rn->r", a, b) for b in controls] for a in weighted])
+    projected = np.array([np.einsum("rn,rn->r", a, side) for a in weighted])
+    inverse = np.linalg.pinv(gram.transpose(2, 0, 1), hermitian=True)
+    slopes = np.einsum("rij,jr->ri", inverse, projected)
+    found: Array = side.copy()
+    for number, one in enumerate(controls):
+        found -= slopes[:, number, None] * one
     return found
-
-
-def _mean(side: Array, drawn: Array) -> Array:
-    found: Array = (drawn * side).sum(1) / drawn.sum(1)
-    return found
-
-
-def _is(values: Array) -> bool:
-    """Return whether a figure is defined for the networks as they are."""
-    return not np.isnan(values[0])
 
 
 def _finite(what: str, values: Sequence[float] | Array, n: int) -> Array:
