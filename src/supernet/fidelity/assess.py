@@ -27,7 +27,7 @@ class Assessment:
 
     Attributes:
         figures: figures of each score, with intervals.
-        ceiling: what a perfect score would reach; None if nothing is known of the noise.
+        ceiling: τ that a perfect score would reach; None if nothing is known of the noise.
         verdict: the same in words.
         compared: numbers of the networks, as they were given, that all scores of have finite values.
     """
@@ -53,7 +53,7 @@ def assess(
 
     Args:
         scores: scores of each kind, `[n]` each, by name, the one that is judged first; higher is better.
-        networks: what the same networks are worth, `[n]`.
+        networks: worth of the same networks, `[n]`.
         counts: names of the scores that are counts or other costs of networks.
         images: number of examples that an accuracy, where the judged score is called so, was measured
             on.

@@ -21,7 +21,7 @@ class Ceiling:
 
     Attributes:
         correlation: Kendall's τ of a perfect score with what networks are worth, with its interval.
-        source: what is known of the noise: "second" (how trainings with other seeds rank the networks,
+        source: knowledge of the noise: "second" (how trainings with other seeds rank the networks,
             see `supernet.evaluate.noise_ceiling`) or "spread" (how much a value scatters, see
             `supernet.evaluate.noise.spread_ceiling`).
         networks: the number of networks of which the noise is known.

@@ -168,8 +168,8 @@ class _Resamples:
         counts: the same in single precision, which holds them, and is faster.
         truth: ranks of the truth in each, less their mean, `[resamples, n]`.
         controls: ranks of the controls, less their mean, `[resamples, n]` each.
-        left: what is left of the truth's ranks given the controls, `[resamples, n]`.
-        picks: what is to be known of the truth for figures of what is picked.
+        left: rest of the truth's ranks given the controls, `[resamples, n]`.
+        picks: further parts of the truth, for figures of what is picked.
     """
 
     drawn: Array
@@ -185,7 +185,7 @@ class _Score:
 
     Args:
         values: scores, `[n]`.
-        truth: what the same networks are worth.
+        truth: worth of the same networks.
         partial: whether to give the correlation given the controls.
     """
 

@@ -29,8 +29,8 @@ class TruthResamples:
 
     Attributes:
         ends: where networks in the true order end, 0 before all, `[resamples, n + 1]`.
-        best: what the best of each is worth, `[resamples]`.
-        worst: what the worst of each is worth, `[resamples]`.
+        best: worth of the best of each, `[resamples]`.
+        worst: worth of the worst of each, `[resamples]`.
         gain: discounted cumulative gain of the true order, `[resamples]`.
     """
 
@@ -44,7 +44,7 @@ class TruthPicks:
     """What networks are worth, for figures of what is picked.
 
     Args:
-        values: what they are worth, `[n]`.
+        values: worth of each network, `[n]`.
 
     Attributes:
         order: networks, the best first; of equal ones the first.
@@ -82,7 +82,7 @@ class Picks:
 
     Args:
         score: scores, `[n]`; of equal ones the first is picked first.
-        truth: what the same networks are worth.
+        truth: worth of the same networks.
     """
 
     def __init__(self, score: Array, truth: TruthPicks) -> None:

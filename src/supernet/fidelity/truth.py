@@ -34,7 +34,7 @@ class TruthRow:
     Attributes:
         place: where it stands, for messages, such as "line 3".
         architecture: architecture as the table writes it.
-        values: what its trainings reached, one number for each that is known; higher is better.
+        values: results of its trainings, one number for each that is known; higher is better.
         spread: standard deviation of a value, were it measured with other seeds; None if unknown.
     """
 
@@ -50,7 +50,7 @@ class Worth:
 
     Attributes:
         architecture: canonical form of the network.
-        values: what its trainings reached, one number for each that is known; higher is better.
+        values: results of its trainings, one number for each that is known; higher is better.
         spread: standard deviation of their mean over trainings with other seeds, where the table says
             it; None if unknown.
     """
@@ -70,8 +70,8 @@ class Truth:
     """What the networks of a space are worth.
 
     Attributes:
-        name: what the table is called, such as "nasbench201:cifar10", or the name of its file.
-        measures: what a value is, in words, such as "validation accuracy, 0 to 1".
+        name: name of the table, such as "nasbench201:cifar10", or of its file.
+        measures: meaning of a value, such as "validation accuracy, 0 to 1".
         networks: worth of each network, by the key of its canonical form.
         rows: number of rows of the table that are in the space.
         outside: number of rows that are not.
@@ -95,8 +95,8 @@ class Truth:
         """Return the truth that a table tells of a space.
 
         Args:
-            name: what the table is called, for messages and records.
-            measures: what a value is, in words.
+            name: name of the table, for messages and records.
+            measures: meaning of a value, in words.
             rows: rows of the table.
             space: space of the networks.
             outside: number of further rows, which are known not to be in the space.

@@ -46,7 +46,7 @@ class Verdict:
             where the interval of τ holds 0; "one option" decides nearly all of it; "worse than a count";
             "a count" ranks as well, as far as can be told; or it "ranks", better than every count.
         text: the same in a sentence, with numbers and what to do.
-        cautions: what to be careful about besides.
+        cautions: further things to be careful about.
     """
 
     kind: VerdictKind
@@ -77,7 +77,7 @@ def verdict(
         counts: names of the scores that are counts, such as "params" and "macs".
         ceiling: τ that a perfect score would reach, see `supernet.fidelity.ceiling_of`.
         deciding: decision that alone decides the score, see `supernet.fidelity.cautions.deciding`.
-        cautions: what to be careful about besides.
+        cautions: further things to be careful about.
 
     Raises:
         ConfigError: a count is not among the scores.

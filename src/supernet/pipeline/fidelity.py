@@ -58,7 +58,7 @@ def rank_by_truth(state: RunState, truth: Truth, count: int = 1000, seed: int = 
 
     Args:
         state: run, of which the supernet is trained.
-        truth: what networks are worth, see `truth_of`.
+        truth: worth of networks, see `truth_of`.
         count: number of networks; all where the table has no more.
         seed: seed of the draw, and of the resampling.
 
@@ -122,8 +122,8 @@ def judged(
 
     Args:
         state: run that the networks are of.
-        source: what they are compared with.
-        networks: what each is worth, `[n]`.
+        source: source of what they are compared with.
+        networks: worth of each, `[n]`.
         candidates: the same under the shared weights, `[n]`.
         protocol: protocol of the scores.
         seed: seed of the resampling.

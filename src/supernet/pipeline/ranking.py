@@ -34,8 +34,8 @@ def rank(
     """Say how far the scores of a run can be believed; does what `supernet rank` does.
 
     Args:
-        run: what `supernet.run` returned, or a run folder with a trained supernet.
-        truth: what networks are worth: a file of CSV or JSON, "nasbench201:cifar10",
+        run: result of `supernet.run`, or a run folder with a trained supernet.
+        truth: table of what networks are worth: a file of CSV or JSON, "nasbench201:cifar10",
             "nasbench-macro:FILE", a `supernet.fidelity.Truth`, or a mapping from architectures or their
             keys to values, higher being better.
         count: number of networks that are drawn from it at random.

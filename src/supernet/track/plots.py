@@ -188,10 +188,10 @@ def truth_plot(
 
     Args:
         scores: score of each network under the shared weights.
-        values: what each is worth.
+        values: worth of each.
         labels: key of each.
         score: name of the score.
-        measures: what a value is, in words.
+        measures: meaning of a value, in words.
     """
     figure = _figure(escape(f"one-shot {score}"), escape(measures))
     _points(figure, scores, values, [escape(label) for label in labels], "network", _BLUE)

@@ -35,7 +35,7 @@ class RankingTruth(JsonRecord):
     Attributes:
         kind: "table" (known before) or "probes" (networks that were trained alone for it).
         name: name of the table, or how the probes were trained.
-        measures: what a value is, in words.
+        measures: meaning of a value, in words.
         networks: the number of networks that the table has in the space, or that probes were drawn
             from.
         folded: the number of architectures of the table that are the same network as another.
@@ -64,17 +64,17 @@ class Ranking(JsonRecord):
 
     Attributes:
         version: the version of the file, 1.
-        truth: what scores were compared with.
+        truth: the table or the probes that scores were compared with.
         protocol: the weights and the protocol that the scores depend on.
         seed: seed of the draw of networks, and of the resampling.
         failed: networks without a score, one example of each kind of failure; of probes all.
         missing: the number of networks without a score.
         figures: figures of each score, with intervals; see `supernet.fidelity.fidelity`.
-        ceiling: what a perfect score would reach; null if nothing is known of the noise.
+        ceiling: τ that a perfect score would reach; null if nothing is known of the noise.
         verdict: the same in words.
         keys: keys of the networks that were compared.
-        values: what each is worth, in the same order.
-        scores: their scores by name, in the same order; the first is what the run ranks by.
+        values: worth of each, in the same order.
+        scores: scores of each by name, in the same order; the first is what the run ranks by.
         details: further findings on probes: strata, seconds, options of the training.
     """
 
