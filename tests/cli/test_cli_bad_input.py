@@ -114,6 +114,7 @@ def test_wrong_options(tmp_path, call, tiny, options, words):
     assert not (tmp_path / "run" / "supernet.pt").exists()
 
 
+@pytest.mark.slow
 def test_mended_option_needs_no_new_folder(tmp_path, call, tiny):
     out = ["--out", str(tmp_path / "run")]
     _refused(call("train", *out, *tiny, "--search.constraints=[macs <= 10]"), "macs <= 10")

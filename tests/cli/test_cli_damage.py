@@ -48,6 +48,7 @@ def test_what_was_changed_by_hand_is_refused_and_shown_with_a_warning(copy, call
     assert call("run", "--out", str(copy))[0] == 0
 
 
+@pytest.mark.slow
 def test_a_score_that_was_changed_is_refused_and_the_search_repeats_it(copy, finished, call, read):
     with sqlite3.connect(copy / "candidates.db") as connection:
         connection.execute("UPDATE candidates SET accuracy = 0.99 WHERE rowid = 2")

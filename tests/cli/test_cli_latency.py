@@ -177,7 +177,7 @@ def test_a_supernet_trained_by_one_table_is_not_used_with_another(measured, call
     assert "other cost tables" in " ".join(err.split())
 
 
-@pytest.mark.slow_with("key")
+@pytest.mark.slow_with("key", "role")
 @pytest.mark.parametrize("quantity", ["key", "role", "accuracy"])
 def test_names_that_a_cost_cannot_have(quantity, tmp_path, call):
     table = tmp_path / "table.json"

@@ -21,6 +21,7 @@ def narrow(model, *inputs):
     return derived, {row.name: row for row in conversion_of(supernet.model).rows}
 
 
+@pytest.mark.slow_with("InstanceNorm2d", "PReLU", "GroupNorm")
 @pytest.mark.parametrize(
     "norm",
     [
@@ -73,6 +74,7 @@ class Net(nn.Module):
         return self.head(self.own(x * self.scale).relu())
 
 
+@pytest.mark.slow
 def test_attributes_that_tell_a_size_follow_it():
     derived, rows = narrow(Net(), torch.randn(2, 6))
     assert (derived.own.out_features, derived.own.in_features) == derived.own.weight.shape

@@ -114,7 +114,12 @@ def test_behind_an_operator_that_is_not_known_macs_are_those_of_one_example():
     assert macs.cost(wide) == 4 * (4 * 8 * (6 + 8) + 8 * 32 + 32 * 3)
 
 
-@pytest.mark.slow_with("...d,de->...e-shape0-16-1536")
+@pytest.mark.slow_with(
+    "...d,de->...e-shape0-16-1536",
+    "bnd,de-shape1-3-1536",
+    "bnd,ed->bn-shape3-3-96",
+    "bnd,d->bn-shape4-3-96",
+)
 @pytest.mark.parametrize(
     ("equation", "shape", "leaving", "macs"),
     [
@@ -177,6 +182,7 @@ class Listed(nn.Module):
         return self.head(x)
 
 
+@pytest.mark.slow
 def test_a_module_of_several_names_counts_wherever_it_is_called():
     block, x = Block(), torch.randn(2, 6)
     supernet, macs = checked(Listed([block, block]), x, one=(x[:1],))
@@ -195,6 +201,7 @@ def test_what_blocks_of_an_open_depth_share_counts_once_for_each_that_is_there()
         assert macs.cost(architecture) == counted(sn.derive(supernet, architecture).eval(), x[:1])
 
 
+@pytest.mark.slow
 def test_an_offer_that_holds_the_module_itself():
     rules = (
         *WIDTHS,
@@ -218,6 +225,7 @@ class Three(nn.Module):
         return self.c(F.relu(self.b(F.relu(self.a(x)))))
 
 
+@pytest.mark.slow
 def test_a_width_that_code_asks_for_is_closed():
     x = torch.randn(2, 6)
     model = Branching()

@@ -53,7 +53,7 @@ def sizes(nodes):
     return nodes * 6 * 16 + nodes * 16 * 4
 
 
-@pytest.mark.slow_with("1")
+@pytest.mark.slow_with("1", "3", "5")
 @pytest.mark.parametrize("rows", [1, 2, 3, 5])
 def test_an_adjacency_matrix_is_not_cut(rows):
     x, adjacency = torch.randn(rows, 5, 6), torch.rand(5, 5)
@@ -74,6 +74,7 @@ def test_as_many_positions_as_examples_are_not_cut():
         measure_costs(supernet, x[:1], positions[:2])
 
 
+@pytest.mark.slow
 def test_ghost_batches_cut_only_what_is_cut():
     x, positions = torch.randn(4, 4, 6), torch.randn(4, 6)
     supernet = sn.SuperNet(sn.convert(Placed().eval(), x, positions, rules=WIDTHS)).eval()
@@ -132,6 +133,7 @@ def test_what_is_found_by_running_on_another_number_of_examples(run, shapes, bat
     assert found.batched == batched
 
 
+@pytest.mark.slow
 def test_a_latency_table_of_a_model_with_an_input_for_all():
     x, adjacency = torch.randn(3, 5, 6), torch.rand(5, 5)
     supernet = sn.SuperNet(sn.convert(Graph().eval(), x, adjacency, rules=WIDTHS)).eval()

@@ -169,6 +169,14 @@ def what_became(supernet, model):
     "running sum",
     "selected",
     "where",
+    "roll",
+    "looked up",
+    "flip",
+    "sort",
+    "differences",
+    "gather",
+    "place of the largest",
+    "running maximum",
 )
 @pytest.mark.parametrize("name", FEATURES)
 def test_features(name):
@@ -183,9 +191,7 @@ def test_features(name):
         assert "does not follow" not in str(rows["a"].closed)
 
 
-@pytest.mark.quick_with(
-    "pixel unshuffle", "repeated", "each repeated", "pooling of channels", "other edges"
-)
+@pytest.mark.quick_with("pixel unshuffle", "repeated")
 @pytest.mark.parametrize("name", PLANES)
 def test_planes(name):
     expected, between, entering = PLANES[name]
@@ -195,6 +201,7 @@ def test_planes(name):
     assert what_became(supernet, model) == expected
 
 
+@pytest.mark.slow
 def test_weight_norm():
     torch.manual_seed(0)
     norm = nn.utils.parametrizations.weight_norm
@@ -220,6 +227,7 @@ LAYERS = {
 }
 
 
+@pytest.mark.slow_with("transposed", "ordinary", "depthwise")
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_channels_that_matter_are_those_that_are_multiplied(name):
     torch.manual_seed(0)
@@ -257,6 +265,7 @@ class Functional(nn.Module):
         return torch.einsum("bnc,cd->bnd", x, self.w)
 
 
+@pytest.mark.slow_with("einsum", "matmul", "turned")
 @pytest.mark.parametrize("how", ["linear", "turned", "matmul", "einsum"])
 def test_the_importance_of_what_is_multiplied_by_weights_of_ones_own(how):
     torch.manual_seed(0)

@@ -190,6 +190,7 @@ def test_a_forward_pass_that_changes_the_model_is_not_its_own():
     assert model.calls == 0
 
 
+@pytest.mark.slow
 def test_a_model_in_which_nothing_is_open():
     refused(Odd(), torch.randn(2, 6), "nothing of the model can be open: the model's input")
     refused(Residual(), X, "no rule for widths matches", rules=(Widths("head"),))

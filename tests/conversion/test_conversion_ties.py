@@ -51,7 +51,7 @@ class Model(nn.Module):
         return self.head(x + self.attention(x))
 
 
-@pytest.mark.slow_with("expression", "tuple")
+@pytest.mark.slow_with("expression", "tuple", "width", "flattened")
 @pytest.mark.parametrize("how", ["width", "flattened", "attribute", "expression", "tuple"])
 def test_ways_to_write_heads(how):
     torch.manual_seed(0)
@@ -88,6 +88,7 @@ class OneAttribute(nn.Module):
         return self.out(y.reshape(len(x), -1, self.heads * self.size))
 
 
+@pytest.mark.slow
 def test_an_attribute_that_is_passed_for_two_axes_ties_them():
     torch.manual_seed(0)
     model, x = OneAttribute().eval(), torch.randn(2, 5, 6)
@@ -136,6 +137,7 @@ class TwoNumbers(nn.Module):
         return sum(head(y) for head, y in zip(self.heads, (a, b, c), strict=True))
 
 
+@pytest.mark.slow
 def test_decisions_that_the_code_does_not_follow_alone_are_closed():
     torch.manual_seed(0)
     supernet = checked(TwoNumbers().eval(), torch.randn(4, 6))
@@ -190,7 +192,7 @@ CONVOLUTIONS = {
 }
 
 
-@pytest.mark.quick_with("less than half", "none", "valid", "apart")
+@pytest.mark.quick_with("valid")
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_kernels_that_the_padding_leaves_room_for(name):
     options, expected = CONVOLUTIONS[name]

@@ -49,6 +49,7 @@ def build(model, *batch, **options):
     return build_latency_table(sn.SuperNet(model), *(batch or (X,)), **options)
 
 
+@pytest.mark.slow_with("choice_in_choice")
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
 def test_the_table_adds_up_to_every_whole_network(make):
     model = nn.Sequential(conv(1), make())

@@ -118,6 +118,7 @@ def test_gradients_are_those_of_the_ordinary_layer(layer):
         assert total == pytest.approx(sum(float(g.square().sum()) for g in theirs), rel=1e-4)
 
 
+@pytest.mark.slow_with("attention of open heads")
 def test_costs_are_those_of_the_ordinary_layer(layer):
     supernet, x = layer
     costs = measure_costs(supernet, x[:1])
@@ -209,6 +210,7 @@ def test_derived_networks_compute_and_cost_what_the_supernet_says(net):
         assert not {id(p) for p in derived.parameters()} & {id(p) for p in net.parameters()}
 
 
+@pytest.mark.slow_with("enable_grad")
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.inference_mode])
 def test_recalibrated_statistics_are_those_of_the_derived_network(net, mode):
     batches = [torch.randn(16, 1, 8, 8) for _ in range(3)]

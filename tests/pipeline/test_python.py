@@ -78,10 +78,11 @@ def watched(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Sealed, "open", noted)
+        torch.set_num_threads(threads + 1)  # the run uses one
         torch.manual_seed(5)
-        options = {**OPTIONS, "threads": threads + 1}
-        result, _ = (search(model, examples(), out, options=options) for _ in range(2))
-        drawn = torch.rand(3)
+        result, _ = (search(model, examples(), out) for _ in range(2))
+        drawn, left = torch.rand(3), torch.get_num_threads()
+        torch.set_num_threads(threads)
     return SimpleNamespace(
         out=out,
         model=model,
@@ -89,7 +90,7 @@ def watched(tmp_path_factory):
         opened=opened,
         result=result,
         drawn=drawn,
-        threads=(threads, torch.get_num_threads()),
+        threads=(threads + 1, left),
     )
 
 
@@ -434,6 +435,7 @@ def test_what_is_no_data_is_named(tmp_path, wrong):
         search(Net, wrong, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_nothing_given_is_no_default(tmp_path, data):
     with pytest.raises(ConfigError, match="model"):
         search(None, data, tmp_path / "run")

@@ -66,6 +66,7 @@ def test_a_single_option_is_never_dropped():
     assert not all(mask["k3"].options == (0, 1, 2) for mask in drawn)
 
 
+@pytest.mark.slow_with("0.1")
 @pytest.mark.parametrize("vanish", [0.1, 0.6])
 def test_where_nothing_passes_otherwise_every_decision_keeps_an_option_drawn_uniformly(vanish):
     """Of those that keep one, each option is as likely; the others are what they were."""

@@ -329,7 +329,7 @@ def test_the_weight_decay_has_a_limit(search):
     assert found == [True, True, False]
 
 
-@pytest.mark.quick_with("16", "30")
+@pytest.mark.quick_with("16")
 @pytest.mark.parametrize("kill", [13, 16, 17, 30])
 def test_adaptively_it_continues_from_its_state_to_the_same_bits(search, kill):
     runs = [make(search, guard=Growing(9, 16)) for _ in range(3)]

@@ -101,7 +101,7 @@ def test_what_sub_networks_are_uniform_over(sampling, shares):
     assert abs(found - draws * share) < 4 * (draws * share * (1 - share)) ** 0.5
 
 
-@pytest.mark.slow_with("10-4")
+@pytest.mark.slow_with("10-4", "2-1", "4-2")
 @pytest.mark.parametrize(("step", "count"), [(0, 1), (2, 1), (4, 2), (6, 2), (8, 4), (10, 4)])
 def test_a_phase_trains_so_many_sub_networks_a_step(step, count):
     strategy, supernet = made(ProgressiveShrinking, **EVEN)

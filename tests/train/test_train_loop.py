@@ -141,6 +141,7 @@ def test_interrupted_again_and_again(make_run):
     assert run.checkpoint.path.read_bytes() == whole.checkpoint.path.read_bytes()
 
 
+@pytest.mark.slow_with("SPOS+adamw", "Bender+sgd")
 def test_resumed_from_the_previous_checkpoint_when_the_newest_is_deleted(make_run):
     whole, run = make_run("whole"), make_run("cut")
     expected = weights(whole.start())
@@ -161,6 +162,7 @@ def test_a_finished_run_is_not_trained_again(make_run):
     assert run.checkpoint.path.read_bytes() == content
 
 
+@pytest.mark.slow_with("Bender+sgd", "SPOS+adamw")
 def test_the_checkpoint_changes_nothing(make_run, make_loader):
     run = make_run("run")
     model = make_model()

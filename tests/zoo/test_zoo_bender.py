@@ -74,6 +74,7 @@ def test_blocks_read_cells_and_earlier_blocks(four):
         assert (operations.low, operations.high) == (1, 2)
 
 
+@pytest.mark.slow
 def test_all_cells_share_one_architecture():
     assert bender(groups=(1,)).space.decisions == bender(groups=(2, 1, 2)).space.decisions
 

@@ -587,6 +587,7 @@ def test_wrong_arguments_are_refused(arguments, match):
         small(**arguments)
 
 
+@pytest.mark.slow
 def test_every_argument_of_a_style_is_used():
     assert any(isinstance(m, PartialChannels) for m in small(partial=2).modules())
     assert not any(isinstance(m, PartialChannels) for m in small().modules())

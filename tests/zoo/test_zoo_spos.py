@@ -48,6 +48,7 @@ def test_the_space(published):
     }
 
 
+@pytest.mark.slow
 def test_the_released_architecture_has_the_released_cost(published):
     architecture = Architecture({f"layer{i}": OPTIONS[d] for i, d in enumerate(RELEASED)})
     cost = cost_of(measure_costs(published, torch.zeros(1, 3, 224, 224)), architecture)

@@ -30,6 +30,7 @@ __all__ = [
     "check_names",
     "check_objects",
     "made",
+    "put_back",
     "put_fingerprints",
     "with_objects",
     "without_objects",
@@ -137,24 +138,16 @@ def without_objects(stored: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
     return objects, base
 
 
-def put_fingerprints(
-    plain: dict[str, Any],
-    objects: Mapping[str, object],
-    before: dict[str, Any],
-    made_before: Mapping[str, Any],
-) -> None:
-    """Note in plain options which objects stand in the places of some.
-
-    Args:
-        plain: options of now; they are changed.
-        objects: objects that are given now, by option.
-        before: options that the folder was made with; they are changed.
-        made_before: notes of the objects that were given then, by option.
-    """
+def put_fingerprints(plain: dict[str, Any], objects: Mapping[str, object]) -> None:
+    """Note in plain options, which are changed, the objects that stand in the places of some."""
     for name, value in objects.items():
         _put(plain, name, {"python": _fingerprint(value)})
-    for name, was in made_before.items():
-        _put(before, name, was)
+
+
+def put_back(plain: dict[str, Any], noted: Mapping[str, Any]) -> None:
+    """Put notes of objects into plain options, which are changed, where they stood in a folder's."""
+    for name, was in noted.items():
+        _put(plain, name, was)
 
 
 def _put(options: dict[str, Any], name: str, value: object) -> None:

@@ -18,6 +18,7 @@ from supernet.pipeline.changes import Changes
 from supernet.pipeline.context import Run
 from supernet.pipeline.objects import (
     check_objects,
+    put_back,
     put_fingerprints,
     with_objects,
     without_objects,
@@ -73,7 +74,7 @@ def open_run(
                     f"{out} cannot be locked on this file system ({folder.unlocked}): let no other "
                     "process work in it"
                 )
-            changes = options.changes(folder) if mode == "run" else None
+            changes = Changes(folder, options.before, options.plain) if options.before else None
             source = _model_source(options.config, objects)
             config = with_objects(options.config, objects)
             opened = RunState(Run(config, options.plain, source, folder, shown))
@@ -95,7 +96,8 @@ class _Options:
         config: options of now.
         plain: the same as plain data, with notes of the objects in their places.
         stored: options in the folder that those of now continue, as they stand there; or None.
-        before: `stored`, with a default for each option that it does not know.
+        before: `stored`, with a default for each option that it does not know, if there are results
+            that those of now may not give; or None.
         begun: whether the folder holds results.
         own: whether what is stored was written here, see `supernet.origin`.
     """
@@ -103,19 +105,9 @@ class _Options:
     config: RunConfig
     plain: dict[str, Any]
     stored: dict[str, Any] | None
-    before: dict[str, Any]
+    before: dict[str, Any] | None
     begun: bool
     own: bool
-
-    def changes(self, folder: RunFolder) -> Changes | None:
-        """Return what is changed since results were computed with these options, if any were.
-
-        Raises:
-            RunFolderError: the trained supernet depends on it.
-        """
-        if self.stored is None or not self.begun:
-            return None
-        return Changes(folder, self.before, self.plain)
 
 
 def _read_options(
@@ -141,8 +133,11 @@ def _read_options(
     own = stored is None or folder.is_own()
     foreign = None if own else f"the run folder {folder.path}"
     config, plain = parse(program, arguments, base, trust, foreign)
-    _, before = parse(program, [], base)  # what an older version did not know has its default
-    put_fingerprints(plain, objects, before, made_before)
+    put_fingerprints(plain, objects)
+    before = None
+    if stored is not None and begun and mode == "run":
+        _, before = parse(program, [], base)  # what an older version did not know has its default
+        put_back(before, made_before)
     return _Options(config, plain, stored, before, begun, own)
 
 
