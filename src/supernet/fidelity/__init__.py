@@ -3,6 +3,7 @@
 from supernet.fidelity.assess import Assessment, assess
 from supernet.fidelity.cautions import Caution
 from supernet.fidelity.ceiling import Ceiling, ceiling_of
+from supernet.fidelity.evidence import Evidence, combine
 from supernet.fidelity.figures import Fidelity, fidelity
 from supernet.fidelity.truth import Truth, TruthRow, Worth
 from supernet.fidelity.truth_files import load_truth
@@ -12,6 +13,7 @@ __all__ = [
     "Assessment",
     "Caution",
     "Ceiling",
+    "Evidence",
     "Fidelity",
     "Truth",
     "TruthRow",
@@ -19,6 +21,7 @@ __all__ = [
     "Worth",
     "assess",
     "ceiling_of",
+    "combine",
     "fidelity",
     "load_truth",
     "verdict",

@@ -16,12 +16,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy import linalg, stats
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Sum, WhiteKernel
 
 from supernet.errors import ConfigError
 from supernet.evaluate.rank_correlation import (
@@ -90,7 +88,7 @@ class Evidence:
         hope[list(known)] = -np.inf
         likely = np.argsort(-hope, kind="stable")[: max(CONSIDERED, count)]
         likely = likely[np.isfinite(hope[likely])]
-        covariance = self._covariance.of(likely)
+        covariance = self._covariance.of(likely.tolist())
         random = np.random.default_rng(derive_seed(seed, "next probes"))
         root = np.linalg.cholesky(covariance + 1e-8 * np.eye(len(likely)))
         found: dict[int, None] = {}
@@ -175,24 +173,29 @@ class _Posterior:
 
     def left_out(self) -> Array:
         """Return what the other probes predict of each, `[p]` (Rasmussen and Williams, (5.12))."""
-        found: Array = self._rest - self._inverse @ self._rest / np.diag(self._inverse)
-        return found + self._expected_of_probes
+        error = self._inverse @ self._rest / np.diag(self._inverse)
+        found: Array = self._expected_of_probes + self._rest - error
+        return found
 
-    def of(self, networks: Array) -> Array:
+    def of(self, networks: Sequence[int]) -> Array:
         """Return the covariance of networks, `[m, m]`."""
-        x = self._x[networks]
+        x = self._x[list(networks)]
         between = self._kernel(x, self._known)
         found: Array = self._kernel(x) - between @ self._inverse @ between.T
         return found
 
 
-def _fitted(x: Array, y: Array) -> Sum:
+def _fitted(x: Array, y: Array) -> Any:
     """Return the kernel, with the noise as its second part, that maximises the marginal likelihood.
 
     Args:
         x: the start and the features of the probes, `[p, 1 + d]`.
         y: what they are worth less what the start tells, `[p]`.
     """
+    from sklearn.exceptions import ConvergenceWarning  # a second to load: only where it is needed
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
+
     linear = ConstantKernel(0.3, BOUNDS) * DotProduct(0.0, "fixed")
     smooth = ConstantKernel(0.1, BOUNDS) * RBF(1.0, (0.3, 10.0))
     kernel = ConstantKernel(0.1, BOUNDS) + linear + smooth + WhiteKernel(0.2, (0.02, 2.0))
@@ -226,7 +229,8 @@ def _checked(
         raise ConfigError(f"the start {start!r} is none of the features {list(features)}")
     if len(worth) < FEWEST_PROBES:
         raise ConfigError(
-            f"{len(worth)} networks trained alone are too few to learn from: give {FEWEST_PROBES} or more"
+            f"{len(worth)} networks trained alone are too few to learn from: give {FEWEST_PROBES} or "
+            "more"
         )
     if wrong := [index for index in worth if not 0 <= index < n]:
         raise ConfigError(f"networks are numbered from 0 to {n - 1}, but worth is given of {wrong}")

@@ -1,0 +1,124 @@
+"""Evidence: probes correct what is believed beforehand, and it is said whether they could."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from supernet.errors import ConfigError
+from supernet.fidelity import Evidence, combine
+from supernet.fidelity.evidence import SLOPE, _Posterior, _quantiles
+
+N = 150
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """Return features of networks, and what they are worth: more than the start tells, and curved."""
+    random = np.random.default_rng(0)
+    columns = random.normal(size=(5, N))
+    start = columns[0] + columns[1]
+    worth = start + 1.5 * columns[2] - np.abs(columns[3])
+    features = {f"f{i}": column.tolist() for i, column in enumerate(columns)}
+    return {"start": start.tolist(), **features}, worth
+
+
+def tau(one, other):
+    return stats.kendalltau(one, other).statistic
+
+
+def probes(worth, count, seed=0):
+    drawn = np.random.default_rng(seed).choice(N, count, replace=False)
+    return {int(index): float(worth[index]) for index in drawn}
+
+
+def test_probes_teach_what_the_start_does_not_tell(networks):
+    features, worth = networks
+    found = combine(features, probes(worth, 40), start="start")
+    rest = [index for index in range(N) if index not in probes(worth, 40)]
+    alone = tau(np.array(features["start"])[rest], worth[rest])
+    assert tau(found.mean[rest], worth[rest]) > alone + 0.2
+    assert found.knows
+    assert found.over.low > 0
+    assert found.left_out.kendall_tau == pytest.approx(tau(found.mean[rest], worth[rest]), abs=0.15)
+
+
+def test_few_or_worthless_probes_leave_a_good_start_as_it_is(networks):
+    features, worth = networks
+    good = {**features, "start": worth.tolist()}
+    noise = dict(enumerate(np.random.default_rng(1).normal(size=10).tolist()))
+    assert tau(combine(good, noise, start="start").mean, worth) > 0.8
+    assert not combine(good, noise, start="start").knows
+    assert combine(good, noise).start is None
+
+
+def test_units_and_what_is_not_finite_do_not_matter(networks):
+    features, worth = networks
+    known = probes(worth, 20)
+    found = combine(features, known, start="start")
+    other = {name: np.exp(values).tolist() for name, values in features.items()}
+    shifted = {index: 100 * value - 7 for index, value in known.items()}
+    assert np.allclose(combine(other, shifted, start="start").mean, found.mean)
+    least = [*features["f2"]]
+    least[int(np.argmin(least))] = float("nan")
+    assert np.allclose(combine({**features, "f2": least}, known, start="start").mean, found.mean)
+
+
+def test_what_the_others_predict_of_a_probe_is_what_is_found_without_it(networks):
+    """The short formula against the posterior of the remaining probes, under the same kernel."""
+    features, worth = networks
+    start = _quantiles(np.array(features["start"]))
+    x = np.column_stack([start, *(_quantiles(np.array(one)) for one in features.values())])
+    known = np.arange(12)
+    y = _quantiles(worth[known])
+    posterior = _Posterior(x, start, known, y)
+    gram = np.linalg.inv(posterior._inverse)
+    for left in range(12):
+        others = np.delete(known, left)
+        weights = np.linalg.solve(gram[np.ix_(others, others)], (y - SLOPE * start[known])[others])
+        expected = SLOPE * start[left] + gram[left, others] @ weights
+        assert posterior.left_out()[left] == pytest.approx(expected)
+    mean, std = posterior.predicted()
+    assert np.allclose(std[:20] ** 2, np.diag(posterior.of(np.arange(20))))
+    assert std[known].max() < std[12:].max()
+    assert mean.shape == std.shape == (N,)
+
+
+def test_the_next_probes_are_those_that_may_be_the_best(networks):
+    features, worth = networks
+    known = probes(worth, 30)
+    found = combine(features, known, start="start")
+    chosen = found.next_probes(10, known=list(known))
+    assert len(set(chosen)) == 10
+    assert not set(chosen) & set(known)
+    assert chosen == found.next_probes(10, known=list(known))
+    assert chosen != found.next_probes(10, seed=1, known=list(known))
+    assert np.mean(found.mean[chosen]) > np.quantile(found.mean, 0.75)
+    assert len(found.next_probes(2 * N, known=list(known))) == N - 30
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"features": {"a": [1.0] * 20, "b": [1.0]}}, "one value for each network"),
+        ({"features": {}}, "one value for each network"),
+        ({"worth": {0: 1.0}}, "1 networks trained alone are too few"),
+        ({"worth": dict.fromkeys(range(13, 23), 1.0)}, r"from 0 to 19.*\[20, 21, 22\]"),
+        ({"worth": {index: float("nan") for index in range(10)}}, "not finite"),
+        ({"start": "c"}, "'c' is none of the features"),
+    ],
+)
+def test_what_is_wrong_is_said(changes, words):
+    given = {
+        "features": {"a": list(range(20))},
+        "worth": {index: float(index) for index in range(10)},
+        "start": "a",
+    }
+    assert isinstance(combine(**given), Evidence)
+    with pytest.raises(ConfigError, match=words):
+        combine(**{**given, **changes})
+
+
+def test_constants_teach_nothing():
+    found = combine({"a": [1.0] * 20}, {index: float(index) for index in range(10)})
+    assert np.ptp(found.mean) == pytest.approx(0, abs=1e-9)
+    assert found.left_out.kendall_tau is None or not found.knows
