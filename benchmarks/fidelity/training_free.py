@@ -16,25 +16,25 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import pickle
 import random
 import statistics
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
 
 from supernet.cost import measure_costs
 from supernet.fidelity import fidelity
+from supernet.fidelity.nasbench201_table import Entry, read_plain_pickle
 from supernet.files import write_json
 from supernet.net import SuperNet, derive
 from supernet.net.derive import reinitialise
 from supernet.space import Architecture
 from supernet.training_free import COMBINED, TRAINING_FREE, training_free_scores
 from supernet.training_free.az_nas import log_ranks
+from supernet.typed import typed
 from supernet.zoo import NASBench201
 from supernet.zoo.isomorphism import OPERATIONS
 from supernet.zoo.nasbench201 import LABELS
@@ -47,17 +47,9 @@ MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 """Of CIFAR-10's channels."""
 
 
-class _Plain(pickle.Unpickler):
-    """Reads tables of plain values, and nothing that would have to be imported."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"the table asks for {module}.{name}, which is not plain data")
-
-
 def read_truth(path: Path) -> dict[str, float]:
     """Return the mean accuracy by the published string of a cell, in 0–1."""
-    with path.open("rb") as file:
-        table: dict[str, dict[str, list[float]]] = _Plain(file).load()
+    table = typed(read_plain_pickle(path), dict[str, Entry])
     return {
         NASBench201.to_string(
             Architecture({label: OPERATIONS[int(n)] for label, n in zip(LABELS, key, strict=True)})
