@@ -192,6 +192,41 @@ def test_picks_in_resamples_are_those_of_networks_written_out():
             assert found[f"regret_at_{k}"][row] == pytest.approx(worth.max() - worth[:k].max())
 
 
+def test_pairs_within_strata_count_as_often_as_among_all():
+    """Two of each of four strata: of 28 pairs 4 are within one, where of all pairs a quarter is."""
+    truth, score, _ = drawn(8)
+    strata = [0, 1, 2, 3, 3, 2, 1, 0]
+    sums = [0.0, 0.0]
+    for i in range(8):
+        for j in range(i):
+            weight = 2 if strata[i] == strata[j] else 1
+            sums[0] += weight * np.sign(truth[i] - truth[j]) * np.sign(score[i] - score[j])
+            sums[1] += weight
+    found = fidelity({"score": score}, truth, strata=strata).scores["score"]["kendall_tau"]
+    assert found.value == pytest.approx(sums[0] / sums[1])
+    alone = fidelity({"score": score}, truth, strata=range(8))
+    assert alone == fidelity({"score": score}, truth)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tau", [0.2, 0.5])
+def test_stratified_networks_show_the_tau_of_all(tau, monkeypatch):
+    """Two of each of eight strata by score: without weights τ is higher than that of all."""
+    monkeypatch.setattr(resampling, "RESAMPLES", 2)
+    random, r = np.random.default_rng(1), math.sin(math.pi * tau / 2)
+    strata, found, plain = np.repeat(np.arange(8), 2), [], []
+    for _ in range(1500):
+        score = np.sort(random.normal(size=128))
+        rows = [h * 16 + i for h in range(8) for i in random.choice(16, 2, replace=False)]
+        truth = r * score[rows] + math.sqrt(1 - r**2) * random.normal(size=16)
+        pairs = pair_counts.PairCounts(score[rows], truth, pair_counts.Strata.sampled(strata))
+        found.append(pairs.taus(np.ones((1, 16)))[0])
+        plain.append(stats.kendalltau(score[rows], truth).statistic)
+    error = np.std(found) / math.sqrt(1500)
+    assert np.mean(found) == pytest.approx(tau, abs=4 * error)
+    assert np.mean(plain) - np.mean(found) > 0.005
+
+
 @pytest.mark.slow
 def test_intervals_hold_the_truth_of_all_networks():
     """Of 100 samples of 60 networks, those of 90 % hold what 5,000 networks have."""

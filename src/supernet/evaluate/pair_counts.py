@@ -13,19 +13,47 @@ the order of y, which are looked up at each item of the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PairCounts"]
+__all__ = ["PairCounts", "Strata"]
 
 RUN = 256
 """Items whose pairs are counted by a matrix: below, multiplying is faster than merging."""
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Strata:
+    """The strata that items were drawn from, as many from each, where all are equally large.
+
+    Of n_h items of a stratum, n_h (n_h - 1) of the n_h² pairs with repetition are pairs of two, so a
+    sample has fewer pairs within strata than there are among all; each counts n_h / (n_h - 1) times
+    (Horvitz and Thompson, "A Generalization of Sampling Without Replacement", JASA 1952).
+
+    Attributes:
+        of: number of the stratum of each item, `[n]`.
+        more: how many times more each pair within a stratum counts, by its number, 1 / (n_h - 1).
+    """
+
+    of: Indices
+    more: Mapping[int, float]
+
+    @classmethod
+    def sampled(cls, of: Sequence[int]) -> Strata:
+        """Return the strata of items, of which it is said which stratum each was drawn from."""
+        numbers, sizes = np.unique(np.asarray(of, dtype=np.intp), return_counts=True)
+        sized = zip(numbers.tolist(), sizes.tolist(), strict=True)
+        return cls(np.asarray(of, np.intp), {h: 1 / (n - 1) for h, n in sized if n > 1})
+
+    def among(self, items: Indices) -> Strata:
+        """Return the strata of some of the items, whose pairs count as they do among all."""
+        return Strata(self.of[items], self.more)
 
 
 class PairCounts:
@@ -36,9 +64,15 @@ class PairCounts:
     Args:
         x: values of one side, `[n]`.
         y: values of the other side, `[n]`.
+        strata: strata that the items were drawn from, whose own pairs count more.
     """
 
-    def __init__(self, x: Array, y: Array) -> None:
+    def __init__(self, x: Array, y: Array, strata: Strata | None = None) -> None:
+        self._within = [
+            (more, items, PairCounts(x[items], y[items]))
+            for number, more in (strata.more if strata is not None else {}).items()
+            if len(items := np.flatnonzero(strata.of == number)) > 1  # type: ignore[union-attr]
+        ]
         one, other = _ranks(x), _ranks(y)
         self._order = np.lexsort((other, one))  # ties of x by y: those pairs are taken off again
         self._x_groups = _Groups(one)
@@ -65,7 +99,11 @@ class PairCounts:
         same = np.einsum("rn,rn->r", counts, counts).astype(np.float64)
         groups = (self._x_groups, self._y_groups, self._both_groups)
         x, y, both = (same + one.pairs(counts) for one in groups)
-        return self._in_order(counts) - (x - both) / 2, (whole - x) / 2, (whole - y) / 2
+        sums = self._in_order(counts) - (x - both) / 2, (whole - x) / 2, (whole - y) / 2
+        for more, items, pairs in self._within:
+            for total, part in zip(sums, pairs.sums(counts[:, items]), strict=True):
+                total += more * part
+        return sums
 
     def _in_order(self, counts: NDArray[np.float32]) -> Array:
         """Return the pairs that are in order, less those out of order; ties of x count as in order."""

@@ -46,6 +46,7 @@ def assess(
     images: int | None = None,
     confidence: float = 0.95,
     seed: int = 0,
+    strata: Sequence[int] | None = None,
 ) -> Assessment:
     """Return how far scores can be believed.
 
@@ -59,6 +60,7 @@ def assess(
             on.
         confidence: confidence of the intervals, such as 0.95.
         seed: seed of the resampling.
+        strata: number of the stratum that each network was drawn from, `[n]`, see `fidelity`.
 
     Raises:
         ConfigError: there is no score, or lengths differ.
@@ -78,7 +80,8 @@ def assess(
     if len(known) < LEAST:
         return _no_numbers(name, len(known), len(networks), confidence)
     controls = [one for one in counts if one in values]
-    found = fidelity(values, [one.value for one in known], controls, confidence, seed)
+    kept = None if strata is None else [strata[i] for i in compared]
+    found = fidelity(values, [one.value for one in known], controls, confidence, seed, kept)
     ceiling = ceiling_of(known, confidence, seed)
     judged = values[name]
     said = [

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supernet.errors import ConfigError
-from supernet.evaluate.pair_counts import PairCounts
+from supernet.evaluate.pair_counts import PairCounts, Strata
 from supernet.evaluate.resampling import Array, Interval, count_blocks, quantiles
 from supernet.fidelity.picks import PICKS, Counts, Picks, TruthPicks, TruthResamples
 from supernet.random import derive_seed
@@ -58,6 +58,7 @@ def fidelity(
     controls: Sequence[str] = (),
     confidence: float = 0.95,
     seed: int = 0,
+    strata: Sequence[int] | None = None,
 ) -> Fidelity:
     """Return how well scores rank networks.
 
@@ -82,6 +83,9 @@ def fidelity(
             multiply-adds.
         confidence: confidence of the intervals, such as 0.95.
         seed: seed of the resampling, and of the order of networks with equal scores.
+        strata: number of the stratum that each network was drawn from, `[n]`, where all are equally
+            large and gave as many networks; see `supernet.evaluate.pair_counts.Strata`. Intervals are
+            those of as many networks that were drawn without strata, which are a little wider.
 
     Raises:
         ConfigError: there are fewer than three networks, the lengths differ, a number is not finite,
@@ -94,7 +98,8 @@ def fidelity(
     y = _finite("the truth", truth, len(truth))
     values = {name: _finite(f"the score {name}", one, len(y)) for name, one in scores.items()}
     shuffled = np.random.default_rng(derive_seed(seed, "order")).permutation(len(y))
-    known = _Truth(y[shuffled], [values[name][shuffled] for name in controls])
+    drawn_from = None if strata is None else Strata.sampled(np.asarray(strata)[shuffled].tolist())
+    known = _Truth(y[shuffled], [values[name][shuffled] for name in controls], drawn_from)
     judged = {
         name: _Score(one[shuffled], known, partial=name not in controls)
         for name, one in values.items()
@@ -142,10 +147,13 @@ class _Truth:
     Args:
         values: true values, `[n]`.
         controls: values that partial correlations are given for, `[n]` each.
+        strata: strata that the networks were drawn from.
     """
 
-    def __init__(self, values: Array, controls: Sequence[Array]) -> None:
-        self.values = values
+    def __init__(
+        self, values: Array, controls: Sequence[Array], strata: Strata | None = None
+    ) -> None:
+        self.values, self.strata = values, strata
         self.picks = TruthPicks(values)
         self._ranks = _Ranks(values)
         self._controls = [_Ranks(one) for one in controls]
@@ -195,12 +203,17 @@ class _Score:
         self._among: dict[str, tuple[NDArray[np.intp] | None, PairCounts]] = {}
         if np.ptp(truth.values) > 0 and np.ptp(values) > 0:
             self._ranks = _Ranks(values)
-            self._among["kendall_tau"] = (None, PairCounts(values, truth.values))
+            self._among["kendall_tau"] = (
+                None,
+                PairCounts(values, truth.values, truth.strata),
+            )
         for share in BEST:
             among = truth.picks.order[: int(np.ceil(share * len(values)))]
             x, y = values[among], truth.values[among]
             if len(among) >= FEWEST and np.ptp(x) > 0 and np.ptp(y) > 0:
-                self._among[f"kendall_tau_best_{100 * share:.0f}"] = (among, PairCounts(x, y))
+                strata = None if truth.strata is None else truth.strata.among(among)
+                name = f"kendall_tau_best_{100 * share:.0f}"
+                self._among[name] = (among, PairCounts(x, y, strata))
 
     def figures(self, resamples: _Resamples) -> dict[str, Array]:
         """Return the figures that are defined, `[resamples]` each."""
