@@ -166,7 +166,10 @@ def _rank_parser(program: str) -> Arguments:
         program,
         description="Say how far the scores of a run can be believed: networks of which it is known "
         "what they are worth are scored under its weights; figures, a verdict and what to be careful "
-        "about go to ranking.json in its folder.",
+        "about go to ranking.json in its folder. Without --truth, probes of the space are trained alone "
+        "to know it.",
+        epilog="Probes are trained as the run's retrain.train says; options such as --train.steps 500 "
+        "say otherwise.",
     )
     parser.add_argument("--run", "--out", dest="out", type=file_path, default=Path(_DEFAULT_OUT))
     parser.add_argument(
@@ -182,6 +185,21 @@ def _rank_parser(program: str) -> Arguments:
         help="networks that are drawn from the table at random (default: 1000)",
     )
     parser.add_argument(
+        "--probes",
+        type=whole_number(3),
+        default=16,
+        help="without --truth: networks that are trained (default: 16)",
+    )
+    parser.add_argument(
+        "--seeds", type=whole_number(1), default=1, help="trainings of each (default: 1)"
+    )
+    parser.add_argument(
+        "--twice",
+        type=whole_number(0),
+        default=4,
+        help="probes that are trained once more, to see how much trainings scatter (default: 4)",
+    )
+    parser.add_argument(
         "--seed", type=whole_number(0), default=0, help="of draws and intervals (default: 0)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -192,12 +210,13 @@ def _rank_parser(program: str) -> Arguments:
 def _rank(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
     import json
 
-    from supernet.pipeline import open_run, rank_run
+    from supernet.pipeline import ProbeOptions, open_run, rank_run
     from supernet.track import print_table, ranking_table
 
     _check_folder(given.out)
     with open_run([], given.out, program=command.program, trust=given.trust) as opened:
-        ranking = rank_run(opened, given.truth, count=given.count, seed=given.seed)
+        options = ProbeOptions(given.probes, given.seeds, given.twice, rest)
+        ranking = rank_run(opened, given.truth, count=given.count, seed=given.seed, options=options)
     if given.json:
         print(json.dumps(ranking.summary(), indent=2))
         return
@@ -402,7 +421,6 @@ COMMANDS = {
             "say how far the scores of a run can be believed, beside what networks are worth",
             _rank_parser,
             _rank,
-            leaves=False,
         ),
         Command(
             "doctor",

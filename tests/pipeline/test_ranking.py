@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import supernet as sn
 from supernet.errors import ConfigError, DamagedFileError, NoNetworkError, RunFolderError
-from supernet.evaluate import Scorer, resampling
+from supernet.evaluate import Candidate, Scorer, resampling
 from supernet.evaluate.rows import RANK
 from supernet.pipeline import STEPS, execute, open_run
 from supernet.pipeline.fidelity import rank_by_truth, truth_of
+from supernet.pipeline.probes import ProbeOptions, probe_strata
 from supernet.pipeline.ranking import rank_run
 from supernet.pipeline.searched import candidates_of
 from supernet.space import Architecture
 from supernet.track.ranking import read_ranking
 from supernet.track.report import render
+from supernet.train import Plain
 
 OPTIONS = {
     "train.steps": 4,
@@ -278,3 +283,130 @@ def test_a_run_that_was_trained_and_not_searched_is_ranked_and_then_searched(mad
         assert state.run.folder.metrics.search.candidates == 4
     assert sum(row[0] != RANK for row in rows(out).values()) >= 4
     assert not (out / "ranking.json").exists() or ranking == read_ranking(out / "ranking.json")
+
+
+PROBES = {"probes": 12, "twice": 3, "train": {"steps": 4, "log_every": 1, "checkpoint_seconds": 0}}
+
+
+def trained(folder):
+    """Return the digests of the checkpoints of probes by name."""
+    return {
+        path.name: torch.load(path, weights_only=True)["digest"]
+        for path in (folder / "probes").glob("*.pt")
+        if "previous" not in path.name
+    }
+
+
+@pytest.mark.slow
+def test_probes_are_trained_alone_some_of_them_twice(run):
+    result, folder = run
+    ranking = sn.rank(result, **PROBES)
+    assert ranking == read_ranking(folder / "ranking.json")
+    assert ranking.truth.kind == "probes"
+    assert ranking.figures.n == 12
+    assert sorted(ranking.probes.strata) == sorted([0, 1, 2, 3, 4, 5] * 2)
+    assert sorted(ranking.probes.trainings) == [1] * 9 + [2] * 3
+    assert ranking.probes.train["steps"] == 4
+    assert ranking.ceiling.source == "spread"
+    assert ranking.ceiling.networks == 3
+    assert len(trained(folder)) == 15
+    assert {f"{key}-0.pt" for key in ranking.keys} <= trained(folder).keys()
+    assert len(set(trained(folder).values())) == 15  # a second training has weights of its own
+    assert "12 probes, as many of each of 6 strata" in repr(ranking)
+    assert "How far the scores can be believed" in render(folder)
+
+
+@pytest.mark.slow
+def test_interrupted_probes_end_in_the_same_bits(run, monkeypatch):
+    result, folder = run
+    whole = sn.rank(result, **PROBES)
+    expected = trained(folder)
+    shutil.rmtree(folder / "probes")
+    (folder / "ranking.json").unlink()
+    backward, calls = Plain.backward, []
+
+    def killed(self, *arguments):
+        calls.append(1)
+        if len(calls) % 14 == 0:  # in the midst of a fourth probe
+            raise KeyboardInterrupt
+        return backward(self, *arguments)
+
+    monkeypatch.setattr(Plain, "backward", killed)
+    again = None
+    while again is None:
+        try:
+            again = sn.rank(result, **PROBES)
+        except KeyboardInterrupt:
+            assert not (folder / "ranking.json").exists()
+    assert len(calls) < 60 + 10  # what was trained is not trained again
+    assert trained(folder) == expected
+    assert replace(again, probes=None) == replace(whole, probes=None)
+
+
+@pytest.mark.slow
+def test_probes_that_fail_are_left_out_and_all_failing_is_said(run, monkeypatch, capsys):
+    result, folder = run
+    backward = Plain.backward
+
+    def diverges(self, model, *arguments):
+        loss = backward(self, model, *arguments)
+        return loss * float("nan") if fails(model) else loss
+
+    failing = [nn.Tanh]
+
+    def fails(model):
+        return any(isinstance(module, tuple(failing)) for module in model.modules())
+
+    monkeypatch.setattr(Plain, "backward", diverges)
+    ranking = sn.rank(result, **PROBES)
+    assert 3 < ranking.figures.n < 12
+    assert {one.role for one in ranking.failed} == {"probe"}
+    assert all((folder / one.file).exists() for one in ranking.failed)
+    capsys.readouterr()
+    assert sn.rank(result, **PROBES).failed == ranking.failed
+    assert "failed before, and is not tried again" in capsys.readouterr().err
+    failing.append(nn.Linear)
+    shutil.rmtree(folder / "probes")
+    with pytest.raises(NoNetworkError, match="none is left of the 15 trainings of 12 probes"):
+        sn.rank(result, **PROBES)
+
+
+@pytest.mark.slow
+def test_options_of_probes_are_checked(run):
+    result, folder = run
+    for arguments, words in (
+        ({"probes": 2}, "probes is a whole number from 3"),
+        ({"seeds": 0}, "seeds is a whole number from 1"),
+        ({"train": {"step": 3}}, "step"),
+        ({"train": {"steps": 0}}, "give --train.steps"),
+        ({"train": 3}, 'train is a mapping such as {"steps": 500}'),
+        ({"truth": TABLE, "train": {"steps": 3}}, "nothing is trained where a truth is given"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            sn.rank(result, **arguments)
+    assert not (folder / "probes").exists()
+
+
+def test_strata_are_of_equal_size_by_cost_and_score():
+    random = np.random.default_rng(0)
+    pool = [
+        Candidate(f"{n:03}", Architecture({"a": str(n)}), "ok", float(loss), None, {"macs": n // 3})
+        for n, loss in enumerate(random.normal(size=96))
+    ]
+    strata = probe_strata(pool, 8)
+    assert np.bincount(strata).tolist() == [12] * 8
+    macs = np.array([one.costs["macs"] for one in pool])
+    loss = np.array([one.loss for one in pool])
+    cheap = np.array(strata) < 4
+    assert macs[cheap].max() <= macs[~cheap].min()
+    for band in ((0, 1, 2, 3), (4, 5, 6, 7)):
+        of_each = [loss[np.array(strata) == number] for number in band]
+        assert all(a.max() < b.min() for a, b in pairwise(of_each))
+    assert probe_strata(pool, 7) == probe_strata(pool[::-1], 7)[::-1]
+
+
+def test_some_probes_are_trained_twice_spread_over_all():
+    assert ProbeOptions(twice=4).trainings(16) == [2, 1, 1, 1] * 4
+    assert ProbeOptions(twice=0).trainings(3) == [1, 1, 1]
+    assert ProbeOptions(twice=9).trainings(3) == [2, 2, 2]
+    assert ProbeOptions(seeds=3).trainings(2) == [3, 3]

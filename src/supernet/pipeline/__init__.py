@@ -8,6 +8,7 @@ from supernet.pipeline.export import Exported, export_networks
 from supernet.pipeline.identity import check_identity
 from supernet.pipeline.latency import measure_latency
 from supernet.pipeline.open import open_run
+from supernet.pipeline.probes import ProbeOptions
 from supernet.pipeline.ranking import rank, rank_run
 from supernet.pipeline.state import RunState
 from supernet.track.ranking import Ranking
@@ -17,6 +18,7 @@ __all__ = [
     "STEPS",
     "Diagnosis",
     "Exported",
+    "ProbeOptions",
     "Ranking",
     "Result",
     "Run",

@@ -19,7 +19,7 @@ from supernet.pipeline.state import RunState
 from supernet.random import stream
 from supernet.reading import shown
 from supernet.space import Architecture
-from supernet.track.ranking import Ranking, RankingTruth, write_ranking
+from supernet.track.ranking import ProbeRecord, Ranking, RankingTruth, write_ranking
 from supernet.track.records import Failed
 
 __all__ = ["failed_candidates", "judged", "rank_by_truth", "scored", "truth_of"]
@@ -116,7 +116,7 @@ def judged(
     protocol: Provenance,
     seed: int,
     failed: Sequence[Failed] = (),
-    details: Mapping[str, object] | None = None,
+    probes: ProbeRecord | None = None,
 ) -> Ranking:
     """Compare scores with what networks are worth; returns what is written to `ranking.json`.
 
@@ -128,7 +128,7 @@ def judged(
         protocol: protocol of the scores.
         seed: seed of the resampling.
         failed: networks of which it is not known what they are worth, as they failed.
-        details: further findings, for the file.
+        probes: how the networks were drawn and trained, where they are probes.
     """
     run = state.run
     counts = list(state.costs)
@@ -136,7 +136,14 @@ def judged(
     lost = failed_candidates(candidates)
     if lost:
         run.progress.say(failure_summary(lost, len(candidates), "networks", "candidates.db"))
-    found = assess(scores, networks, counts, images=protocol.images, seed=seed)
+    found = assess(
+        scores,
+        networks,
+        counts,
+        images=protocol.images,
+        seed=seed,
+        strata=None if probes is None else probes.strata,
+    )
     compared = found.compared
     ranking = Ranking(
         truth=source,
@@ -150,7 +157,7 @@ def judged(
         keys=tuple(candidates[i].key for i in compared),
         values=tuple(networks[i].value for i in compared),
         scores={name: tuple(float(one[i]) for i in compared) for name, one in scores.items()},
-        details=details,
+        probes=probes,
     )
     write_ranking(run.folder.ranking, ranking)
     return ranking

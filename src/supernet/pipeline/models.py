@@ -74,17 +74,19 @@ class Models:
         """
         return self.source.build(derive_seed(self.seed, *purpose), self.arguments, **overrides)
 
-    def retraining(self, key: str, overrides: Mapping[str, Any]) -> SuperNet:
+    def retraining(self, key: str, overrides: Mapping[str, Any], number: int = 0) -> SuperNet:
         """Return a new supernet whose weights are those of an architecture that is trained alone.
 
         Args:
             key: key of the architecture.
             overrides: constructor arguments that differ from the supernet's.
+            number: number of the training, of which each has weights of its own.
 
         Raises:
             ConfigError: the model does not take them.
         """
-        return SuperNet(placed(self.built("retrain", key, **overrides), self.device))
+        purpose = ("retrain", key, *([str(number)] if number else []))
+        return SuperNet(placed(self.built(*purpose, **overrides), self.device))
 
     def _supernet(self, *purpose: str, **overrides: Any) -> SuperNet:
         model = self.source.initial(derive_seed(self.seed, *purpose), self.arguments, **overrides)

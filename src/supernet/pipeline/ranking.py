@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from supernet.errors import ConfigError, RunFolderError
 from supernet.failures import machine_errors
@@ -12,9 +15,11 @@ from supernet.pipeline.execute import settings
 from supernet.pipeline.failures import less_memory
 from supernet.pipeline.fidelity import rank_by_truth, truth_of
 from supernet.pipeline.identity import check_identity
+from supernet.pipeline.objects import check_names
 from supernet.pipeline.open import open_run
+from supernet.pipeline.probes import ProbeOptions, rank_by_probes
 from supernet.pipeline.state import RunState
-from supernet.reading import shown, usable_path
+from supernet.reading import plain_value, shown, usable_path
 from supernet.track.ranking import Ranking
 
 __all__ = ["rank", "rank_run"]
@@ -27,6 +32,10 @@ def rank(
     truth: object = None,
     *,
     count: int = 1000,
+    probes: int = 16,
+    seeds: int = 1,
+    twice: int = 4,
+    train: Mapping[str, Any] | None = None,
     seed: int = 0,
     progress: bool | None = None,
     trust: bool = False,
@@ -37,8 +46,13 @@ def rank(
         run: result of `supernet.run`, or a run folder with a trained supernet.
         truth: table of what networks are worth: a file of CSV or JSON, "nasbench201:cifar10",
             "nasbench-macro:FILE", a `supernet.fidelity.Truth`, or a mapping from architectures or their
-            keys to values, higher being better.
+            keys to values, higher being better. Without one, probes of the space are trained alone.
         count: number of networks that are drawn from it at random.
+        probes: number of networks that are trained where no truth is given.
+        seeds: number of trainings of each, with seeds of their own.
+        twice: number of these that are trained once more where each is trained once.
+        train: options of their training in which it differs from the run's `retrain.train`, such as
+            `{"steps": 500}`.
         seed: seed of the draw, and of the resampling.
         progress: whether to draw bars of the progress; by default on terminals only.
         trust: go on in a folder of another origin that names code.
@@ -52,6 +66,12 @@ def rank(
     """
     check_count("count", count, 10)
     check_count("seed", seed, 0, 2**63 - 1)
+    options = ProbeOptions(
+        check_count("probes", probes, 3),
+        check_count("seeds", seeds, 1),
+        check_count("twice", twice, 0),
+        _train_arguments({} if train is None else train),
+    )
     opens: contextlib.AbstractContextManager[RunState]
     if isinstance(run, Result):
         opens = run.again(mode="run")
@@ -61,27 +81,55 @@ def rank(
             raise RunFolderError(f"{folder} is no run folder; give one that supernet.run made")
         opens = open_run([], folder, program="supernet.rank", progress=progress, trust=trust)
     with opens as opened:
-        return rank_run(opened, truth, count=count, seed=seed)
+        return rank_run(opened, truth, count=count, seed=seed, options=options)
 
 
-def rank_run(opened: RunState, truth: object, *, count: int = 1000, seed: int = 0) -> Ranking:
-    """Say how far the scores of a run that is open can be believed; see `rank`."""
-    run = opened.run
-    with (
-        settings(run),
-        machine_errors("the ranking", less_memory(run.config, run.folder, "search")),
-    ):
+def rank_run(
+    opened: RunState,
+    truth: object = None,
+    *,
+    count: int = 1000,
+    seed: int = 0,
+    options: ProbeOptions | None = None,
+) -> Ranking:
+    """Say how far the scores of a run that is open can be believed; see `rank`.
+
+    Raises:
+        ConfigError: options of a training are given beside a truth, where nothing is trained.
+    """
+    run, options = opened.run, options or ProbeOptions()
+    if truth is not None and options.train:
+        raise ConfigError(
+            f"nothing is trained where a truth is given, so {options.train[0]!r} has no effect; leave "
+            "one of them out"
+        )
+    remedy = less_memory(run.config, run.folder, "retrain" if truth is None else "search")
+    with settings(run), machine_errors("the ranking", remedy):
         check_identity(opened)
+        opened.trained  # noqa: B018  # said before anything is read or drawn, if it is missing
         if truth is None:
-            raise ConfigError(
-                "no truth is given; name one with --truth FILE (in Python: truth=...)"
-            )
-        opened.trained  # noqa: B018  # said before the table is read, if it is missing
+            return rank_by_probes(opened, options, seed)
         return rank_by_truth(opened, truth_of(opened, truth), count, seed)
 
 
-def check_count(name: str, value: object, least: int, most: int = MOST) -> None:
-    """Check a number that a caller gives.
+def _train_arguments(train: object) -> list[str]:
+    """Return options of a training as arguments.
+
+    Raises:
+        ConfigError: they are none.
+    """
+    if not isinstance(train, Mapping):
+        raise ConfigError(f'train is a mapping such as {{"steps": 500}}, not {shown(train)}')
+    check_names(train, {})
+    values = {name: plain_value(value, f"train.{name}") for name, value in train.items()}
+    return [
+        f"--train.{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in values.items()
+    ]
+
+
+def check_count(name: str, value: object, least: int, most: int = MOST) -> int:
+    """Return a number that a caller gives.
 
     Raises:
         ConfigError: it is no whole number in its range.
@@ -90,3 +138,4 @@ def check_count(name: str, value: object, least: int, most: int = MOST) -> None:
         raise ConfigError(
             f"{name} is a whole number from {least:,} to {most:,}, not {shown(value)}"
         )
+    return value

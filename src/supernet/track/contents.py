@@ -232,6 +232,22 @@ ENTRIES = (
         "the table that `supernet latency` wrote, unless `--table` named another place",
     ),
     Entry(
+        "probes/KEY-N.pt",
+        "rank",
+        "checkpoint of training N of a probe of `supernet rank`",
+        goes="changed",
+        is_result=True,
+        also=("probes/KEY-N.previous.pt",),
+        after="retrain",
+    ),
+    Entry(
+        "probes/KEY-N.failed.json",
+        "rank",
+        "why it failed, as for a network that is retrained",
+        goes="changed",
+        after="retrain",
+    ),
+    Entry(
         "ranking.json",
         "rank",
         "how far the scores can be believed ([figures](fidelity.md)); it goes with the search",

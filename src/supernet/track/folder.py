@@ -125,6 +125,10 @@ class RunFolder:
         """Return the checkpoint of a retrained network."""
         return Checkpoint(self.path / "retrain" / f"{name}.pt")
 
+    def probe(self, key: str, number: int) -> Checkpoint:
+        """Return the checkpoint of a training of a probe."""
+        return Checkpoint(self.path / "probes" / f"{key}-{number}.pt")
+
     @property
     def exports(self) -> Path:
         """Where networks are exported to unless another folder is named."""

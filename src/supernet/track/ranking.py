@@ -20,7 +20,7 @@ from supernet.strict_json import ChangedError, seal, unseal
 from supernet.track.records import Failed
 from supernet.typed import Between, Count, JsonRecord, MisfitError
 
-__all__ = ["Ranking", "RankingTruth", "read_ranking", "write_ranking"]
+__all__ = ["ProbeRecord", "Ranking", "RankingTruth", "read_ranking", "write_ranking"]
 
 VERSION = 1
 """Of the file as it is written now."""
@@ -53,9 +53,28 @@ class RankingTruth(JsonRecord):
 
     def text(self, n: int) -> str:
         """Return in a line what n networks were compared with."""
+        if self.kind == "probes":
+            return f"{n:,} probes, as many of each of {self.name}; {self.measures}"
         same = f", {self.folded:,} further architectures being one of these" if self.folded else ""
         whence = "a random choice of the" if n < self.networks else "all"
         return f"{n:,} networks, {whence} {self.networks:,} of {self.name}{same}; {self.measures}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeRecord(JsonRecord):
+    """How probes were drawn and trained.
+
+    Attributes:
+        strata: number of the stratum that each was drawn from, in the order of those that passed.
+        trainings: the number of trainings of each that passed.
+        seconds: the time of all trainings, that of interrupted attempts included.
+        train: options of the training.
+    """
+
+    strata: tuple[int, ...]
+    trainings: tuple[Count, ...]
+    seconds: float
+    train: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +94,7 @@ class Ranking(JsonRecord):
         keys: keys of the networks that were compared.
         values: worth of each, in the same order.
         scores: scores of each by name, in the same order; the first is what the run ranks by.
-        details: further findings on probes: strata, seconds, options of the training.
+        probes: how probes were drawn and trained; missing where a table was known.
     """
 
     version: Annotated[int, Between(1, VERSION)] = VERSION
@@ -90,7 +109,7 @@ class Ranking(JsonRecord):
     keys: tuple[str, ...]
     values: tuple[float, ...]
     scores: Mapping[str, tuple[float, ...]]
-    details: Omitted[Mapping[str, Any] | None] = None
+    probes: Omitted[ProbeRecord | None] = None
 
     def __repr__(self) -> str:
         return f"Ranking({self.truth.text(self.figures.n)}: {self.verdict.text})"

@@ -1,0 +1,274 @@
+"""How far scores can be believed where nothing is known: probes of the space, trained alone.
+
+A pool of random networks is scored, and divided into strata of equal size: bands by multiply-adds, and
+parts of each by score. As many probes are drawn from each stratum, at random, so that they cover the
+range and yet stand for the pool: networks weigh alike, and pairs within a stratum, of which there are
+too few, weigh more (`supernet.evaluate.pair_counts.Strata`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from supernet.config import TrainConfig
+from supernet.errors import ConfigError
+from supernet.evaluate import Candidate, Provenance, Score
+from supernet.fidelity import Worth
+from supernet.net import derive
+from supernet.parser import parse
+from supernet.pipeline.changes import without_neutral
+from supernet.pipeline.costs import problem_of
+from supernet.pipeline.failures import (
+    attempt_network,
+    failed_file,
+    failure_summary,
+    none_left_error,
+)
+from supernet.pipeline.fidelity import judged, scored
+from supernet.pipeline.models import placed
+from supernet.pipeline.networks import preference
+from supernet.pipeline.objects import without_objects
+from supernet.pipeline.scoring import validate
+from supernet.pipeline.state import RunState
+from supernet.pipeline.training import fit
+from supernet.random import stream
+from supernet.track.ranking import ProbeRecord, Ranking, RankingTruth
+from supernet.track.records import Failed
+from supernet.train import Plain, digest
+
+__all__ = ["ProbeOptions", "probe_strata", "rank_by_probes"]
+
+POOL = 8
+"""Networks that are scored for each probe."""
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """The number of probes, and how they are trained.
+
+    Attributes:
+        probes: number of networks that are trained.
+        seeds: number of trainings of each, with seeds of their own.
+        twice: number of probes that are trained once more where each is trained once, to see how much
+            trainings scatter.
+        train: options of the training in which it differs from the run's `retrain.train`.
+    """
+
+    probes: int = 16
+    seeds: int = 1
+    twice: int = 4
+    train: Sequence[str] = ()
+
+    def trainings(self, count: int) -> list[int]:
+        """Return how often each of so many probes is trained, `[count]`."""
+        more = min(self.twice, count) if self.seeds == 1 else 0
+        again = {number * count // more for number in range(more)}
+        return [self.seeds + (number in again) for number in range(count)]
+
+
+def rank_by_probes(state: RunState, options: ProbeOptions, seed: int = 0) -> Ranking:
+    """Train probes alone, compare their scores, and write `ranking.json`.
+
+    What was scored or trained before is not repeated, so an interrupted call goes on.
+
+    Args:
+        state: run, of which the supernet is trained.
+        options: number of probes, and how they are trained.
+        seed: seed of the draw of probes, and of the resampling.
+
+    Raises:
+        ConfigError: the options of the training cannot be read, or it has no step.
+        NoNetworkError: none can be scored, or none trained.
+    """
+    train, plain = _training(state, options.train)
+    pool, protocol = _pool(state, options.probes, seed)
+    count = min(options.probes, len(pool))
+    strata = probe_strata(pool, max(1, count // 2))
+    drawn = _drawn(strata, count, seed)
+    trials = _Trials(state, train, plain)
+    networks = list[Worth]()
+    kept = list[int]()
+    for number, (index, often) in enumerate(
+        zip(drawn, options.trainings(count), strict=True), start=1
+    ):
+        state.run.progress.say(f"probe {pool[index].key} ({number} of {count})")
+        values = trials.values(pool[index], often)
+        if values:
+            networks.append(Worth(pool[index].architecture, values))
+            kept.append(index)
+    trials.check(count)
+    source = RankingTruth(
+        kind="probes",
+        name=f"{len(set(strata))} strata, by multiply-adds and score, of {len(pool):,} random networks",
+        measures=f"{trials.measure} on the search split after {train.steps:,} steps alone",
+        networks=len(pool),
+    )
+    record = ProbeRecord(
+        strata=tuple(strata[index] for index in kept),
+        trainings=tuple(len(one.values) for one in networks),
+        seconds=round(trials.seconds, 3),
+        train=plain,
+    )
+    candidates = [pool[index] for index in kept]
+    return judged(state, source, networks, candidates, protocol, seed, trials.failed, record)
+
+
+def probe_strata(pool: Sequence[Candidate], count: int) -> list[int]:
+    """Return the number of the stratum of each candidate: bands by multiply-adds, parts by score.
+
+    There are as many bands as the largest divisor of the count that is not above its root, so that the
+    strata are as square as they can be, and the sizes of strata differ by at most two.
+    """
+    bands = max(d for d in range(1, math.isqrt(count) + 1) if count % d == 0)
+    by_cost = sorted(range(len(pool)), key=lambda i: (pool[i].costs["macs"], pool[i].rank_key))
+    found, number = [0] * len(pool), 0
+    for band in _parts(by_cost, bands):
+        for part in _parts(sorted(band, key=lambda i: pool[i].rank_key), count // bands):
+            for index in part:
+                found[index] = number
+            number += 1
+    return found
+
+
+def _parts(items: Sequence[int], count: int) -> list[Sequence[int]]:
+    """Return items in so many parts of equal size, but for one."""
+    ends = [number * len(items) // count for number in range(count + 1)]
+    return [items[start:end] for start, end in pairwise(ends)]
+
+
+def _drawn(strata: Sequence[int], count: int, seed: int) -> list[int]:
+    """Return the numbers of the candidates that are probes, as many of each stratum."""
+    numbers = sorted(set(strata))
+    found = []
+    for place, stratum in enumerate(numbers):
+        members = [index for index, one in enumerate(strata) if one == stratum]
+        stream(seed, "rank", "probes", stratum).shuffle(members)
+        found += members[: count // len(numbers) + (place < count % len(numbers))]
+    return found
+
+
+def _pool(state: RunState, probes: int, seed: int) -> tuple[list[Candidate], Provenance]:
+    """Return random candidates of the space that the search's constraints leave, all scored."""
+    problem = problem_of(state.run, state.inputs.space, state.costs)
+    drawn = problem.sample(POOL * probes, stream(seed, "rank", "pool"))
+    candidates, protocol = scored(state, drawn)
+    return [one for one in candidates if one.status == "ok"], protocol
+
+
+def _training(state: RunState, given: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
+    """Return how probes are trained, and the same as plain data.
+
+    Raises:
+        ConfigError: an option is none of a training, or there is no step.
+    """
+    wrong = [one for one in given if one.startswith("-") and not one.startswith("--train.")]
+    if wrong or (given and not given[0].startswith("--train.")):
+        raise ConfigError(
+            f"probes take options of their training, such as --train.steps 500, not "
+            f"{(wrong or list(given))[0]!r}; all others are those of the run"
+        )
+    arguments = [
+        f"--retrain.{one.removeprefix('--')}" if one.startswith("--train.") else one
+        for one in given
+    ]
+    _, base = without_objects(state.run.options)
+    config, plain = parse("supernet rank", arguments, base)
+    train: TrainConfig = config.retrain.train
+    if train.steps < 1:
+        raise ConfigError(
+            "probes are trained from fresh weights, but retrain.train.steps of the run is 0; give "
+            "--train.steps"
+        )
+    return train, without_neutral(plain["retrain"]["train"])
+
+
+class _Trials:
+    """Trains networks alone, several times each, from fresh weights.
+
+    Args:
+        state: run that they are of.
+        train: options of the training.
+        plain: the same as plain data.
+
+    Attributes:
+        failed: trainings that failed.
+        passed: number of those that did not.
+        seconds: seconds of these.
+        measure: what a network is worth by, "accuracy (0 to 1)" or "-loss".
+    """
+
+    def __init__(self, state: RunState, train: TrainConfig, plain: Mapping[str, Any]) -> None:
+        self._run, self._inputs, self._train = state.run, state.inputs, train
+        retrain = without_neutral(state.run.options["retrain"])
+        self._identity = digest(
+            [plain, retrain["model"], retrain["augment"], state.inputs.identity]
+        )
+        self.failed: list[Failed] = []
+        self.passed, self.seconds, self.measure = 0, 0.0, "accuracy (0 to 1)"
+
+    def values(self, candidate: Candidate, often: int) -> tuple[float, ...]:
+        """Return what the trainings of a network reached, of those that passed."""
+        found = []
+        for number in range(often):
+            one = self._trained(candidate, number)
+            if isinstance(one, Failed):
+                self.failed.append(one)
+                continue
+            if one.get("accuracy") is None:
+                self.measure = "-loss"
+            self.passed += 1
+            found.append(preference(one)[0])
+        return tuple(found)
+
+    def check(self, count: int) -> None:
+        """Check that a training passed, and say how many did not.
+
+        Raises:
+            NoNetworkError: none did.
+        """
+        if not self.passed:
+            raise none_left_error(
+                self.failed,
+                f"trainings of {count} probes",
+                "With other options of --train they are trained anew. To try the same again, delete "
+                f"{self._run.folder.path / 'probes'}/*.failed.json and run the same command again",
+            )
+        if self.failed:
+            tried = self.passed + len(self.failed)
+            self._run.progress.say(
+                failure_summary(self.failed, tried, "trainings of probes", "ranking.json")
+            )
+
+    def _trained(self, candidate: Candidate, number: int) -> Score | Failed:
+        """Return the score of a training on the search split, or how it failed, now or before."""
+        run, key = self._run, candidate.key
+        checkpoint = run.folder.probe(key, number)
+
+        def record(error: Exception) -> Failed:
+            file = failed_file(checkpoint).relative_to(run.folder.path).as_posix()
+            architecture = candidate.architecture
+            return Failed.of(key, "probe", architecture, error, weights="fresh", file=file)
+
+        def work() -> Score:
+            options = run.config.retrain
+            supernet = self._inputs.models.retraining(key, options.model, number)
+            model = placed(derive(supernet, candidate.architecture), run.device)
+            spent = fit(
+                run,
+                self._inputs,
+                self._train,
+                f"probe-{key}-{number}",
+                model,
+                Plain(),
+                checkpoint,
+                self._identity,
+                options.augment,
+            )
+            self.seconds += spent.seconds
+            return validate(run, self._inputs, model)
+
+        return attempt_network(run.progress, checkpoint, self._identity, record, work)
