@@ -54,8 +54,9 @@ def test_what_is_wrong_is_said(run, call, tmp_path):
         (["--truth", "nasbench201:cifar"], "did you mean 'cifar10'?"),
         (["--truth", str(tmp_path / "none.csv")], "No such file"),
         (["--truth", str(table), "--count", "3"], "whole number from 10"),
-        (["--truth", str(table), "--train.steps", "3"], "unrecognized arguments"),
-        ([], "name one with --truth"),
+        (["--truth", str(table), "--train.steps", "3"], "nothing is trained where a truth is"),
+        (["--device", "cpu"], "probes take options of their training, such as --train.steps 500"),
+        (["--train.step", "3"], "train.step"),
     ):
         code, out, err = call("rank", "--run", str(folder), *arguments)
         assert (code, out) == (2, "")
@@ -65,6 +66,21 @@ def test_what_is_wrong_is_said(run, call, tmp_path):
     assert "is no run folder" in err
     assert not (tmp_path / "other").exists()
     assert not (folder / "ranking.json").exists()
+
+
+def test_probes_are_trained_as_the_options_say(run, call):
+    folder, _ = run
+    code, out, err = call(
+        *("rank", "--run", str(folder), "--probes", "4", "--twice", "1", "--train.steps", "3"),
+        *("--train.optimizer.lr=0.01", "--json"),
+    )
+    assert code == 0, err
+    printed = json.loads(out)
+    assert printed["verdict"]["kind"] == "too few"
+    assert printed["probes"]["train"]["steps"] == 3
+    assert printed["probes"]["train"]["optimizer"]["init_args"]["lr"] == 0.01
+    assert printed["probes"]["trainings"] == [2, 1, 1, 1]
+    assert len(list((folder / "probes").glob("*.pt"))) == 5
 
 
 def test_python_and_the_command_find_the_same(run, call):

@@ -378,7 +378,7 @@ def test_options_of_probes_are_checked(run):
         ({"probes": 2}, "probes is a whole number from 3"),
         ({"seeds": 0}, "seeds is a whole number from 1"),
         ({"train": {"step": 3}}, "step"),
-        ({"train": {"steps": 0}}, "give --train.steps"),
+        ({"train": {"steps": 0}}, "retrain.train.steps is 0"),
         ({"train": 3}, 'train is a mapping such as {"steps": 500}'),
         ({"truth": TABLE, "train": {"steps": 3}}, "nothing is trained where a truth is given"),
     ):

@@ -45,15 +45,11 @@ def left(folder):
 def test_files_go_when_their_description_says(full, step):
     before, others = left(full)
     full.drop_files(step)
-    changed = {n for one in ENTRIES if (one.step, one.goes) == (step, "changed") for n in one.names}
+    of_step = [one for one in ENTRIES if step in (one.step, one.after)]
+    changed = {n for one in of_step if one.goes == "changed" for n in one.names}
     assert left(full) == (before - changed, others)
     full.forget([step])
-    repeated = {
-        n
-        for one in ENTRIES
-        if step in (one.step, one.after) and one.goes == "repeated"
-        for n in one.names
-    }
+    repeated = {n for one in of_step if one.goes == "repeated" for n in one.names}
     assert left(full)[0] - {"metrics.json"} == before - changed - repeated
     expected = {
         "search": {"ranking.json"},

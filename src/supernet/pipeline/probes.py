@@ -198,7 +198,7 @@ class _Trials:
         failed: trainings that failed.
         passed: number of those that did not.
         seconds: seconds of these.
-        measure: what a network is worth by, "accuracy (0 to 1)" or "-loss".
+        measure: name of what a network is worth by, "accuracy (0 to 1)" or "-loss".
     """
 
     def __init__(self, state: RunState, train: TrainConfig, plain: Mapping[str, Any]) -> None:
