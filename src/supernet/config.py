@@ -15,6 +15,7 @@ from torch import nn
 from supernet.data import Augment, DataSource
 from supernet.data.splits import FRACTION
 from supernet.errors import ConfigError
+from supernet.evaluate.measure_sums import RankedBy
 from supernet.search import Searcher
 from supernet.space import Sampling
 from supernet.strategies import Strategy
@@ -128,6 +129,8 @@ class EvaluateConfig:
         batch_norm: statistics of the evaluation batch, or re-estimated per candidate; "auto" is what
             the strategy's paper does. "running" are those that training left, which have seen all paths
             and fit none; the published code of RandomNAS scores with them.
+        rank_by: measure that candidates are ranked by, the other one breaking ties. The loss also tells
+            apart how sure networks are; which of the two ranks better differs from space to space.
         batch_size: images per evaluation and calibration batch.
         calibration_batches: batches of training images that re-estimation averages over; "converge"
             finds the smallest number after which more change next to nothing, on `probes` candidates.
@@ -139,6 +142,7 @@ class EvaluateConfig:
     """
 
     batch_norm: Literal["auto", "batch", "recalibrate", "running"] = "auto"
+    rank_by: RankedBy = "accuracy"
     batch_size: int = 256
     calibration_batches: int | Literal["converge"] = 8
     memory: int = 512

@@ -293,6 +293,29 @@ def test_the_best_come_first_and_failed_ones_last(make_candidate):
     assert ranked == [best, even, worse, worst, failed]
 
 
+def test_by_loss_the_lowest_comes_first_and_accuracy_breaks_ties(make_candidate):
+    given = [("a", 2.0, 0.9), ("b", 0.1, 0.8), ("c", 0.2, 0.8), ("d", 0.2, 0.9), ("e", None, None)]
+    candidates = [
+        dataclasses.replace(make_candidate(key, loss=loss, accuracy=accuracy), by="loss")
+        for key, loss, accuracy in given
+    ]
+    candidates[-1] = dataclasses.replace(candidates[-1], status="failed")
+    ranked = sorted(candidates, key=lambda one: one.rank_key)
+    assert [one.loss for one in ranked] == [0.1, 0.2, 0.2, 2.0, None]
+    assert [one.accuracy for one in ranked] == [0.8, 0.9, 0.8, 0.9, None]
+    assert [one.score for one in ranked] == [-0.1, -0.2, -0.2, -2.0, None]
+    assert dataclasses.replace(ranked[0], by="accuracy").score == 0.8
+    assert dataclasses.replace(ranked[0], by="accuracy", accuracy=None).score == -0.1
+
+
+def test_a_table_says_by_what_its_candidates_are_ranked(path, provenance, make_candidate):
+    with CandidateTable(path) as table:
+        table.add(make_candidate("a"), provenance, **BY)
+    for by in ("accuracy", "loss"):
+        with CandidateTable(path, by=by) as table:
+            assert [one.by for one in table.all(provenance)] == [by]
+
+
 def test_without_accuracy_the_loss_ranks(make_candidate):
     losses = [3.0, 0.5, 2.0, -1.0]
     candidates = [make_candidate(str(loss), loss=loss, accuracy=None) for loss in losses]

@@ -266,6 +266,27 @@ def test_losses_are_raced_where_there_is_no_accuracy(make):
     assert any(isinstance(fate, DroppedCandidate) for fate in fates.values())
 
 
+def test_those_are_kept_that_are_best_by_what_is_ranked_by(make):
+    class Contrary(Classification):
+        """Networks of low loss have a low accuracy."""
+
+        def measure(self, model, batch):
+            loss = super().measure(model, batch)["loss"]
+            return {"loss": loss, "accuracy": (loss > 0.6).float()}
+
+    supernet, made = make("batch", Contrary())
+    plain = {one: made.score(one) for one in supernet.space}
+    best = {
+        "loss": min(plain, key=lambda one: plain[one]["loss"]),
+        "accuracy": max(plain, key=lambda one: plain[one]["accuracy"]),
+    }
+    for by, one in best.items():
+        fates = dict(made.race(list(supernet.space), 1, by=by))
+        kept = {a for a, fate in fates.items() if isinstance(fate, dict)}
+        assert one in kept
+        assert best["loss" if by == "accuracy" else "accuracy"] not in kept
+
+
 def test_failures_are_their_own(make):
     supernet, made = make()
 

@@ -18,9 +18,10 @@ class Counting(Evaluator):
         self.asked += tuple(architectures)
         return super().scores(architectures, batches)
 
-    def race(self, architectures, keep, error=0.05):
+    def race(self, architectures, keep, error=0.05, by="accuracy"):
         self.asked += tuple(architectures)
-        return super().race(architectures, keep, error)
+        self.raced_by = by
+        return super().race(architectures, keep, error, by)
 
 
 @pytest.fixture
@@ -55,6 +56,19 @@ def test_a_candidate_has_its_scores_and_costs(path, make_scorer, supernet, costs
             assert candidate.architecture == architecture
             assert (candidate.loss, candidate.accuracy) == (score["loss"], score["accuracy"])
             assert candidate.costs == {name: costs[name].cost(architecture) for name in costs}
+
+
+def test_candidates_are_ranked_and_raced_by_what_the_table_says(path, make_scorer, supernet):
+    architectures = list(supernet.space)
+    with CandidateTable(path, by="loss") as table:
+        scorer, evaluator = make_scorer(table)
+        found = scorer.score(architectures, "a", 0)
+        best = min(found, key=lambda one: one.rank_key)
+        assert best.loss == min(one.loss for one in found)
+        assert {one.by for one in [*found, *table.all(scorer.provenance)]} == {"loss"}
+        other, evaluator = make_scorer(table, weights="w1")
+        other.race(architectures, "a", 0, 2, 0.05)
+        assert evaluator.raced_by == "loss"
 
 
 def test_nothing_is_scored_twice(path, make_scorer, supernet):

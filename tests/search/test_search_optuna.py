@@ -1,3 +1,4 @@
+import dataclasses
 import logging
 import math
 import random
@@ -103,6 +104,17 @@ def test_nsga2_begins_with_the_ends_of_each_cost():
     (bounded,) = told(NSGA2(10, 1), toy.problem(0, "macs <= 90%"), toy.candidate)
     assert bounded[0].key == first[0].key
     assert max(candidate.costs["macs"] for candidate in bounded) <= 0.9 * macs[1]
+
+
+def test_tpe_looks_for_what_candidates_are_ranked_by():
+    """With the accuracy in the place of minus the loss, less one, the same is asked for."""
+    toy = Toy(1)
+
+    def by_loss(architecture):
+        return dataclasses.replace(toy.candidate(architecture), accuracy=0.5, by="loss")
+
+    found = keys(told(TPE(30, 10), toy.problem(), by_loss))
+    assert found == keys(told(TPE(30, 10), toy.problem(), toy.candidate))
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from typing import Any
 
 from supernet.cost.quantities import LATENCY
 from supernet.errors import DamagedFileError, StorageError
+from supernet.evaluate.measure_sums import RankedBy
 from supernet.evaluate.rows import RANK, REMEDY, Provenance, Row, checked_row, row_digest
 from supernet.failures import Kind
 from supernet.files import check_ordinary
@@ -74,6 +75,7 @@ class Candidate:
         error: message of what was raised, if scoring failed.
         kind: kind of the failure; only when the candidate was just scored, as the table has no
             column for it.
+        by: measure that candidates are ranked by, the other one breaking ties.
     """
 
     key: str
@@ -84,14 +86,24 @@ class Candidate:
     costs: Mapping[str, float]
     error: str | None = None
     kind: Kind | None = field(default=None, compare=False)
+    by: RankedBy = field(default="accuracy", compare=False)
 
     @property
     def rank_key(self) -> tuple[int, float, float, str]:
-        """Sort candidates by this, best first: accuracy, then loss; then partial ones, then failed."""
+        """Sort candidates by this, best first: those scored in full, then partial ones, then failed."""
         order = ("ok", "partial", "failed").index(self.status)
         loss = float("inf") if self.loss is None or self.status == "failed" else self.loss
         accuracy = 0.0 if self.accuracy is None or self.status == "failed" else self.accuracy
+        if self.by == "loss":
+            return (order, loss, -accuracy, self.key)
         return (order, -accuracy, loss, self.key)
+
+    @property
+    def score(self) -> float | None:
+        """What the candidate is ranked by, higher being better: accuracy, or minus the loss."""
+        if self.by == "accuracy" and self.accuracy is not None:
+            return self.accuracy
+        return None if self.loss is None else -self.loss
 
 
 class CandidateTable:
@@ -101,14 +113,16 @@ class CandidateTable:
         path: path of the SQLite file.
         write: whether rows are to be added; otherwise the file is there, and perhaps cannot be
             written.
+        by: measure that its candidates are ranked by.
 
     Raises:
         DamagedFileError: the file is not such a database.
         StorageError: the disk is full or the file cannot be written.
     """
 
-    def __init__(self, path: Path, *, write: bool = True) -> None:
+    def __init__(self, path: Path, *, write: bool = True, by: RankedBy = "accuracy") -> None:
         self._path = path
+        self.by: RankedBy = by
         mode = "rwc" if write else "ro"
         if path.exists() and not path.is_dir():
             check_ordinary(path)
@@ -252,6 +266,7 @@ class CandidateTable:
             row.accuracy,
             {name: cost for name, cost in costs.items() if cost is not None},
             row.error,
+            by=self.by,
         )
 
     @contextmanager

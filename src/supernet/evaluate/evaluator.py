@@ -14,7 +14,7 @@ from torch import nn
 from supernet.data import Examples, Normalise, chunks
 from supernet.errors import ConfigError
 from supernet.evaluate.batches import Batches, InputsOf
-from supernet.evaluate.measure_sums import MeasureSums, Score
+from supernet.evaluate.measure_sums import MeasureSums, RankedBy, Score
 from supernet.evaluate.racing import WORTH, DroppedCandidate, Race, rounds
 from supernet.evaluate.sharing import SharedForward
 from supernet.evaluate.side_effects import UntraceableError
@@ -165,7 +165,11 @@ class Evaluator:
             yield architecture, tally if isinstance(tally, Exception) else tally.score()
 
     def race(
-        self, architectures: Sequence[Architecture], keep: int, error: float = 0.05
+        self,
+        architectures: Sequence[Architecture],
+        keep: int,
+        error: float = 0.05,
+        by: RankedBy = "accuracy",
     ) -> Iterator[tuple[Architecture, Score | Exception | DroppedCandidate]]:
         """Yield each architecture as soon as its fate is known, the scores of the finalists last.
 
@@ -177,34 +181,42 @@ class Evaluator:
 
         Args:
             architectures: architectures to score, all different.
-            keep: number of the best that must not be lost; by accuracy where there is one, else
-                loss.
+            keep: number of the best that must not be lost.
             error: bound on the probability that one of the best is dropped, see
                 `supernet.evaluate.racing`.
+            by: measure that they are the best by; the loss where there is no accuracy.
 
         Raises:
             ConfigError: `keep` or `error` is out of range.
         """
         parts = rounds(len(self._search))
         contest = Race(len(architectures), keep, len(parts), error)
-        return self._raced(contest, architectures, parts)
+        return self._raced(contest, architectures, parts, by)
 
     def _first(self, batches: int | None) -> range:
         return range(len(self._search))[:batches]
 
     def _raced(
-        self, contest: Race, architectures: Sequence[Architecture], parts: Sequence[range]
+        self,
+        contest: Race,
+        architectures: Sequence[Architecture],
+        parts: Sequence[range],
+        by: RankedBy,
     ) -> Iterator[tuple[Architecture, Score | Exception | DroppedCandidate]]:
         try:
-            yield from self._race(contest, architectures, parts)
+            yield from self._race(contest, architectures, parts, by)
         finally:
             if self._forward is not None:
                 self._forward.start(range(0))  # the statistics are not needed any more
 
     def _race(
-        self, contest: Race, architectures: Sequence[Architecture], parts: Sequence[range]
+        self,
+        contest: Race,
+        architectures: Sequence[Architecture],
+        parts: Sequence[range],
+        by: RankedBy,
     ) -> Iterator[tuple[Architecture, Score | Exception | DroppedCandidate]]:
-        alive = {architecture: MeasureSums(each=[]) for architecture in architectures}
+        alive = {architecture: MeasureSums(each=[], by=by) for architecture in architectures}
         parts, last = list(parts), parts[-1].stop
         while alive:
             part = parts.pop(0)
@@ -220,7 +232,8 @@ class Evaluator:
                 yield from scores.items()
                 return
             results = np.stack([torch.cat(tally.each or []).cpu() for tally in alive.values()])
-            falls = contest.falls(results, "accuracy" in next(iter(scores.values())))
+            higher = by == "accuracy" and by in next(iter(scores.values()))
+            falls = contest.falls(results, higher)
             if part.start and falls.mean() < WORTH:
                 parts = [range(part.stop, last)]
             for architecture, fell in zip(list(alive), falls, strict=True):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 
 from supernet.errors import DivergedError, MeasureError
 
-__all__ = ["MeasureSums", "Score"]
+__all__ = ["MeasureSums", "RankedBy", "Score"]
+
+RankedBy = Literal["accuracy", "loss"]
+"""Measures that candidates may be ranked by."""
 
 Score = dict[str, float]
 """Means over the examples, by measure: "loss", "accuracy" (0–1), ..."""
@@ -24,11 +28,13 @@ class MeasureSums:
         sums: sums by measure, of the batches one after the other, in double precision.
         each: measure that candidates are ranked by, one tensor `[images]` for each batch; only
             where it is asked for.
+        by: name of this measure; the loss where a task has no other.
     """
 
     images: int = 0
     sums: dict[str, torch.Tensor] = field(default_factory=dict)
     each: list[torch.Tensor] | None = None
+    by: RankedBy = "accuracy"
 
     def add(self, measures: dict[str, torch.Tensor], images: int) -> None:
         """Add a batch."""
@@ -37,12 +43,15 @@ class MeasureSums:
             total = values.double().sum()
             self.sums[name] = self.sums[name] + total if name in self.sums else total
         if self.each is not None:
-            self.each.append(measures["accuracy" if "accuracy" in measures else "loss"].float())
+            self.each.append(measures[self.by if self.by in measures else "loss"].float())
 
     def extend(self) -> MeasureSums:
         """Return a tally that goes on from here, and leaves this one as it is."""
         return MeasureSums(
-            self.images, dict(self.sums), None if self.each is None else [*self.each]
+            self.images,
+            dict(self.sums),
+            None if self.each is None else [*self.each],
+            self.by,
         )
 
     def score(self) -> Score:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from supernet.evaluate.evaluator import Evaluator, Protocol, Score
+from supernet.evaluate.measure_sums import RankedBy
 from supernet.evaluate.racing import DroppedCandidate
 from supernet.space import Architecture, Option
 
@@ -69,13 +70,17 @@ class PartsEvaluator:
             yield from part.scores(self._of(architectures, option), batches)
 
     def race(
-        self, architectures: Sequence[Architecture], keep: int, error: float = 0.05
+        self,
+        architectures: Sequence[Architecture],
+        keep: int,
+        error: float = 0.05,
+        by: RankedBy = "accuracy",
     ) -> Iterator[tuple[Architecture, Score | Exception | DroppedCandidate]]:
         """Race part by part: the best `keep` of all are among the best `keep` of the parts."""
         yield from self._lost(architectures)
         for option, part in self._parts.items():
             if mine := self._of(architectures, option):
-                yield from part.race(mine, keep, error / len(self._parts))
+                yield from part.race(mine, keep, error / len(self._parts), by)
 
     def _lost(
         self, architectures: Sequence[Architecture]

@@ -133,7 +133,7 @@ class Scorer:
                 self._claim(candidate, self.provenance, searcher, generation)
                 advance()
             return [found[architecture.key] for architecture in architectures]
-        for architecture, fate in self._evaluator.race(architectures, keep, error):
+        for architecture, fate in self._evaluator.race(architectures, keep, error, self._table.by):
             if isinstance(fate, DroppedCandidate):
                 candidate = self._candidate(architecture, fate.score, "partial")
                 provenance = replace(self.provenance, images=fate.images)
@@ -180,8 +180,11 @@ class Scorer:
             if (kind := failure_kind(score)) in OF_RUN:
                 raise score
             error = f"{type(score).__name__}: {score}"
-            return Candidate(key, architecture, "failed", None, None, costs, error, kind)
-        return Candidate(key, architecture, status, score["loss"], score.get("accuracy"), costs)
+            found = Candidate(key, architecture, "failed", None, None, costs, error, kind)
+        else:
+            accuracy = score.get("accuracy")
+            found = Candidate(key, architecture, status, score["loss"], accuracy, costs)
+        return replace(found, by=self._table.by)
 
 
 def _exact(cost: float) -> float:

@@ -188,6 +188,8 @@ def _scores(candidates: Sequence[Candidate], counts: Sequence[str]) -> dict[str,
         found["accuracy"] = [nan if a is None else a for a in accuracies]
     losses = (one.loss for one in candidates)
     found["-loss"] = [nan if loss is None else -loss for loss in losses]
+    if any(one.by == "loss" for one in candidates):
+        found = dict(reversed(found.items()))
     found = {
         name: [one if ok else nan for one, ok in zip(values, passed, strict=True)]
         for name, values in found.items()
@@ -209,7 +211,7 @@ def _table(run: Run) -> CandidateTable:
     """Return the table of candidates; it is made where no search has been."""
     if run.folder.metrics.search is not None:
         return candidate_table(run)  # or says that it is missing
-    return CandidateTable(run.folder.candidates)
+    return CandidateTable(run.folder.candidates, by=run.config.evaluate.rank_by)
 
 
 def _known(run: Run) -> list[Architecture]:

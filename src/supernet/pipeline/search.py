@@ -43,7 +43,7 @@ def search(
     problem = problem_of(run, inputs.space, costs)
     protocol, batch_norm = search_protocol(run, inputs, shared, problem)
     scores = evaluator(run, inputs, shared, protocol)
-    with CandidateTable(run.folder.candidates) as table:
+    with CandidateTable(run.folder.candidates, by=run.config.evaluate.rank_by) as table:
         scorer = Scorer(scores, costs, table, shared.hash, run.seed)
         learned = architectures_of(run, inputs, costs, shared.trained)
         ranked, asked = _ranked(run, replace(problem, learned=learned), scorer, log.write)

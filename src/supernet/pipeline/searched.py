@@ -53,7 +53,8 @@ def candidate_table(run: Run, *, write: bool = True) -> CandidateTable:
     """
     if not run.folder.candidates.exists():
         raise RunFolderError(f"{run.folder.candidates} is missing; {run.repeat('search')}")
-    return CandidateTable(run.folder.candidates, write=write)
+    by = run.config.evaluate.rank_by
+    return CandidateTable(run.folder.candidates, write=write, by=by)
 
 
 def candidates_of(run: Run, shared: SharedWeights, searched: Searched) -> list[Candidate]:

@@ -46,6 +46,7 @@ LISTED = 64
 """Several of the options: with so many answers one parameter, with more a parameter per option."""
 
 MEASURES = ("accuracy", "loss")
+RISING = ("accuracy", "score")
 
 
 class _Asked(Searcher):
@@ -95,7 +96,7 @@ class _Asked(Searcher):
             import optuna
 
             up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
-            directions = [up if name == "accuracy" else down for name in names]
+            directions = [up if name in RISING else down for name in names]
             sampler = self.sampler(random.getrandbits(32))
             study = optuna.create_study(sampler=sampler, directions=directions)
         talk = _Talk(study, problem, random, names)
@@ -242,8 +243,8 @@ class TPE(_Asked):
         return problem.sample(self.startup, problem.stream("first"))
 
     def objectives_of(self, problem: Problem) -> Sequence[str]:
-        """Return the one objective."""
-        return ("accuracy",)
+        """Return the one objective: what candidates are ranked by."""
+        return ("score",)
 
 
 @dataclass
@@ -292,7 +293,7 @@ class _Talk:
             if candidate is not None and candidate.status == "ok":
                 values = [self._value(candidate, name) for name in self.names]
             else:
-                values = [float("-inf" if name == "accuracy" else "inf") for name in self.names]
+                values = [float("-inf" if name in RISING else "inf") for name in self.names]
                 trial.set_constraint("infeasible or failed", 1.0)
             trial.set_user_attr("key", architecture.key)
             trial.set_user_attr("architecture", architecture.to_json())
@@ -303,6 +304,8 @@ class _Talk:
         loss = float("inf") if candidate.loss is None else candidate.loss
         if name == "loss":
             return loss
+        if name == "score":
+            return -loss if candidate.score is None else candidate.score
         if name == "accuracy":
             return -loss if candidate.accuracy is None else candidate.accuracy
         if name in candidate.costs:

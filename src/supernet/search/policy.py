@@ -95,6 +95,4 @@ class PolicySearch(Searcher):
 
     @staticmethod
     def _reward(candidate: Candidate) -> float:
-        if candidate.accuracy is not None:
-            return candidate.accuracy
-        return -candidate.loss if candidate.loss is not None else 0.0
+        return 0.0 if candidate.score is None else candidate.score
