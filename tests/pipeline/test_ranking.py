@@ -15,15 +15,22 @@ import torch
 from torch import nn
 
 import supernet as sn
-from supernet.errors import ConfigError, DamagedFileError, NoNetworkError, RunFolderError
+from supernet.errors import (
+    ConfigError,
+    DamagedFileError,
+    NoNetworkError,
+    RunFolderError,
+    SpaceError,
+)
 from supernet.evaluate import Candidate, Scorer, resampling
 from supernet.evaluate.rows import RANK
+from supernet.fidelity import Truth, TruthRow
 from supernet.pipeline import STEPS, execute, open_run
 from supernet.pipeline.fidelity import rank_by_truth, truth_of
 from supernet.pipeline.probes import ProbeOptions, probe_strata
 from supernet.pipeline.ranking import rank_run
 from supernet.pipeline.searched import candidates_of
-from supernet.space import Architecture
+from supernet.space import Architecture, OneOf, SearchSpace
 from supernet.track.ranking import read_ranking
 from supernet.track.report import render
 from supernet.train import Plain
@@ -260,6 +267,10 @@ def test_what_is_wrong_is_said_before_anything_is_scored(run, tmp_path):
     ):
         with pytest.raises(ConfigError, match=words):
             sn.rank(opened, **arguments)
+    other = SearchSpace([OneOf("x", range(12))])
+    truth = Truth.of("t", "v", [TruthRow(str(n), one, (n,)) for n, one in enumerate(other)], other)
+    with pytest.raises(SpaceError, match="no decision 'x'"):
+        sn.rank(opened, truth)
     assert rows(folder) == before
     with pytest.raises(RunFolderError, match="is no run folder; give one"):
         sn.rank(tmp_path / "none", TABLE)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.json_changes import WRONG, changed, places
 
+import supernet.track.ranking
 import supernet.track.records
 import supernet.track.sections
 from supernet.errors import DamagedFileError
@@ -35,7 +36,7 @@ def test_what_is_published_is_made_of_the_code(tmp_path):
 
 def test_every_key_is_described():
     found = [Metrics]
-    for module in (supernet.track.records, supernet.track.sections):
+    for module in (supernet.track.records, supernet.track.sections, supernet.track.ranking):
         found += [
             one for one in vars(module).values() if isinstance(one, type) and is_dataclass(one)
         ]

@@ -67,7 +67,7 @@ def few(tau: Interval | None, n: int) -> Caution | None:
 def ties(name: str, score: Array) -> Caution | None:
     """Say where so many networks share the best score that chance picks among them."""
     values, number = np.unique(score, return_counts=True)
-    if len(values) < 2 or number[-1] <= max(1, SHARED * len(score)):
+    if len(values) < 2 or number[-1] <= max(2, SHARED * len(score)):
         return None
     return Caution(
         "ties",

@@ -42,6 +42,8 @@ def truth_of(state: RunState, table: object) -> Truth:
     """
     space = state.inputs.space
     if isinstance(table, Truth):
+        for one in table.networks.values():
+            space.validate(one.architecture)
         return table
     known = _known(state.run)
     if isinstance(table, Mapping):

@@ -22,6 +22,7 @@ from supernet.schema import descriptions, json_schema, summary
 from supernet.space import Architecture
 from supernet.track.contents import ENTRIES, STEPS, Entry
 from supernet.track.metrics import VERSION, Metrics
+from supernet.track.ranking import Ranking
 from supernet.track.records import Failed
 
 __all__ = ["SCHEMA", "made_page", "made_schema", "write_published"]
@@ -59,7 +60,13 @@ def made_schema() -> str:
 
 def made_page(text: str) -> str:
     """Return a page with its blocks made anew."""
-    blocks = {"files": _files, "steps": _steps, "metrics": _metrics, "failed": _failed}
+    blocks = {
+        "files": _files,
+        "steps": _steps,
+        "metrics": _metrics,
+        "failed": _failed,
+        "ranking": _ranking,
+    }
     return _BLOCK.sub(
         lambda found: f"{found[1]}{found[2]}\n{blocks[found[1]]()}\n\n",
         text,
@@ -96,6 +103,17 @@ def _metrics() -> str:
         name = getattr(kind, "SECTION", None)
         heading = f"### {kind.__name__}" if name is None else f"### `{name}`"
         parts += [heading, summary(kind), _table(("key", "holds", "content"), _rows(kind))]
+    return "\n\n".join(parts)
+
+
+def _ranking() -> str:
+    """Return the table of keys of `ranking.json`, and of the records in it that `metrics.json` lacks."""
+    known = _records(Metrics)
+    parts = [_table(("key", "holds", "content"), _rows(Ranking))]
+    for kind in _records(Ranking):
+        if kind not in known:
+            heads = ("key", "holds", "content")
+            parts += [f"### {kind.__name__}", summary(kind), _table(heads, _rows(kind))]
     return "\n\n".join(parts)
 
 
