@@ -169,7 +169,9 @@ def a_step_is_a_function_of_seed_and_step(case: StrategyCase) -> None:
     if not learns(case.make()):
         _compare(expected, run([STEPS - 1, 6, 3]), "when the steps come in another order")
         _compare(expected, run([3]), "when it is the first step that is taken")
-    another = run(few, seed=SEED + 1)
+    another = run(
+        range(STEPS), seed=SEED + 1
+    )  # all: of few options the same may be drawn now and then
     other = [step for step in another if not _same(another[step], expected[step])]
     expect(other, "other gradients for another seed", "the same in every step")
     other = [step for step in expected if not _same(expected[step], expected[STEPS - 1])]
