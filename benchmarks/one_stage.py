@@ -89,7 +89,7 @@ def main(folder: Path) -> None:
     rows = []
     for seed in SEEDS:
         with opened(folder / f"seed-{seed}", [f"--seed={seed}"]) as state:
-            found = compared(state, state.inputs.splits.test.open("all twelve"))
+            found = compared(state)
         print(f"seed {seed}:")
         show(found)
         rows += found
@@ -104,9 +104,10 @@ def opened(folder: Path, arguments: Sequence[str]) -> Iterator[RunState]:
         yield state
 
 
-def compared(state: RunState, examples: Examples) -> list[Row]:
-    """Train the supernet and the twelve networks alone, and measure them on these examples."""
+def compared(state: RunState) -> list[Row]:
+    """Train the supernet and the twelve networks alone, and measure them on the test split."""
     execute(state, ["train"])
+    examples = state.inputs.splits.test.open("all twelve")
     inputs, protocol = state.inputs, protocol_of(state.run.config)
     supernet, train = state.trained.supernet, inputs.splits.train
     evaluator = Evaluator(supernet, inputs.task, examples, train, inputs.normalise, protocol)
