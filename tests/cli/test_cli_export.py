@@ -350,6 +350,7 @@ def test_without_onnxruntime_onnx_is_written_unverified_and_says_so(folder, call
     assert checked["model.pt2"]["examples"] == 60
 
 
+@pytest.mark.slow
 def test_from_python(tmp_path):
     class Net(nn.Module):
         def __init__(self, classes: int = 2):

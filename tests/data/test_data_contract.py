@@ -32,7 +32,11 @@ def test_all_examples_are_different(of_source):
     assert len(set(found)) == len(found)
 
 
-@pytest.mark.slow_with("docstrings-every_load_is_the_same", "prose-every_load_is_the_same")
+@pytest.mark.slow_with(
+    "docstrings-every_load_is_the_same",
+    "docstrings-it_loads_examples",
+    "prose-every_load_is_the_same",
+)
 @pytest.mark.parametrize("kept", PROMISES, ids=lambda kept: kept.__name__)
 def test_what_is_promised(of_source, kept):
     kept(of_source)

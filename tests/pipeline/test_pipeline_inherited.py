@@ -262,7 +262,7 @@ class Stopping(Classification):
         return super().loss(model, batch)
 
 
-@pytest.mark.quick_with("8")
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [3, 8, 13])
 def test_an_interrupted_run_ends_with_the_same_bits(after, tmp_path, data):
     """Within what is trained from scratch, from inherited weights, and of the next architecture."""

@@ -75,6 +75,7 @@ def test_the_space_itself_is_counted_and_drawn_from():
     assert len({SPACE.sample(Random(seed)) for seed in range(20)}) == 20
 
 
+@pytest.mark.slow
 def test_the_states_explode_and_the_range_is_found_all_the_same():
     """Found as it is where the bound on their number is that of users."""
     with pytest.raises(TooManyStates):
@@ -132,6 +133,7 @@ def test_every_searcher_works_under_a_bound(searcher, text):
     assert all(given.constraints.hold(one) for one in found)
 
 
+@pytest.mark.slow
 def test_two_bounds():
     sizes = CostTable("sizes", [Entry(frozenset([((f"w{i}", 4),)]), 1) for i in range(LAYERS)])
     tables = {"macs": MACS, "sizes": sizes}

@@ -113,8 +113,8 @@ def test_tpe_looks_for_what_candidates_are_ranked_by():
     def by_loss(architecture):
         return dataclasses.replace(toy.candidate(architecture), accuracy=0.5, by="loss")
 
-    found = keys(told(TPE(30, 10), toy.problem(), by_loss))
-    assert found == keys(told(TPE(30, 10), toy.problem(), toy.candidate))
+    found = keys(told(TPE(14, 8), toy.problem(), by_loss))
+    assert found == keys(told(TPE(14, 8), toy.problem(), toy.candidate))
 
 
 @pytest.mark.slow

@@ -51,11 +51,11 @@ class Evidence:
 
     Attributes:
         mean: expected worth of each network, as a normal quantile of its rank, `[n]`; higher is better.
-        std: standard deviation of it, `[n]`.
-        left_out: τ of what each probe is worth with what the others predict of it.
-        start: τ of what probes are worth with the start alone; None without one.
-        over: by how much the first is higher than the second, with its interval; None without a start,
-            or where a τ is not defined.
+        std: standard deviation of this worth, `[n]`.
+        left_out: Kendall's τ of what each probe is worth with what the others predict of it.
+        start: Kendall's τ of what probes are worth with the start alone; None without one.
+        over: difference of the first τ less the second, with its interval; None without a start, or
+            where a τ is not defined.
     """
 
     mean: Array
@@ -112,7 +112,7 @@ def combine(
     Args:
         features: values of all networks, `[n]` each, by name. Where one is no finite number, as the
             score of a network that failed, it counts as the least.
-        worth: what the probes are worth, by index; higher is better.
+        worth: value of each probe, such as its accuracy, by the index of the network; higher is better.
         start: name of the feature that is believed before any probe, higher being better: the best score
             that needs no training. None for none.
         seed: seed of the resampling of intervals.
@@ -153,7 +153,7 @@ class _Posterior:
         x: the start and the features of all networks, `[n, 1 + d]`.
         start: the start's values, `[n]`.
         probes: indices of the probes, `[p]`.
-        y: what probes are worth, `[p]`.
+        y: value of each probe, `[p]`.
     """
 
     def __init__(self, x: Array, start: Array, probes: Array, y: Array) -> None:
@@ -190,7 +190,7 @@ def _fitted(x: Array, y: Array) -> Any:
 
     Args:
         x: the start and the features of the probes, `[p, 1 + d]`.
-        y: what they are worth less what the start tells, `[p]`.
+        y: value of each probe less what the start tells, `[p]`.
     """
     from sklearn.exceptions import ConvergenceWarning  # a second to load: only where it is needed
     from sklearn.gaussian_process import GaussianProcessRegressor

@@ -145,10 +145,10 @@ class SearchSpace:
             by: "architectures", uniformly from all `size` of them, so that an option with more
                 architectures below it is drawn more often; or "decisions", each that exists answered
                 by itself, parents first, uniformly among its answers. Where no decision lies in an
-                option, both are the same distribution. Or "networks", uniformly from the
-                representatives of all that are different networks: by rejection, so it takes
-                `size` draws for each of them on average; the same as "architectures" where the space
-                does not know which are the same.
+                option, both are the same distribution. Or "networks", uniformly from the canonical
+                forms of all different networks, the same as "architectures" where the space does not
+                know which are the same. They are drawn by rejection; where none of a hundred draws is
+                a canonical form, the last draw's is taken.
         """
         if by == "decisions":
             return self.build(lambda decision: decision.sample(random))
