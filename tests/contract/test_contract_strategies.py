@@ -23,6 +23,10 @@ from supernet.task import Task
 from supernet.testing.models import Kernels, Nested, Tiny
 from supernet.testing.strategies import PROMISES
 from supernet.testing.strategy_case import StrategyCase, adam, trained
+from supernet.testing.strategy_gradients import (
+    a_task_of_two_passes_sees_one_network,
+    the_shares_of_a_batch_weigh_the_same,
+)
 from supernet.testing.strategy_state import training_learns
 from supernet.zoo import Bender
 
@@ -116,6 +120,23 @@ FULL = {"darts", "spos"}
 one is to learn: one that draws, one that weighs."""
 
 
+FAMILIES = {
+    "bender",
+    "darts",
+    "enas",
+    "ofa",
+    "proxyless",
+    "sandwich",
+    "singlepath",
+    "smash",
+    "spos",
+}
+"""Strategies whose steps are their own; those of others are made of the parts of these."""
+
+OF_FAMILIES = {a_task_of_two_passes_sees_one_network, the_shares_of_a_batch_weigh_the_same}
+"""Promises that the quick tests ask of `FAMILIES` alone: a step keeps them by how it runs the model."""
+
+
 def asked():
     """Yield each promise with each pair, quick with a strategy's small model and all of `FULL`."""
     for case, model in PAIRS:
@@ -123,6 +144,7 @@ def asked():
         for kept in PROMISES:
             full = case in FULL and model != "bender"
             quick = (small and full) if kept is training_learns else (small or full)
+            quick = quick and (kept not in OF_FAMILIES or case in FAMILIES)
             name = f"{kept.__name__}-{case}-{model}"
             yield slow_unless(quick and not variant, kept, case, model, id=name)
 
