@@ -67,7 +67,7 @@ def test_what_the_others_predict_of_a_probe_is_what_is_found_without_it(networks
     """The short formula against the posterior of the remaining probes, under the same kernel."""
     features, worth = networks
     start = _quantiles(np.array(features["start"]))
-    x = np.column_stack([start, *(_quantiles(np.array(one)) for one in features.values())])
+    x = np.column_stack([_quantiles(np.array(one)) for one in features.values()])
     known = np.arange(12)
     y = _quantiles(worth[known])
     posterior = _Posterior(x, start, known, y)

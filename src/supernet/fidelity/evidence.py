@@ -1,25 +1,29 @@
 """All cheap evidence on networks, combined by what a few of them are worth alone.
 
 Shapes: n networks have d features, `[n, d]`, such as losses under shared weights, scores without
-training, costs and indicators of options; p of them, the probes, were trained alone, `[p]`.
+training and costs; p of them, the probes, were trained alone, `[p]`.
 
 The model is a Gaussian process (Rasmussen and Williams, "Gaussian Processes for Machine Learning",
 2006, section 2.2) on ranks: each feature is replaced by the normal quantile of its rank among all
 networks, and what probes are worth by that among probes, so that units, outliers and any increasing
-transformation do not matter. Its mean is the best score that is known beforehand, the start, times
-`SLOPE`; what is learned is how the truth deviates from it: linearly in the features, smoothly in them,
-and by noise. How much of each there is maximises the marginal likelihood.
+transformation do not matter. Its mean is the best score that is known beforehand, the start s, times
+`SLOPE`; what is learned is how the truth deviates from it, with the covariance
+
+    k(i, j) = `LEVEL` + a s_i s_j + b exp(-|x_i - x_j|² / 2d)  (+ c where i = j is a probe)
+
+in which a, b and the noise c maximise the posterior (section 5.2), the logarithm of each being normal
+beforehand, with a standard deviation of `DOUBT`.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from scipy import linalg, stats
+from numpy.typing import NDArray
+from scipy import linalg, optimize, stats
+from scipy.spatial import distance
 
 from supernet.errors import ConfigError
 from supernet.evaluate.rank_correlation import (
@@ -38,8 +42,19 @@ FEWEST_PROBES = 8
 SLOPE = 0.8
 """How much of a standard deviation of worth one of the start is taken to tell, before any probe."""
 
-BOUNDS = (1e-3, 10.0)
-"""Bounds of the variances of what is learned."""
+LEVEL = 0.1
+"""Variance of the level of all networks."""
+
+EXPECTED = (0.1, 0.1, 0.2)
+"""Variances a, b and c, before any probe."""
+
+DOUBT = 2.0
+"""Standard deviation of their logarithms, before any probe."""
+
+BOUNDS = (-9.0, 2.0)
+"""Bounds of these logarithms."""
+
+Indices = NDArray[np.intp]
 
 CONSIDERED = 500
 """Networks, the likeliest to be the best, among which the next probes are drawn."""
@@ -125,11 +140,10 @@ def combine(
     columns = [_quantiles(np.asarray(one, dtype=float)) for one in features.values()]
     known = [column for column in columns if np.ptp(column) > 0] or [np.zeros(n)]
     first = np.zeros(n) if start is None else _quantiles(np.asarray(features[start], dtype=float))
-    x = np.column_stack([first, *(column / np.sqrt(len(known)) for column in known)])
     probes = np.array(sorted(worth))
     values = np.array([worth[index] for index in sorted(worth)], dtype=float)
     y = _quantiles(values)
-    posterior = _Posterior(x, first, probes, y)
+    posterior = _Posterior(np.column_stack(known), first, probes, y)
     mean, std = posterior.predicted()
     left_out = posterior.left_out()
     truth = values.tolist()
@@ -150,62 +164,74 @@ class _Posterior:
     """The Gaussian process, given the probes.
 
     Args:
-        x: the start and the features of all networks, `[n, 1 + d]`.
-        start: the start's values, `[n]`.
+        x: features of all networks, `[n, d]`.
+        start: value of the start for each network, `[n]`.
         probes: indices of the probes, `[p]`.
         y: value of each probe, `[p]`.
     """
 
-    def __init__(self, x: Array, start: Array, probes: Array, y: Array) -> None:
-        self._x, self._expected = x, SLOPE * start
-        self._known, self._rest = x[probes], y - self._expected[probes]
-        self._expected_of_probes = self._expected[probes]
-        whole = _fitted(self._known, self._rest)
-        self._kernel = whole.k1
-        self._inverse = linalg.inv(whole(self._known))
+    def __init__(self, x: Array, start: Array, probes: Indices, y: Array) -> None:
+        self._x, self._start, self._probes = x, start, probes
+        self._rest = y - SLOPE * start[probes]
+        parts = self._parts(probes, probes)
+        *self._variances, noise = _most_likely([*parts, np.eye(len(probes))], self._rest)
+        self._inverse = linalg.inv(self._summed(parts) + noise * np.eye(len(probes)))
 
     def predicted(self) -> tuple[Array, Array]:
         """Return mean and standard deviation of all networks, `[n]` each."""
-        between = self._kernel(self._x, self._known)
-        mean: Array = self._expected + between @ self._inverse @ self._rest
+        everything = np.arange(len(self._x))
+        between = self._prior(everything, self._probes)
+        mean: Array = SLOPE * self._start + between @ self._inverse @ self._rest
+        before = LEVEL + self._variances[0] * self._start**2 + self._variances[1]
         explained = np.einsum("np,pq,nq->n", between, self._inverse, between)
-        return mean, np.sqrt(np.maximum(self._kernel.diag(self._x) - explained, 0.0))
+        return mean, np.sqrt(np.maximum(before - explained, 0.0))
 
     def left_out(self) -> Array:
         """Return what the other probes predict of each, `[p]` (Rasmussen and Williams, (5.12))."""
         error = self._inverse @ self._rest / np.diag(self._inverse)
-        found: Array = self._expected_of_probes + self._rest - error
+        found: Array = SLOPE * self._start[self._probes] + self._rest - error
         return found
 
     def of(self, networks: Sequence[int]) -> Array:
         """Return the covariance of networks, `[m, m]`."""
-        x = self._x[list(networks)]
-        between = self._kernel(x, self._known)
-        found: Array = self._kernel(x) - between @ self._inverse @ between.T
+        some = np.array(networks, dtype=np.intp)
+        between = self._prior(some, self._probes)
+        found: Array = self._prior(some, some) - between @ self._inverse @ between.T
+        return found
+
+    def _prior(self, one: Indices, other: Indices) -> Array:
+        return self._summed(self._parts(one, other))
+
+    def _parts(self, one: Indices, other: Indices) -> list[Array]:
+        """Return what the variances a and b are multiplied by in the covariance."""
+        apart = distance.cdist(self._x[one], self._x[other], "sqeuclidean") / self._x.shape[1]
+        return [np.outer(self._start[one], self._start[other]), np.exp(-apart / 2)]
+
+    def _summed(self, parts: Sequence[Array]) -> Array:
+        found = np.full_like(parts[0], LEVEL)
+        for variance, one in zip(self._variances, parts, strict=True):
+            found += variance * one
         return found
 
 
-def _fitted(x: Array, y: Array) -> Any:
-    """Return the kernel, with the noise as its second part, that maximises the marginal likelihood.
+def _most_likely(parts: Sequence[Array], y: Array) -> list[float]:
+    """Return the variances of the parts of a covariance that are likeliest, given what was seen.
 
     Args:
-        x: the start and the features of the probes, `[p, 1 + d]`.
+        parts: matrix of each part, `[p, p]`.
         y: value of each probe less what the start tells, `[p]`.
     """
-    from sklearn.exceptions import ConvergenceWarning  # a second to load: only where it is needed
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
+    begin = np.log(EXPECTED)
 
-    linear = ConstantKernel(0.3, BOUNDS) * DotProduct(0.0, "fixed")
-    smooth = ConstantKernel(0.1, BOUNDS) * RBF(1.0, (0.3, 10.0))
-    kernel = ConstantKernel(0.1, BOUNDS) + linear + smooth + WhiteKernel(0.2, (0.02, 2.0))
-    process = GaussianProcessRegressor(kernel, n_restarts_optimizer=2, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # a bound is reached: as good as it gets
-        process.fit(x, y)
-    return process.kernel_
+    def cost(logs: Array) -> float:
+        gram = LEVEL + sum(np.exp(log) * one for log, one in zip(logs, parts, strict=True))
+        root = np.linalg.cholesky(gram + 1e-9 * np.eye(len(y)))
+        white = linalg.solve_triangular(root, y, lower=True)
+        likelihood = -white @ white / 2 - np.log(np.diag(root)).sum()
+        return float(((logs - begin) ** 2).sum() / (2 * DOUBT**2) - likelihood)
+
+    found = optimize.minimize(cost, begin, method="L-BFGS-B", bounds=[BOUNDS] * len(begin))
+    return [float(one) for one in np.exp(found.x)]
 
 
 def _quantiles(values: Array) -> Array:

@@ -1,0 +1,90 @@
+"""What probes add to scores without training: `python -m benchmarks.fidelity.evidence FILE`.
+
+The file is what `python -m benchmarks.fidelity.training_free --out FILE` writes: scores of cells of
+NAS-Bench-201 and their published accuracies. So many cells, drawn at random, are the probes; what is
+known of each is the normal quantile of the rank of its published accuracy, and normal noise of so many
+standard deviations, as trainings have that are short. Printed is Kendall's τ, on all other cells, of
+what `supernet.fidelity.combine` makes of all scores and counts, and of the start alone: means over
+draws, with the standard deviation of their difference over draws. With `--indicators` the features also
+say which operation is on which edge, and how often it is there at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from supernet.fidelity import combine
+from supernet.zoo import NASBench201
+from supernet.zoo.isomorphism import OPERATIONS
+
+PROBES = (12, 24, 48)
+NOISE = (0.0, 0.4, 0.8)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--start", default="az_nas", help="score that is believed beforehand")
+    parser.add_argument("--draws", type=int, default=8)
+    parser.add_argument("--indicators", action="store_true")
+    given = parser.parse_args()
+    content = json.loads(given.file.read_text())
+    truth = np.array(content["truth"])
+    features = {**content["scores"], **(indicators(content["cells"]) if given.indicators else {})}
+    whole = tau(features[given.start], truth)
+    print(f"{len(truth)} cells; {given.start} alone: τ {whole:.3f}")
+    for probes in PROBES:
+        for noise in NOISE:
+            found = [
+                once(features, truth, given.start, probes, noise, n) for n in range(given.draws)
+            ]
+            learned, alone = (np.array(column) for column in zip(*found, strict=True))
+            difference = learned - alone
+            print(
+                f"{probes} probes, noise {noise}: τ {learned.mean():.3f}, {given.start} alone "
+                f"{alone.mean():.3f} (difference {difference.mean():+.3f}, standard deviation "
+                f"{difference.std(ddof=1):.3f} over {given.draws} draws)",
+                flush=True,
+            )
+
+
+def once(
+    features: dict[str, list[float]],
+    truth: np.ndarray,
+    start: str,
+    probes: int,
+    noise: float,
+    seed: int,
+) -> tuple[float, float]:
+    """Return τ on the cells that are no probes, of all evidence and of the start."""
+    random = np.random.default_rng(seed)
+    known = random.choice(len(truth), probes, replace=False)
+    values = stats.norm.ppf((stats.rankdata(truth) - 0.5) / len(truth))
+    worth = {int(i): float(values[i] + noise * random.standard_normal()) for i in known}
+    rest = np.setdiff1d(np.arange(len(truth)), known)
+    found = combine(features, worth, start=start)
+    return tau(found.mean[rest], truth[rest]), tau(np.array(features[start])[rest], truth[rest])
+
+
+def indicators(cells: list[str]) -> dict[str, list[float]]:
+    """Return for each operation on each edge whether a cell has it, and how often it has it at all."""
+    answers = [[str(one) for one in NASBench201.from_string(cell).values()] for cell in cells]
+    found = {
+        f"{name} on {edge}": [float(one[edge] == name) for one in answers]
+        for name in OPERATIONS
+        for edge in range(len(answers[0]))
+    }
+    return {**found, **{name: [float(one.count(name)) for one in answers] for name in OPERATIONS}}
+
+
+def tau(scores: list[float] | np.ndarray, truth: np.ndarray) -> float:
+    return float(stats.kendalltau(scores, truth).statistic)
+
+
+if __name__ == "__main__":
+    main()
