@@ -221,7 +221,7 @@ def _rank(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
         print(json.dumps(ranking.summary(), indent=2))
         return
     print_table(ranking_table(ranking))
-    print(ranking.verdict.sentences())
+    print(ranking.sentences())
     print(f"ranking: {given.out / 'ranking.json'}")
 
 

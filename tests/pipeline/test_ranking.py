@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kendalltau
 from torch import nn
 
 import supernet as sn
@@ -23,6 +24,8 @@ from supernet.errors import (
     SpaceError,
 )
 from supernet.evaluate import Candidate, Scorer, resampling
+from supernet.evaluate.rank_correlation import RankCorrelation
+from supernet.evaluate.resampling import Interval
 from supernet.evaluate.rows import RANK
 from supernet.fidelity import Truth, TruthRow
 from supernet.pipeline import STEPS, execute, open_run
@@ -31,7 +34,7 @@ from supernet.pipeline.probes import ProbeOptions, probe_strata
 from supernet.pipeline.ranking import rank_run
 from supernet.pipeline.searched import candidates_of
 from supernet.space import Architecture, OneOf, SearchSpace
-from supernet.track.ranking import read_ranking
+from supernet.track.ranking import EvidenceRecord, read_ranking
 from supernet.track.report import render
 from supernet.train import Plain
 
@@ -325,6 +328,50 @@ def test_probes_are_trained_alone_some_of_them_twice(run):
     assert len(set(trained(folder).values())) == 15  # a second training has weights of its own
     assert "12 probes, as many of each of 6 strata" in repr(ranking)
     assert "How far the scores can be believed" in render(folder)
+
+
+@pytest.mark.slow
+def test_probes_teach_what_all_scores_tell_together(run):
+    result, folder = run
+    ranking = sn.rank(result, **PROBES)
+    told = ranking.evidence
+    assert told.scores == tuple(ranking.scores)
+    assert told.start == next(iter(ranking.scores))
+    assert told.alone.n == told.left_out.n == ranking.figures.n
+    scores = ranking.scores[told.start]
+    assert told.alone.kendall_tau == pytest.approx(kendalltau(scores, ranking.values).statistic)
+    assert len(set(told.best)) == 10
+    assert ranking.sentences().startswith(ranking.verdict.sentences())
+    assert told.text() in ranking.sentences()
+    assert told.text() in render(folder)
+    few = sn.rank(result, **{**PROBES, "probes": 4})
+    assert few.evidence is None
+    assert few.sentences() == few.verdict.sentences()
+
+
+def test_what_scores_tell_together_is_said_with_how_sure_that_is():
+    def correlation(value, low):
+        return RankCorrelation(value, low, 0.9, 0.95, 24, True)
+
+    told = EvidenceRecord(
+        scores=("accuracy", "params"),
+        start="accuracy",
+        left_out=correlation(0.7, 0.4),
+        alone=correlation(0.5, 0.2),
+        over=Interval(0.2, 0.05, 0.35, 0.95),
+        best=("k1", "k2", "k3", "k4"),
+    )
+    said = (
+        "All scores together predict what a left-out probe is worth with τ 0.70, accuracy alone with "
+        "0.50"
+    )
+    assert told.text() == f"{said} (higher by 0.05 to 0.35). Most promising: k1, k2, k3."
+    unsure = replace(told, over=Interval(0.2, -0.05, 0.35, 0.95))
+    assert unsure.text().startswith(f"{said}: no more, as far as can be told. Most promising: k1")
+    chance = replace(told, left_out=correlation(0.7, -0.1))
+    assert chance.text() == f"{said}: not beyond chance; train more probes, or for longer."
+    nothing = replace(told, left_out=replace(told.left_out, kendall_tau=None))
+    assert nothing.text() == ""
 
 
 @pytest.mark.slow

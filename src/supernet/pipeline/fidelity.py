@@ -19,10 +19,10 @@ from supernet.pipeline.state import RunState
 from supernet.random import stream
 from supernet.reading import shown
 from supernet.space import Architecture
-from supernet.track.ranking import ProbeRecord, Ranking, RankingTruth, write_ranking
+from supernet.track.ranking import EvidenceRecord, ProbeRecord, Ranking, RankingTruth, write_ranking
 from supernet.track.records import Failed
 
-__all__ = ["failed_candidates", "judged", "rank_by_truth", "scored", "truth_of"]
+__all__ = ["failed_candidates", "judged", "rank_by_truth", "scored", "scores_of", "truth_of"]
 
 FEW = 20
 """Networks of which at least one must pass for others to be scored."""
@@ -119,6 +119,7 @@ def judged(
     seed: int,
     failed: Sequence[Failed] = (),
     probes: ProbeRecord | None = None,
+    evidence: EvidenceRecord | None = None,
 ) -> Ranking:
     """Compare scores with what networks are worth; returns what is written to `ranking.json`.
 
@@ -131,10 +132,11 @@ def judged(
         seed: seed of the resampling.
         failed: networks of which it is not known what they are worth, as they failed.
         probes: how the networks were drawn and trained, where they are probes.
+        evidence: what all scores tell together, where probes teach it.
     """
     run = state.run
     counts = list(state.costs)
-    scores = _scores(candidates, counts)
+    scores = scores_of(candidates, counts)
     lost = failed_candidates(candidates)
     if lost:
         run.progress.say(failure_summary(lost, len(candidates), "networks", "candidates.db"))
@@ -160,6 +162,7 @@ def judged(
         values=tuple(networks[i].value for i in compared),
         scores={name: tuple(float(one[i]) for i in compared) for name, one in scores.items()},
         probes=probes,
+        evidence=evidence,
     )
     write_ranking(run.folder.ranking, ranking)
     return ranking
@@ -180,7 +183,7 @@ def failed_candidates(candidates: Sequence[Candidate]) -> list[Failed]:
     ]
 
 
-def _scores(candidates: Sequence[Candidate], counts: Sequence[str]) -> dict[str, list[float]]:
+def scores_of(candidates: Sequence[Candidate], counts: Sequence[str]) -> dict[str, list[float]]:
     """Return scores by name, higher better, the one that the run ranks by first; NaN where it failed."""
     nan = float("nan")
     passed = [one.status == "ok" for one in candidates]

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from supernet.config import TrainConfig
 from supernet.errors import ConfigError
 from supernet.evaluate import Candidate, Provenance, Score
-from supernet.fidelity import Worth
+from supernet.fidelity import FEWEST_PROBES, Worth, combine
 from supernet.net import derive
 from supernet.parser import parse
 from supernet.pipeline.changes import without_neutral
@@ -28,7 +30,7 @@ from supernet.pipeline.failures import (
     failure_summary,
     none_left_error,
 )
-from supernet.pipeline.fidelity import judged, scored
+from supernet.pipeline.fidelity import judged, scored, scores_of
 from supernet.pipeline.models import placed
 from supernet.pipeline.networks import preference
 from supernet.pipeline.objects import without_objects
@@ -36,7 +38,7 @@ from supernet.pipeline.scoring import validate
 from supernet.pipeline.state import RunState
 from supernet.pipeline.training import fit
 from supernet.random import stream
-from supernet.track.ranking import ProbeRecord, Ranking, RankingTruth
+from supernet.track.ranking import EvidenceRecord, ProbeRecord, Ranking, RankingTruth
 from supernet.track.records import Failed
 from supernet.train import Plain, digest
 
@@ -44,6 +46,9 @@ __all__ = ["ProbeOptions", "probe_strata", "rank_by_probes"]
 
 POOL = 8
 """Networks that are scored for each probe."""
+
+PROMISING = 10
+"""Most promising networks that are named."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,37 @@ def rank_by_probes(state: RunState, options: ProbeOptions, seed: int = 0) -> Ran
         train=plain,
     )
     candidates = [pool[index] for index in kept]
-    return judged(state, source, networks, candidates, protocol, seed, trials.failed, record)
+    told = _evidence(pool, list(state.costs), dict(zip(kept, networks, strict=True)), seed)
+    return judged(state, source, networks, candidates, protocol, seed, trials.failed, record, told)
+
+
+def _evidence(
+    pool: Sequence[Candidate], counts: Sequence[str], worth: Mapping[int, Worth], seed: int
+) -> EvidenceRecord | None:
+    """Return what the pool's scores and counts tell together; None of too few probes.
+
+    Args:
+        pool: networks that the probes were drawn from, with their scores.
+        counts: names of the costs.
+        worth: worth of each probe, by its place in the pool.
+        seed: seed of the resampling.
+    """
+    if len(worth) < FEWEST_PROBES:
+        return None
+    scores = scores_of(pool, counts)
+    start = next(iter(scores))
+    values = {index: one.value for index, one in worth.items()}
+    found = combine(scores, values, start, seed)
+    assert found.start is not None  # there is one
+    best = np.argsort(-found.mean, kind="stable")[:PROMISING]
+    return EvidenceRecord(
+        scores=tuple(scores),
+        start=start,
+        left_out=found.left_out,
+        alone=found.start,
+        over=found.over,
+        best=tuple(pool[int(index)].key for index in best),
+    )
 
 
 def probe_strata(pool: Sequence[Candidate], count: int) -> list[int]:

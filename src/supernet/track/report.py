@@ -277,7 +277,7 @@ def _believed(run: RunFiles) -> str:
         ranking.scores.get(first, ()), ranking.values, ranking.keys, first, ranking.truth.measures
     )
     table = page.table(ranking_heads(ranking), ranking_cells(ranking))
-    note = f"{ranking.verdict.sentences()} ({ranking.truth.text(ranking.figures.n)}.)"
+    note = f"{ranking.sentences()} ({ranking.truth.text(ranking.figures.n)}.)"
     drawn = page.figure("believed", figure) if ranking.values else ""
     return page.section("How far the scores can be believed", table + drawn, note)
 
