@@ -132,7 +132,7 @@ def judged(
         seed: seed of the resampling.
         failed: networks of which it is not known what they are worth, as they failed.
         probes: how the networks were drawn and trained, where they are probes.
-        evidence: what all scores tell together, where probes teach it.
+        evidence: record of what all scores tell together, where probes teach it.
     """
     run = state.run
     counts = list(state.costs)

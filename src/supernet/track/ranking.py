@@ -141,7 +141,7 @@ class Ranking(JsonRecord):
         values: worth of each, in the same order.
         scores: scores of each by name, in the same order; the first is what the run ranks by.
         probes: how probes were drawn and trained; missing where a table was known.
-        evidence: what all scores tell together, where enough probes were trained.
+        evidence: record of what all scores tell together, where enough probes were trained.
     """
 
     version: Annotated[int, Between(1, VERSION)] = VERSION
