@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.json_changes import WRONG, changed, places
 
-REFUSED = ("damaged", "was changed", "cannot be read", "another run")
+REFUSED = ("damaged", "was changed", "cannot be read", "another run", "by a later supernet")
 PICK = ("--pick", "macs <= 60%")
 
 

@@ -373,7 +373,9 @@ def test_costs_of_a_wider_network_are_its_own(tmp_path, data):
     key = result.metrics["retrain"]["chosen"]
     row = next(row for row in result.metrics["retrain"]["candidates"] if row["key"] == key)
     assert row["params"] == sum(parameter.numel() for parameter in result.model.parameters())
-    narrow = next(row for row in result.metrics["search"]["selected"] if row["key"] == key)
+    baselines = result.metrics["retrain"]["baselines"]["networks"]
+    known = [*result.metrics["search"]["selected"], *baselines]
+    narrow = next(row for row in known if row["key"] == key)
     assert row["macs"] > narrow["macs"]
 
 
@@ -637,17 +639,20 @@ def test_data_is_recognised_without_metrics(tmp_path, data):
 
 
 @pytest.mark.slow
-def test_the_random_baseline_is_what_was_not_among_the_best(tmp_path, data):
-    """A probe may be drawn; its rows are then of one network."""
-    small = {**OPTIONS, "retrain.top": 11, "retrain.probes": 12}
-    result = search(Net, data, tmp_path / "run", options=small)
+def test_the_random_baseline_is_none_of_those_that_were_retrained(tmp_path, data):
+    """There are twelve networks: one is left for it, or none."""
+    out = tmp_path / "run"
+    result = search(Net, data, out, options={**OPTIONS, "retrain.top": 10, "retrain.probes": 1})
     rows = result.metrics["retrain"]["candidates"]
-    assert [row["role"] for row in rows] == ["top"] * 11 + ["probe", "random"]
-    by_key = {}
-    for row in rows:
-        assert by_key.setdefault(row["key"], row["validation"]) == row["validation"]
-    assert result.metrics["retrain"]["ranking"]["n"] == len(by_key) == 12
-    assert result.metrics["test"]["random"][0]["key"] == rows[-1]["key"] == rows[-2]["key"]
+    assert len({row["key"] for row in rows}) == len(rows)
+    assert rows[-1]["role"] == "random"
+    assert [one["key"] for one in result.metrics["test"]["random"]] == [rows[-1]["key"]]
+    result = search(Net, data, out, options={**OPTIONS, "retrain.top": 11, "retrain.probes": 12})
+    rows = result.metrics["retrain"]["candidates"]
+    assert [row["role"] for row in rows] == ["top"] * 11 + ["probe"]
+    assert result.metrics["retrain"]["ranking"]["n"] == 12
+    assert result.metrics["test"]["random"] == []
+    assert result.metrics["test"]["over_random"] is None
 
 
 class Faulty(Classification):

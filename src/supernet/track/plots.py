@@ -182,7 +182,6 @@ def truth_plot(
     values: Sequence[float],
     labels: Sequence[str],
     score: str,
-    measures: str,
 ) -> go.Figure:
     """Draw what networks score against what they are worth.
 
@@ -191,9 +190,8 @@ def truth_plot(
         values: worth of each.
         labels: key of each.
         score: name of the score.
-        measures: meaning of a value, in words.
     """
-    figure = _figure(escape(f"one-shot {score}"), escape(measures))
+    figure = _figure(escape(f"one-shot {score}"), "what networks are worth")
     _points(figure, scores, values, [escape(label) for label in labels], "network", _BLUE)
     return figure.update_layout(showlegend=False)
 

@@ -273,9 +273,7 @@ def _believed(run: RunFiles) -> str:
     if ranking is None:
         return ""
     first = next(iter(ranking.scores), "score")
-    figure = plots.truth_plot(
-        ranking.scores.get(first, ()), ranking.values, ranking.keys, first, ranking.truth.measures
-    )
+    figure = plots.truth_plot(ranking.scores.get(first, ()), ranking.values, ranking.keys, first)
     table = page.table(ranking_heads(ranking), ranking_cells(ranking))
     note = f"{ranking.sentences()} ({ranking.truth.text(ranking.figures.n)}.)"
     drawn = page.figure("believed", figure) if ranking.values else ""
