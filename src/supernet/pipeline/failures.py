@@ -7,13 +7,14 @@ that is resumed does not repeat it; all else is raised.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from supernet.config import RunConfig
 from supernet.errors import NoNetworkError
+from supernet.evaluate import Candidate
 from supernet.failures import MORE_MEMORY, Kind, attempted
 from supernet.files import read_json, write_json
 from supernet.track import Progress, RunFolder
@@ -23,6 +24,7 @@ from supernet.typed import JsonRecord
 
 __all__ = [
     "attempt_network",
+    "failed_candidates",
     "failed_file",
     "failure_summary",
     "less_memory",
@@ -110,6 +112,21 @@ def read_failure(file: Path, identity: str) -> Failed | None:
     remedy = "Delete it and run the same command again; its network is tried again"
     content = read_json(file, FailureFile, remedy)
     return content.failed if content.identity == identity else None
+
+
+def failed_candidates(candidates: Iterable[Candidate]) -> list[Failed]:
+    """Return the records of the candidates that failed."""
+    return [
+        Failed(
+            key=one.key,
+            role="candidate",
+            architecture=dict(one.architecture),
+            kind=one.kind or "code",
+            error=one.error or "",
+        )
+        for one in candidates
+        if one.status == "failed"
+    ]
 
 
 def less_memory(config: RunConfig, folder: RunFolder, step: str) -> str:

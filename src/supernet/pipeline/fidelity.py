@@ -12,7 +12,7 @@ from supernet.fidelity.truth import architectures_by_key
 from supernet.pipeline.batch_norm import search_protocol
 from supernet.pipeline.context import Run
 from supernet.pipeline.costs import problem_of
-from supernet.pipeline.failures import failure_summary, none_left_error
+from supernet.pipeline.failures import failed_candidates, failure_summary, none_left_error
 from supernet.pipeline.scoring import evaluator, protocol_as
 from supernet.pipeline.searched import candidate_table
 from supernet.pipeline.state import RunState
@@ -22,7 +22,7 @@ from supernet.space import Architecture
 from supernet.track.ranking import EvidenceRecord, ProbeRecord, Ranking, RankingTruth, write_ranking
 from supernet.track.records import Failed
 
-__all__ = ["failed_candidates", "judged", "rank_by_truth", "scored", "scores_of", "truth_of"]
+__all__ = ["judged", "rank_by_truth", "scored", "scores_of", "truth_of"]
 
 FEW = 20
 """Networks of which at least one must pass for others to be scored."""
@@ -166,21 +166,6 @@ def judged(
     )
     write_ranking(run.folder.ranking, ranking)
     return ranking
-
-
-def failed_candidates(candidates: Sequence[Candidate]) -> list[Failed]:
-    """Return the records of the candidates that failed."""
-    return [
-        Failed(
-            key=one.key,
-            role="candidate",
-            architecture=dict(one.architecture),
-            kind=one.kind or "code",
-            error=one.error or "",
-        )
-        for one in candidates
-        if one.status == "failed"
-    ]
 
 
 def scores_of(candidates: Sequence[Candidate], counts: Sequence[str]) -> dict[str, list[float]]:

@@ -11,7 +11,7 @@ from supernet.evaluate import Candidate, CandidateTable, Scorer
 from supernet.pipeline.batch_norm import search_protocol
 from supernet.pipeline.context import Run
 from supernet.pipeline.costs import problem_of
-from supernet.pipeline.failures import failure_summary, none_left_error
+from supernet.pipeline.failures import failed_candidates, failure_summary, none_left_error
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.scoring import evaluator
 from supernet.pipeline.searched import Searched
@@ -63,7 +63,7 @@ def search(
         run.progress.say(f"candidates were scored one by one: {scores.plain_because}")
     if failed:
         run.progress.say(
-            failure_summary(_records(failed), len(ranked), "candidates", "candidates.db")
+            failure_summary(failed_candidates(failed), len(ranked), "candidates", "candidates.db")
         )
     run.folder.record(
         SearchRecord(
@@ -138,29 +138,16 @@ def _check_any_passed(found: Collection[Candidate], least: int) -> None:
             "supernet stays, and only the search is repeated"
         )
     raise none_left_error(
-        _records(found),
+        failed_candidates(found),
         "candidates that were scored with the shared weights",
         "Candidates that failed are scored again by the same command. If they fail for what the "
         "training of the supernet left, train anew in another folder",
     )
 
 
-def _records(failed: Iterable[Candidate]) -> list[Failed]:
-    return [
-        Failed(
-            key=one.key,
-            role="candidate",
-            architecture=dict(one.architecture),
-            kind=one.kind or "code",
-            error=one.error or "",
-        )
-        for one in failed
-    ]
-
-
 def _examples(failed: Iterable[Candidate]) -> list[Failed]:
     """Return the first failure of each kind: the table has all."""
-    return list({one.kind: one for one in reversed(_records(failed))}.values())[::-1]
+    return list({one.kind: one for one in reversed(failed_candidates(failed))}.values())[::-1]
 
 
 def _told(
@@ -209,7 +196,7 @@ def _select(
     drawn = sorted(ranked, key=lambda candidate: candidate.key)
     problem.stream("probes").shuffle(drawn)
     probes = scorer.score([one.architecture for one in drawn[: options.probes]], "probe", 0)
-    lost = [replace(one, role="probe") for one in _records(probes) if one.error]
+    lost = [replace(one, role="probe") for one in failed_candidates(probes)]
     for one in lost:
         run.progress.say(f"failed: {one.text()}. There is one probe less for the rank correlation")
     keys = {candidate.key for candidate in probes}
