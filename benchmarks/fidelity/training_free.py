@@ -39,7 +39,7 @@ from supernet.zoo import NASBench201
 from supernet.zoo.isomorphism import OPERATIONS
 from supernet.zoo.nasbench201 import LABELS
 
-CHUNK = 20
+CHUNK = 10
 """Networks between two writings of the file."""
 TIMED = 5
 """Networks that single scores are timed on."""
