@@ -1,12 +1,13 @@
 """What probes add to scores without training: `python -m benchmarks.fidelity.evidence FILE`.
 
 The file is what `python -m benchmarks.fidelity.training_free --out FILE` writes: scores of cells of
-NAS-Bench-201 and their published accuracies. So many cells, drawn at random, are the probes; what is
-known of each is the normal quantile of the rank of its published accuracy, and normal noise of so many
-standard deviations, as trainings have that are short. Printed is Kendall's τ, on all other cells, of
-what `supernet.fidelity.combine` makes of all scores and counts, and of the start alone: means over
-draws, with the standard deviation of their difference over draws. With `--indicators` the features also
-say which operation is on which edge, and how often it is there at all.
+NAS-Bench-201 and their published accuracies. Of cells that are the same network the first is taken. So
+many of these, drawn at random, are the probes; what is known of each is the normal quantile of the rank
+of its published accuracy, and normal noise of so many standard deviations, as trainings have that are
+short. Printed is Kendall's τ, on all other networks, of what `supernet.fidelity.combine` makes of all
+scores and counts, and of the start alone: means over draws, with the standard deviation of their
+difference over draws. With `--indicators` the features also say which operation is on which edge, and
+how often it is there at all.
 """
 
 from __future__ import annotations
@@ -34,10 +35,12 @@ def main() -> None:
     parser.add_argument("--indicators", action="store_true")
     given = parser.parse_args()
     content = json.loads(given.file.read_text())
-    truth = np.array(content["truth"])
+    kept = different(content["cells"])
+    truth = np.array(content["truth"])[kept]
     features = {**content["scores"], **(indicators(content["cells"]) if given.indicators else {})}
+    features = {name: np.array(values)[kept].tolist() for name, values in features.items()}
     whole = tau(features[given.start], truth)
-    print(f"{len(truth)} cells; {given.start} alone: τ {whole:.3f}")
+    print(f"{len(truth)} networks; {given.start} alone: τ {whole:.3f}")
     for probes in PROBES:
         for noise in NOISE:
             found = [
@@ -69,6 +72,14 @@ def once(
     rest = np.setdiff1d(np.arange(len(truth)), known)
     found = combine(features, worth, start=start)
     return tau(found.mean[rest], truth[rest]), tau(np.array(features[start])[rest], truth[rest])
+
+
+def different(cells: list[str]) -> list[int]:
+    """Return the places of cells that are the first of a network."""
+    model, found = NASBench201(), dict[str, int]()
+    for place, cell in enumerate(cells):
+        found.setdefault(model.canonical(NASBench201.from_string(cell)).key, place)
+    return list(found.values())
 
 
 def indicators(cells: list[str]) -> dict[str, list[float]]:
