@@ -33,6 +33,7 @@ __all__ = [
 GROUPS = (
     "split",
     "train",
+    "watch",
     "few_shot",
     "few_shot.train",
     "evaluate",

@@ -33,6 +33,7 @@ __all__ = [
     "SearchConfig",
     "SplitConfig",
     "TrainConfig",
+    "WatchConfig",
     "WeightsName",
 ]
 
@@ -106,6 +107,51 @@ class AloneConfig(TrainConfig):
     """The training of a network by itself, which inherited weights may not need."""
 
     fewest_steps: ClassVar[int] = 0
+
+
+@dataclass(frozen=True)
+class WatchConfig:
+    """The options of watching how well the supernet ranks while it trains; they change no weight.
+
+    Attributes:
+        networks: number of networks that are scored under the shared weights now and then; 0 for none.
+        times: number of moments at which they are, evenly over the training, each at the next record of
+            the log.
+        images: number of examples of the search split that they are scored on; null for 500, or all
+            where there are fewer.
+        alone: number of them that are also trained alone, for the first fifth of the steps, to see how
+            far shared weights lag behind; each takes about as long as that part of a training of single
+            paths.
+        truth: table of what networks are worth, as `supernet rank --truth` takes it; then they are drawn
+            from it.
+    """
+
+    networks: int = 0
+    times: int = 10
+    images: int | None = None
+    alone: int = 1
+    truth: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.networks < 0 or self.networks in (1, 2):
+            raise ConfigError(
+                f"watch.networks is 0, for none, or at least 3, better 16, not {self.networks}"
+            )
+        if self.times < 1 or self.alone < 0 or (self.images is not None and self.images < 2):
+            raise ConfigError(
+                "watch.times must be at least 1, watch.alone at least 0 and watch.images at least 2, or "
+                f"null, not {self.times}, {self.alone} and {self.images}"
+            )
+        if self.truth is not None and not self.networks:
+            raise ConfigError(
+                f"watch.truth is {self.truth!r}, but watch.networks is 0, so that nothing is watched; "
+                "give --watch.networks 16, or --watch.truth null"
+            )
+        if self.networks and self.alone > self.networks:
+            raise ConfigError(
+                f"watch.alone is {self.alone}, but only {self.networks} networks are watched "
+                "(watch.networks); train at most so many of them alone"
+            )
 
 
 @dataclass(frozen=True)
@@ -272,6 +318,7 @@ class RunConfig:
         task: task, with its loss and measures.
         strategy: strategy by which the shared weights are learned.
         train: options of the training of the supernet.
+        watch: options of watching this training.
         few_shot: options of splitting the supernet, if it is split.
         evaluate: options of scoring candidates.
         search: options of the search for candidates.
@@ -287,6 +334,7 @@ class RunConfig:
     task: Task
     strategy: Strategy
     train: TrainConfig
+    watch: WatchConfig
     few_shot: FewShotConfig
     evaluate: EvaluateConfig
     search: SearchConfig

@@ -38,6 +38,7 @@ from supernet.config import (
     SearchConfig,
     SplitConfig,
     TrainConfig,
+    WatchConfig,
 )
 from supernet.data import SOURCES, DataSource
 from supernet.errors import ConfigError, SupernetError
@@ -55,6 +56,7 @@ __all__ = ["DEFAULTS", "build_parser", "differences", "help_text", "parse"]
 _GROUPS = {
     "split": SplitConfig,
     "train": TrainConfig,
+    "watch": WatchConfig,
     "few_shot": FewShotConfig,
     "evaluate": EvaluateConfig,
     "search": SearchConfig,
@@ -126,6 +128,7 @@ def build_parser(program: str, defaults: Mapping[str, Any] = DEFAULTS) -> Argume
     parser.add_argument("--task", type=Task, help="losses and measures")
     parser.add_argument("--strategy", type=Strategy, help="how the shared weights are learned")
     parser.add_argument("--train", type=TrainConfig, default=TrainConfig())
+    parser.add_argument("--watch", type=WatchConfig, default=WatchConfig())
     parser.add_class_arguments(FewShotConfig, "few_shot")
     parser.add_argument("--evaluate", type=EvaluateConfig, default=EvaluateConfig())
     parser.add_class_arguments(SearchConfig, "search")

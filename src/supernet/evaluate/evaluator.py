@@ -164,6 +164,22 @@ class Evaluator:
         for architecture, tally in self._tallies(tallies, self._first(batches)):
             yield architecture, tally if isinstance(tally, Exception) else tally.score()
 
+    def example_scores(
+        self, architectures: Sequence[Architecture], by: RankedBy = "accuracy"
+    ) -> Iterator[tuple[Architecture, tuple[Score, np.ndarray] | Exception]]:
+        """Yield what `scores` does, each score with what was measured of every example, `[examples]`.
+
+        Args:
+            architectures: architectures to score, all different.
+            by: measure of the examples; the loss where there is no accuracy.
+        """
+        tallies = {architecture: MeasureSums(each=[], by=by) for architecture in architectures}
+        for architecture, tally in self._tallies(tallies, self._first(None)):
+            if isinstance(tally, Exception):
+                yield architecture, tally
+            else:
+                yield architecture, (tally.score(), torch.cat(tally.each or []).cpu().numpy())
+
     def race(
         self,
         architectures: Sequence[Architecture],

@@ -73,16 +73,7 @@ def rank_by_truth(state: RunState, truth: Truth, count: int = 1000, seed: int = 
     networks = [truth.networks[key] for key in keys[:count]]
     state.run.progress.say(truth.text())
     candidates, protocol = scored(state, [one.architecture for one in networks])
-    source = RankingTruth(
-        kind="table",
-        name=truth.name,
-        measures=truth.measures,
-        networks=len(truth.networks),
-        folded=truth.folded,
-        outside=truth.outside,
-        digest=truth.digest,
-    )
-    return judged(state, source, networks, candidates, protocol, seed)
+    return judged(state, RankingTruth.of(truth), networks, candidates, protocol, seed)
 
 
 def scored(

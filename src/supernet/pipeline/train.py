@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import platform
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 
 import torch
@@ -32,6 +33,7 @@ from supernet.pipeline.trained import (
     training_identity,
 )
 from supernet.pipeline.training import fit
+from supernet.pipeline.watch import watch_of
 from supernet.random import generator
 from supernet.search import Learned, Search
 from supernet.space.numbers import size_text
@@ -46,7 +48,7 @@ __all__ = ["check_inputs", "check_options", "train"]
 
 
 def train(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Trained:
-    """Train the supernet; writes `supernet.pt`, and for text `vocabulary.json`.
+    """Train the supernet; writes `supernet.pt`, for text `vocabulary.json`, and perhaps `watch.json`.
 
     Raises:
         ConstraintError: no architecture satisfies the constraints, found before any training.
@@ -55,16 +57,24 @@ def train(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Trained:
     _record_setting(run, inputs)
     _say_data(run, inputs)
     checkpoint = run.folder.checkpoint
-    check_trained(checkpoint, checkpoint.trained(), identity)
+    state = checkpoint.trained()
+    check_trained(checkpoint, state, identity)
+    watch = watch_of(run, inputs, costs)
     counted = UpdateCounts(copy.deepcopy(run.config.strategy))
     setting, before = stages(run, inputs, costs, identity)
     supernet = inputs.models.supernet()
     counted.prepare(supernet, setting)
-    spent = fit(run, inputs, run.config.train, "train", supernet, counted, checkpoint, identity)
+    look = None
+    if watch is not None:
+        watch.begin(0 if state is None else state["step"])
+        look = partial(watch.look, supernet)
+    options = run.config.train
+    spent = fit(run, inputs, options, "train", supernet, counted, checkpoint, identity, look=look)
     trained = read_trained(run, supernet, identity)
     warnings = [warning for stage in before for warning in stage.warnings] + counted.warnings()
     for warning in warnings:
         run.progress.say(f"warning: {warning}")
+    warnings += watch.warnings if watch else []
     seconds = sum(stage.seconds for stage in before)
     run.folder.record(
         TrainRecord(

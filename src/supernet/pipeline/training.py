@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from supernet.config import TrainConfig
 from supernet.data import Augment, Loader
 from supernet.pipeline.context import Run
@@ -21,24 +23,38 @@ def fit(
     stage: str,
     model: M,
     learner: Learner[M],
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | None,
     identity: str = "",
     augment: Augment | None = None,
+    look: Callable[[int], Mapping[str, float]] | None = None,
 ) -> Spent:
     """Train a model by the one training loop; return seconds, steps and the last loss.
 
-    A checkpoint of another identity is not continued. Images are changed as `split.augment` says
-    unless an augmentation is given.
+    Args:
+        run: run that is trained for.
+        inputs: data of the run.
+        options: options of the training.
+        stage: name of the training, in the log and of its random draws.
+        model: model that is trained in place.
+        learner: training method.
+        checkpoint: checkpoint of the training; one of another identity is not continued.
+        identity: text that the training belongs to besides.
+        augment: random changes of images; None for what `split.augment` says.
+        look: function that looks at the model and leaves it as it is. It is called with the number of
+            steps that are done, before the first step and at each record of the log, to which what it
+            returns is added.
     """
     log = run.folder.stage_log(stage)
     bar = run.progress.task(stage, options.steps)
 
     def rewind(step: int) -> None:
+        if look is not None:
+            look(step)
         log.rewind(step)
         bar.advance(step)
 
     def write(record: dict[str, float]) -> None:
-        log.write(record)
+        log.write({**record, **(look(int(record["step"])) if look else {})})
         bar.advance(0, loss=record["loss"])
 
     seed = derive_seed(run.seed, stage)

@@ -34,6 +34,9 @@ class Record(TypedDict):
     images_per_second: NotRequired[float | None]
     least_trained: NotRequired[float | None]
     most_trained: NotRequired[float | None]
+    watched_loss: NotRequired[float | None]
+    watched_accuracy: NotRequired[float | None]
+    watched_tau: NotRequired[float | None]
 
 
 class Training(TypedDict):
@@ -47,6 +50,7 @@ class Options(TypedDict):
 
     split: NotRequired[dict[str, Any]]
     train: NotRequired[dict[str, Any]]
+    watch: NotRequired[dict[str, Any]]
     few_shot: NotRequired[Training]
     evaluate: NotRequired[dict[str, Any]]
     search: NotRequired[dict[str, Any]]

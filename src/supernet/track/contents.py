@@ -220,6 +220,11 @@ ENTRIES = (
         "examples as the data set has them and normalises them itself",
         goes="repeated",
     ),
+    Entry(
+        "watch.json",
+        "train",
+        "only with `watch.networks`: scores of a few networks while the supernet trained, see below",
+    ),
     Entry("vocabulary.json", "train", "only with texts, see below", needed=vocabulary),
     Entry(
         "initial.pt",

@@ -16,6 +16,7 @@ __all__ = [
     "Metric",
     "candidate_scores",
     "cost_and_score",
+    "curves",
     "front_by_cost",
     "ranking_plot",
     "training_curves",
@@ -194,6 +195,24 @@ def truth_plot(
     figure = _figure(escape(f"one-shot {score}"), "what networks are worth")
     _points(figure, scores, values, [escape(label) for label in labels], "network", _BLUE)
     return figure.update_layout(showlegend=False)
+
+
+def curves(lines: Mapping[str, Sequence[tuple[int, float]]], value: str) -> go.Figure:
+    """Draw values over steps, a line for each name.
+
+    Args:
+        lines: steps with their values by name; those without any are left out.
+        value: what the values are.
+    """
+    figure = _figure("step", escape(value))
+    for number, (name, points) in enumerate(lines.items()):
+        if points:
+            steps, values = zip(*points, strict=True)
+            colour = _STAGE_COLOURS[number % len(_STAGE_COLOURS)]
+            figure.add_scatter(
+                x=steps, y=values, name=escape(name), mode="lines+markers", line_color=colour
+            )
+    return figure.update_layout(showlegend=True)
 
 
 def _percent(figure: go.Figure, metric: Metric, axes: str) -> go.Figure:

@@ -12,7 +12,8 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
@@ -24,6 +25,7 @@ from supernet.track.contents import ENTRIES, STEPS, Entry
 from supernet.track.metrics import VERSION, Metrics
 from supernet.track.ranking import Ranking
 from supernet.track.records import Failed
+from supernet.track.watch import WatchRecord
 
 __all__ = ["SCHEMA", "made_page", "made_schema", "write_published"]
 
@@ -60,12 +62,13 @@ def made_schema() -> str:
 
 def made_page(text: str) -> str:
     """Return a page with its blocks made anew."""
-    blocks = {
+    blocks: dict[str, Callable[[], str]] = {
         "files": _files,
         "steps": _steps,
         "metrics": _metrics,
         "failed": _failed,
-        "ranking": _ranking,
+        "ranking": partial(_file, Ranking),
+        "watch": partial(_file, WatchRecord, Ranking),
     }
     return _BLOCK.sub(
         lambda found: f"{found[1]}{found[2]}\n{blocks[found[1]]()}\n\n",
@@ -106,11 +109,11 @@ def _metrics() -> str:
     return "\n\n".join(parts)
 
 
-def _ranking() -> str:
-    """Return the table of keys of `ranking.json`, and of the records in it that `metrics.json` lacks."""
-    known = _records(Metrics)
-    parts = [_table(("key", "holds", "content"), _rows(Ranking))]
-    for kind in _records(Ranking):
+def _file(record: type, *before: type) -> str:
+    """Return the table of keys of a file, and of the records in it that files before it lack."""
+    known = [kind for one in (Metrics, *before) for kind in _records(one)]
+    parts = [_table(("key", "holds", "content"), _rows(record))]
+    for kind in _records(record):
         if kind not in known:
             heads = ("key", "holds", "content")
             parts += [f"### {kind.__name__}", summary(kind), _table(heads, _rows(kind))]

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from supernet.errors import DamagedFileError
 from supernet.evaluate.rank_correlation import RankCorrelation
 from supernet.evaluate.resampling import Interval
 from supernet.evaluate.rows import Provenance
-from supernet.fidelity import Ceiling, Fidelity, Verdict
-from supernet.files import read_json, write_json
+from supernet.fidelity import Ceiling, Fidelity, Truth, Verdict
+from supernet.files import write_json
 from supernet.record_fields import Omitted
-from supernet.strict_json import ChangedError, seal, unseal
+from supernet.strict_json import seal
 from supernet.track.records import Failed
-from supernet.typed import Between, Count, JsonRecord, MisfitError
+from supernet.track.sealed import read_sealed
+from supernet.typed import Between, Count, JsonRecord
 
 __all__ = [
     "EvidenceRecord",
@@ -59,6 +59,19 @@ class RankingTruth(JsonRecord):
     folded: Count = 0
     outside: Count = 0
     digest: str | None = None
+
+    @classmethod
+    def of(cls, truth: Truth) -> RankingTruth:
+        """Return what is kept of a table."""
+        return cls(
+            kind="table",
+            name=truth.name,
+            measures=truth.measures,
+            networks=len(truth.networks),
+            folded=truth.folded,
+            outside=truth.outside,
+            digest=truth.digest,
+        )
 
     def text(self, n: int) -> str:
         """Return in a line what n networks were compared with."""
@@ -183,38 +196,10 @@ def write_ranking(path: Path, ranking: Ranking) -> None:
 
 
 def read_ranking(path: Path, notes: list[str] | None = None) -> Ranking | None:
-    """Return the ranking in a file, or None where there is none.
-
-    Args:
-        path: path of the file.
-        notes: list that is told that the file was changed, where it is only shown; otherwise it is
-            refused.
+    """Return the ranking in a file, or None where there is none; see `read_sealed`.
 
     Raises:
         DamagedFileError: the file cannot be read, is of another shape or of a later version, or was
             changed.
     """
-    if not path.exists():
-        return None
-    content = read_json(path, dict[str, Any], REMEDY)
-    version = content.get("version")
-    if isinstance(version, int) and version > VERSION:
-        raise DamagedFileError(
-            f"{path} is of version {version}, written by a later supernet; this one reads versions up "
-            f"to {VERSION}. Install the supernet that wrote it, or delete the file"
-        )
-    try:
-        try:
-            content = unseal(content)
-        except ChangedError as error:
-            if notes is None:
-                raise DamagedFileError(f"{path}: {error}. {REMEDY}") from error
-            notes.append(
-                f"{path.name} was changed since it was written: what is shown is not what was found"
-            )
-            content = {name: one for name, one in content.items() if name != "digest"}
-        return Ranking.from_json(content)
-    except MisfitError as error:
-        raise DamagedFileError(
-            f"{path} is damaged or of another version: {error}. {REMEDY}"
-        ) from error
+    return read_sealed(path, Ranking, VERSION, REMEDY, notes)

@@ -33,6 +33,7 @@ from supernet.track.tables import (
     tested_by_key,
     tested_text,
 )
+from supernet.track.watch_report import watched
 
 __all__ = ["render"]
 
@@ -54,6 +55,7 @@ def render(folder: Path) -> str:
             _notes(run),
             _missing(run),
             _training(run),
+            watched(run),
             _candidates(run),
             _batch_norm(run),
             _retrained(run),

@@ -16,6 +16,7 @@ from supernet.track.config_and_log import Record, log_records, read_config
 from supernet.track.metrics import Metrics, read_metrics
 from supernet.track.ranking import Ranking, read_ranking
 from supernet.track.records import Answers
+from supernet.track.watch import WatchRecord, read_watch
 from supernet.typed import JsonRecord
 
 __all__ = ["ChosenArchitecture", "RunFiles"]
@@ -51,6 +52,7 @@ class RunFiles:
     notes: Sequence[str] = ()
     """What was changed since the run wrote it, in words."""
     ranking: Ranking | None = None
+    watch: WatchRecord | None = None
 
     @classmethod
     def read(cls, folder: Path) -> RunFiles:
@@ -79,6 +81,7 @@ class RunFiles:
             metrics,
             notes,
             read_ranking(folder / "ranking.json", notes),
+            read_watch(folder / "watch.json", notes),
         )
 
     @property

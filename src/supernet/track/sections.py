@@ -154,7 +154,7 @@ class TrainRecord(Section, Spent):
         passes: number of routed forward passes that an option took part in, by decision and option (a
             ghost batch is one).
         weights: a hash of the trained weights.
-        warnings: warnings of the strategy.
+        warnings: warnings of the strategy, and of what was watched.
         stages: the trainings of the supernets before, where the strategy has stages.
     """
 

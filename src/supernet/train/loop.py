@@ -122,7 +122,7 @@ class Fit:
                             **metrics,
                         }
                     )
-                    losses, logged, since = [], now, step + 1
+                    losses, logged, since = [], time.monotonic(), step + 1
                     if last or now - saved >= self.checkpoint_seconds:
                         self._check_finite(model, step + 1, peaks[0])
                         if checkpoint:
