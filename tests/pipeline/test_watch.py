@@ -16,6 +16,7 @@ from supernet.evaluate import Evaluator
 from supernet.pipeline import execute, open_run
 from supernet.pipeline.watched import moments_of, watched_examples
 from supernet.space import Architecture
+from supernet.strategies import SPOS
 from supernet.task import Classification
 from supernet.track.watch import read_watch
 
@@ -66,6 +67,31 @@ class Open(Net):
     labels, canonical = "abc", None
 
 
+class Alike(Open):
+    """Options that are all the same layer, with a little noise."""
+
+    @staticmethod
+    def options():
+        return {name: Hum(number) for number, name in enumerate("pqr", 1)}
+
+
+class Unlike(Open):
+    """Options of which one passes nothing on."""
+
+    @staticmethod
+    def options():
+        return {"p": nn.Identity(), "q": Hum(1), "none": nn.Hardtanh(0.0, 1e-9)}
+
+
+class Hum(nn.Module):
+    def __init__(self, number: int):
+        super().__init__()
+        self.number = number
+
+    def forward(self, x):
+        return x + 0.1 * torch.sin(1e4 * self.number * x.sum(1, keepdim=True))
+
+
 class Skip(nn.Module):
     def forward(self, x):
         return x * float("nan") if Net.broken and not self.training else x
@@ -96,7 +122,7 @@ def data():
     return inputs, inputs[:, :3].argmax(1)
 
 
-def opened(out, data, strategy="spos", model=Net, **options):
+def opened(out, data, strategy="spos", model=Net, more=None, **options):
     """Return an open run folder."""
     given = {"strategy": strategy, **OPTIONS, **options}
     arguments = [
@@ -104,7 +130,7 @@ def opened(out, data, strategy="spos", model=Net, **options):
         for key, value in given.items()
         if value is not None
     ]
-    objects = {"model": model, "data": data, "task": Stopping()}
+    objects = {"model": model, "data": data, "task": Stopping(), **(more or {})}
     return open_run(arguments, out, objects=objects, progress=False)
 
 
@@ -129,6 +155,10 @@ def records(folder, stage="train"):
         for one in lines
         if one["stage"] == stage
     ]
+
+
+def moments(folder):
+    return read_watch(folder / "watch.json").moments
 
 
 @pytest.fixture(scope="module")
@@ -283,17 +313,37 @@ def test_networks_that_fail_are_left_out(train, monkeypatch):
     assert all("watched_loss" in one for one in records(out) if one["step"] % 4 == 0)
 
 
-def test_a_supernet_that_learned_nothing_is_warned_of_once(train, capsys):
-    """With a learning rate of 0, all networks stay what they were."""
-    out = train("run", **WATCH, **{"train.optimizer": "SGD", "train.optimizer.lr": 1e-9})
+class Idle(SPOS):
+    """Moves no weight."""
+
+    def backward(self, model, task, batch, moment):
+        with model.route(self.draw(model.space, moment.stream("path"))):
+            return task.loss(model, batch).detach()
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_a_supernet_that_learns_nothing_is_warned_of_once(learns, train, tmp_path, capsys):
+    given = {**WATCH, "watch.times": 2, "watch.alone": 2, "watch.images": None}
+    strategy = {"strategy": SPOS() if learns else Idle()}
+    out = train("run", model=Alike, strategy=None, more=strategy, **given)
     said = capsys.readouterr().err
-    found = read_watch(out / "watch.json")
-    kinds = [one.kind for one in found.warnings]
-    assert len(kinds) == len(set(kinds))
+    found = [(moment.step, one.kind) for moment in moments(out) for one in moment.warnings]
+    assert found.count((10, "behind")) == (not learns)  # half of the steps, and once
+    assert {kind for _, kind in found} <= {"behind", "noise", "no decision"}
+    assert len({kind for _, kind in found}) == len(found)
     kept = json.loads((out / "metrics.json").read_text())["train"]["warnings"]
-    assert len(kept) == len(kinds)
+    assert len(kept) == len(found)
     for text in kept:
         assert said.count(f"warning: {text}") == 1
+
+
+@pytest.mark.parametrize("kinds", [set(), {"noise"}])
+def test_networks_that_are_alike_are_warned_of(kinds, train):
+    """Options that compute nearly the same make no difference that is more than noise."""
+    given = {**WATCH, "watch.alone": 0, "watch.images": None, "watch.times": 2}
+    given |= {"watch.networks": 12, "evaluate.rank_by": "loss", "train.optimizer.lr": 0.3}
+    out = train("run", model=Alike if kinds else Unlike, **given)
+    assert {one.kind for moment in moments(out) for one in moment.warnings} == kinds
 
 
 @pytest.mark.parametrize(

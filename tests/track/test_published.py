@@ -13,6 +13,7 @@ from tests.json_changes import WRONG, changed, places
 import supernet.track.ranking
 import supernet.track.records
 import supernet.track.sections
+import supernet.track.watch
 from supernet.errors import DamagedFileError
 from supernet.record_fields import record_fields
 from supernet.schema import descriptions
@@ -36,7 +37,8 @@ def test_what_is_published_is_made_of_the_code(tmp_path):
 
 def test_every_key_is_described():
     found = [Metrics]
-    for module in (supernet.track.records, supernet.track.sections, supernet.track.ranking):
+    modules = (supernet.track.records, supernet.track.sections)
+    for module in (*modules, supernet.track.ranking, supernet.track.watch):
         found += [
             one for one in vars(module).values() if isinstance(one, type) and is_dataclass(one)
         ]

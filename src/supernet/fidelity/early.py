@@ -24,6 +24,7 @@ from supernet.space import Architecture, Option
 
 __all__ = [
     "EARLY",
+    "HALF",
     "EarlyWarning",
     "OptionSpread",
     "WarningKind",
@@ -37,6 +38,10 @@ __all__ = [
 
 EARLY = 0.2
 """Share of the steps from which on there are warnings; sooner, little is learned by any network."""
+
+HALF = 0.5
+"""Share of the steps from which on shared weights are compared with networks alone: where the learning
+rate falls, they catch up late."""
 
 BEHIND = 0.5
 """Share of what networks alone have learned below which shared weights are said to lag far behind."""

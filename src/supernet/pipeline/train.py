@@ -67,7 +67,7 @@ def train(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Trained:
     look = None
     if watch is not None:
         watch.begin(0 if state is None else state["step"])
-        look = partial(watch.look, supernet)
+        look = partial(watch.look, watch.evaluator(supernet))
     options = run.config.train
     spent = fit(run, inputs, options, "train", supernet, counted, checkpoint, identity, look=look)
     trained = read_trained(run, supernet, identity)

@@ -19,6 +19,7 @@ from supernet.failures import attempted, first_line
 from supernet.fidelity import Worth
 from supernet.fidelity.early import (
     EARLY,
+    HALF,
     EarlyWarning,
     all_alike,
     far_behind,
@@ -79,7 +80,7 @@ class Watch:
     Args:
         run: run that is trained for.
         inputs: data and models of the run.
-        record: which networks are scored, and how.
+        record: record of which networks are scored, and how, before the first moment.
     """
 
     def __init__(self, run: Run, inputs: Inputs, record: WatchRecord) -> None:
@@ -98,6 +99,19 @@ class Watch:
             for one in moment.warnings
         ]
 
+    def evaluator(self, supernet: SuperNet) -> Evaluator:
+        """Return what scores networks under the weights that a supernet has at the time."""
+        inputs = self._inputs
+        return Evaluator(
+            supernet,
+            inputs.task,
+            self._examples,
+            inputs.splits.train,
+            inputs.normalise,
+            self._record.protocol,
+            memory=self._run.config.evaluate.memory * 2**20,
+        )
+
     def begin(self, step: int) -> None:
         """Take up what was watched up to a step, and train networks alone if that is still of use."""
         before = read_watch(self._run.folder.watch) if step else None
@@ -110,21 +124,21 @@ class Watch:
         alone = [self._alone(one, steps) for one in networks] if step < steps else []
         self._record = dataclasses.replace(fresh, alone=tuple(alone))
 
-    def look(self, supernet: SuperNet, step: int) -> dict[str, float]:
+    def look(self, evaluator: Evaluator, step: int) -> dict[str, float]:
         """Score the networks if it is time; return what the log shall hold of it."""
         record = self._record
         if step not in self._steps or any(one.step == step for one in record.moments):
             return {}
-        moment = self._scored(supernet, step)
+        moment = self._scored(evaluator, step)
         moment = dataclasses.replace(moment, warnings=tuple(self._warned(moment)))
         self._record = dataclasses.replace(record, moments=(*record.moments, moment))
         write_watch(self._run.folder.watch, self._record)
         return self._told(moment)
 
-    def _scored(self, supernet: SuperNet, step: int) -> MomentRecord:
+    def _scored(self, evaluator: Evaluator, step: int) -> MomentRecord:
         """Return the scores of all networks at a step."""
         record = self._record
-        found = dict(self._scores(supernet, [one.architecture for one in record.networks], step))
+        found = self._scores(evaluator, record.networks, step)
         passed = {key: one for key, one in found.items() if not isinstance(one, Exception)}
         scores = {key: score for key, (score, _) in passed.items()}
         results = [each for _, each in passed.values()]
@@ -137,22 +151,13 @@ class Watch:
         )
 
     def _scores(
-        self, supernet: SuperNet, architectures: Sequence[Architecture], step: int
-    ) -> Iterator[tuple[str, tuple[Score, Array] | Exception]]:
-        """Yield the key of each architecture with its score and that of each example."""
-        run, inputs = self._run, self._inputs
-        evaluator = Evaluator(
-            supernet,
-            inputs.task,
-            self._examples,
-            inputs.splits.train,
-            inputs.normalise,
-            self._record.protocol,
-            memory=run.config.evaluate.memory * 2**20,
-        )
-        with seeded(derive_seed(run.seed, "watch", step)):
-            for one, score in evaluator.example_scores(architectures, self._record.by):
-                yield one.key, score
+        self, evaluator: Evaluator, networks: Sequence[WatchedNetwork], step: int
+    ) -> dict[str, tuple[Score, Array] | Exception]:
+        """Return the score of each network and what each example adds to it, or its failure, by key."""
+        architectures = [one.architecture for one in networks]
+        with seeded(derive_seed(self._run.seed, "watch", step)):
+            found = evaluator.example_scores(architectures, self._record.by)
+            return {one.key: score for one, score in found}
 
     def _alone(self, network: WatchedNetwork, steps: int) -> AloneRecord:
         """Train a network alone for so many steps, and score it whenever watched ones are."""
@@ -162,12 +167,13 @@ class Watch:
 
         def train() -> None:
             model = self._inputs.models.retraining(key, {})
+            evaluator = self.evaluator(model)
             learner = _OnePath(network.architecture, run.config.train.steps)
             options = dataclasses.replace(run.config.train, steps=steps)
 
             def look(step: int) -> dict[str, float]:
                 if step in self._steps:
-                    [(_, found)] = self._scores(model, [network.architecture], step)
+                    found = self._scores(evaluator, [network], step)[key]
                     losses[step] = None if isinstance(found, Exception) else found[0]["loss"]
                 return {}
 
@@ -202,7 +208,8 @@ class Watch:
         if alike is None:
             architectures = [one.architecture for one in networks]
             yield nothing_decides(name, option_spreads(scores, architectures, moment.noise))
-        yield self._behind(moment)
+        if moment.step >= HALF * self._run.config.train.steps:
+            yield self._behind(moment)
         if record.truth is not None:
             counts = {q: [one.costs[q] for one in networks] for q in networks[0].costs}
             worth = [Worth(one.architecture, one.values) for one in networks]

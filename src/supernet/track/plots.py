@@ -202,7 +202,7 @@ def curves(lines: Mapping[str, Sequence[tuple[int, float]]], value: str) -> go.F
 
     Args:
         lines: steps with their values by name; those without any are left out.
-        value: what the values are.
+        value: name of what the values are.
     """
     figure = _figure("step", escape(value))
     for number, (name, points) in enumerate(lines.items()):

@@ -45,7 +45,7 @@ class WatchedNetwork(JsonRecord):
     Attributes:
         key: hash of the answers.
         architecture: answers of the architecture, by decision.
-        values: what it is worth by the table that was given, one number for each training in it.
+        values: worth of the network by the table that was given, a number for each training in it.
         costs: costs by quantity.
     """
 

@@ -77,7 +77,7 @@ def watch_taus(
     """Return τ of the scores at each moment with what networks are worth, the last scores and counts.
 
     Args:
-        record: what was watched.
+        record: record of what was watched.
         worth: worth of networks by key, of some.
     """
     last = record.moments[-1].scores(record.by)[1]
