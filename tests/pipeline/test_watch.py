@@ -188,6 +188,14 @@ def test_no_bit_of_the_training_changes(train, whole):
     assert without == records(plain)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["bender", "fairnas", "sandwich", "darts", "enas", "smash"])
+def test_no_bit_of_any_kind_of_training_changes(strategy, train):
+    both = [train(f"run{len(one)}", strategy=strategy, **one) for one in ({}, WATCH)]
+    assert len({(one / "supernet.pt").read_bytes() for one in both}) == 1
+    assert read_watch(both[1] / "watch.json").moments[-1].mean_loss is not None
+
+
 def test_different_networks_are_scored_at_each_moment(whole):
     found = read_watch(whole / "watch.json")
     assert [one.step for one in found.moments] == [0, 4, 8, 12, 16, 20]

@@ -23,6 +23,7 @@ RESERVED = {
     "architecture",
     "supernet",
     "validation",
+    "values",
     "weights",
     "stand_alone",
     "accuracy",
