@@ -202,6 +202,9 @@ class RetrainConfig:
         top: number of the best candidates; the next best takes the place of one that fails.
         probes: number of candidates drawn at random from all, to measure the rank correlation; one
             that is among the best is trained once.
+        promising: number of further candidates that all evidence names: scores, costs and scores
+            without training together, as those retrained before teach; these must be 8 or more.
+        evidence: names of the scores without training that are part of it.
         baselines: number of random architectures that are none of the best; with several, the
             difference from them also has an interval over architectures.
         match: the cost in which they are like the chosen one, within 10 % where that finds some, else
@@ -216,6 +219,8 @@ class RetrainConfig:
     train: AloneConfig
     top: int = 3
     probes: int = 0
+    promising: int = 0
+    evidence: list[str] = field(default_factory=lambda: ["az_nas", "naswot"])
     baselines: int = 1
     match: str | None = "macs"
     weights: Literal["fresh", "inherited", "both"] = "fresh"
@@ -223,10 +228,11 @@ class RetrainConfig:
     augment: Augment | None = None
 
     def __post_init__(self) -> None:
-        if self.top < 1 or self.probes < 0 or self.baselines < 1:
+        if self.top < 1 or self.baselines < 1 or min(self.probes, self.promising) < 0:
             raise ConfigError(
-                "retrain.top and retrain.baselines must be at least 1 and retrain.probes at least 0, "
-                f"not {self.top}, {self.baselines} and {self.probes}"
+                "retrain.top and retrain.baselines must be at least 1, retrain.probes and "
+                f"retrain.promising at least 0, not {self.top}, {self.baselines}, {self.probes} and "
+                f"{self.promising}"
             )
         if self.weights != "inherited" and self.train.steps < 1:
             raise ConfigError(

@@ -14,31 +14,31 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
 from supernet.config import TrainConfig
 from supernet.errors import ConfigError
 from supernet.evaluate import Candidate, Provenance, Score
-from supernet.fidelity import FEWEST_PROBES, Worth, combine
+from supernet.fidelity import FEWEST_PROBES, Worth
 from supernet.net import derive
 from supernet.parser import parse
 from supernet.pipeline.changes import without_neutral
 from supernet.pipeline.costs import problem_of
+from supernet.pipeline.evidence import evidence_of, evidence_record, scores_of
 from supernet.pipeline.failures import (
     attempt_network,
     failed_file,
     failure_summary,
     none_left_error,
 )
-from supernet.pipeline.fidelity import judged, scored, scores_of
+from supernet.pipeline.fidelity import judged, scored
 from supernet.pipeline.models import placed
 from supernet.pipeline.networks import preference
 from supernet.pipeline.objects import without_objects
 from supernet.pipeline.scoring import validate
 from supernet.pipeline.state import RunState
 from supernet.pipeline.training import fit
+from supernet.pipeline.training_free import training_free
 from supernet.random import stream
-from supernet.track.ranking import EvidenceRecord, ProbeRecord, Ranking, RankingTruth
+from supernet.track.ranking import ProbeRecord, Ranking, RankingTruth
 from supernet.track.records import Failed
 from supernet.train import Plain, digest
 
@@ -46,9 +46,6 @@ __all__ = ["ProbeOptions", "probe_strata", "rank_by_probes"]
 
 POOL = 8
 """Networks that are scored for each probe."""
-
-PROMISING = 10
-"""Most promising networks that are named."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,9 @@ class ProbeOptions:
         return [self.seeds + (number in again) for number in range(count)]
 
 
-def rank_by_probes(state: RunState, options: ProbeOptions, seed: int = 0) -> Ranking:
+def rank_by_probes(
+    state: RunState, options: ProbeOptions, seed: int = 0, free: Sequence[str] = ()
+) -> Ranking:
     """Train probes alone, compare their scores, and write `ranking.json`.
 
     What was scored or trained before is not repeated, so an interrupted call goes on.
@@ -84,13 +83,16 @@ def rank_by_probes(state: RunState, options: ProbeOptions, seed: int = 0) -> Ran
         state: run, of which the supernet is trained.
         options: number of probes, and how they are trained.
         seed: seed of the draw of probes, and of the resampling.
+        free: names of scores without training that are compared, too, and part of the evidence.
 
     Raises:
-        ConfigError: the options of the training cannot be read, or it has no step.
+        ConfigError: the options of the training cannot be read, or it has no step; there is no score
+            without training of a name.
         NoNetworkError: none can be scored, or none trained.
     """
     train, plain = _training(state, options.train)
     pool, protocol = _pool(state, options.probes, seed)
+    found = training_free(state.run, state.inputs, [one.architecture for one in pool], free)
     count = min(options.probes, len(pool))
     strata = probe_strata(pool, max(1, count // 2))
     drawn = _drawn(strata, count, seed)
@@ -119,36 +121,15 @@ def rank_by_probes(state: RunState, options: ProbeOptions, seed: int = 0) -> Ran
         train=plain,
     )
     candidates = [pool[index] for index in kept]
-    told = _evidence(pool, list(state.costs), dict(zip(kept, networks, strict=True)), seed)
-    return judged(state, source, networks, candidates, protocol, seed, trials.failed, record, told)
-
-
-def _evidence(
-    pool: Sequence[Candidate], counts: Sequence[str], worth: Mapping[int, Worth], seed: int
-) -> EvidenceRecord | None:
-    """Return what the pool's scores and counts tell together; None of too few probes.
-
-    Args:
-        pool: networks that the probes were drawn from, with their scores.
-        counts: names of the costs.
-        worth: worth of each probe, by its place in the pool.
-        seed: seed of the resampling.
-    """
-    if len(worth) < FEWEST_PROBES:
-        return None
-    scores = scores_of(pool, counts)
-    start = next(iter(scores))
-    values = {index: one.value for index, one in worth.items()}
-    found = combine(scores, values, start, seed)
-    assert found.start is not None  # there is one
-    best = np.argsort(-found.mean, kind="stable")[:PROMISING]
-    return EvidenceRecord(
-        scores=tuple(scores),
-        start=start,
-        left_out=found.left_out,
-        alone=found.start,
-        over=found.over,
-        best=tuple(pool[int(index)].key for index in best),
+    some = {name: [values[index] for index in kept] for name, values in found.items()}
+    evidence = None
+    if len(kept) >= FEWEST_PROBES:
+        scores = {**scores_of(pool, list(state.costs)), **found}
+        worth = {index: one.value for index, one in zip(kept, networks, strict=True)}
+        told = evidence_of(scores, list(found), worth, seed)
+        evidence = evidence_record(told, pool, scores, list(found))
+    return judged(
+        state, source, networks, candidates, protocol, seed, some, trials.failed, record, evidence
     )
 
 

@@ -23,6 +23,7 @@ from supernet.pipeline.costs import problem_of
 from supernet.pipeline.identity import record_identity
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.measures import check_measures
+from supernet.pipeline.promising import check_promising
 from supernet.pipeline.scoring import protocol_of
 from supernet.pipeline.trained import (
     Trained,
@@ -196,6 +197,7 @@ def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> s
             f"{', '.join(sorted(costs))}{did_you_mean(match, costs)}; name "
             "one of them, or give null for random architectures of any cost"
         )
+    check_promising(run.config.retrain)
     identity = training_identity(run, inputs, costs)
     for number in range(len(run.config.strategy.stages)):
         inputs.models.stage(number, inputs.space)

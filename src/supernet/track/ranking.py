@@ -12,18 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from supernet.errors import DamagedFileError
-from supernet.evaluate.rank_correlation import RankCorrelation
-from supernet.evaluate.resampling import Interval
 from supernet.evaluate.rows import Provenance
 from supernet.fidelity import Ceiling, Fidelity, Verdict
 from supernet.files import read_json, write_json
 from supernet.record_fields import Omitted
 from supernet.strict_json import ChangedError, seal, unseal
-from supernet.track.records import Failed
+from supernet.track.records import EvidenceRecord, Failed
 from supernet.typed import Between, Count, JsonRecord, MisfitError
 
 __all__ = [
-    "EvidenceRecord",
     "ProbeRecord",
     "Ranking",
     "RankingTruth",
@@ -84,43 +81,6 @@ class ProbeRecord(JsonRecord):
     trainings: tuple[Count, ...]
     seconds: float
     train: Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvidenceRecord(JsonRecord):
-    """What all scores tell together, as probes teach; see `supernet.fidelity.combine`.
-
-    Attributes:
-        scores: names of the scores and counts that were combined.
-        start: name of the one that is believed before any probe.
-        left_out: τ of what each probe is worth with what the others predict of it.
-        alone: τ of the same with the start alone.
-        over: the amount by which the first is higher; null where one is not defined.
-        best: keys of the most promising networks of those that probes were drawn from, best first.
-    """
-
-    scores: tuple[str, ...]
-    start: str
-    left_out: RankCorrelation
-    alone: RankCorrelation
-    over: Interval | None
-    best: tuple[str, ...]
-
-    def text(self) -> str:
-        """Say how much the scores tell together, and what to try."""
-        together, alone = self.left_out.kendall_tau, self.alone.kendall_tau
-        if together is None or alone is None:
-            return ""
-        said = (
-            f"All scores together predict what a left-out probe is worth with τ {together:.2f}, "
-            f"{self.start} alone with {alone:.2f}"
-        )
-        if self.left_out.low is None or self.left_out.low <= 0:
-            return f"{said}: not beyond chance; train more probes, or for longer."
-        best = ", ".join(self.best[:3])
-        if self.over is None or self.over.low <= 0:
-            return f"{said}: no more, as far as can be told. Most promising: {best}."
-        return f"{said} (higher by {self.over.low:.2f} to {self.over.high:.2f}). Most promising: {best}."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -251,6 +251,7 @@ def _retrained(run: RunFiles) -> str:
     texts = (
         over_random_text(test, retrain),
         chosen_at_random_text(retrain),
+        retrain.evidence.text() if retrain.evidence else "",
         better_text(test),
         other_text(run.metrics),
         tested_text(run.metrics),

@@ -11,6 +11,7 @@ from supernet.evaluate.batch_norm_policy import Agreement
 from supernet.record_fields import Omitted, Rest
 from supernet.track.records import (
     Baselines,
+    EvidenceRecord,
     Failed,
     NetworkScore,
     Outcome,
@@ -280,6 +281,8 @@ class RetrainRecord(Section):
         chosen: the key of the chosen one, the best of all candidates on the search split.
         chosen_weights: the weights that it was trained from, "fresh" or "inherited".
         searched: the key of the best that the search found, where the chosen one is a random baseline.
+        promising: candidates that all evidence named, which were retrained after the others.
+        evidence: record of this evidence; missing where none was asked for.
         baselines: the random architectures. Empty where the space holds no other one that
             satisfies the constraints, or all that were drawn failed.
         program: type and shape of what `model.pt2` takes; null where it is not written.
@@ -297,6 +300,8 @@ class RetrainRecord(Section):
     chosen: str
     chosen_weights: WeightsName
     searched: Omitted[str | None] = None
+    promising: Omitted[tuple[Selected, ...]] = ()
+    evidence: Omitted[EvidenceRecord | None] = None
     baselines: Baselines
     program: Mapping[str, Any] | None = None
     ranking: Ranking
