@@ -24,9 +24,9 @@ __all__ = [
     "Failed",
     "Measures",
     "NetworkScore",
+    "OneShotRanking",
     "Outcome",
     "OverRandom",
-    "Ranking",
     "Score",
     "Selected",
     "Truth",
@@ -228,7 +228,7 @@ class CostRanking(JsonRecord):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ranking(JsonRecord):
+class OneShotRanking(JsonRecord):
     """What the ranking by one-shot scores is worth.
 
     Attributes:

@@ -14,9 +14,9 @@ from supernet.track.records import (
     EvidenceRecord,
     Failed,
     NetworkScore,
+    OneShotRanking,
     Outcome,
     OverRandom,
-    Ranking,
     Selected,
     WeightsName,
 )
@@ -304,7 +304,7 @@ class RetrainRecord(Section):
     evidence: Omitted[EvidenceRecord | None] = None
     baselines: Baselines
     program: Mapping[str, Any] | None = None
-    ranking: Ranking
+    ranking: OneShotRanking
 
 
 @dataclass(frozen=True, kw_only=True)
