@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -11,10 +12,13 @@ from torch import nn
 
 import supernet as sn
 from supernet.errors import ConfigError
-from supernet.pipeline import promising
+from supernet.pipeline import open_run, promising
+from supernet.pipeline.training_free import _batch
+from supernet.random import derive_seed
 from supernet.track import RunFiles
 from supernet.track.report import render
 from supernet.train import Plain
+from supernet.training_free import network_scores
 
 OPTIONS = {
     "train.steps": 4,
@@ -34,12 +38,12 @@ OPTIONS = {
 class Wide(nn.Module):
     """Three layers of widths 1 to 4: 64 networks, the wider the better on what is to be learned."""
 
-    def __init__(self, classes):
+    def __init__(self, classes, bias=True):
         super().__init__()
         options = (1, 2, 4, 6)
         layers = [sn.Choice({str(n): Bottleneck(6, n) for n in options}) for _ in range(3)]
         self.layers = nn.Sequential(*layers)
-        self.head = nn.Linear(6, classes)
+        self.head = nn.Linear(6, classes, bias=bias)
 
     def forward(self, x):
         return self.head(self.layers(x))
@@ -53,6 +57,10 @@ class Bottleneck(nn.Sequential):
 def data():
     inputs = torch.randn(160, 6, generator=torch.Generator().manual_seed(0))
     return inputs, inputs[:, :3].argmax(1)
+
+
+def objects():
+    return {"model": Wide, "data": data()}
 
 
 def searched(out, **options):
@@ -162,6 +170,21 @@ def test_one_that_fails_gives_way_to_the_next(finished, tmp_path, monkeypatch):
     keys = [one.key for one in record(folder).promising]
     assert len(keys) == 2
     assert first not in keys
+
+
+@pytest.mark.slow
+def test_scores_without_training_are_of_the_networks_as_they_are_retrained(tmp_path):
+    folder = tmp_path / "run"
+    searched(folder, **{"retrain.model": {"bias": False}, "retrain.evidence": ["snip"]})
+    kept = json.loads((folder / "training-free.json").read_text())["scores"]
+    with open_run([], folder, progress=False, mode="read", objects=objects()) as state:
+        seed = derive_seed(state.run.seed, "training free")
+        batch = _batch(state.run, state.inputs)
+        space = state.inputs.space
+    supernet = sn.SuperNet(Wide(3, bias=False))
+    for key, row in kept.items():
+        one = next(one for one in space if one.key == key)
+        assert row == network_scores(supernet, one, ["snip"], batch, seed=seed)
 
 
 @pytest.mark.parametrize(

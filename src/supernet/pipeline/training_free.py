@@ -49,6 +49,8 @@ def training_free(
 ) -> dict[str, list[float]]:
     """Return scores without training of networks, `[n]` each, by name; higher is better.
 
+    They are of the networks as they are trained alone, with `retrain.model`.
+
     A network that a score is not defined for, or fails for, counts as its worst. A score that has no
     number for any of them is left out, and said.
 
@@ -71,18 +73,20 @@ def _rows(
 ) -> list[dict[str, float]]:
     """Return the scores of each network by name, NaN where there is none; those in the file are kept."""
     path = run.folder.training_free
-    identity = digest(["training free", run.seed, inputs.identity])
+    overrides = run.config.retrain.model
+    identity = digest(["training free", run.seed, inputs.identity, overrides])
     known = _read(path, identity)
     missing = [
         one for one in architectures if any(part not in known.get(one.key, {}) for part in parts)
     ]
     bar, written = run.progress.task("training-free", len(missing)), time.monotonic()
     batch, failed = _batch(run, inputs) if missing else [], dict[str, str]()
+    supernet = inputs.models.retraining("training free", overrides) if missing else inputs.supernet
     seed = derive_seed(run.seed, "training free")
     for number, one in enumerate(missing, 1):
         row = known.setdefault(one.key, {})
         wanted = [part for part in parts if part not in row]
-        found = network_scores(inputs.supernet, one, wanted, batch, inputs.task, seed)
+        found = network_scores(supernet, one, wanted, batch, inputs.task, seed)
         for part, value in found.items():
             if isinstance(value, Exception):
                 failed.setdefault(first_line(value), part)
