@@ -202,8 +202,8 @@ class RetrainConfig:
         top: number of the best candidates; the next best takes the place of one that fails.
         probes: number of candidates drawn at random from all, to measure the rank correlation; one
             that is among the best is trained once.
-        promising: number of further candidates that all evidence names: scores, costs and scores
-            without training together, as those retrained before teach; these must be 8 or more.
+        promising: number of further candidates that all evidence names: scores under the shared weights
+            and without training together; from 8 on, those retrained before teach how, costs too.
         evidence: names of the scores without training that are part of it.
         baselines: number of random architectures that are none of the best; with several, the
             difference from them also has an interval over architectures.

@@ -6,12 +6,15 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 import supernet as sn
 from supernet.errors import ConfigError
+from supernet.evaluate.rows import candidate_rows
 from supernet.pipeline import open_run, promising
 from supernet.pipeline.training_free import _batch
 from supernet.random import derive_seed
@@ -19,6 +22,7 @@ from supernet.track import RunFiles
 from supernet.track.report import render
 from supernet.train import Plain
 from supernet.training_free import network_scores
+from supernet.training_free.az_nas import log_ranks
 
 OPTIONS = {
     "train.steps": 4,
@@ -104,7 +108,7 @@ def test_promising_networks_are_retrained_like_the_others_and_compared(finished)
     for one in found.promising:
         assert one.key not in {b.key for b in found.baselines.networks}
     told = found.evidence
-    assert told.start == "accuracy and az_nas and naswot"
+    assert told.start == "accuracy and -loss and az_nas and naswot"
     assert set(told.scores) == {"accuracy", "-loss", "params", "macs", "az_nas", "naswot"}
     assert told.left_out.n == len({one.key for one in found.candidates[:-1]}) - 1  # not the last
     assert told.text() in render(finished)
@@ -173,6 +177,29 @@ def test_one_that_fails_gives_way_to_the_next(finished, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_without_probes_it_is_the_scores_together(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    searched(folder, **{"retrain.probes": 0, "retrain.promising": 2})
+    found = record(folder)
+    assert found.evidence is None
+    rows, _ = candidate_rows(folder / "candidates.db")
+    kept = json.loads((folder / "training-free.json").read_text())["scores"]
+    parts = ["az_expressivity", "az_progressivity", "az_trainability", "az_complexity"]
+    columns = [
+        [one.accuracy for one in rows],
+        [-one.loss for one in rows],
+        log_ranks([[kept[one.key][part] for one in rows] for part in parts]),
+        [kept[one.key]["naswot"] for one in rows],
+    ]
+    quantiles = [stats.norm.ppf((stats.rankdata(one) - 0.5) / len(rows)) for one in columns]
+    order = np.argsort(-np.sum(quantiles, axis=0), kind="stable")
+    top = found.candidates[0].key
+    keys = [rows[i].key for i in order if rows[i].key != top]
+    assert [one.key for one in found.promising] == keys[:2]
+
+
+@pytest.mark.slow
 def test_scores_without_training_are_of_the_networks_as_they_are_retrained(tmp_path):
     folder = tmp_path / "run"
     searched(folder, **{"retrain.model": {"bias": False}, "retrain.evidence": ["snip"]})
@@ -190,7 +217,6 @@ def test_scores_without_training_are_of_the_networks_as_they_are_retrained(tmp_p
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"retrain.probes": 3}, "learned from 8 networks or more.*--retrain.probes 7"),
         ({"retrain.evidence": ["az_nos"]}, "no score 'az_nos'"),
         ({"retrain.promising": -1}, "retrain.promising at least 0, not .* and -1"),
     ],

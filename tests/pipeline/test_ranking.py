@@ -27,6 +27,7 @@ from supernet.evaluate.rank_correlation import RankCorrelation
 from supernet.evaluate.resampling import Interval
 from supernet.evaluate.rows import RANK
 from supernet.fidelity import Truth, TruthRow
+from supernet.fidelity.evidence import _quantiles
 from supernet.pipeline import STEPS, execute, open_run, training_free
 from supernet.pipeline.fidelity import rank_by_truth, truth_of
 from supernet.pipeline.probes import ProbeOptions, probe_strata
@@ -125,7 +126,7 @@ def test_a_ranking_is_written_and_leaves_the_run_as_it_was(run):
     ranking = sn.rank(result, TABLE)
     assert ranking == read_ranking(folder / "ranking.json")
     assert ranking.figures.n == 16
-    assert list(ranking.scores) == ["accuracy", "-loss", "params", "macs", "az_nas"]
+    assert list(ranking.scores) == ["accuracy", "-loss", "params", "macs", "az_nas", "together"]
     assert dict(zip(ranking.keys, ranking.values, strict=True)) == {
         one.key: value for one, value in TABLE.items()
     }
@@ -143,7 +144,9 @@ def test_scores_without_training_are_compared_and_kept(run, monkeypatch, capsys)
     result, folder = run
     names = ["snip", "az_nas", "naswot"]
     ranking = sn.rank(result, TABLE, training_free=names)
-    assert list(ranking.scores)[4:] == ["snip", "az_nas"]
+    assert list(ranking.scores)[4:] == ["snip", "az_nas", "together"]
+    summed = sum(_quantiles(np.array(ranking.scores[n])) for n in ("accuracy", "-loss", *names[:2]))
+    assert kendalltau(summed, ranking.scores["together"]).statistic == pytest.approx(1)
     assert (
         "16 of 16 networks have no naswot: ConfigError: naswot compares" in capsys.readouterr().err
     )
@@ -388,8 +391,8 @@ def test_probes_teach_what_all_scores_tell_together(run):
     result, folder = run
     ranking = sn.rank(result, **PROBES)
     told = ranking.evidence
-    assert told.scores == tuple(ranking.scores)
-    assert told.start == "accuracy and az_nas"
+    assert (*told.scores, "together") == tuple(ranking.scores)
+    assert told.start == "accuracy and -loss and az_nas"
     assert told.alone.n == told.left_out.n == ranking.figures.n
     assert len(set(told.best)) == 10
     assert ranking.sentences().startswith(ranking.verdict.sentences())

@@ -34,7 +34,7 @@ from supernet.evaluate.rank_correlation import (
 from supernet.evaluate.resampling import Array, Interval
 from supernet.random import derive_seed
 
-__all__ = ["FEWEST_PROBES", "Evidence", "combine"]
+__all__ = ["FEWEST_PROBES", "Evidence", "combine", "together"]
 
 FEWEST_PROBES = 8
 """Fewest probes that anything is learned from."""
@@ -141,7 +141,7 @@ def combine(
     n = _checked(features, worth, begin)
     columns = [_quantiles(np.asarray(one, dtype=float)) for one in features.values()]
     known = [column for column in columns if np.ptp(column) > 0] or [np.zeros(n)]
-    first = _start([np.asarray(features[name], dtype=float) for name in begin], n)
+    first = together([features[name] for name in begin]) if begin else np.zeros(n)
     probes = np.array(sorted(worth))
     values = np.array([worth[index] for index in sorted(worth)], dtype=float)
     y = _quantiles(values)
@@ -160,6 +160,18 @@ def combine(
         else kendall_difference(left_out.tolist(), alone, truth, seed=seed),
         _covariance=posterior,
     )
+
+
+def together(scores: Sequence[Sequence[float]]) -> Array:
+    """Return what several scores say where nothing is known of any network, `[n]`, higher is better.
+
+    It is the normal quantile of the rank of the sum of the scores' own quantiles, so that each counts
+    alike. Where one is no finite number it counts as the least.
+
+    Args:
+        scores: scores of the same networks, `[n]` each; at least one.
+    """
+    return _quantiles(np.sum([_quantiles(np.asarray(one, dtype=float)) for one in scores], axis=0))
 
 
 class _Posterior:
@@ -234,13 +246,6 @@ def _most_likely(parts: Sequence[Array], y: Array) -> list[float]:
 
     found = optimize.minimize(cost, begin, method="L-BFGS-B", bounds=[BOUNDS] * len(begin))
     return [float(one) for one in np.exp(found.x)]
-
-
-def _start(believed: Sequence[Array], n: int) -> Array:
-    """Return what is believed before any probe, as normal quantiles, `[n]`; zeros for nothing."""
-    if not believed:
-        return np.zeros(n)
-    return _quantiles(np.sum([_quantiles(one) for one in believed], axis=0))
 
 
 def _quantiles(values: Array) -> Array:

@@ -10,7 +10,10 @@ from supernet.evaluate import Candidate
 from supernet.fidelity import Evidence, combine
 from supernet.track.records import EvidenceRecord
 
-__all__ = ["evidence_of", "evidence_record", "scores_of"]
+__all__ = ["evidence_of", "evidence_record", "scores_of", "start_of"]
+
+SHARED = ("accuracy", "-loss")
+"""Scores under the shared weights."""
 
 PROMISING = 10
 """Most promising networks that are named."""
@@ -36,13 +39,13 @@ def scores_of(candidates: Sequence[Candidate], counts: Sequence[str]) -> dict[st
 
 
 def start_of(scores: Mapping[str, Sequence[float]], free: Sequence[str]) -> list[str]:
-    """Return what is believed before any probe: the run's score, and those without training.
+    """Return what is believed before any probe: scores under shared weights and without training.
 
     Args:
-        scores: scores of all networks by name, the one that the run ranks by first.
+        scores: scores of all networks by name.
         free: names of the scores among them that need no training.
     """
-    return [next(iter(scores)), *(name for name in free if name in scores)]
+    return [name for name in scores if name in {*SHARED, *free}]
 
 
 def evidence_of(

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from supernet.errors import ConfigError
 from supernet.evaluate import Candidate, CandidateTable, Provenance, Scorer
 from supernet.evaluate.rows import RANK
-from supernet.fidelity import Truth, TruthRow, Worth, assess, load_truth
+from supernet.fidelity import Truth, TruthRow, Worth, assess, load_truth, together
 from supernet.fidelity.truth import architectures_by_key
 from supernet.pipeline.batch_norm import search_protocol
 from supernet.pipeline.context import Run
 from supernet.pipeline.costs import problem_of
-from supernet.pipeline.evidence import scores_of
+from supernet.pipeline.evidence import scores_of, start_of
 from supernet.pipeline.failures import failed_candidates, failure_summary, none_left_error
 from supernet.pipeline.scoring import evaluator, protocol_as
 from supernet.pipeline.searched import candidate_table
@@ -25,6 +25,9 @@ from supernet.track.ranking import ProbeRecord, Ranking, RankingTruth, write_ran
 from supernet.track.records import EvidenceRecord, Failed
 
 __all__ = ["judged", "rank_by_truth", "scored", "truth_of"]
+
+TOGETHER = "together"
+"""What scores under shared weights and without training say together is called so."""
 
 FEW = 20
 """Networks of which at least one must pass for others to be scored."""
@@ -150,6 +153,10 @@ def judged(
     run = state.run
     counts = list(state.costs)
     scores = {**scores_of(candidates, counts), **free}
+    if free:
+        scores[TOGETHER] = together(
+            [scores[name] for name in start_of(scores, list(free))]
+        ).tolist()
     lost = failed_candidates(candidates)
     if lost:
         run.progress.say(failure_summary(lost, len(candidates), "networks", "candidates.db"))

@@ -23,7 +23,6 @@ from supernet.pipeline.costs import problem_of
 from supernet.pipeline.identity import record_identity
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.measures import check_measures
-from supernet.pipeline.promising import check_promising
 from supernet.pipeline.scoring import protocol_of
 from supernet.pipeline.trained import (
     Trained,
@@ -41,6 +40,7 @@ from supernet.suggestions import did_you_mean
 from supernet.task import checked_measures
 from supernet.track.sections import DataRecord, EnvironmentRecord, StageRecord, TrainRecord
 from supernet.train import OptimizerFactory, digest
+from supernet.training_free import parts_of
 from supernet.user_code import calling
 
 __all__ = ["check_inputs", "check_options", "train"]
@@ -197,7 +197,7 @@ def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> s
             f"{', '.join(sorted(costs))}{did_you_mean(match, costs)}; name "
             "one of them, or give null for random architectures of any cost"
         )
-    check_promising(run.config.retrain)
+    parts_of(run.config.retrain.evidence)
     identity = training_identity(run, inputs, costs)
     for number in range(len(run.config.strategy.stages)):
         inputs.models.stage(number, inputs.space)
