@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kendalltau
 from torch import nn
 
 import supernet as sn
