@@ -112,7 +112,7 @@ def scored(
     if searched is None:
         protocol, _ = search_protocol(run, inputs, shared, problem_of(run, inputs.space, costs))
     else:
-        protocol = protocol_as(run.config, searched.protocol)
+        protocol = protocol_as(run, inputs, searched.protocol)
     scores = evaluator(run, inputs, shared, protocol)
     bar = run.progress.task("rank", len(architectures))
     with _table(run) as table:
@@ -173,6 +173,7 @@ def judged(
     ranking = Ranking(
         truth=source,
         protocol=protocol,
+        tune_seconds=sum(one.tune_seconds or 0.0 for one in candidates),
         seed=seed,
         failed=(*failed, *{one.kind: one for one in reversed(lost)}.values()),
         missing=len(lost),

@@ -7,19 +7,20 @@ from dataclasses import replace
 
 from supernet.cost import CostTable
 from supernet.errors import DataError, SupernetError
-from supernet.evaluate import Candidate, CandidateTable, Scorer
+from supernet.evaluate import Candidate, CandidateTable, Protocol, Scorer
 from supernet.pipeline.batch_norm import search_protocol
 from supernet.pipeline.context import Run
 from supernet.pipeline.costs import problem_of
 from supernet.pipeline.failures import failed_candidates, failure_summary, none_left_error
 from supernet.pipeline.inputs import Inputs
-from supernet.pipeline.scoring import evaluator
+from supernet.pipeline.scoring import evaluator, tuning_of
 from supernet.pipeline.searched import Searched
 from supernet.pipeline.shared_weights import SharedWeights
 from supernet.pipeline.trained import architectures_of
 from supernet.search import Problem, Search, hypervolume
 from supernet.space import Architecture
 from supernet.space.numbers import digits
+from supernet.track.numbers import tuned_text
 from supernet.track.records import Failed, Selected, verified
 from supernet.track.sections import SearchRecord
 
@@ -49,10 +50,14 @@ def search(
         ranked, asked = _ranked(run, replace(problem, learned=learned), scorer, log.write)
         passed = [candidate for candidate in ranked if candidate.status != "failed"]
         failed = [candidate for candidate in ranked if candidate.status == "failed"]
-        selected, lost = _select(run, problem, scorer, passed)
+        final = _final_scorer(run, inputs, costs, shared, protocol, table)
+        selected, lost = _select(run, problem, scorer, passed, final)
         if kept := run.folder.metrics.retrain:  # the table alone was lost: make it whole
             random = verified(kept.baselines.networks)
             scorer.score([one.architecture for one in random], "baseline", 0)
+    finalists = None if final is None else final.provenance
+    tuned, tune_seconds = (final or scorer).tuned
+    said = tuned_text((final or scorer).provenance.tuning, tuned, tune_seconds)
     expected = run.config.search.searcher.expected(problem)
     if expected and asked < expected and run.config.search.constraint_list:
         run.progress.say(
@@ -65,6 +70,8 @@ def search(
         run.progress.say(
             failure_summary(failed_candidates(failed), len(ranked), "candidates", "candidates.db")
         )
+    if said:
+        run.progress.say(said)
     run.folder.record(
         SearchRecord(
             seconds=log.seconds,
@@ -81,9 +88,28 @@ def search(
             protocol=scorer.provenance,
             costs={quantity: table.digest for quantity, table in costs.items()},
             selected=tuple(selected),
+            finalists=finalists,
+            tuned=tuned,
+            tune_seconds=round(tune_seconds, 3) if tuned else None,
         )
     )
-    return Searched(selected, scorer.provenance, len(passed))
+    return Searched(selected, scorer.provenance, len(passed), finalists)
+
+
+def _final_scorer(
+    run: Run,
+    inputs: Inputs,
+    costs: Mapping[str, CostTable],
+    shared: SharedWeights,
+    protocol: Protocol,
+    table: CandidateTable,
+) -> Scorer | None:
+    """Return what scores finalists, after their tuning; None where all candidates are tuned, or none."""
+    tuning = tuning_of(run, inputs)
+    if tuning is None or run.config.evaluate.tune.finalists is None:
+        return None
+    scores = evaluator(run, inputs, shared, replace(protocol, tuning=tuning))
+    return Scorer(scores, costs, table, shared.hash, run.seed)
 
 
 def _ranked(
@@ -168,9 +194,13 @@ def _told(
 
 
 def _select(
-    run: Run, problem: Problem, scorer: Scorer, ranked: Sequence[Candidate]
+    run: Run,
+    problem: Problem,
+    scorer: Scorer,
+    ranked: Sequence[Candidate],
+    final: Scorer | None,
 ) -> tuple[list[Selected], list[Failed]]:
-    """Return the best and probes drawn uniformly from all candidates, and probes that failed.
+    """Return the best and probes drawn uniformly from all candidates, and what failed on the way.
 
     The best are not left out of the draw, so that the probes stand for all that was ranked; and more
     probes are the same ones and others.
@@ -180,8 +210,10 @@ def _select(
         problem: problem, whose random stream draws the probes.
         scorer: scores probes that a race dropped.
         ranked: candidates that did not fail, best first. Those that were scored in part may yet.
+        final: scores finalists, from which the best are selected then.
 
     Raises:
+        NoNetworkError: all finalists failed.
         SupernetError: no candidate was scored on all images.
     """
     options = run.config.retrain
@@ -192,18 +224,45 @@ def _select(
             "only, or all that were scored in full failed, so none can be chosen; have more of them "
             "scored in full, or give another searcher"
         )
-    top = run.config.search.searcher.select(passed, options.top)
+    pool, lost = (passed, []) if final is None else _finalists(run, final, passed)
+    known = {one.key: one for one in passed}
+    top = [known[one.key] for one in run.config.search.searcher.select(pool, options.top)]
     drawn = sorted(ranked, key=lambda candidate: candidate.key)
     problem.stream("probes").shuffle(drawn)
     probes = scorer.score([one.architecture for one in drawn[: options.probes]], "probe", 0)
-    lost = [replace(one, role="probe") for one in failed_candidates(probes)]
-    for one in lost:
+    missing = [replace(one, role="probe") for one in failed_candidates(probes)]
+    for one in missing:
         run.progress.say(f"failed: {one.text()}. There is one probe less for the rank correlation")
     keys = {candidate.key for candidate in probes}
     selected = [Selected.of(one, "top", one.key in keys) for one in top]
     best = {one.key for one in top}
     probed = [one for one in probes if one.key not in best and one.status == "ok"]
-    return selected + [Selected.of(one, "probe", True) for one in probed], lost
+    return selected + [Selected.of(one, "probe", True) for one in probed], lost + missing
+
+
+def _finalists(
+    run: Run, final: Scorer, passed: Sequence[Candidate]
+) -> tuple[list[Candidate], list[Failed]]:
+    """Score the best candidates after their tuning; return those that passed, and the others.
+
+    Raises:
+        NoNetworkError: none passed.
+    """
+    best = run.config.search.searcher.select(
+        passed, run.config.evaluate.tune.finalists or len(passed)
+    )
+    bar = run.progress.task("finalists", len(best))
+    tuned = final.score([one.architecture for one in best], "finalist", 0, bar.advance)
+    failed = [replace(one, role="finalist") for one in failed_candidates(tuned)]
+    if len(failed) == len(tuned):
+        raise none_left_error(
+            failed,
+            "finalists that were trained before they were scored",
+            "With another --evaluate.tune.rate they are trained anew",
+        )
+    if failed:
+        run.progress.say(failure_summary(failed, len(tuned), "finalists", "candidates.db"))
+    return [one for one in tuned if one.status == "ok"], failed
 
 
 def _hypervolumes(problem: Problem, candidates: Sequence[Candidate]) -> dict[str, float]:

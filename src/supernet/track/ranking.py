@@ -17,6 +17,7 @@ from supernet.fidelity import Ceiling, Fidelity, Verdict
 from supernet.files import read_json, write_json
 from supernet.record_fields import Omitted
 from supernet.strict_json import ChangedError, seal, unseal
+from supernet.track.numbers import tuned_text
 from supernet.track.records import EvidenceRecord, Failed
 from supernet.typed import Between, Count, JsonRecord, MisfitError
 
@@ -91,6 +92,8 @@ class Ranking(JsonRecord):
         version: the version of the file, 1.
         truth: the table or the probes that scores were compared with.
         protocol: the weights and the protocol that the scores depend on.
+        tune_seconds: the time of training the networks a little before they were scored, where that is
+            the protocol.
         seed: seed of the draw of networks, and of the resampling.
         failed: networks without a score, one example of each kind of failure; of probes all.
         missing: the number of networks without a score.
@@ -107,6 +110,7 @@ class Ranking(JsonRecord):
     version: Annotated[int, Between(1, VERSION)] = VERSION
     truth: RankingTruth
     protocol: Provenance
+    tune_seconds: Omitted[float] = 0.0
     seed: int
     failed: tuple[Failed, ...] = ()
     missing: Count = 0
@@ -122,7 +126,8 @@ class Ranking(JsonRecord):
     def sentences(self) -> str:
         """Return the verdict with what to be careful about, and what all scores tell together."""
         told = self.evidence.text() if self.evidence else ""
-        return " ".join(one for one in (self.verdict.sentences(), told) if one)
+        tuned = tuned_text(self.protocol.tuning, self.figures.n, self.tune_seconds)
+        return " ".join(one for one in (self.verdict.sentences(), tuned, told) if one)
 
     def __repr__(self) -> str:
         return f"Ranking({self.truth.text(self.figures.n)}: {self.verdict.text})"

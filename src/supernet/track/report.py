@@ -13,7 +13,7 @@ from supernet.cost.quantities import LATENCY
 from supernet.evaluate.rows import Row
 from supernet.track import page, plots
 from supernet.track.diagram import svg
-from supernet.track.numbers import cost_text, count, duration, score
+from supernet.track.numbers import cost_text, count, duration, score, tuned_text
 from supernet.track.records import Failed, Score
 from supernet.track.result_texts import (
     better_text,
@@ -160,11 +160,19 @@ def _candidates(run: RunFiles) -> str:
         [row.key for row, _ in rows],
         metric=metric,
     )
-    drawn = page.section(
-        "Candidates", page.figure("candidates", order), "Scored with shared weights."
-    )
+    note = f"Scored with shared weights. {_tuned(run)}".strip()
+    drawn = page.section("Candidates", page.figure("candidates", order), note)
     fronts = [_front(run, rows, quantity, metric) for quantity in _COSTS]
     return page.pair(drawn, *[front for front in fronts if front])
+
+
+def _tuned(run: RunFiles) -> str:
+    """Say which candidates were trained before they were scored, and how long that took."""
+    search = run.metrics.search
+    if search is None:
+        return ""
+    protocol = search.finalists or search.protocol
+    return tuned_text(protocol.tuning, search.tuned, search.tune_seconds)
 
 
 def _measured(row: Row, metric: plots.Metric) -> float | None:

@@ -247,6 +247,10 @@ class SearchRecord(Section):
         protocol: the weights and the protocol that the scores depend on.
         costs: hashes of the tables of costs, by quantity.
         selected: the architectures that are to be retrained.
+        finalists: the protocol by which the best candidates were scored again before some of them were
+            selected, where only these are tuned.
+        tuned: the number of candidates that were tuned before they were scored.
+        tune_seconds: the time of their tuning, that of interrupted attempts included.
     """
 
     SECTION: ClassVar[str] = "search"
@@ -265,6 +269,9 @@ class SearchRecord(Section):
     protocol: Provenance
     costs: Mapping[str, str] | None = None
     selected: tuple[Selected, ...]
+    finalists: Omitted[Provenance | None] = None
+    tuned: Omitted[Count] = 0
+    tune_seconds: Omitted[float | None] = None
 
 
 @dataclass(frozen=True, kw_only=True)
