@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from supernet.cost import CostTable
 from supernet.errors import DataError, SupernetError
-from supernet.evaluate import Candidate, CandidateTable, Protocol, Scorer
+from supernet.evaluate import Candidate, CandidateTable, Scorer
 from supernet.pipeline.batch_norm import search_protocol
 from supernet.pipeline.context import Run
 from supernet.pipeline.costs import problem_of
 from supernet.pipeline.failures import failed_candidates, failure_summary, none_left_error
+from supernet.pipeline.finalists import final_round
 from supernet.pipeline.inputs import Inputs
-from supernet.pipeline.scoring import evaluator, tuning_of
+from supernet.pipeline.scoring import evaluator
 from supernet.pipeline.searched import Searched
 from supernet.pipeline.shared_weights import SharedWeights
 from supernet.pipeline.trained import architectures_of
@@ -50,14 +51,16 @@ def search(
         ranked, asked = _ranked(run, replace(problem, learned=learned), scorer, log.write)
         passed = [candidate for candidate in ranked if candidate.status != "failed"]
         failed = [candidate for candidate in ranked if candidate.status == "failed"]
-        final = _final_scorer(run, inputs, costs, shared, protocol, table)
-        selected, lost = _select(run, problem, scorer, passed, final)
+        whole = [candidate for candidate in passed if candidate.status == "ok"]
+        final = final_round(run, inputs, costs, shared, protocol, table, whole)
+        pool = whole if final is None else final.passed
+        selected, lost = _select(run, problem, scorer, passed, pool)
         if kept := run.folder.metrics.retrain:  # the table alone was lost: make it whole
             random = verified(kept.baselines.networks)
             scorer.score([one.architecture for one in random], "baseline", 0)
-    finalists = None if final is None else final.provenance
-    tuned, tune_seconds = (final or scorer).tuned
-    said = tuned_text((final or scorer).provenance.tuning, tuned, tune_seconds)
+    last, finalists = (final.scorer, final.record) if final else (scorer, None)
+    tuned, tune_seconds = last.tuned
+    said = tuned_text(last.provenance.tuning, tuned, tune_seconds)
     expected = run.config.search.searcher.expected(problem)
     if expected and asked < expected and run.config.search.constraint_list:
         run.progress.say(
@@ -78,7 +81,7 @@ def search(
             candidates=len(ranked),
             partial=sum(candidate.status == "partial" for candidate in passed),
             failed=len(failed),
-            failures=(*_examples(failed), *lost),
+            failures=(*_examples(failed), *(final.failed if final else ()), *lost),
             searcher=type(run.config.search.searcher).__name__,
             space_size=digits(inputs.space.size),
             batch_norm=scores.batch_norm,
@@ -94,22 +97,6 @@ def search(
         )
     )
     return Searched(selected, scorer.provenance, len(passed), finalists)
-
-
-def _final_scorer(
-    run: Run,
-    inputs: Inputs,
-    costs: Mapping[str, CostTable],
-    shared: SharedWeights,
-    protocol: Protocol,
-    table: CandidateTable,
-) -> Scorer | None:
-    """Return what scores finalists, after their tuning; None where all candidates are tuned, or none."""
-    tuning = tuning_of(run, inputs)
-    if tuning is None or run.config.evaluate.tune.finalists is None:
-        return None
-    scores = evaluator(run, inputs, shared, replace(protocol, tuning=tuning))
-    return Scorer(scores, costs, table, shared.hash, run.seed)
 
 
 def _ranked(
@@ -198,9 +185,9 @@ def _select(
     problem: Problem,
     scorer: Scorer,
     ranked: Sequence[Candidate],
-    final: Scorer | None,
+    pool: Sequence[Candidate],
 ) -> tuple[list[Selected], list[Failed]]:
-    """Return the best and probes drawn uniformly from all candidates, and what failed on the way.
+    """Return the best and probes drawn uniformly from all candidates, and probes that failed.
 
     The best are not left out of the draw, so that the probes stand for all that was ranked; and more
     probes are the same ones and others.
@@ -210,59 +197,31 @@ def _select(
         problem: problem, whose random stream draws the probes.
         scorer: scores probes that a race dropped.
         ranked: candidates that did not fail, best first. Those that were scored in part may yet.
-        final: scores finalists, from which the best are selected then.
+        pool: candidates that the best are selected from, with the scores for that.
 
     Raises:
-        NoNetworkError: all finalists failed.
         SupernetError: no candidate was scored on all images.
     """
     options = run.config.retrain
-    passed = [candidate for candidate in ranked if candidate.status == "ok"]
-    if not passed:
+    if not pool:
         raise SupernetError(
             f"{type(run.config.search.searcher).__name__} had candidates scored on a part of the images "
             "only, or all that were scored in full failed, so none can be chosen; have more of them "
             "scored in full, or give another searcher"
         )
-    pool, lost = (passed, []) if final is None else _finalists(run, final, passed)
-    known = {one.key: one for one in passed}
+    known = {one.key: one for one in ranked}
     top = [known[one.key] for one in run.config.search.searcher.select(pool, options.top)]
     drawn = sorted(ranked, key=lambda candidate: candidate.key)
     problem.stream("probes").shuffle(drawn)
     probes = scorer.score([one.architecture for one in drawn[: options.probes]], "probe", 0)
-    missing = [replace(one, role="probe") for one in failed_candidates(probes)]
-    for one in missing:
+    lost = [replace(one, role="probe") for one in failed_candidates(probes)]
+    for one in lost:
         run.progress.say(f"failed: {one.text()}. There is one probe less for the rank correlation")
     keys = {candidate.key for candidate in probes}
     selected = [Selected.of(one, "top", one.key in keys) for one in top]
     best = {one.key for one in top}
     probed = [one for one in probes if one.key not in best and one.status == "ok"]
-    return selected + [Selected.of(one, "probe", True) for one in probed], lost + missing
-
-
-def _finalists(
-    run: Run, final: Scorer, passed: Sequence[Candidate]
-) -> tuple[list[Candidate], list[Failed]]:
-    """Score the best candidates after their tuning; return those that passed, and the others.
-
-    Raises:
-        NoNetworkError: none passed.
-    """
-    best = run.config.search.searcher.select(
-        passed, run.config.evaluate.tune.finalists or len(passed)
-    )
-    bar = run.progress.task("finalists", len(best))
-    tuned = final.score([one.architecture for one in best], "finalist", 0, bar.advance)
-    failed = [replace(one, role="finalist") for one in failed_candidates(tuned)]
-    if len(failed) == len(tuned):
-        raise none_left_error(
-            failed,
-            "finalists that were trained before they were scored",
-            "With another --evaluate.tune.rate they are trained anew",
-        )
-    if failed:
-        run.progress.say(failure_summary(failed, len(tuned), "finalists", "candidates.db"))
-    return [one for one in tuned if one.status == "ok"], failed
+    return selected + [Selected.of(one, "probe", True) for one in probed], lost
 
 
 def _hypervolumes(problem: Problem, candidates: Sequence[Candidate]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from supernet.evaluate import Candidate, CandidateTable, Provenance
 from supernet.pipeline.context import Run
 from supernet.pipeline.shared_weights import SharedWeights
 from supernet.track.records import Selected, verified
-from supernet.track.sections import SearchRecord
+from supernet.track.sections import Finalists, SearchRecord
 
 __all__ = ["Searched", "candidate_table", "candidates_of", "finalists_of", "load_searched"]
 
@@ -23,13 +23,13 @@ class Searched:
         selected: architectures that are retrained: the best, and probes.
         protocol: protocol of the scores, and a hash of the weights that candidates were scored with.
         ranked: number of candidates that did not fail.
-        finalists: protocol of the scores that the best were selected by, where these were tuned alone.
+        finalists: candidates that the best were selected from, where these were tuned alone.
     """
 
     selected: Sequence[Selected]
     protocol: Provenance
     ranked: int
-    finalists: Provenance | None = None
+    finalists: Finalists | None = None
 
 
 def load_searched(run: Run) -> Searched:
@@ -75,11 +75,10 @@ def finalists_of(run: Run, shared: SharedWeights, searched: Searched) -> list[Ca
     Raises:
         RunFolderError: see `candidates_of`.
     """
-    candidates = candidates_of(run, shared, searched)
-    if searched.finalists is None:
-        return candidates
-    known = {one.key for one in candidates}
-    return [one for one in _scored(run, shared, searched.finalists) if one.key in known]
+    finalists = searched.finalists
+    if finalists is None:
+        return candidates_of(run, shared, searched)
+    return [one for one in _scored(run, shared, finalists.protocol) if one.key in finalists.keys]
 
 
 def _scored(run: Run, shared: SharedWeights, provenance: Provenance) -> list[Candidate]:

@@ -171,7 +171,7 @@ def _tuned(run: RunFiles) -> str:
     search = run.metrics.search
     if search is None:
         return ""
-    protocol = search.finalists or search.protocol
+    protocol = search.finalists.protocol if search.finalists else search.protocol
     return tuned_text(protocol.tuning, search.tuned, search.tune_seconds)
 
 

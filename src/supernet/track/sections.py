@@ -27,6 +27,7 @@ __all__ = [
     "DataRecord",
     "EnvironmentRecord",
     "FewShotRecord",
+    "Finalists",
     "IdentityRecord",
     "LatencyRecord",
     "RetrainRecord",
@@ -227,6 +228,19 @@ class BatchNormRecord(JsonRecord):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finalists(JsonRecord):
+    """The best candidates of a search, which were tuned and scored again.
+
+    Attributes:
+        protocol: the protocol of these scores.
+        keys: their keys, as the search ranked them.
+    """
+
+    protocol: Provenance
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchRecord(Section):
     """The search.
 
@@ -247,8 +261,8 @@ class SearchRecord(Section):
         protocol: the weights and the protocol that the scores depend on.
         costs: hashes of the tables of costs, by quantity.
         selected: the architectures that are to be retrained.
-        finalists: the protocol by which the best candidates were scored again before some of them were
-            selected, where only these are tuned.
+        finalists: the best candidates, which were scored again before some of them were selected, where
+            only these are tuned.
         tuned: the number of candidates that were tuned before they were scored.
         tune_seconds: the time of their tuning, that of interrupted attempts included.
     """
@@ -269,7 +283,7 @@ class SearchRecord(Section):
     protocol: Provenance
     costs: Mapping[str, str] | None = None
     selected: tuple[Selected, ...]
-    finalists: Omitted[Provenance | None] = None
+    finalists: Omitted[Finalists | None] = None
     tuned: Omitted[Count] = 0
     tune_seconds: Omitted[float | None] = None
 
