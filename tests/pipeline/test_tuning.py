@@ -228,6 +228,23 @@ def test_a_ranking_is_one_of_tuned_scores_also_where_nothing_was_searched(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("finalists", [None, 5])
+def test_a_table_that_was_lost_is_made_whole_and_later_steps_stay(copy, data, finalists):
+    steps = ("search", "retrain", "test")
+    options = {"evaluate.tune.finalists": finalists, "search.searcher": "random"}
+    options |= {"search.searcher.count": 8}
+    first = search(data, copy, steps=steps, **options)
+    before = rows(copy, "loss")
+    (copy / "candidates.db").unlink()
+    again = search(data, copy, steps=steps, **options)
+    assert (again.retrain, again.test) == (first.retrain, first.test)  # also their seconds
+    after = rows(copy, "loss")
+    assert after.items() <= before.items()
+    random = {one.key for one in again.retrain.baselines.networks}
+    assert random <= {key for key, tuning in after if (tuning == TEXT) == (finalists is None)}
+
+
+@pytest.mark.slow
 def test_the_next_best_finalist_takes_the_place_of_one_that_fails(copy, data, monkeypatch):
     options = {"evaluate.tune.finalists": 5, "retrain.probes": 0}
     found = search(data, copy, **options).search

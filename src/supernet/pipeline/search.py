@@ -53,14 +53,12 @@ def search(
         failed = [candidate for candidate in ranked if candidate.status == "failed"]
         whole = [candidate for candidate in passed if candidate.status == "ok"]
         final = final_round(run, inputs, costs, shared, protocol, table, whole)
-        pool = whole if final is None else final.passed
-        selected, lost = _select(run, problem, scorer, passed, pool)
+        selected, lost = _select(run, problem, scorer, passed, final.passed if final else whole)
+        tuned, tune_seconds = _tuned(run, final.scorer if final else scorer)
         if kept := run.folder.metrics.retrain:  # the table alone was lost: make it whole
             random = verified(kept.baselines.networks)
             scorer.score([one.architecture for one in random], "baseline", 0)
-    last, finalists = (final.scorer, final.record) if final else (scorer, None)
-    tuned, tune_seconds = last.tuned
-    said = tuned_text(last.provenance.tuning, tuned, tune_seconds)
+    finalists = final.record if final else None
     expected = run.config.search.searcher.expected(problem)
     if expected and asked < expected and run.config.search.constraint_list:
         run.progress.say(
@@ -73,8 +71,6 @@ def search(
         run.progress.say(
             failure_summary(failed_candidates(failed), len(ranked), "candidates", "candidates.db")
         )
-    if said:
-        run.progress.say(said)
     run.folder.record(
         SearchRecord(
             seconds=log.seconds,
@@ -93,10 +89,19 @@ def search(
             selected=tuple(selected),
             finalists=finalists,
             tuned=tuned,
-            tune_seconds=round(tune_seconds, 3) if tuned else None,
+            tune_seconds=tune_seconds,
         )
     )
     return Searched(selected, scorer.provenance, len(passed), finalists)
+
+
+def _tuned(run: Run, scorer: Scorer) -> tuple[int, float | None]:
+    """Return how many candidates were tuned before they were scored, and the seconds of that; say so."""
+    count, seconds = scorer.tuned
+    if not count:
+        return 0, None
+    run.progress.say(tuned_text(scorer.provenance.tuning, count, seconds))
+    return count, round(seconds, 3)
 
 
 def _ranked(
