@@ -56,7 +56,7 @@ class Scorer:
 
     @property
     def tuned(self) -> tuple[int, float]:
-        """How many different candidates of those asked for are tuned, and the seconds that took ever."""
+        """The number of candidates asked for that were tuned, now or before, and the seconds of that."""
         return len({key for key, _ in self._tuned}), sum(self._tuned.values())
 
     def score(

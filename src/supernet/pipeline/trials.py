@@ -142,10 +142,8 @@ class Trials:
         probes = {one.key for one in selected if one.probe}
         searcher, networks = self._run.config.search.searcher, self._networks
         searched = self._run, networks.inherits, networks.searched
-        candidates, known = (
-            finalists_of(*searched),
-            {one.key: one for one in candidates_of(*searched)},
-        )
+        candidates = finalists_of(*searched)
+        known = {one.key: one for one in candidates_of(*searched)}
         found: dict[str, Selected] = {}
         while len(found) < missing:
             sound = [
