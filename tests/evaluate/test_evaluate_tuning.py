@@ -129,6 +129,7 @@ def test_every_option_of_the_tuning_makes_other_scores(supernet, make):
     assert len(texts) == 4  # what may differ within a run folder is told apart there
 
 
+@pytest.mark.slow
 def test_a_part_of_the_images_and_races_measure_the_same_network(supernet, make, data):
     architectures = list(supernet.space)[:4]
     search, train, normalise = data

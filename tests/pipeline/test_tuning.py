@@ -170,6 +170,7 @@ def test_finalists_are_selected_by_tuned_scores_and_all_else_is_as_without(made,
     assert "Trained before the score: 5 networks" in render(copy)
 
 
+@pytest.mark.slow
 def test_finalists_that_all_fail_end_the_search(copy, data):
     options = {"evaluate.tune.finalists": 4, "evaluate.tune.rate": 1e30}
     with pytest.raises(NoNetworkError, match="none is left of the 4 finalists") as caught:
@@ -204,6 +205,7 @@ def ranked(data, out, **options):
         return rank_run(state, truth)
 
 
+@pytest.mark.slow
 def test_a_ranking_is_one_of_tuned_scores_also_where_nothing_was_searched(
     made, copy, data, tmp_path
 ):
