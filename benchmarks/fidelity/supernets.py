@@ -3,13 +3,14 @@
 `python -m benchmarks.fidelity.supernets SETTING ... --data FOLDER`, with further options of the run at
 the end, such as `--train.steps=1000`.
 
-Each setting is a run of `supernet train` on CIFAR-10, scaled to 16×16, followed by `supernet rank`; both
-can be stopped, and go on from the folder. Printed is a row for each setting and seed: the steps and
-processor minutes of the training, and of scoring; Kendall's τ of scores by loss and by accuracy and of
-the counts with the published accuracies, among all and among the best half and decile; and what the
-network is worth that the run would choose. Networks are drawn at random from the table, each once.
+Each setting is a run of `supernet train` on CIFAR-10, scaled to 16×16, or on Fashion-MNIST, followed by
+`supernet rank`; both can be stopped, and go on from the folder. Printed is a row for each setting and
+seed: the steps and processor minutes of the training, and of scoring; of each score and count Kendall's
+τ with what networks are worth, among all and among the best half and decile, and what the network is
+worth that it would choose. Networks are drawn at random from the table, each once.
 
-The folder of images holds train/<class>/* and test/<class>/*.
+The folder of CIFAR-10's images holds train/<class>/* and test/<class>/*. The truths of "own-cell" and
+"own-chain" are those of `benchmarks.fidelity.own_truths`.
 """
 
 from __future__ import annotations
@@ -19,25 +20,49 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.fidelity.own_truths import FASHION, TRUTHS
 from supernet.evaluate.resampling import Interval
 from supernet.pipeline import execute, open_run
 from supernet.pipeline.ranking import rank_run
 from supernet.track.ranking import Ranking
 
 COMMON = [
-    "--data=folder",
-    "--data.size=16",
-    "--split.search_fraction=0.05",
     "--strategy=spos",
-    "--train.batch_size=128",
     "--train.optimizer=SGD",
     "--train.optimizer.momentum=0.9",
     "--train.optimizer.nesterov=true",
-    "--train.optimizer.weight_decay=2.5e-4",
     "--train.log_every=100",
 ]
-CELLS = ["--model=nasbench201", "--model.channels=8"]
-CHAIN = ["--model=nasbench-macro", "--model.channels=8", "--model.features=320"]
+CIFAR = [
+    *COMMON,
+    "--data=folder",
+    "--data.size=16",
+    "--split.search_fraction=0.05",
+    "--train.batch_size=128",
+    "--train.optimizer.weight_decay=2.5e-4",
+]
+OWN = [
+    *COMMON,
+    "--data=idx",
+    "--split.limit=14500",
+    f"--split.search_fraction={2500 / 14500}",
+    "--split.augment=supernet.data.Augment",
+    "--split.augment.crop=0",
+    "--train.batch_size=64",
+    "--train.optimizer.lr=0.1",
+    "--train.optimizer.weight_decay=5e-4",
+    "--train.steps=6000",
+    # Networks alone are trained as those of the truths were.
+    "--retrain.train.optimizer=SGD",
+    "--retrain.train.optimizer.lr=0.1",
+    "--retrain.train.optimizer.momentum=0.9",
+    "--retrain.train.optimizer.nesterov=true",
+    "--retrain.train.optimizer.weight_decay=5e-4",
+    "--retrain.train.steps=748",
+    "--retrain.train.warmup=0",
+]
+CELLS = [*CIFAR, "--model=nasbench201", "--model.channels=8"]
+CHAIN = [*CIFAR, "--model=nasbench-macro", "--model.channels=8", "--model.features=320"]
 SETTINGS: Mapping[str, tuple[str, list[str]]] = {
     # Names: the depth of stages, what paths are uniform over, the learning rate.
     "cells-5": ("nasbench201", [*CELLS, "--train.optimizer.lr=0.05", "--train.steps=12000"]),
@@ -64,6 +89,8 @@ SETTINGS: Mapping[str, tuple[str, list[str]]] = {
             "--train.steps=12000",
         ],
     ),
+    "own-cell": ("own-cell", [*OWN, "--model=benchmarks.fidelity.spaces.SmallCell"]),
+    "own-chain": ("own-chain", [*OWN, "--model=benchmarks.fidelity.spaces.SmallChain"]),
 }
 
 
@@ -71,7 +98,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("settings", nargs="+", choices=SETTINGS)
     parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
-    parser.add_argument("--data", type=Path, required=True, help="folder of CIFAR-10's images")
+    parser.add_argument("--data", type=Path, help="folder of CIFAR-10's images")
+    parser.add_argument("--fashion", default=FASHION, help="folder of Fashion-MNIST's IDX files")
     parser.add_argument("--macro", type=Path, help="published file of NAS-Bench-Macro")
     parser.add_argument("--cells", default="nasbench201", help="table of NAS-Bench-201")
     parser.add_argument("--seeds", type=int, default=1)
@@ -79,14 +107,19 @@ def main() -> None:
     given, rest = parser.parse_known_args()
     for name in given.settings:
         bench, options = SETTINGS[name]
-        truth = given.cells if bench == "nasbench201" else f"nasbench-macro:{given.macro}"
+        truth, data = {
+            "nasbench201": (given.cells, given.data),
+            "nasbench-macro": (f"nasbench-macro:{given.macro}", given.data),
+            "own-cell": (TRUTHS / "cell.json", given.fashion),
+            "own-chain": (TRUTHS / "chain.json", given.fashion),
+        }[bench]
         for seed in range(given.seeds):
-            arguments = [*COMMON, f"--data.folder={given.data}", *options, f"--seed={seed}"]
+            arguments = [*options, f"--data.folder={data}", f"--seed={seed}"]
             folder = given.folder / f"{name}-{seed}"
             print(f"{name}, seed {seed}: {row([*arguments, *rest], folder, truth, given.count)}")
 
 
-def row(arguments: list[str], folder: Path, truth: str, count: int) -> str:
+def row(arguments: list[str], folder: Path, truth: str | Path, count: int) -> str:
     """Train and rank; return what is printed of it."""
     with open_run(arguments, folder, progress=False) as opened:
         started = time.process_time()

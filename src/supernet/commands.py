@@ -200,6 +200,12 @@ def _rank_parser(program: str) -> Arguments:
         help="probes that are trained once more, to see how much trainings scatter (default: 4)",
     )
     parser.add_argument(
+        "--training_free",
+        metavar="NAMES",
+        help="scores without training that are compared, too, with commas, or 'none' (default: "
+        "az_nas,naswot)",
+    )
+    parser.add_argument(
         "--seed", type=whole_number(0), default=0, help="of draws and intervals (default: 0)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -210,19 +216,30 @@ def _rank_parser(program: str) -> Arguments:
 def _rank(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
     import json
 
-    from supernet.pipeline import ProbeOptions, open_run, rank_run
+    from supernet.pipeline import SCORES, ProbeOptions, open_run, rank_run
     from supernet.track import print_table, ranking_table
 
     _check_folder(given.out)
     with open_run([], given.out, program=command.program, trust=given.trust) as opened:
         options = ProbeOptions(given.probes, given.seeds, given.twice, rest)
-        ranking = rank_run(opened, given.truth, count=given.count, seed=given.seed, options=options)
+        ranking = rank_run(
+            opened,
+            given.truth,
+            count=given.count,
+            seed=given.seed,
+            options=options,
+            free=SCORES if given.training_free is None else _names(given.training_free),
+        )
     if given.json:
         print(json.dumps(ranking.summary(), indent=2))
         return
     print_table(ranking_table(ranking))
     print(ranking.sentences())
     print(f"ranking: {given.out / 'ranking.json'}")
+
+
+def _names(text: str) -> list[str]:
+    return [] if text == "none" else [name.strip() for name in text.split(",")]
 
 
 def _doctor_parser(program: str) -> Arguments:

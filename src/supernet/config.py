@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -33,6 +34,7 @@ __all__ = [
     "SearchConfig",
     "SplitConfig",
     "TrainConfig",
+    "TuneConfig",
     "WatchConfig",
     "WeightsName",
 ]
@@ -168,6 +170,37 @@ class FewShotConfig:
 
 
 @dataclass(frozen=True)
+class TuneConfig:
+    """The options of training each candidate a little, from the shared weights, before it is scored.
+
+    It is trained as the supernet is (`train`: optimizer, batch size, clipping), but at a constant rate;
+    the supernet stays as it is.
+
+    Attributes:
+        steps: number of optimizer steps; 0 scores the shared weights as they are.
+        rate: the learning rate, as a share of its peak in `train`.
+        finalists: number of the best candidates of a search that are trained so, and ranked again before
+            `retrain.top` of them are selected; null for every candidate that is scored.
+    """
+
+    steps: int = 0
+    rate: float = 0.2
+    finalists: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or not 0 < self.rate < math.inf:
+            raise ConfigError(
+                "evaluate.tune.steps must be at least 0 (no tuning), and evaluate.tune.rate a share of "
+                f"the learning rate above 0, such as 0.2, not {self.steps} and {self.rate}"
+            )
+        if self.finalists is not None and self.finalists < 1:
+            raise ConfigError(
+                "evaluate.tune.finalists must be at least 1, or null for all candidates, not "
+                f"{self.finalists}"
+            )
+
+
+@dataclass(frozen=True)
 class EvaluateConfig:
     """The options of scoring candidates.
 
@@ -185,6 +218,7 @@ class EvaluateConfig:
             ones early; null scores all candidates on all images.
         probes: random architectures whose scores are compared under all treatments of batch norm, for
             the report; 0 for none.
+        tune: short training of candidates before they are scored.
     """
 
     batch_norm: Literal["auto", "batch", "recalibrate", "running"] = "auto"
@@ -194,8 +228,15 @@ class EvaluateConfig:
     memory: int = 512
     race: float | None = None
     probes: int = 0
+    tune: TuneConfig = TuneConfig()
 
     def __post_init__(self) -> None:
+        if self.race is not None and self.tune.steps and self.tune.finalists is None:
+            raise ConfigError(
+                f"evaluate.race {self.race} saves looking at images, but with evaluate.tune.steps "
+                f"{self.tune.steps} every candidate is trained before, in each round of a race anew; "
+                "leave one of them out, or tune only the best with evaluate.tune.finalists, such as 20"
+            )
         if self.race is not None and not 0 < self.race < 1:
             raise ConfigError(
                 f"evaluate.race is a probability in (0, 1), such as 0.05, or null, not {self.race}"
@@ -248,6 +289,9 @@ class RetrainConfig:
         top: number of the best candidates; the next best takes the place of one that fails.
         probes: number of candidates drawn at random from all, to measure the rank correlation; one
             that is among the best is trained once.
+        promising: number of further candidates that all evidence names: scores under the shared weights
+            and without training together; from 8 on, those retrained before teach how, costs too.
+        evidence: names of the scores without training that are part of it.
         baselines: number of random architectures that are none of the best; with several, the
             difference from them also has an interval over architectures.
         match: the cost in which they are like the chosen one, within 10 % where that finds some, else
@@ -262,6 +306,8 @@ class RetrainConfig:
     train: AloneConfig
     top: int = 3
     probes: int = 0
+    promising: int = 0
+    evidence: list[str] = field(default_factory=lambda: ["az_nas", "naswot"])
     baselines: int = 1
     match: str | None = "macs"
     weights: Literal["fresh", "inherited", "both"] = "fresh"
@@ -269,10 +315,11 @@ class RetrainConfig:
     augment: Augment | None = None
 
     def __post_init__(self) -> None:
-        if self.top < 1 or self.probes < 0 or self.baselines < 1:
+        if self.top < 1 or self.baselines < 1 or min(self.probes, self.promising) < 0:
             raise ConfigError(
-                "retrain.top and retrain.baselines must be at least 1 and retrain.probes at least 0, "
-                f"not {self.top}, {self.baselines} and {self.probes}"
+                "retrain.top and retrain.baselines must be at least 1, retrain.probes and "
+                f"retrain.promising at least 0, not {self.top}, {self.baselines}, {self.probes} and "
+                f"{self.promising}"
             )
         if self.weights != "inherited" and self.train.steps < 1:
             raise ConfigError(
@@ -339,3 +386,19 @@ class RunConfig:
     evaluate: EvaluateConfig
     search: SearchConfig
     retrain: RetrainConfig
+
+    def __post_init__(self) -> None:
+        tune, retrain = self.evaluate.tune, self.retrain
+        if not tune.steps:
+            return
+        if "inherited" in retrain.kinds and not retrain.train.steps:
+            raise ConfigError(
+                f"evaluate.tune.steps {tune.steps} ranks networks by what they are after training, but "
+                "retrain.weights inherited with retrain.train.steps 0 uses them without; give "
+                "retrain.train.steps, or evaluate.tune.steps 0"
+            )
+        if tune.finalists is not None and tune.finalists < retrain.top:
+            raise ConfigError(
+                f"of evaluate.tune.finalists {tune.finalists} no {retrain.top} can be selected "
+                "(retrain.top); give at least as many finalists"
+            )

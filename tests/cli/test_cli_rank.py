@@ -19,7 +19,7 @@ def run(finished, tmp_path):
     """Return a copy of a finished run, and a table of what 30 of its networks are worth."""
     folder, table = tmp_path / "run", tmp_path / "truth.json"
     shutil.copytree(finished, folder)
-    with open_run([], folder, progress=False, write=False) as opened:
+    with open_run([], folder, progress=False, mode="read") as opened:
         space, draws = opened.inputs.space, random.Random(3)
         drawn = {space.canonical(one).key: one for one in map(space.__getitem__, range(40))}
     rows = [{"architecture": dict(one), "value": draws.random()} for one in drawn.values()]

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from supernet.errors import DamagedFileError, StorageError
-from supernet.evaluate import CandidateTable, Provenance
+from supernet.evaluate import Candidate, CandidateTable, Provenance
 from supernet.evaluate.rows import candidate_rows
+from supernet.space import Architecture
 
 COLUMNS = [
     "key",
@@ -79,6 +80,7 @@ def test_a_table_that_is_only_read_is_neither_made_nor_changed(path, provenance,
         {"batch_size": 33},
         {"calibration_batches": 1},
         {"weights": "w1"},
+        {"tuning": "3 steps"},
     ],
 )
 def test_scores_of_another_provenance_are_other_scores(path, provenance, make_candidate, change):
@@ -95,7 +97,49 @@ def test_scores_of_another_provenance_are_other_scores(path, provenance, make_ca
 
 def test_every_provenance_field_separates():
     changes = {"split", "images", "batch_norm", "batch_size", "calibration_batches", "weights"}
-    assert {field.name for field in dataclasses.fields(Provenance)} == changes
+    assert {field.name for field in dataclasses.fields(Provenance)} == {*changes, "tuning"}
+
+
+EARLIER = """
+CREATE TABLE candidates (
+    key TEXT NOT NULL, architecture TEXT NOT NULL, status TEXT NOT NULL, loss REAL, accuracy REAL,
+    params INTEGER, macs INTEGER, latency_ms REAL, costs TEXT, error TEXT, split TEXT NOT NULL,
+    images INTEGER NOT NULL, batch_norm TEXT NOT NULL, batch_size INTEGER NOT NULL,
+    calibration_batches INTEGER NOT NULL, weights TEXT NOT NULL, searcher TEXT NOT NULL,
+    generation INTEGER NOT NULL, seed INTEGER NOT NULL, created TEXT NOT NULL, digest TEXT NOT NULL,
+    UNIQUE (key, split, images, batch_norm, batch_size, calibration_batches, weights)
+);
+INSERT INTO candidates VALUES(
+    'd7b81ec50f56e0e6','{"op":"a","width":3}','ok',0.5,0.75,10,20,NULL,NULL,NULL,'search',100,'batch',32,0,'w0','RandomSearch',0,1,'2026-11-30T11:00:40Z',
+    '408ff5dca11d55c53a0c51f02abb3b88');
+"""
+"""A table as it was before candidates could be tuned."""
+
+
+def test_an_earlier_table_is_read_and_written(path, provenance, make_candidate):
+    with sqlite3.connect(path) as connection:
+        connection.executescript(EARLIER)
+    connection.close()
+    architecture = Architecture({"op": "a", "width": 3})
+    costs = {"params": 10, "macs": 20}
+    known = Candidate(architecture.key, architecture, "ok", 0.5, 0.75, costs)
+    tuned = dataclasses.replace(provenance, tuning="3 steps")
+    before = path.read_bytes()
+    with CandidateTable(path, write=False) as table:
+        assert table.all(provenance) == [table.get(known.key, provenance)] == [known]
+        assert table.all(tuned) == []
+    rows, changed = candidate_rows(path)
+    assert ([row.provenance for row in rows], changed) == ([provenance], [])
+    assert path.read_bytes() == before  # who only reads leaves it as it was
+    better = dataclasses.replace(known, loss=0.25, tune_seconds=1.5)
+    for _ in range(2):
+        with CandidateTable(path) as table:
+            table.add(better, tuned, **BY)
+    with CandidateTable(path) as table:
+        assert table.all(provenance) == [known]
+        assert table.all(tuned) == [better]
+        assert table.all(tuned)[0].tune_seconds == 1.5
+    assert candidate_rows(path)[1] == []
 
 
 def test_a_candidate_is_stored_once(path, provenance, make_candidate):

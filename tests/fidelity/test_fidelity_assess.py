@@ -31,7 +31,7 @@ PARAMS = WORTH + 1.5 * NOISE[0]
 FAKES = {
     "constant": (np.ones(N), "constant"),
     "random": (NOISE[1], "chance"),
-    "a count": (PARAMS, "a count"),
+    "a count": (PARAMS, "a baseline"),
     "truth and noise": (WORTH + 0.8 * NOISE[1], "ranks"),
     "negated": (-WORTH - 0.8 * NOISE[1], "reversed"),
     "the truth": (TRUTH, "the truth"),

@@ -25,9 +25,9 @@ PLANTED = {
     "truth": (TRUTH, "the truth", "without a fault: see whether it was made of the truth"),
     "scaled truth": (3 * TRUTH - 1, "the truth", "as the truth does"),
     "loss": (-TRUTH + 0.3 * NOISE[1], "reversed", "rank by its negative"),
-    "weak": (TRUTH + 4 * NOISE[1], "worse than a count", "worse than params does, by 0"),
-    "a count": (PARAMS, "a count", "params ranks this space as well .*difference 0.00"),
-    "near a count": (PARAMS + 0.1 * NOISE[2], "a count", "compare more networks"),
+    "weak": (TRUTH + 4 * NOISE[1], "worse than a baseline", "worse than params does, by 0"),
+    "a count": (PARAMS, "a baseline", "params ranks this space as well .*difference 0.00"),
+    "near a count": (PARAMS + 0.1 * NOISE[2], "a baseline", "compare more networks"),
     "good": (TRUTH + 0.3 * NOISE[1], "ranks", "above params by 0"),
     "another seed": (TRUTH + 0.1 * NOISE[3], "ranks", "ranks this space"),
 }
@@ -63,7 +63,7 @@ def test_the_ceiling_is_said_beside_it():
     )
 
 
-def test_a_count_that_is_no_score_is_refused():
+def test_a_baseline_that_is_no_score_is_refused():
     found = fidelity({"score": TRUTH}, TRUTH)
-    with pytest.raises(ConfigError, match=r"\['macs'\] are called counts"):
+    with pytest.raises(ConfigError, match=r"\['macs'\] are called baselines"):
         verdict(found, ["macs"])

@@ -49,7 +49,8 @@ def selected(candidates, probes, seed, top=3):
     )
     ranked = sorted(candidates, key=lambda one: one.rank_key)
     run = SimpleNamespace(config=config)
-    return _select(run, problem, KnownScores(candidates), ranked)[0]
+    whole = [one for one in ranked if one.status == "ok"]
+    return _select(run, problem, KnownScores(candidates), ranked, whole)[0]
 
 
 @pytest.mark.slow

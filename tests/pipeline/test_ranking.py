@@ -28,13 +28,17 @@ from supernet.evaluate.rank_correlation import RankCorrelation
 from supernet.evaluate.resampling import Interval
 from supernet.evaluate.rows import RANK
 from supernet.fidelity import Truth, TruthRow
-from supernet.pipeline import STEPS, execute, open_run
+from supernet.fidelity.evidence import _quantiles
+from supernet.pipeline import STEPS, execute, open_run, training_free
 from supernet.pipeline.fidelity import rank_by_truth, truth_of
 from supernet.pipeline.probes import ProbeOptions, probe_strata
 from supernet.pipeline.ranking import rank_run
 from supernet.pipeline.searched import candidates_of
+from supernet.pipeline.training_free import _batch
+from supernet.random import derive_seed
 from supernet.space import Architecture, OneOf, SearchSpace
-from supernet.track.ranking import EvidenceRecord, read_ranking
+from supernet.track.ranking import read_ranking
+from supernet.track.records import EvidenceRecord
 from supernet.track.report import render
 from supernet.train import Plain
 
@@ -123,7 +127,7 @@ def test_a_ranking_is_written_and_leaves_the_run_as_it_was(run):
     ranking = sn.rank(result, TABLE)
     assert ranking == read_ranking(folder / "ranking.json")
     assert ranking.figures.n == 16
-    assert list(ranking.scores) == ["accuracy", "-loss", "params", "macs"]
+    assert list(ranking.scores) == ["accuracy", "-loss", "params", "macs", "az_nas", "together"]
     assert dict(zip(ranking.keys, ranking.values, strict=True)) == {
         one.key: value for one, value in TABLE.items()
     }
@@ -135,6 +139,59 @@ def test_a_ranking_is_written_and_leaves_the_run_as_it_was(run):
     assert (folder / "metrics.json").read_bytes() == metrics
     assert len(repr(ranking)) < 1000
     assert ranking.verdict.text in repr(ranking)
+
+
+def test_scores_without_training_are_compared_and_kept(run, monkeypatch, capsys):
+    result, folder = run
+    names = ["snip", "az_nas", "naswot"]
+    ranking = sn.rank(result, TABLE, training_free=names)
+    assert list(ranking.scores)[4:] == ["snip", "az_nas", "together"]
+    summed = sum(_quantiles(np.array(ranking.scores[n])) for n in ("accuracy", "-loss", *names[:2]))
+    assert kendalltau(summed, ranking.scores["together"]).statistic == pytest.approx(1)
+    assert (
+        "16 of 16 networks have no naswot: ConfigError: naswot compares" in capsys.readouterr().err
+    )
+    with result.again() as state:
+        space, seed = state.inputs.space, derive_seed(state.run.seed, "training free")
+        batch = _batch(state.run, state.inputs)
+        expected = sn.training_free_scores(
+            state.inputs.supernet, list(space), batch, state.inputs.task, names[:2], seed
+        )
+    of = dict(zip([one.key for one in space], expected["snip"], strict=True))
+    assert dict(zip(ranking.keys, ranking.scores["snip"], strict=True)) == of
+    assert len(batch[1]) == 32
+    monkeypatch.setattr(training_free, "network_scores", None)  # all are in the file
+    assert sn.rank(result, TABLE, training_free=names) == ranking
+    assert list(sn.rank(result, TABLE, training_free=[]).scores) == list(ranking.scores)[:4]
+    kept = json.loads((folder / "training-free.json").read_text())
+    (folder / "training-free.json").write_text(json.dumps({**kept, "identity": "another"}))
+    with pytest.raises(TypeError):  # of other data: computed anew
+        sn.rank(result, TABLE, training_free=names)
+
+
+def test_a_verdict_names_the_score_without_training_that_ranks_better(run, monkeypatch):
+    worth = {one.key: value for one, value in TABLE.items()}
+
+    def knows(supernet, architecture, parts, *_):
+        return dict.fromkeys(parts, worth[architecture.key])
+
+    monkeypatch.setattr(training_free, "network_scores", knows)
+    ranking = sn.rank(run[0], TABLE, training_free=["snip"])
+    assert ranking.figures.scores["snip"]["kendall_tau"].value == 1
+    assert "snip" in ranking.verdict.text
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["snib"], "no score 'snib'; .*did you mean 'snip'"),
+        ("snip", "is a list of names .*not 'snip'"),
+        ([3], "is a list of names"),
+    ],
+)
+def test_scores_without_training_of_no_name_are_refused(run, names, words):
+    with pytest.raises(ConfigError, match=words):
+        sn.rank(run[0], TABLE, training_free=names)
 
 
 def search_again(made, folder, count):
@@ -335,11 +392,9 @@ def test_probes_teach_what_all_scores_tell_together(run):
     result, folder = run
     ranking = sn.rank(result, **PROBES)
     told = ranking.evidence
-    assert told.scores == tuple(ranking.scores)
-    assert told.start == next(iter(ranking.scores))
+    assert (*told.scores, "together") == tuple(ranking.scores)
+    assert told.start == "accuracy and -loss and az_nas"
     assert told.alone.n == told.left_out.n == ranking.figures.n
-    scores = ranking.scores[told.start]
-    assert told.alone.kendall_tau == pytest.approx(kendalltau(scores, ranking.values).statistic)
     assert len(set(told.best)) == 10
     assert ranking.sentences().startswith(ranking.verdict.sentences())
     assert told.text() in ranking.sentences()

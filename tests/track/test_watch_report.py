@@ -7,7 +7,6 @@ from scipy.stats import kendalltau
 from tests.track.conftest import write_run
 from tests.track.test_report import EVIL, page
 
-from supernet.evaluate import Protocol
 from supernet.fidelity.early import EarlyWarning
 from supernet.space import Architecture
 from supernet.track.ranking import RankingTruth
@@ -41,7 +40,9 @@ def record(label="a", truth=True, by="loss", accuracies=None):
     return WatchRecord(
         by=by,
         images=50,
-        protocol=Protocol(),
+        batch_norm="recalibrate",
+        batch_size=50,
+        calibration_batches=1,
         networks=networks,
         truth=RankingTruth(kind="table", name="t", measures="m", networks=9) if truth else None,
         alone=(AloneRecord(key="k1", steps=(0, 10), losses=(2.25, 0.5)),),

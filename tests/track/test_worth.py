@@ -13,9 +13,9 @@ from supernet.track.records import (
     CostRanking,
     Failed,
     NetworkScore,
+    OneShotRanking,
     Outcome,
     OverRandom,
-    Ranking,
 )
 from supernet.track.report import _failed
 from supernet.track.result_texts import (
@@ -31,7 +31,7 @@ from supernet.track.run_files import RunFiles
 from supernet.track.sections import RetrainRecord, SearchRecord, TestRecord
 
 TAU = RankCorrelation(0.5, 0.2, 0.7, 0.95, 16, True)
-RANKING = Ranking(truth="scratch", population=200, why=None, correlation=TAU, costs={})
+RANKING = OneShotRanking(truth="scratch", population=200, why=None, correlation=TAU, costs={})
 
 
 def ranked(**changes):

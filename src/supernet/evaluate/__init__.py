@@ -1,10 +1,11 @@
 """Scoring candidates with the shared weights, and what the scores are worth."""
 
 from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
-from supernet.evaluate.evaluator import Evaluator, Protocol, Score, example_results, measure
+from supernet.evaluate.evaluator import Evaluator, Score, example_results, measure
 from supernet.evaluate.noise import noise_ceiling
 from supernet.evaluate.paired import mean_interval, paired_difference
 from supernet.evaluate.parts import PartsEvaluator
+from supernet.evaluate.protocol import Protocol, Tuning
 from supernet.evaluate.rank_correlation import RankCorrelation, kendall, kendall_difference
 from supernet.evaluate.resampling import Interval
 from supernet.evaluate.scoring import Scorer
@@ -21,6 +22,7 @@ __all__ = [
     "RankCorrelation",
     "Score",
     "Scorer",
+    "Tuning",
     "batch_statistics",
     "example_results",
     "kendall",

@@ -16,8 +16,9 @@ import numpy as np
 from scipy import stats
 
 from supernet.errors import ConfigError, NoNetworkError
-from supernet.evaluate.evaluator import Evaluator, Protocol, Score
+from supernet.evaluate.evaluator import Evaluator, Score
 from supernet.evaluate.parts import PartsEvaluator
+from supernet.evaluate.protocol import Protocol
 from supernet.failures import first_line
 from supernet.space import Architecture
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -38,7 +38,10 @@ _COLUMNS = {
     **{
         one.name: "INTEGER NOT NULL" if one.kind == Count else "TEXT NOT NULL"
         for one in record_fields(Provenance)
+        if one.required
     },
+    "tuning": "TEXT NOT NULL DEFAULT ''",
+    "tune_seconds": "REAL",
     "searcher": "TEXT NOT NULL",
     "generation": "INTEGER NOT NULL",
     "seed": "INTEGER NOT NULL",
@@ -52,6 +55,9 @@ CREATE TABLE IF NOT EXISTS candidates (
     UNIQUE (key, {", ".join(one.name for one in record_fields(Provenance))})
 )
 """
+
+_LATER = {"tuning": "''", "tune_seconds": "NULL"}
+"""Columns that tables of earlier versions lack, and what holds there."""
 
 _MADE = "SELECT sql FROM sqlite_master WHERE name = 'candidates'"
 """What made the table."""
@@ -76,6 +82,7 @@ class Candidate:
         kind: kind of the failure; only when the candidate was just scored, as the table has no
             column for it.
         by: measure that candidates are ranked by, the other one breaking ties.
+        tune_seconds: time of the training before the score, or None where there was none.
     """
 
     key: str
@@ -87,6 +94,7 @@ class Candidate:
     error: str | None = None
     kind: Kind | None = field(default=None, compare=False)
     by: RankedBy = field(default="accuracy", compare=False)
+    tune_seconds: float | None = field(default=None, compare=False)
 
     @property
     def rank_key(self) -> tuple[int, float, float, str]:
@@ -195,6 +203,7 @@ class CandidateTable:
             **{name: candidate.costs.get(name) for name in _QUANTITIES},
             "costs": _others(candidate.costs),
             **asdict(provenance),
+            "tune_seconds": candidate.tune_seconds,
             "searcher": searcher,
             "generation": generation,
             "seed": seed,
@@ -206,7 +215,8 @@ class CandidateTable:
             self._connection.execute(
                 f"INSERT INTO candidates ({names}) VALUES ({marks}) ON CONFLICT DO UPDATE SET "
                 "status = excluded.status, loss = excluded.loss, accuracy = excluded.accuracy, "
-                "error = excluded.error, digest = excluded.digest WHERE status = 'failed'",
+                "error = excluded.error, tune_seconds = excluded.tune_seconds, "
+                "digest = excluded.digest WHERE status = 'failed'",
                 list(row.values()),
             )
             if time.monotonic() - self._committed > 1:
@@ -234,10 +244,30 @@ class CandidateTable:
         (made,) = self._connection.execute(_MADE).fetchone()
         found = {row["name"] for row in self._connection.execute("PRAGMA table_info(candidates)")}
         missing = [name for name in _COLUMNS if name not in found]
-        if missing:
+        if not _LATER.keys() >= set(missing):
             raise sqlite3.DatabaseError(f"its table of candidates lacks {', '.join(missing)}")
         if "UNIQUE" not in made:
             raise sqlite3.DatabaseError("what it calls candidates is no such table")
+        if missing:
+            self._add_columns(missing, write)
+
+    def _add_columns(self, missing: Sequence[str], write: bool) -> None:
+        """Make a table of an earlier version one of now, as a whole, or what is read of it."""
+        added = ", ".join(f"{_LATER[name]} AS {name}" for name in missing)
+        if not write:
+            view = f"SELECT rowid, *, {added} FROM main.candidates"
+            self._connection.execute(f"CREATE TEMP VIEW candidates AS {view}")
+            return
+        names = ", ".join(_COLUMNS)
+        self._connection.executescript(f"""
+            BEGIN IMMEDIATE;
+            ALTER TABLE candidates RENAME TO earlier;
+            {_SCHEMA};
+            INSERT INTO candidates ({names})
+                SELECT {names} FROM (SELECT *, {added} FROM earlier ORDER BY rowid);
+            DROP TABLE earlier;
+            COMMIT;
+        """)
 
     def _select(self, where: Mapping[str, Any], more: str = "") -> Iterator[Candidate]:
         condition = " AND ".join(["TRUE", *(f"{name} = ?" for name in where)])
@@ -267,6 +297,7 @@ class CandidateTable:
             {name: cost for name, cost in costs.items() if cost is not None},
             row.error,
             by=self.by,
+            tune_seconds=row.tune_seconds,
         )
 
     @contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -12,12 +13,13 @@ import torch
 from torch import nn
 
 from supernet.data import Examples, Normalise, chunks
-from supernet.errors import ConfigError
 from supernet.evaluate.batches import Batches, InputsOf
 from supernet.evaluate.measure_sums import MeasureSums, RankedBy, Score
+from supernet.evaluate.protocol import Protocol, Tuning
 from supernet.evaluate.racing import WORTH, DroppedCandidate, Race, rounds
 from supernet.evaluate.sharing import SharedForward
 from supernet.evaluate.side_effects import UntraceableError
+from supernet.evaluate.tuning import tuned_network
 from supernet.failures import attempted, failure_kind
 from supernet.modules.modes import evaluating
 from supernet.net import SuperNet
@@ -28,45 +30,16 @@ from supernet.net.batchnorm import (
     recalibrated,
 )
 from supernet.space import Architecture
-from supernet.strategies import BatchNorm
 from supernet.task import Task, checked_measures
 from supernet.user_code import calling
 
-__all__ = ["Evaluator", "Protocol", "Score", "example_results", "measure"]
+__all__ = ["Evaluator", "Score", "example_results", "measure"]
 
 CHECKED = 3
 """Candidates that an evaluator scores both ways before it trusts shared evaluation: one that computes
 everything, and two that find results of those before them."""
 
 SCORING = "measuring a network"
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """The settings of scoring candidates; with weights and data they determine every score.
-
-    Attributes:
-        batch_norm: "batch" (statistics of the evaluation batch), "recalibrate", or "running" (those
-            that training left).
-        batch_size: images per evaluation and calibration batch; scores under batch statistics
-            depend on it.
-        calibration_batches: number of batches of the training split that recalibration averages
-            over.
-
-    Raises:
-        ConfigError: a number is not positive.
-    """
-
-    batch_norm: BatchNorm = "recalibrate"
-    batch_size: int = 256
-    calibration_batches: int = 8
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.calibration_batches < 1:
-            raise ConfigError(
-                "evaluate.batch_size and evaluate.calibration_batches must be positive, not "
-                f"{self.batch_size} and {self.calibration_batches}"
-            )
 
 
 class Evaluator:
@@ -79,14 +52,15 @@ class Evaluator:
         supernet: supernet with trained weights.
         task: task that measures a batch.
         search: the validation split that training never saw.
-        train: the training split, of which calibration takes the first images.
+        train: the training split, of which calibration takes the first images, and tuning any.
         normalise: normalisation, from stored examples to inputs.
-        protocol: batch norm, batch size and calibration of the scores, see `Protocol`.
+        protocol: batch norm, batch size, calibration and tuning of the scores, see `Protocol`.
         memory: bytes that activations and inputs kept for other candidates may take; 0 scores
             plainly.
 
     Attributes:
         plain_because: why candidates are scored one after the other, or empty.
+        tuning_seconds: time that the tuning of candidates took so far.
     """
 
     def __init__(
@@ -103,6 +77,9 @@ class Evaluator:
         self._task = task
         self.protocol = protocol
         self.plain_because = "" if memory else "no memory is allowed for sharing"
+        if protocol.tuning is not None:
+            self.plain_because, memory = "each is trained with weights of its own before", 0
+        self.tuning_seconds = 0.0
         self._memory = memory
         self._forward: SharedForward | None = None
         self._unchecked = CHECKED
@@ -114,6 +91,7 @@ class Evaluator:
             self._search = Batches(search, protocol.batch_size, normalise, keep=True)
             self._memory -= self._search.nbytes
         self._images = len(search)
+        self._train, self._normalise = train, normalise
 
     @property
     def images(self) -> int:
@@ -135,7 +113,7 @@ class Evaluator:
         """Return the measures of an architecture under the shared weights, computed plainly.
 
         Raises:
-            DivergedError: the loss is not a finite number.
+            DivergedError: the loss is not a finite number, or the tuning diverged.
             ConfigError: batches are so small that batch norm has no statistics.
         """
         return self._plain(architecture, range(len(self._search)), MeasureSums()).score()
@@ -297,12 +275,13 @@ class Evaluator:
         return plain
 
     def _plain(self, architecture: Architecture, part: range, before: MeasureSums) -> MeasureSums:
-        model, tally = self._supernet, before.extend()
+        tally, tuning = before.extend(), self.protocol.tuning
+        model = self._supernet if tuning is None else self._tuned(architecture, tuning)
         measures = partial(checked_measures, self._task, model)
         with (
             calling(SCORING),
             torch.inference_mode(),
-            model.route(architecture),
+            self._supernet.route(architecture) if tuning is None else nullcontext(),
             explaining_single_values(self.protocol.batch_size),
         ):
             if self.protocol.batch_norm == "batch":
@@ -317,6 +296,16 @@ class Evaluator:
                     tally.add(measures(batch), len(batch[-1]))
         tally.score()
         return tally
+
+    def _tuned(self, architecture: Architecture, tuning: Tuning) -> nn.Module:
+        """Return the tuned network of an architecture."""
+        started = time.monotonic()
+        try:
+            return tuned_network(
+                self._supernet, architecture, tuning, self._task, self._train, self._normalise
+            )
+        finally:
+            self.tuning_seconds += time.monotonic() - started
 
     def _shared_forward(self, part: range, again: bool) -> SharedForward | None:
         """Return the shared forward passes, or None, with the reason in `plain_because`."""

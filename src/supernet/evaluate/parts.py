@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from supernet.evaluate.evaluator import Evaluator, Protocol, Score
+from supernet.evaluate.evaluator import Evaluator, Score
 from supernet.evaluate.measure_sums import RankedBy
+from supernet.evaluate.protocol import Protocol
 from supernet.evaluate.racing import DroppedCandidate
 from supernet.space import Architecture, Option
 
@@ -56,6 +57,11 @@ class PartsEvaluator:
     def plain_because(self) -> str:
         """Why candidates of some part are scored one after the other, or empty."""
         return next((part.plain_because for part in self._parts.values() if part.plain_because), "")
+
+    @property
+    def tuning_seconds(self) -> float:
+        """Time that the tuning of candidates took so far, in all parts."""
+        return sum(part.tuning_seconds for part in self._parts.values())
 
     def images_in(self, batches: int | None) -> int:
         """Return how many images the first batches hold."""

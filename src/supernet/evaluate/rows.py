@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from supernet.errors import DamagedFileError
 from supernet.files import check_ordinary
-from supernet.record_fields import Inline, keys_of, record_fields
+from supernet.record_fields import Inline, Omitted, keys_of, record_fields
 from supernet.typed import Count, JsonRecord, MisfitError
 
 __all__ = ["RANK", "REMEDY", "Provenance", "Row", "candidate_rows", "checked_row", "row_digest"]
@@ -42,6 +42,8 @@ class Provenance(JsonRecord):
         calibration_batches: the number of batches that statistics were estimated on; 0 where they were
             not.
         weights: a hash of the shared weights.
+        tuning: how each candidate was trained before it was measured, from these weights; empty where it
+            was not.
     """
 
     split: str
@@ -50,6 +52,7 @@ class Provenance(JsonRecord):
     batch_size: Count
     calibration_batches: Count
     weights: str
+    tuning: Omitted[str] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,7 @@ class Row(JsonRecord):
         provenance: the weights and the protocol of the score.
         generation: number of the generation in which the searcher asked for it.
         digest: a hash of what decides.
+        tune_seconds: the time of the tuning; None where there was none.
     """
 
     key: str
@@ -85,6 +89,7 @@ class Row(JsonRecord):
     provenance: Inline[Provenance]
     generation: int | None
     digest: str | None = None
+    tune_seconds: float | None = None
 
 
 DECIDING = (
@@ -94,10 +99,17 @@ DECIDING = (
 """The columns that a digest is made of. Costs are computed anew when a row is read, and who asked for a
 candidate is only shown."""
 
+_LATER = {one.name: one.default for one in record_fields(Provenance) if one.how == "omitted"}
+"""Columns that older tables lack, with what holds there; a digest has them where something else does."""
+
 
 def row_digest(row: Mapping[str, Any]) -> str:
     """Return a hash of what a row says of its candidate."""
-    values = {name: row.get(name) for name in DECIDING}
+    values = {
+        name: row.get(name)
+        for name in DECIDING
+        if name not in _LATER or row.get(name, _LATER[name]) != _LATER[name]
+    }
     for name in ("loss", "accuracy"):  # SQLite makes 1.0 of 1
         values[name] = float(row[name]) if isinstance(row[name], int) else row[name]
     text = json.dumps(values, sort_keys=True, default=repr)
@@ -153,5 +165,5 @@ def candidate_rows(path: Path) -> tuple[list[Row], list[str]]:
     return [checked_row(row, path, verify=False) for row in whole], changed
 
 
-_NEEDED = keys_of(Row) - {"costs", "error", "digest"}
+_NEEDED = keys_of(Row) - {"costs", "error", "digest", "tune_seconds", *_LATER}
 _NAMES = "SELECT name FROM pragma_table_info('candidates')"

@@ -40,6 +40,8 @@ class Scorer:
         self._costs = costs
         self._table = table
         self._seed = seed
+        self._tuned: dict[tuple[str, int], float] = {}
+        self._tuning_seconds = evaluator.tuning_seconds
         protocol = evaluator.protocol
         recalibrates = protocol.batch_norm == "recalibrate"
         self.provenance = Provenance(
@@ -49,7 +51,13 @@ class Scorer:
             batch_size=protocol.batch_size,
             calibration_batches=protocol.calibration_batches if recalibrates else 0,
             weights=weights,
+            tuning="" if protocol.tuning is None else protocol.tuning.text,
         )
+
+    @property
+    def tuned(self) -> tuple[int, float]:
+        """The number of candidates asked for that were tuned, now or before, and the seconds of that."""
+        return len({key for key, _ in self._tuned}), sum(self._tuned.values())
 
     def score(
         self,
@@ -156,6 +164,8 @@ class Scorer:
     def _claim(
         self, candidate: Candidate, provenance: Provenance, searcher: str, generation: int
     ) -> None:
+        if provenance.tuning:
+            self._tuned[candidate.key, provenance.images] = candidate.tune_seconds or 0.0
         if searcher != RANK:
             self._table.claim(candidate.key, provenance, searcher=searcher, generation=generation)
 
@@ -184,7 +194,12 @@ class Scorer:
         else:
             accuracy = score.get("accuracy")
             found = Candidate(key, architecture, status, score["loss"], accuracy, costs)
-        return replace(found, by=self._table.by)
+        return replace(found, by=self._table.by, tune_seconds=self._spent())
+
+    def _spent(self) -> float | None:
+        """Return the seconds of tuning since this was asked last; None where nothing is tuned."""
+        before, self._tuning_seconds = self._tuning_seconds, self._evaluator.tuning_seconds
+        return self._tuning_seconds - before if self.provenance.tuning else None
 
 
 def _exact(cost: float) -> float:

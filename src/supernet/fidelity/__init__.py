@@ -3,7 +3,7 @@
 from supernet.fidelity.assess import Assessment, assess
 from supernet.fidelity.cautions import Caution
 from supernet.fidelity.ceiling import Ceiling, ceiling_of
-from supernet.fidelity.evidence import FEWEST_PROBES, Evidence, combine
+from supernet.fidelity.evidence import FEWEST_PROBES, Evidence, combine, together
 from supernet.fidelity.figures import Fidelity, fidelity
 from supernet.fidelity.truth import Truth, TruthRow, Worth
 from supernet.fidelity.truth_files import load_truth
@@ -25,5 +25,6 @@ __all__ = [
     "combine",
     "fidelity",
     "load_truth",
+    "together",
     "verdict",
 ]

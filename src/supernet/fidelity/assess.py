@@ -43,6 +43,7 @@ def assess(
     networks: Sequence[Worth],
     counts: Sequence[str] = (),
     *,
+    baselines: Sequence[str] = (),
     images: int | None = None,
     confidence: float = 0.95,
     seed: int = 0,
@@ -56,6 +57,7 @@ def assess(
         scores: scores of each kind, `[n]` each, by name, the one that is judged first; higher is better.
         networks: worth of the same networks, `[n]`.
         counts: names of the scores that are counts or other costs of networks.
+        baselines: names of further scores that the judged one should beat, as those without training.
         images: number of examples that an accuracy, where the judged score is called so, was measured
             on.
         confidence: confidence of the intervals, such as 0.95.
@@ -92,7 +94,8 @@ def assess(
         cautions.noisy_truth(ceiling),
     ]
     decision = cautions.deciding(judged, _architectures(known))
-    spoken = verdict(found, controls, ceiling, decision, [one for one in said if one is not None])
+    beside = [*controls, *(one for one in baselines if one in values)]
+    spoken = verdict(found, beside, ceiling, decision, [one for one in said if one is not None])
     return Assessment(found, ceiling, spoken, compared)
 
 

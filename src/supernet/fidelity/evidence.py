@@ -34,7 +34,7 @@ from supernet.evaluate.rank_correlation import (
 from supernet.evaluate.resampling import Array, Interval
 from supernet.random import derive_seed
 
-__all__ = ["FEWEST_PROBES", "Evidence", "combine"]
+__all__ = ["FEWEST_PROBES", "Evidence", "combine", "together"]
 
 FEWEST_PROBES = 8
 """Fewest probes that anything is learned from."""
@@ -119,7 +119,7 @@ class Evidence:
 def combine(
     features: Mapping[str, Sequence[float]],
     worth: Mapping[int, float],
-    start: str | None = None,
+    start: str | Sequence[str] | None = None,
     seed: int = 0,
 ) -> Evidence:
     """Return what networks are worth, from all features and what the probes are worth.
@@ -128,18 +128,20 @@ def combine(
         features: values of all networks, `[n]` each, by name. Where one is no finite number, as the
             score of a network that failed, it counts as the least.
         worth: value of each probe, such as its accuracy, by the index of the network; higher is better.
-        start: name of the feature that is believed before any probe, higher being better: the best score
-            that needs no training. None for none.
+        start: name of the feature that is believed before any probe, higher being better, or names of
+            several whose normal quantiles are added, as a score under shared weights and the best one
+            without training. None for none.
         seed: seed of the resampling of intervals.
 
     Raises:
         ConfigError: there are no features, they differ in length, there are fewer than `FEWEST_PROBES`
             probes, an index is none of a network, worth is not finite, or the start is no feature.
     """
-    n = _checked(features, worth, start)
+    begin = [start] if isinstance(start, str) else list(start or ())
+    n = _checked(features, worth, begin)
     columns = [_quantiles(np.asarray(one, dtype=float)) for one in features.values()]
     known = [column for column in columns if np.ptp(column) > 0] or [np.zeros(n)]
-    first = np.zeros(n) if start is None else _quantiles(np.asarray(features[start], dtype=float))
+    first = together([features[name] for name in begin]) if begin else np.zeros(n)
     probes = np.array(sorted(worth))
     values = np.array([worth[index] for index in sorted(worth)], dtype=float)
     y = _quantiles(values)
@@ -147,7 +149,7 @@ def combine(
     mean, std = posterior.predicted()
     left_out = posterior.left_out()
     truth = values.tolist()
-    alone = None if start is None else first[probes].tolist()
+    alone = first[probes].tolist() if begin else None
     return Evidence(
         mean=mean,
         std=std,
@@ -158,6 +160,18 @@ def combine(
         else kendall_difference(left_out.tolist(), alone, truth, seed=seed),
         _covariance=posterior,
     )
+
+
+def together(scores: Sequence[Sequence[float]]) -> Array:
+    """Return what several scores say where nothing is known of any network, `[n]`, higher is better.
+
+    It is the normal quantile of the rank of the sum of the scores' own quantiles, so that each counts
+    alike. Where one is no finite number it counts as the least.
+
+    Args:
+        scores: scores of the same networks, `[n]` each; at least one.
+    """
+    return _quantiles(np.sum([_quantiles(np.asarray(one, dtype=float)) for one in scores], axis=0))
 
 
 class _Posterior:
@@ -244,15 +258,15 @@ def _quantiles(values: Array) -> Array:
 
 
 def _checked(
-    features: Mapping[str, Sequence[float]], worth: Mapping[int, float], start: str | None
+    features: Mapping[str, Sequence[float]], worth: Mapping[int, float], start: Sequence[str]
 ) -> int:
     """Return the number of networks."""
     lengths = {name: len(values) for name, values in features.items()}
     if len(set(lengths.values())) != 1:
         raise ConfigError(f"features have one value for each network; their lengths are {lengths}")
     n = next(iter(lengths.values()))
-    if start is not None and start not in features:
-        raise ConfigError(f"the start {start!r} is none of the features {list(features)}")
+    if unknown := [name for name in start if name not in features]:
+        raise ConfigError(f"the start {unknown[0]!r} is none of the features {list(features)}")
     if len(worth) < FEWEST_PROBES:
         raise ConfigError(
             f"{len(worth)} networks trained alone are too few to learn from: give {FEWEST_PROBES} or "

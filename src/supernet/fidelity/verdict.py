@@ -24,8 +24,8 @@ VerdictKind = Literal[
     "reversed",
     "chance",
     "one option",
-    "worse than a count",
-    "a count",
+    "worse than a baseline",
+    "a baseline",
     "ranks",
 ]
 
@@ -43,8 +43,9 @@ class Verdict:
         kind: "no numbers", where networks have no finite score; "too few" networks to say anything;
             "constant", the same for all; "the truth", which it orders without any fault; "another
             training", as well as which it ranks; "reversed", where higher scores are worse; "chance",
-            where the interval of τ holds 0; "one option" decides nearly all of it; "worse than a count";
-            "a count" ranks as well, as far as can be told; or it "ranks", better than every count.
+            where the interval of τ holds 0; "one option" decides nearly all of it; "worse than a
+            baseline", such as a count of parameters or a score without training; "a baseline" ranks as
+            well, as far as can be told; or it "ranks", better than every baseline.
         text: the same in a sentence, with numbers and what to do.
         cautions: further things to be careful about.
     """
@@ -55,7 +56,7 @@ class Verdict:
 
     @property
     def believable(self) -> bool:
-        """Whether the best by this score are worth more than what the best count picks."""
+        """Whether the best by this score are worth more than what the best baseline picks."""
         return self.kind == "ranks"
 
     def sentences(self) -> str:
@@ -65,7 +66,7 @@ class Verdict:
 
 def verdict(
     found: Fidelity,
-    counts: Sequence[str] = (),
+    baselines: Sequence[str] = (),
     ceiling: Ceiling | RankCorrelation | None = None,
     deciding: tuple[str, float, object] | None = None,
     cautions: Sequence[Caution] = (),
@@ -73,23 +74,23 @@ def verdict(
     """Return what the figures of the first score say.
 
     Args:
-        found: figures of the score, first, and of counts.
-        counts: names of the scores that are counts, such as "params" and "macs".
+        found: figures of the score, first, and of what it is compared with.
+        baselines: names of the scores that need no supernet, such as "params", "macs" and "az_nas".
         ceiling: τ that a perfect score would reach, see `supernet.fidelity.ceiling_of`.
         deciding: decision that alone decides the score, see `supernet.fidelity.cautions.deciding`.
         cautions: further things to be careful about.
 
     Raises:
-        ConfigError: a count is not among the scores.
+        ConfigError: a baseline is not among the scores.
     """
-    if unknown := [name for name in counts if name not in found.scores]:
-        raise ConfigError(f"{unknown} are called counts, but scores are {list(found.scores)}")
+    if unknown := [name for name in baselines if name not in found.scores]:
+        raise ConfigError(f"{unknown} are called baselines, but scores are {list(found.scores)}")
     kind, text = (
         _nothing(found)
         or _suspicious(found, ceiling)
-        or _useless(found, counts, ceiling)
+        or _useless(found, baselines, ceiling)
         or _decided(found, ceiling, deciding)
-        or _beside_counts(found, counts, ceiling)
+        or _beside_baselines(found, baselines, ceiling)
     )
     return Verdict(kind, text, tuple(cautions))
 
@@ -129,7 +130,7 @@ def _suspicious(found: Fidelity, ceiling: Ceiling | RankCorrelation | None) -> _
 
 
 def _useless(
-    found: Fidelity, counts: Sequence[str], ceiling: Ceiling | RankCorrelation | None
+    found: Fidelity, baselines: Sequence[str], ceiling: Ceiling | RankCorrelation | None
 ) -> _Said | None:
     """Say that a score ranks the wrong way round, or not at all."""
     (score, tau), said = _first(found), _said(found, ceiling)
@@ -139,11 +140,11 @@ def _useless(
         )
     if tau.low > 0:
         return None
-    best = _best(found, counts)
-    count = None if best is None else found.scores[best]["kendall_tau"]
+    best = _best(found, baselines)
+    tau_of_best = None if best is None else found.scores[best]["kendall_tau"]
     advice = _LONGER
-    if count is not None and count.low > 0:
-        advice = f"choose by {best}, which reaches {_written(count)}"
+    if tau_of_best is not None and tau_of_best.low > 0:
+        advice = f"choose by {best}, which reaches {_written(tau_of_best)}"
     return "chance", f"{score} does not rank this space ({said}): {advice}."
 
 
@@ -163,19 +164,19 @@ def _decided(
     )
 
 
-def _beside_counts(
-    found: Fidelity, counts: Sequence[str], ceiling: Ceiling | RankCorrelation | None
+def _beside_baselines(
+    found: Fidelity, baselines: Sequence[str], ceiling: Ceiling | RankCorrelation | None
 ) -> _Said:
-    """Say whether a score that ranks does so better than the best count."""
-    (score, _), said, best = _first(found), _said(found, ceiling), _best(found, counts)
+    """Say whether a score that ranks does so better than the best baseline."""
+    (score, _), said, best = _first(found), _said(found, ceiling), _best(found, baselines)
     over = found.over.get(best) if best else None
     if over is not None and over.high < 0:
-        return "worse than a count", (
+        return "worse than a baseline", (
             f"{score} ranks this space worse than {best} does, by {-over.value:.2f} "
             f"({-over.high:.2f} to {-over.low:.2f}; {said}): choose by {best}, or {_LONGER}."
         )
     if over is not None and over.low <= 0:
-        return "a count", (
+        return "a baseline", (
             f"{best} ranks this space as well as {score} does, as far as can be told (difference "
             f"{_written(over)}; {said}): compare more networks, or {_LONGER}."
         )
@@ -197,10 +198,10 @@ def _said(found: Fidelity, ceiling: Ceiling | RankCorrelation | None) -> str:
     return f"{said}; a perfect score would reach {ceiling.kendall_tau:.2f}"
 
 
-def _best(found: Fidelity, counts: Sequence[str]) -> str | None:
-    """Return the count that ranks best, if any ranks."""
+def _best(found: Fidelity, baselines: Sequence[str]) -> str | None:
+    """Return the baseline that ranks best, if any ranks."""
     return max(
-        (name for name in counts if "kendall_tau" in found.scores[name]),
+        (name for name in baselines if "kendall_tau" in found.scores[name]),
         key=lambda name: found.scores[name]["kendall_tau"].value,
         default=None,
     )

@@ -11,10 +11,12 @@ from supernet.pipeline.open import open_run
 from supernet.pipeline.probes import ProbeOptions
 from supernet.pipeline.ranking import rank, rank_run
 from supernet.pipeline.state import RunState
+from supernet.pipeline.training_free import SCORES
 from supernet.track.ranking import Ranking
 from supernet.track.records import Selected
 
 __all__ = [
+    "SCORES",
     "STEPS",
     "Diagnosis",
     "Exported",

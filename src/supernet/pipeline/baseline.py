@@ -44,8 +44,9 @@ def draw_baselines(
         )
         if len(architectures) == options.baselines:
             break
-    shared, protocol = networks.inherits, protocol_as(run.config, networks.searched.protocol)
-    scores = evaluator(run, networks.inputs, shared, protocol)
+    shared, inputs = networks.inherits, networks.inputs
+    protocol = protocol_as(run, inputs, networks.searched.protocol)
+    scores = evaluator(run, inputs, shared, protocol)
     with candidate_table(run) as table:
         scorer = Scorer(scores, costs, table, shared.hash, run.seed)
         candidates = scorer.score(architectures, "baseline", 0)

@@ -9,7 +9,7 @@ from supernet.evaluate.batch_norm_policy import BATCHES, compare_policies, conve
 from supernet.pipeline.context import Run
 from supernet.pipeline.failures import failure_summary
 from supernet.pipeline.inputs import Inputs
-from supernet.pipeline.scoring import evaluator, protocol_of
+from supernet.pipeline.scoring import evaluator, protocol_of, tuning_of
 from supernet.pipeline.shared_weights import SharedWeights
 from supernet.search import Problem
 from supernet.space import Architecture
@@ -25,7 +25,10 @@ PROBES = 20
 def search_protocol(
     run: Run, inputs: Inputs, shared: SharedWeights, problem: Problem
 ) -> tuple[Protocol, BatchNormRecord]:
-    """Return the protocol of the search, and what was found on the way, for `metrics.json`."""
+    """Return the protocol of the search, and what was found on the way, for `metrics.json`.
+
+    What is compared on the way is not tuned: it is batch norm that is looked into.
+    """
     options, protocol, found = run.config.evaluate, protocol_of(run.config), BatchNormRecord()
     failed: dict[str, Failed] = {}
 
@@ -67,6 +70,8 @@ def search_protocol(
         records = list(failed.values())
         run.progress.say(failure_summary(records, probes, what, "metrics.json"))
         found = dataclasses.replace(found, failed=tuple(records))
+    if options.tune.finalists is None:
+        protocol = dataclasses.replace(protocol, tuning=tuning_of(run, inputs))
     return protocol, found
 
 

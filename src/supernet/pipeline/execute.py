@@ -89,7 +89,7 @@ def _forget_later(run: Run, step: str, before: Section | None) -> None:
     """Forget the results of later steps if those of this one, which they came from, are others now."""
 
     def result(section: Section | None) -> Any:
-        return section and {**section.to_json(), "seconds": None}
+        return section and {**section.to_json(), "seconds": None, "tune_seconds": None}
 
     metrics = run.folder.metrics
     later = [

@@ -7,22 +7,27 @@ from collections.abc import Mapping, Sequence
 from supernet.errors import ConfigError
 from supernet.evaluate import Candidate, CandidateTable, Provenance, Scorer
 from supernet.evaluate.rows import RANK
-from supernet.fidelity import Truth, TruthRow, Worth, assess, load_truth
+from supernet.fidelity import Truth, TruthRow, Worth, assess, load_truth, together
 from supernet.fidelity.truth import architectures_by_key
 from supernet.pipeline.batch_norm import search_protocol
 from supernet.pipeline.context import Run
 from supernet.pipeline.costs import problem_of
+from supernet.pipeline.evidence import scores_of, start_of
 from supernet.pipeline.failures import failed_candidates, failure_summary, none_left_error
 from supernet.pipeline.scoring import evaluator, protocol_as
 from supernet.pipeline.searched import candidate_table
 from supernet.pipeline.state import RunState
+from supernet.pipeline.training_free import training_free
 from supernet.random import stream
 from supernet.reading import shown
 from supernet.space import Architecture
-from supernet.track.ranking import EvidenceRecord, ProbeRecord, Ranking, RankingTruth, write_ranking
-from supernet.track.records import Failed
+from supernet.track.ranking import ProbeRecord, Ranking, RankingTruth, write_ranking
+from supernet.track.records import EvidenceRecord, Failed
 
-__all__ = ["judged", "rank_by_truth", "scored", "scores_of", "truth_of"]
+__all__ = ["judged", "rank_by_truth", "scored", "truth_of"]
+
+TOGETHER = "together"
+"""What scores under shared weights and without training say together is called so."""
 
 FEW = 20
 """Networks of which at least one must pass for others to be scored."""
@@ -52,7 +57,13 @@ def truth_of(state: RunState, table: object) -> Truth:
     return load_truth(table, space, read if callable(read) else None, known)  # type: ignore[arg-type]
 
 
-def rank_by_truth(state: RunState, truth: Truth, count: int = 1000, seed: int = 0) -> Ranking:
+def rank_by_truth(
+    state: RunState,
+    truth: Truth,
+    count: int = 1000,
+    seed: int = 0,
+    free: Sequence[str] = (),
+) -> Ranking:
     """Score networks of a table under the shared weights, and write `ranking.json`.
 
     They are drawn at random without replacement, each network alike; more are the same ones and others.
@@ -63,8 +74,10 @@ def rank_by_truth(state: RunState, truth: Truth, count: int = 1000, seed: int = 
         truth: worth of networks, see `truth_of`.
         count: number of networks; all where the table has no more.
         seed: seed of the draw, and of the resampling.
+        free: names of scores without training that are compared, too.
 
     Raises:
+        ConfigError: there is no score without training of a name.
         NoNetworkError: none can be scored, of the first `FEW` or of all.
         RunFolderError: the supernet is not trained.
     """
@@ -73,7 +86,8 @@ def rank_by_truth(state: RunState, truth: Truth, count: int = 1000, seed: int = 
     networks = [truth.networks[key] for key in keys[:count]]
     state.run.progress.say(truth.text())
     candidates, protocol = scored(state, [one.architecture for one in networks])
-    return judged(state, RankingTruth.of(truth), networks, candidates, protocol, seed)
+    found = training_free(state.run, state.inputs, [one.architecture for one in candidates], free)
+    return judged(state, RankingTruth.of(truth), networks, candidates, protocol, seed, found)
 
 
 def scored(
@@ -89,7 +103,7 @@ def scored(
     if searched is None:
         protocol, _ = search_protocol(run, inputs, shared, problem_of(run, inputs.space, costs))
     else:
-        protocol = protocol_as(run.config, searched.protocol)
+        protocol = protocol_as(run, inputs, searched.protocol)
     scores = evaluator(run, inputs, shared, protocol)
     bar = run.progress.task("rank", len(architectures))
     with _table(run) as table:
@@ -108,6 +122,7 @@ def judged(
     candidates: Sequence[Candidate],
     protocol: Provenance,
     seed: int,
+    free: Mapping[str, Sequence[float]],
     failed: Sequence[Failed] = (),
     probes: ProbeRecord | None = None,
     evidence: EvidenceRecord | None = None,
@@ -121,13 +136,18 @@ def judged(
         candidates: the same under the shared weights, `[n]`.
         protocol: protocol of the scores.
         seed: seed of the resampling.
+        free: scores without training of the same networks by name, `[n]` each.
         failed: networks of which it is not known what they are worth, as they failed.
         probes: how the networks were drawn and trained, where they are probes.
         evidence: record of what all scores tell together, where probes teach it.
     """
     run = state.run
     counts = list(state.costs)
-    scores = scores_of(candidates, counts)
+    scores = {**scores_of(candidates, counts), **free}
+    if free:
+        scores[TOGETHER] = together(
+            [scores[name] for name in start_of(scores, list(free))]
+        ).tolist()
     lost = failed_candidates(candidates)
     if lost:
         run.progress.say(failure_summary(lost, len(candidates), "networks", "candidates.db"))
@@ -135,6 +155,7 @@ def judged(
         scores,
         networks,
         counts,
+        baselines=list(free),
         images=protocol.images,
         seed=seed,
         strata=None if probes is None else probes.strata,
@@ -143,6 +164,7 @@ def judged(
     ranking = Ranking(
         truth=source,
         protocol=protocol,
+        tune_seconds=sum(one.tune_seconds or 0.0 for one in candidates),
         seed=seed,
         failed=(*failed, *{one.kind: one for one in reversed(lost)}.values()),
         missing=len(lost),
@@ -157,25 +179,6 @@ def judged(
     )
     write_ranking(run.folder.ranking, ranking)
     return ranking
-
-
-def scores_of(candidates: Sequence[Candidate], counts: Sequence[str]) -> dict[str, list[float]]:
-    """Return scores by name, higher better, the one that the run ranks by first; NaN where it failed."""
-    nan = float("nan")
-    passed = [one.status == "ok" for one in candidates]
-    found: dict[str, list[float]] = {}
-    if any(one.accuracy is not None for one in candidates):
-        accuracies = (one.accuracy for one in candidates)
-        found["accuracy"] = [nan if a is None else a for a in accuracies]
-    losses = (one.loss for one in candidates)
-    found["-loss"] = [nan if loss is None else -loss for loss in losses]
-    if any(one.by == "loss" for one in candidates):
-        found = dict(reversed(found.items()))
-    found = {
-        name: [one if ok else nan for one, ok in zip(values, passed, strict=True)]
-        for name, values in found.items()
-    }
-    return {**found, **{name: [one.costs[name] for one in candidates] for name in counts}}
 
 
 def _check_any_passed(candidates: Sequence[Candidate]) -> None:

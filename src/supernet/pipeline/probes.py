@@ -9,46 +9,25 @@ too few, weigh more (`supernet.evaluate.pair_counts.Strata`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
-import numpy as np
-
-from supernet.config import TrainConfig
-from supernet.errors import ConfigError
-from supernet.evaluate import Candidate, Provenance, Score
-from supernet.fidelity import FEWEST_PROBES, Worth, combine
-from supernet.net import derive
-from supernet.parser import parse
-from supernet.pipeline.changes import without_neutral
+from supernet.evaluate import Candidate, Provenance
+from supernet.fidelity import FEWEST_PROBES, Worth
 from supernet.pipeline.costs import problem_of
-from supernet.pipeline.failures import (
-    attempt_network,
-    failed_file,
-    failure_summary,
-    none_left_error,
-)
-from supernet.pipeline.fidelity import judged, scored, scores_of
-from supernet.pipeline.models import placed
-from supernet.pipeline.networks import preference
-from supernet.pipeline.objects import without_objects
-from supernet.pipeline.scoring import validate
+from supernet.pipeline.evidence import evidence_of, evidence_record, scores_of
+from supernet.pipeline.fidelity import judged, scored
+from supernet.pipeline.probe_trials import ProbeTrials, probe_training
 from supernet.pipeline.state import RunState
-from supernet.pipeline.training import fit
+from supernet.pipeline.training_free import training_free
 from supernet.random import stream
-from supernet.track.ranking import EvidenceRecord, ProbeRecord, Ranking, RankingTruth
-from supernet.track.records import Failed
-from supernet.train import Plain, digest
+from supernet.track.ranking import ProbeRecord, Ranking, RankingTruth
 
 __all__ = ["ProbeOptions", "probe_strata", "rank_by_probes"]
 
 POOL = 8
 """Networks that are scored for each probe."""
-
-PROMISING = 10
-"""Most promising networks that are named."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +54,9 @@ class ProbeOptions:
         return [self.seeds + (number in again) for number in range(count)]
 
 
-def rank_by_probes(state: RunState, options: ProbeOptions, seed: int = 0) -> Ranking:
+def rank_by_probes(
+    state: RunState, options: ProbeOptions, seed: int = 0, free: Sequence[str] = ()
+) -> Ranking:
     """Train probes alone, compare their scores, and write `ranking.json`.
 
     What was scored or trained before is not repeated, so an interrupted call goes on.
@@ -84,17 +65,20 @@ def rank_by_probes(state: RunState, options: ProbeOptions, seed: int = 0) -> Ran
         state: run, of which the supernet is trained.
         options: number of probes, and how they are trained.
         seed: seed of the draw of probes, and of the resampling.
+        free: names of scores without training that are compared, too, and part of the evidence.
 
     Raises:
-        ConfigError: the options of the training cannot be read, or it has no step.
+        ConfigError: the options of the training cannot be read, or it has no step; there is no score
+            without training of a name.
         NoNetworkError: none can be scored, or none trained.
     """
-    train, plain = _training(state, options.train)
+    train, plain = probe_training(state, options.train)
     pool, protocol = _pool(state, options.probes, seed)
+    found = training_free(state.run, state.inputs, [one.architecture for one in pool], free)
     count = min(options.probes, len(pool))
     strata = probe_strata(pool, max(1, count // 2))
     drawn = _drawn(strata, count, seed)
-    trials = _Trials(state, train, plain)
+    trials = ProbeTrials(state, train, plain)
     networks = list[Worth]()
     kept = list[int]()
     for number, (index, often) in enumerate(
@@ -119,36 +103,15 @@ def rank_by_probes(state: RunState, options: ProbeOptions, seed: int = 0) -> Ran
         train=plain,
     )
     candidates = [pool[index] for index in kept]
-    told = _evidence(pool, list(state.costs), dict(zip(kept, networks, strict=True)), seed)
-    return judged(state, source, networks, candidates, protocol, seed, trials.failed, record, told)
-
-
-def _evidence(
-    pool: Sequence[Candidate], counts: Sequence[str], worth: Mapping[int, Worth], seed: int
-) -> EvidenceRecord | None:
-    """Return what the pool's scores and counts tell together; None of too few probes.
-
-    Args:
-        pool: networks that the probes were drawn from, with their scores.
-        counts: names of the costs.
-        worth: worth of each probe, by its place in the pool.
-        seed: seed of the resampling.
-    """
-    if len(worth) < FEWEST_PROBES:
-        return None
-    scores = scores_of(pool, counts)
-    start = next(iter(scores))
-    values = {index: one.value for index, one in worth.items()}
-    found = combine(scores, values, start, seed)
-    assert found.start is not None  # there is one
-    best = np.argsort(-found.mean, kind="stable")[:PROMISING]
-    return EvidenceRecord(
-        scores=tuple(scores),
-        start=start,
-        left_out=found.left_out,
-        alone=found.start,
-        over=found.over,
-        best=tuple(pool[int(index)].key for index in best),
+    some = {name: [values[index] for index in kept] for name, values in found.items()}
+    evidence = None
+    if len(kept) >= FEWEST_PROBES:
+        scores = {**scores_of(pool, list(state.costs)), **found}
+        worth = {index: one.value for index, one in zip(kept, networks, strict=True)}
+        told = evidence_of(scores, list(found), worth, seed)
+        evidence = evidence_record(told, pool, scores, list(found))
+    return judged(
+        state, source, networks, candidates, protocol, seed, some, trials.failed, record, evidence
     )
 
 
@@ -192,118 +155,3 @@ def _pool(state: RunState, probes: int, seed: int) -> tuple[list[Candidate], Pro
     drawn = problem.sample(POOL * probes, stream(seed, "rank", "pool"))
     candidates, protocol = scored(state, drawn)
     return [one for one in candidates if one.status == "ok"], protocol
-
-
-def _training(state: RunState, given: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
-    """Return how probes are trained, and the same as plain data.
-
-    Raises:
-        ConfigError: an option is none of a training, or there is no step.
-    """
-    wrong = [one for one in given if one.startswith("-") and not one.startswith("--train.")]
-    if wrong or (given and not given[0].startswith("--train.")):
-        raise ConfigError(
-            f"probes take options of their training, such as --train.steps 500, not "
-            f"{(wrong or list(given))[0]!r}; all others are those of the run"
-        )
-    arguments = [
-        f"--retrain.{one.removeprefix('--')}" if one.startswith("--train.") else one
-        for one in given
-    ]
-    _, base = without_objects(state.run.options)
-    config, plain = parse("supernet rank", arguments, base)
-    train: TrainConfig = config.retrain.train
-    if train.steps < 1:
-        raise ConfigError(
-            "probes are trained from fresh weights, but retrain.train.steps of the run is 0; give "
-            "--train.steps"
-        )
-    return train, without_neutral(plain["retrain"]["train"])
-
-
-class _Trials:
-    """Trains networks alone, several times each, from fresh weights.
-
-    Args:
-        state: run that they are of.
-        train: options of the training.
-        plain: the same as plain data.
-
-    Attributes:
-        failed: trainings that failed.
-        passed: number of those that did not.
-        seconds: seconds of these.
-        measure: name of what a network is worth by, "accuracy (0 to 1)" or "-loss".
-    """
-
-    def __init__(self, state: RunState, train: TrainConfig, plain: Mapping[str, Any]) -> None:
-        self._run, self._inputs, self._train = state.run, state.inputs, train
-        retrain = without_neutral(state.run.options["retrain"])
-        self._identity = digest(
-            [plain, retrain["model"], retrain["augment"], state.inputs.identity]
-        )
-        self.failed: list[Failed] = []
-        self.passed, self.seconds, self.measure = 0, 0.0, "accuracy (0 to 1)"
-
-    def values(self, candidate: Candidate, often: int) -> tuple[float, ...]:
-        """Return what the trainings of a network reached, of those that passed."""
-        found = []
-        for number in range(often):
-            one = self._trained(candidate, number)
-            if isinstance(one, Failed):
-                self.failed.append(one)
-                continue
-            if one.get("accuracy") is None:
-                self.measure = "-loss"
-            self.passed += 1
-            found.append(preference(one)[0])
-        return tuple(found)
-
-    def check(self, count: int) -> None:
-        """Check that a training passed, and say how many did not.
-
-        Raises:
-            NoNetworkError: none did.
-        """
-        if not self.passed:
-            raise none_left_error(
-                self.failed,
-                f"trainings of {count} probes",
-                "With other options of --train they are trained anew. To try the same again, delete "
-                f"{self._run.folder.path / 'probes'}/*.failed.json and run the same command again",
-            )
-        if self.failed:
-            tried = self.passed + len(self.failed)
-            self._run.progress.say(
-                failure_summary(self.failed, tried, "trainings of probes", "ranking.json")
-            )
-
-    def _trained(self, candidate: Candidate, number: int) -> Score | Failed:
-        """Return the score of a training on the search split, or how it failed, now or before."""
-        run, key = self._run, candidate.key
-        checkpoint = run.folder.probe(key, number)
-
-        def record(error: Exception) -> Failed:
-            file = failed_file(checkpoint).relative_to(run.folder.path).as_posix()
-            architecture = candidate.architecture
-            return Failed.of(key, "probe", architecture, error, weights="fresh", file=file)
-
-        def work() -> Score:
-            options = run.config.retrain
-            supernet = self._inputs.models.retraining(key, options.model, number)
-            model = placed(derive(supernet, candidate.architecture), run.device)
-            spent = fit(
-                run,
-                self._inputs,
-                self._train,
-                f"probe-{key}-{number}",
-                model,
-                Plain(),
-                checkpoint,
-                self._identity,
-                options.augment,
-            )
-            self.seconds += spent.seconds
-            return validate(run, self._inputs, model)
-
-        return attempt_network(run.progress, checkpoint, self._identity, record, work)

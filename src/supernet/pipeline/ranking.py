@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from supernet.errors import ConfigError, RunFolderError
 from supernet.failures import machine_errors
@@ -19,8 +19,10 @@ from supernet.pipeline.objects import check_names
 from supernet.pipeline.open import open_run
 from supernet.pipeline.probes import ProbeOptions, rank_by_probes
 from supernet.pipeline.state import RunState
+from supernet.pipeline.training_free import SCORES
 from supernet.reading import plain_value, shown, usable_path
 from supernet.track.ranking import Ranking
+from supernet.training_free import parts_of
 
 __all__ = ["rank", "rank_run"]
 
@@ -36,6 +38,7 @@ def rank(
     seeds: int = 1,
     twice: int = 4,
     train: Mapping[str, Any] | None = None,
+    training_free: Sequence[str] = SCORES,
     seed: int = 0,
     progress: bool | None = None,
     trust: bool = False,
@@ -53,6 +56,8 @@ def rank(
         twice: number of these that are trained once more where each is trained once.
         train: options of their training in which it differs from the run's `retrain.train`, such as
             `{"steps": 500}`.
+        training_free: names of scores without training that are compared, too, and that probes learn
+            from; none leaves them out.
         seed: seed of the draw, and of the resampling.
         progress: whether to draw bars of the progress; by default on terminals only.
         trust: go on in a folder of another origin that names code.
@@ -81,7 +86,9 @@ def rank(
             raise RunFolderError(f"{folder} is no run folder; give one that supernet.run made")
         opens = open_run([], folder, program="supernet.rank", progress=progress, trust=trust)
     with opens as opened:
-        return rank_run(opened, truth, count=count, seed=seed, options=options)
+        return rank_run(
+            opened, truth, count=count, seed=seed, options=options, free=_names(training_free)
+        )
 
 
 def rank_run(
@@ -91,6 +98,7 @@ def rank_run(
     count: int = 1000,
     seed: int = 0,
     options: ProbeOptions | None = None,
+    free: Sequence[str] = SCORES,
 ) -> Ranking:
     """Say how far the scores of a run that is open can be believed; see `rank`.
 
@@ -105,11 +113,26 @@ def rank_run(
         )
     remedy = less_memory(run.config, run.folder, "retrain" if truth is None else "search")
     with settings(run), machine_errors("the ranking", remedy):
+        parts_of(free)  # said before anything is read or drawn, if there is no such score
         check_identity(opened)
-        opened.trained  # noqa: B018  # said before anything is read or drawn, if it is missing
+        opened.trained  # noqa: B018  # said before, too
         if truth is None:
-            return rank_by_probes(opened, options, seed)
-        return rank_by_truth(opened, truth_of(opened, truth), count, seed)
+            return rank_by_probes(opened, options, seed, free)
+        return rank_by_truth(opened, truth_of(opened, truth), count, seed, free)
+
+
+def _names(training_free: object) -> list[str]:
+    """Return names that a caller gives.
+
+    Raises:
+        ConfigError: they are none.
+    """
+    wrong = isinstance(training_free, str) or not isinstance(training_free, Sequence)
+    if wrong or not all(isinstance(name, str) for name in cast(Sequence[object], training_free)):
+        raise ConfigError(
+            f'training_free is a list of names such as ["az_nas"], not {shown(training_free)}'
+        )
+    return list(cast(Sequence[str], training_free))
 
 
 def _train_arguments(train: object) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from supernet.evaluate import kendall, kendall_difference
 from supernet.pipeline.networks import preference
-from supernet.track.records import CostName, CostRanking, Outcome, Ranking, Truth
+from supernet.track.records import CostName, CostRanking, OneShotRanking, Outcome, Truth
 
 __all__ = ["ranking_quality"]
 
@@ -18,7 +18,7 @@ COSTS: tuple[CostName, ...] = ("params", "macs")
 """Costs whose own ranking is compared."""
 
 
-def ranking_quality(outcomes: Sequence[Outcome], population: int, seed: int) -> Ranking:
+def ranking_quality(outcomes: Sequence[Outcome], population: int, seed: int) -> OneShotRanking:
     """Return how well one-shot scores, and plain costs, rank the stand-alone scores of the probes.
 
     Only probes count: they are drawn at random from the candidates, so that what is found is true of all
@@ -36,7 +36,7 @@ def ranking_quality(outcomes: Sequence[Outcome], population: int, seed: int) -> 
     probes = [one for one in probes if kind in one.alone]
     truth = [preference(one.alone[kind])[0] for one in probes if kind]
     shared = [preference(one.supernet)[0] for one in probes]
-    found = Ranking(
+    found = OneShotRanking(
         truth=kind,
         population=population,
         why=None,

@@ -16,6 +16,7 @@ from supernet.pipeline.failures import failure_summary
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.networks import Networks, preference
 from supernet.pipeline.programs import Programs, programs, write_network
+from supernet.pipeline.promising import retrain_promising
 from supernet.pipeline.ranking_quality import ranking_quality
 from supernet.pipeline.retrained import Retrained, load_retrained
 from supernet.pipeline.searched import Searched
@@ -40,9 +41,9 @@ def retrain(
 ) -> Retrained:
     """Retrain the selected architectures; writes `architecture.json`, `model.pt`, `model.pt2`.
 
-    After the best and the probes, random baselines are drawn and trained. The best of all of them on the
-    search split is chosen, with the better weights: each was paid for. Networks that fail are recorded,
-    and left out.
+    After the best, the probes and what these make promising, random baselines are drawn and trained.
+    The best of all of them on the search split is chosen, with the better weights: each was paid for.
+    Networks that fail are recorded, and left out.
 
     Raises:
         NoNetworkError: none of the best is left.
@@ -53,10 +54,15 @@ def retrain(
     networks = Networks(run, inputs, searched, shared)
     trials = Trials(networks, costs)
     outcomes, substitutes = trials.best(selected)
-    found, best_found = _best(outcomes, [*selected, *substitutes])
+    promising, more, evidence = retrain_promising(networks, costs, trials, outcomes)
+    outcomes += more
+    if evidence is not None and evidence.text():
+        run.progress.say(evidence.text())
+    of_search = [*selected, *substitutes, *promising]
+    found, best_found = _best(outcomes, of_search)
     randoms, baselines = trials.random(found, [outcome.key for outcome in outcomes])
     outcomes += randoms
-    chosen, best = _best(outcomes, [*selected, *substitutes, *baselines.networks])
+    chosen, best = _best(outcomes, [*of_search, *baselines.networks])
     program = _write_chosen(networks, chosen, best.weights)
     if trials.failed:
         tried = len(trials.known) + len(trials.lost)
@@ -74,6 +80,8 @@ def retrain(
             chosen=best.key,
             chosen_weights=best.weights,
             searched=None if best is best_found else best_found.key,
+            promising=tuple(promising),
+            evidence=evidence,
             baselines=baselines,
             program=program,
             ranking=ranking_quality(outcomes, searched.ranked, run.seed),

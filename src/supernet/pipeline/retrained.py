@@ -52,7 +52,8 @@ def load_retrained(run: Run) -> Retrained:
     weights = found.chosen_weights
     rows = {row.key: row for row in found.candidates}
     drawn = verified(found.baselines.networks)
-    selected = [*verified(found.substitutes), *load_searched(run).selected, *drawn]
+    named = [*verified(found.substitutes), *verified(found.promising)]
+    selected = [*named, *load_searched(run).selected, *drawn]
     known = {one.key: one for one in reversed(selected)}
     chosen, searched = known[found.chosen], known[found.searched or found.chosen]
     failed = {row.weights for row in found.failed if row.key == chosen.key}

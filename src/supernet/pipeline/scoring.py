@@ -7,18 +7,26 @@ from typing import cast
 from torch import nn
 
 from supernet.config import RunConfig
-from supernet.evaluate import Evaluator, PartsEvaluator, Protocol, Provenance, Score, measure
+from supernet.evaluate import (
+    Evaluator,
+    PartsEvaluator,
+    Protocol,
+    Provenance,
+    Score,
+    Tuning,
+    measure,
+)
 from supernet.net import SuperNet
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.shared_weights import SharedWeights
 from supernet.strategies import BatchNorm
 
-__all__ = ["evaluator", "protocol_as", "protocol_of", "validate"]
+__all__ = ["evaluator", "protocol_as", "protocol_of", "tuning_of", "validate"]
 
 
 def protocol_of(config: RunConfig) -> Protocol:
-    """Return how candidates are scored."""
+    """Return how candidates are scored, but for their tuning, which takes the data (see `tuning_of`)."""
     options = config.evaluate
     automatic = config.strategy.batch_norm
     batch_norm = automatic if options.batch_norm == "auto" else options.batch_norm
@@ -27,10 +35,27 @@ def protocol_of(config: RunConfig) -> Protocol:
     return Protocol(batch_norm, options.batch_size, 1 if batches == "converge" else batches)
 
 
-def protocol_as(config: RunConfig, used: Provenance) -> Protocol:
+def tuning_of(run: Run, inputs: Inputs) -> Tuning | None:
+    """Return how candidates are trained before they are scored, all of them or only finalists, if so."""
+    tune, train = run.config.evaluate.tune, run.config.train
+    if not tune.steps:
+        return None
+    return Tuning(
+        steps=tune.steps,
+        optimizer=train.optimizer,
+        rate=tune.rate,
+        batch_size=train.batch_size,
+        clip=train.clip,
+        augment=inputs.augment,
+        seed=run.seed,
+    )
+
+
+def protocol_as(run: Run, inputs: Inputs, used: Provenance) -> Protocol:
     """Return how candidates are scored as the search scored them."""
-    batches = used.calibration_batches or protocol_of(config).calibration_batches
-    return Protocol(cast(BatchNorm, used.batch_norm), used.batch_size, batches)
+    batches = used.calibration_batches or protocol_of(run.config).calibration_batches
+    tuning = tuning_of(run, inputs) if used.tuning else None
+    return Protocol(cast(BatchNorm, used.batch_norm), used.batch_size, batches, tuning)
 
 
 def evaluator(

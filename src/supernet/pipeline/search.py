@@ -12,6 +12,7 @@ from supernet.pipeline.batch_norm import search_protocol
 from supernet.pipeline.context import Run
 from supernet.pipeline.costs import problem_of
 from supernet.pipeline.failures import failed_candidates, failure_summary, none_left_error
+from supernet.pipeline.finalists import final_round
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.scoring import evaluator
 from supernet.pipeline.searched import Searched
@@ -20,6 +21,7 @@ from supernet.pipeline.trained import architectures_of
 from supernet.search import Problem, Search, hypervolume
 from supernet.space import Architecture
 from supernet.space.numbers import digits
+from supernet.track.numbers import tuned_text
 from supernet.track.records import Failed, Selected, verified
 from supernet.track.sections import SearchRecord
 
@@ -49,10 +51,14 @@ def search(
         ranked, asked = _ranked(run, replace(problem, learned=learned), scorer, log.write)
         passed = [candidate for candidate in ranked if candidate.status != "failed"]
         failed = [candidate for candidate in ranked if candidate.status == "failed"]
-        selected, lost = _select(run, problem, scorer, passed)
+        whole = [candidate for candidate in passed if candidate.status == "ok"]
+        final = final_round(run, inputs, costs, shared, protocol, table, whole)
+        selected, lost = _select(run, problem, scorer, passed, final.passed if final else whole)
+        tuned, tune_seconds = _tuned(run, final.scorer if final else scorer)
         if kept := run.folder.metrics.retrain:  # the table alone was lost: make it whole
             random = verified(kept.baselines.networks)
             scorer.score([one.architecture for one in random], "baseline", 0)
+    finalists = final.record if final else None
     expected = run.config.search.searcher.expected(problem)
     if expected and asked < expected and run.config.search.constraint_list:
         run.progress.say(
@@ -71,7 +77,7 @@ def search(
             candidates=len(ranked),
             partial=sum(candidate.status == "partial" for candidate in passed),
             failed=len(failed),
-            failures=(*_examples(failed), *lost),
+            failures=(*_examples(failed), *(final.failed if final else ()), *lost),
             searcher=type(run.config.search.searcher).__name__,
             space_size=digits(inputs.space.size),
             batch_norm=scores.batch_norm,
@@ -81,9 +87,21 @@ def search(
             protocol=scorer.provenance,
             costs={quantity: table.digest for quantity, table in costs.items()},
             selected=tuple(selected),
+            finalists=finalists,
+            tuned=tuned,
+            tune_seconds=tune_seconds,
         )
     )
-    return Searched(selected, scorer.provenance, len(passed))
+    return Searched(selected, scorer.provenance, len(passed), finalists)
+
+
+def _tuned(run: Run, scorer: Scorer) -> tuple[int, float | None]:
+    """Return how many candidates were tuned before they were scored, and the seconds of that; say so."""
+    count, seconds = scorer.tuned
+    if not count:
+        return 0, None
+    run.progress.say(tuned_text(scorer.provenance.tuning, count, seconds))
+    return count, round(seconds, 3)
 
 
 def _ranked(
@@ -168,7 +186,11 @@ def _told(
 
 
 def _select(
-    run: Run, problem: Problem, scorer: Scorer, ranked: Sequence[Candidate]
+    run: Run,
+    problem: Problem,
+    scorer: Scorer,
+    ranked: Sequence[Candidate],
+    pool: Sequence[Candidate],
 ) -> tuple[list[Selected], list[Failed]]:
     """Return the best and probes drawn uniformly from all candidates, and probes that failed.
 
@@ -180,19 +202,20 @@ def _select(
         problem: problem, whose random stream draws the probes.
         scorer: scores probes that a race dropped.
         ranked: candidates that did not fail, best first. Those that were scored in part may yet.
+        pool: candidates that the best are selected from, with the scores for that.
 
     Raises:
         SupernetError: no candidate was scored on all images.
     """
     options = run.config.retrain
-    passed = [candidate for candidate in ranked if candidate.status == "ok"]
-    if not passed:
+    if not pool:
         raise SupernetError(
             f"{type(run.config.search.searcher).__name__} had candidates scored on a part of the images "
             "only, or all that were scored in full failed, so none can be chosen; have more of them "
             "scored in full, or give another searcher"
         )
-    top = run.config.search.searcher.select(passed, options.top)
+    known = {one.key: one for one in ranked}
+    top = [known[one.key] for one in run.config.search.searcher.select(pool, options.top)]
     drawn = sorted(ranked, key=lambda candidate: candidate.key)
     problem.stream("probes").shuffle(drawn)
     probes = scorer.score([one.architecture for one in drawn[: options.probes]], "probe", 0)

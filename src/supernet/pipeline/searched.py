@@ -10,9 +10,9 @@ from supernet.evaluate import Candidate, CandidateTable, Provenance
 from supernet.pipeline.context import Run
 from supernet.pipeline.shared_weights import SharedWeights
 from supernet.track.records import Selected, verified
-from supernet.track.sections import SearchRecord
+from supernet.track.sections import Finalists, SearchRecord
 
-__all__ = ["Searched", "candidate_table", "candidates_of", "load_searched"]
+__all__ = ["Searched", "candidate_table", "candidates_of", "finalists_of", "load_searched"]
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,13 @@ class Searched:
         selected: architectures that are retrained: the best, and probes.
         protocol: protocol of the scores, and a hash of the weights that candidates were scored with.
         ranked: number of candidates that did not fail.
+        finalists: candidates that the best were selected from, where these were tuned alone.
     """
 
     selected: Sequence[Selected]
     protocol: Provenance
     ranked: int
+    finalists: Finalists | None = None
 
 
 def load_searched(run: Run) -> Searched:
@@ -37,7 +39,8 @@ def load_searched(run: Run) -> Searched:
         RunFolderError: the search has not ended.
     """
     found = run.section(SearchRecord)
-    return Searched(verified(found.selected), found.protocol, found.candidates - found.failed)
+    ranked = found.candidates - found.failed
+    return Searched(verified(found.selected), found.protocol, ranked, found.finalists)
 
 
 def candidate_table(run: Run, *, write: bool = True) -> CandidateTable:
@@ -63,7 +66,22 @@ def candidates_of(run: Run, shared: SharedWeights, searched: Searched) -> list[C
     Raises:
         RunFolderError: the search was with other weights, or its table is missing.
     """
-    provenance = searched.protocol
+    return _scored(run, shared, searched.protocol)
+
+
+def finalists_of(run: Run, shared: SharedWeights, searched: Searched) -> list[Candidate]:
+    """Return the candidates that the best are selected from, as they are ranked for that, best first.
+
+    Raises:
+        RunFolderError: see `candidates_of`.
+    """
+    finalists = searched.finalists
+    if finalists is None:
+        return candidates_of(run, shared, searched)
+    return [one for one in _scored(run, shared, finalists.protocol) if one.key in finalists.keys]
+
+
+def _scored(run: Run, shared: SharedWeights, provenance: Provenance) -> list[Candidate]:
     if provenance.weights != shared.hash:
         raise RunFolderError(
             f"the candidates of {run.folder.path} were scored with other weights than those there now; "

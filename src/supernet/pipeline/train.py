@@ -42,6 +42,7 @@ from supernet.suggestions import did_you_mean
 from supernet.task import checked_measures
 from supernet.track.sections import DataRecord, EnvironmentRecord, StageRecord, TrainRecord
 from supernet.train import OptimizerFactory, digest
+from supernet.training_free import parts_of
 from supernet.user_code import calling
 
 __all__ = ["check_inputs", "check_options", "train"]
@@ -206,6 +207,7 @@ def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> s
             f"{', '.join(sorted(costs))}{did_you_mean(match, costs)}; name "
             "one of them, or give null for random architectures of any cost"
         )
+    parts_of(run.config.retrain.evidence)
     identity = training_identity(run, inputs, costs)
     for number in range(len(run.config.strategy.stages)):
         inputs.models.stage(number, inputs.space)

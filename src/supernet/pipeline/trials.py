@@ -20,7 +20,7 @@ from supernet.pipeline.baseline import draw_baselines
 from supernet.pipeline.failures import attempt_network, failed_file, none_left_error
 from supernet.pipeline.networks import Networks, network_name, preference
 from supernet.pipeline.scoring import validate
-from supernet.pipeline.searched import candidates_of
+from supernet.pipeline.searched import candidates_of, finalists_of
 from supernet.pipeline.training import fit
 from supernet.track.records import Baselines, Failed, Outcome, Selected
 from supernet.train import Plain
@@ -141,7 +141,9 @@ class Trials:
             return []
         probes = {one.key for one in selected if one.probe}
         searcher, networks = self._run.config.search.searcher, self._networks
-        candidates = candidates_of(self._run, networks.inherits, networks.searched)
+        searched = self._run, networks.inherits, networks.searched
+        candidates = finalists_of(*searched)
+        known = {one.key: one for one in candidates_of(*searched)}
         found: dict[str, Selected] = {}
         while len(found) < missing:
             sound = [
@@ -154,7 +156,7 @@ class Trials:
             if new is None:
                 break
             left -= new.key not in self.known
-            one = Selected.of(new, "top", new.key in probes)
+            one = Selected.of(known[new.key], "top", new.key in probes)
             self._run.progress.say(f"{one.key} takes the place of one that failed")
             if self.outcomes([one]):
                 found[one.key] = one

@@ -11,7 +11,6 @@ import torch
 from supernet.cost import CostTable, cost_of
 from supernet.data import Examples
 from supernet.errors import ConfigError
-from supernet.evaluate import Protocol
 from supernet.fidelity import Truth, Worth, load_truth
 from supernet.fidelity.early import EARLY
 from supernet.pipeline.context import Run
@@ -75,7 +74,9 @@ def unwatched(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Watch
     return WatchRecord(
         by=run.config.evaluate.rank_by,
         images=images,
-        protocol=Protocol(options.batch_norm, size, batches),
+        batch_norm=options.batch_norm,
+        batch_size=size,
+        calibration_batches=batches,
         networks=tuple(
             WatchedNetwork(
                 key=one.architecture.key,

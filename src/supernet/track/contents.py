@@ -259,6 +259,13 @@ ENTRIES = (
         goes="repeated",
         after="search",
     ),
+    Entry(
+        "training-free.json",
+        "rank",
+        "scores without training of networks that `supernet rank` or `retrain.promising` asked for, and "
+        "a hash of what they depend on",
+        goes="never",
+    ),
     Entry("report.html", "report", "everything on one page, no network needed"),
     Entry(
         "exports/NAME/",

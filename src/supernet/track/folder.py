@@ -61,6 +61,7 @@ class RunFolder:
         self.vocabulary = path / "vocabulary.json"
         self.metrics_file = path / "metrics.json"
         self.ranking = path / "ranking.json"
+        self.training_free = path / "training-free.json"
         self.watch = path / "watch.json"
         self.initial = path / "initial.pt"
         self.checkpoint = Checkpoint(path / "supernet.pt")

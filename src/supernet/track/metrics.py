@@ -215,7 +215,8 @@ def _references(metrics: Metrics) -> Iterator[tuple[tuple[str, ...], str, set[st
         rows = {row.key for row in retrain.candidates}
         yield ("retrain", "chosen"), retrain.chosen, rows
         if metrics.search is not None:
-            given = {row.key for row in [*metrics.search.selected, *retrain.substitutes]}
+            named = [*metrics.search.selected, *retrain.substitutes, *retrain.promising]
+            given = {row.key for row in named}
             drawn = {row.key for row in retrain.baselines.networks}
             yield ("retrain", "chosen"), retrain.chosen, given | drawn
             if retrain.searched is not None:

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 
 from supernet.cost.quantities import unit_of
 
-__all__ = ["MISSING", "cost_text", "count", "duration", "milliseconds", "percent", "score"]
+__all__ = [
+    "MISSING",
+    "cost_text",
+    "count",
+    "duration",
+    "milliseconds",
+    "percent",
+    "score",
+    "tuned_text",
+]
 
 MISSING = "—"
 
@@ -54,3 +63,14 @@ def score(measured: Mapping[str, float | None] | None) -> str:
     if accuracy is not None:
         return percent(accuracy)
     return MISSING if loss is None else f"loss {loss:.4f}"
+
+
+def tuned_text(tuning: str, networks: int, seconds: float | None) -> str:
+    """Say how networks were trained before they were scored, and how long; nothing without tuning."""
+    if not tuning or not networks:
+        return ""
+    each = "" if networks == 1 else " each"
+    return (
+        f"Trained before the score: {count(networks)} network{'' if networks == 1 else 's'}, "
+        f"{tuning}{each}, in {duration(seconds)}."
+    )

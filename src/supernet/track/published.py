@@ -1,7 +1,7 @@
-"""The pages on `metrics.json` and on the run folder, and the JSON Schema, made of their descriptions.
+"""The pages on a run folder and its files, and their JSON Schemas, made of their descriptions.
 
-`python -m supernet.track.published docs` writes `docs/schema/metrics.schema.json`, and what stands
-between the marks `<!-- made: NAME -->` and `<!-- end -->` in `docs/run-folder.md`.
+`python -m supernet.track.published docs` writes `docs/schema/*.schema.json`, and what stands between
+the marks `<!-- made: NAME -->` and `<!-- end -->` in `docs/run-folder.md`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,24 @@ from supernet.schema import descriptions, json_schema, summary
 from supernet.space import Architecture
 from supernet.track.contents import ENTRIES, STEPS, Entry
 from supernet.track.metrics import VERSION, Metrics
+from supernet.track.ranking import VERSION as RANKING_VERSION
 from supernet.track.ranking import Ranking
 from supernet.track.records import Failed
 from supernet.track.watch import WatchRecord
 
-__all__ = ["SCHEMA", "made_page", "made_schema", "write_published"]
+__all__ = ["SCHEMAS", "made_page", "made_schema", "write_published"]
 
-SCHEMA = "schema/metrics.schema.json"
-"""The file of the schema, in the folder of the pages."""
+SCHEMAS: Mapping[str, tuple[type, str]] = {
+    "schema/metrics.schema.json": (
+        Metrics,
+        f"metrics.json of a run of supernet, version {VERSION}",
+    ),
+    "schema/ranking.schema.json": (
+        Ranking,
+        f"ranking.json of a run of supernet, version {RANKING_VERSION}",
+    ),
+}
+"""The files of schemas, in the folder of the pages: of what, and the title."""
 
 PAGE = "run-folder.md"
 """The page, in the same folder."""
@@ -54,10 +64,10 @@ _STAYS = {
 }
 
 
-def made_schema() -> str:
-    """Return the JSON Schema of `metrics.json`."""
-    title = f"metrics.json of a run of supernet, version {VERSION}"
-    return json.dumps(json_schema(Metrics, title), indent=2, ensure_ascii=False) + "\n"
+def made_schema(file: str) -> str:
+    """Return the JSON Schema that a file of `SCHEMAS` holds."""
+    kind, title = SCHEMAS[file]
+    return json.dumps(json_schema(kind, title), indent=2, ensure_ascii=False) + "\n"
 
 
 def made_page(text: str) -> str:
@@ -77,13 +87,14 @@ def made_page(text: str) -> str:
 
 
 def write_published(folder: Path) -> None:
-    """Write the schema, and the blocks of the page, in a folder of pages.
+    """Write the schemas, and the blocks of the page, in a folder of pages.
 
     Raises:
         StorageError: a file cannot be written.
     """
-    (folder / SCHEMA).parent.mkdir(exist_ok=True)
-    write_text(folder / SCHEMA, made_schema())
+    for file in SCHEMAS:
+        (folder / file).parent.mkdir(exist_ok=True)
+        write_text(folder / file, made_schema(file))
     write_text(folder / PAGE, made_page((folder / PAGE).read_text()))
 
 

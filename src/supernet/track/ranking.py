@@ -11,19 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from supernet.evaluate.rank_correlation import RankCorrelation
-from supernet.evaluate.resampling import Interval
 from supernet.evaluate.rows import Provenance
 from supernet.fidelity import Ceiling, Fidelity, Truth, Verdict
 from supernet.files import write_json
 from supernet.record_fields import Omitted
 from supernet.strict_json import seal
-from supernet.track.records import Failed
+from supernet.track.numbers import tuned_text
+from supernet.track.records import EvidenceRecord, Failed
 from supernet.track.sealed import read_sealed
 from supernet.typed import Between, Count, JsonRecord
 
 __all__ = [
-    "EvidenceRecord",
     "ProbeRecord",
     "Ranking",
     "RankingTruth",
@@ -100,43 +98,6 @@ class ProbeRecord(JsonRecord):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvidenceRecord(JsonRecord):
-    """What all scores tell together, as probes teach; see `supernet.fidelity.combine`.
-
-    Attributes:
-        scores: names of the scores and counts that were combined.
-        start: name of the one that is believed before any probe.
-        left_out: τ of what each probe is worth with what the others predict of it.
-        alone: τ of the same with the start alone.
-        over: the amount by which the first is higher; null where one is not defined.
-        best: keys of the most promising networks of those that probes were drawn from, best first.
-    """
-
-    scores: tuple[str, ...]
-    start: str
-    left_out: RankCorrelation
-    alone: RankCorrelation
-    over: Interval | None
-    best: tuple[str, ...]
-
-    def text(self) -> str:
-        """Say how much the scores tell together, and what to try."""
-        together, alone = self.left_out.kendall_tau, self.alone.kendall_tau
-        if together is None or alone is None:
-            return ""
-        said = (
-            f"All scores together predict what a left-out probe is worth with τ {together:.2f}, "
-            f"{self.start} alone with {alone:.2f}"
-        )
-        if self.left_out.low is None or self.left_out.low <= 0:
-            return f"{said}: not beyond chance; train more probes, or for longer."
-        best = ", ".join(self.best[:3])
-        if self.over is None or self.over.low <= 0:
-            return f"{said}: no more, as far as can be told. Most promising: {best}."
-        return f"{said} (higher by {self.over.low:.2f} to {self.over.high:.2f}). Most promising: {best}."
-
-
-@dataclass(frozen=True, kw_only=True)
 class Ranking(JsonRecord):
     """How far the scores of a run can be believed.
 
@@ -144,6 +105,8 @@ class Ranking(JsonRecord):
         version: the version of the file, 1.
         truth: the table or the probes that scores were compared with.
         protocol: the weights and the protocol that the scores depend on.
+        tune_seconds: the time of training the networks a little before they were scored, where that is
+            the protocol.
         seed: seed of the draw of networks, and of the resampling.
         failed: networks without a score, one example of each kind of failure; of probes all.
         missing: the number of networks without a score.
@@ -160,6 +123,7 @@ class Ranking(JsonRecord):
     version: Annotated[int, Between(1, VERSION)] = VERSION
     truth: RankingTruth
     protocol: Provenance
+    tune_seconds: Omitted[float] = 0.0
     seed: int
     failed: tuple[Failed, ...] = ()
     missing: Count = 0
@@ -175,7 +139,8 @@ class Ranking(JsonRecord):
     def sentences(self) -> str:
         """Return the verdict with what to be careful about, and what all scores tell together."""
         told = self.evidence.text() if self.evidence else ""
-        return " ".join(one for one in (self.verdict.sentences(), told) if one)
+        tuned = tuned_text(self.protocol.tuning, self.figures.n, self.tune_seconds)
+        return " ".join(one for one in (self.verdict.sentences(), tuned, told) if one)
 
     def __repr__(self) -> str:
         return f"Ranking({self.truth.text(self.figures.n)}: {self.verdict.text})"

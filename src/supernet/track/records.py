@@ -20,12 +20,13 @@ __all__ = [
     "Baselines",
     "CostName",
     "CostRanking",
+    "EvidenceRecord",
     "Failed",
     "Measures",
     "NetworkScore",
+    "OneShotRanking",
     "Outcome",
     "OverRandom",
-    "Ranking",
     "Score",
     "Selected",
     "Truth",
@@ -71,7 +72,8 @@ class Selected(JsonRecord):
     Attributes:
         key: hash of the answers.
         role: "top" (one of the best under the shared weights), "probe" (drawn at random from the
-            candidates, to measure what their ranking is worth) or "random" (a baseline).
+            candidates, to measure what their ranking is worth), "promising" (named by all evidence) or
+            "random" (a baseline).
         probe: whether it is among the probes; one of the best may be drawn too.
         architecture: answers of the architecture, by decision.
         supernet: scores under the shared weights, by measure.
@@ -152,8 +154,8 @@ class Failed(JsonRecord):
 
     Attributes:
         key: hash of the answers, or the name of what failed instead, such as a part of a supernet.
-        role: role of the network in the run: "top", "probe", "random", "chosen", "candidate",
-            "batch norm probe" or "part".
+        role: role of the network in the run: "top", "probe", "promising", "random", "chosen",
+            "candidate", "batch norm probe" or "part".
         architecture: answers of the architecture, by decision.
         kind: "numbers" (a loss or weight is not finite), "measure" (a measure is not, though the loss
             is), "code" (of the model or task, or of another library, raised), "refused" (by a check of
@@ -226,7 +228,7 @@ class CostRanking(JsonRecord):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ranking(JsonRecord):
+class OneShotRanking(JsonRecord):
     """What the ranking by one-shot scores is worth.
 
     Attributes:
@@ -276,6 +278,43 @@ class OverRandom(JsonRecord):
     measure: Literal["accuracy", "loss"]
     examples: Interval
     networks: Interval | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceRecord(JsonRecord):
+    """What all scores tell together, as probes teach; see `supernet.fidelity.combine`.
+
+    Attributes:
+        scores: names of the scores and counts that were combined.
+        start: names of those that are believed before any probe.
+        left_out: τ of what each probe is worth with what the others predict of it.
+        alone: τ of the same with the start alone.
+        over: the amount by which the first is higher; null where one is not defined.
+        best: keys of the most promising networks of all that were scored, best first.
+    """
+
+    scores: tuple[str, ...]
+    start: str
+    left_out: RankCorrelation
+    alone: RankCorrelation
+    over: Interval | None
+    best: tuple[str, ...]
+
+    def text(self) -> str:
+        """Say how much the scores tell together, and what to try."""
+        together, alone = self.left_out.kendall_tau, self.alone.kendall_tau
+        if together is None or alone is None:
+            return ""
+        said = (
+            f"All scores together predict what a left-out probe is worth with τ {together:.2f}, "
+            f"{self.start} alone with {alone:.2f}"
+        )
+        if self.left_out.low is None or self.left_out.low <= 0:
+            return f"{said}: not beyond chance; train more probes, or for longer."
+        best = ", ".join(self.best[:3])
+        if self.over is None or self.over.low <= 0:
+            return f"{said}: no more, as far as can be told. Most promising: {best}."
+        return f"{said} (higher by {self.over.low:.2f} to {self.over.high:.2f}). Most promising: {best}."
 
 
 def _answer(value: Any) -> str:

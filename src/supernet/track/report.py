@@ -13,7 +13,7 @@ from supernet.cost.quantities import LATENCY
 from supernet.evaluate.rows import Row
 from supernet.track import page, plots
 from supernet.track.diagram import svg
-from supernet.track.numbers import cost_text, count, duration, score
+from supernet.track.numbers import cost_text, count, duration, score, tuned_text
 from supernet.track.records import Failed, Score
 from supernet.track.result_texts import (
     better_text,
@@ -162,11 +162,19 @@ def _candidates(run: RunFiles) -> str:
         [row.key for row, _ in rows],
         metric=metric,
     )
-    drawn = page.section(
-        "Candidates", page.figure("candidates", order), "Scored with shared weights."
-    )
+    note = f"Scored with shared weights. {_tuned(run)}".strip()
+    drawn = page.section("Candidates", page.figure("candidates", order), note)
     fronts = [_front(run, rows, quantity, metric) for quantity in _COSTS]
     return page.pair(drawn, *[front for front in fronts if front])
+
+
+def _tuned(run: RunFiles) -> str:
+    """Say which candidates were trained before they were scored, and how long that took."""
+    search = run.metrics.search
+    if search is None:
+        return ""
+    protocol = search.finalists.protocol if search.finalists else search.protocol
+    return tuned_text(protocol.tuning, search.tuned, search.tune_seconds)
 
 
 def _measured(row: Row, metric: plots.Metric) -> float | None:
@@ -253,6 +261,7 @@ def _retrained(run: RunFiles) -> str:
     texts = (
         over_random_text(test, retrain),
         chosen_at_random_text(retrain),
+        retrain.evidence.text() if retrain.evidence else "",
         better_text(test),
         other_text(run.metrics),
         tested_text(run.metrics),

@@ -8,7 +8,7 @@ from supernet.evaluate.rank_correlation import RankCorrelation
 from supernet.evaluate.resampling import Interval
 from supernet.track.metrics import Metrics
 from supernet.track.numbers import score
-from supernet.track.records import CostName, Outcome, OverRandom, Ranking, Truth
+from supernet.track.records import CostName, OneShotRanking, Outcome, OverRandom, Truth
 from supernet.track.sections import RetrainRecord, TestRecord
 
 __all__ = [
@@ -28,7 +28,7 @@ TRUTHS: dict[Truth, str] = {
 COSTS: dict[CostName, str] = {"params": "Parameters", "macs": "Multiply-adds"}
 
 
-def ranking_text(ranking: Ranking | None) -> str:
+def ranking_text(ranking: OneShotRanking | None) -> str:
     """Say how well one-shot scores rank stand-alone ones: which, of how many, and how sure that is."""
     if ranking is None:
         return ""

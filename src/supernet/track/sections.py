@@ -11,11 +11,12 @@ from supernet.evaluate.batch_norm_policy import Agreement
 from supernet.record_fields import Omitted, Rest
 from supernet.track.records import (
     Baselines,
+    EvidenceRecord,
     Failed,
     NetworkScore,
+    OneShotRanking,
     Outcome,
     OverRandom,
-    Ranking,
     Selected,
     WeightsName,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "DataRecord",
     "EnvironmentRecord",
     "FewShotRecord",
+    "Finalists",
     "IdentityRecord",
     "LatencyRecord",
     "RetrainRecord",
@@ -226,6 +228,19 @@ class BatchNormRecord(JsonRecord):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finalists(JsonRecord):
+    """The best candidates of a search, which were tuned and scored again.
+
+    Attributes:
+        protocol: the protocol of these scores.
+        keys: their keys, as the search ranked them.
+    """
+
+    protocol: Provenance
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchRecord(Section):
     """The search.
 
@@ -246,6 +261,10 @@ class SearchRecord(Section):
         protocol: the weights and the protocol that the scores depend on.
         costs: hashes of the tables of costs, by quantity.
         selected: the architectures that are to be retrained.
+        finalists: the best candidates, which were scored again before some of them were selected, where
+            only these are tuned.
+        tuned: the number of candidates that were tuned before they were scored.
+        tune_seconds: the time of their tuning, that of interrupted attempts included.
     """
 
     SECTION: ClassVar[str] = "search"
@@ -264,6 +283,9 @@ class SearchRecord(Section):
     protocol: Provenance
     costs: Mapping[str, str] | None = None
     selected: tuple[Selected, ...]
+    finalists: Omitted[Finalists | None] = None
+    tuned: Omitted[Count] = 0
+    tune_seconds: Omitted[float | None] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,6 +302,8 @@ class RetrainRecord(Section):
         chosen: the key of the chosen one, the best of all candidates on the search split.
         chosen_weights: the weights that it was trained from, "fresh" or "inherited".
         searched: the key of the best that the search found, where the chosen one is a random baseline.
+        promising: candidates that all evidence named, which were retrained after the others.
+        evidence: record of this evidence; missing where none was asked for.
         baselines: the random architectures. Empty where the space holds no other one that
             satisfies the constraints, or all that were drawn failed.
         program: type and shape of what `model.pt2` takes; null where it is not written.
@@ -297,9 +321,11 @@ class RetrainRecord(Section):
     chosen: str
     chosen_weights: WeightsName
     searched: Omitted[str | None] = None
+    promising: Omitted[tuple[Selected, ...]] = ()
+    evidence: Omitted[EvidenceRecord | None] = None
     baselines: Baselines
     program: Mapping[str, Any] | None = None
-    ranking: Ranking
+    ranking: OneShotRanking
 
 
 @dataclass(frozen=True, kw_only=True)

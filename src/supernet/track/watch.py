@@ -17,6 +17,7 @@ from supernet.evaluate.measure_sums import RankedBy
 from supernet.fidelity.early import EarlyWarning
 from supernet.files import write_json
 from supernet.record_fields import Omitted, Rest
+from supernet.strategies import BatchNorm
 from supernet.strict_json import seal
 from supernet.track.ranking import RankingTruth
 from supernet.track.records import Answers
@@ -119,7 +120,9 @@ class WatchRecord(JsonRecord):
         version: the version of the file, 1.
         by: the measure that networks are ranked by.
         images: the number of examples of the search split that scores are measured on.
-        protocol: batch norm, batch size and calibration of the scores.
+        batch_norm: how batch norm was treated: "recalibrate", "batch" or "running".
+        batch_size: the number of examples in a batch of scoring.
+        calibration_batches: the number of training batches that statistics are estimated on.
         networks: the networks.
         truth: the table that says what they are worth; null where none was given.
         alone: networks that were trained alone.
@@ -129,11 +132,18 @@ class WatchRecord(JsonRecord):
     version: Annotated[int, Between(1, VERSION)] = VERSION
     by: RankedBy
     images: Count
-    protocol: Protocol
+    batch_norm: BatchNorm
+    batch_size: Count
+    calibration_batches: Count
     networks: tuple[WatchedNetwork, ...]
     truth: RankingTruth | None
     alone: tuple[AloneRecord, ...] = ()
     moments: tuple[MomentRecord, ...] = ()
+
+    @property
+    def protocol(self) -> Protocol:
+        """The settings of the scores."""
+        return Protocol(self.batch_norm, self.batch_size, self.calibration_batches)
 
     @property
     def warnings(self) -> tuple[EarlyWarning, ...]:

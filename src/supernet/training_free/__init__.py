@@ -5,6 +5,9 @@ from supernet.training_free.scores import (
     COMBINED,
     TRAINING_FREE,
     TrainingFreeScore,
+    network_scores,
+    parts_of,
+    scores_of_parts,
     training_free_scores,
 )
 
@@ -13,5 +16,8 @@ __all__ = [
     "TRAINING_FREE",
     "InitialNetwork",
     "TrainingFreeScore",
+    "network_scores",
+    "parts_of",
+    "scores_of_parts",
     "training_free_scores",
 ]

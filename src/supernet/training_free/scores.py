@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 from torch import nn
 
@@ -34,7 +35,15 @@ from supernet.training_free.synflow import synflow
 from supernet.training_free.vkdnw import vkdnw
 from supernet.training_free.zen import zen
 
-__all__ = ["COMBINED", "TRAINING_FREE", "TrainingFreeScore", "training_free_scores"]
+__all__ = [
+    "COMBINED",
+    "TRAINING_FREE",
+    "TrainingFreeScore",
+    "network_scores",
+    "parts_of",
+    "scores_of_parts",
+    "training_free_scores",
+]
 
 
 @dataclass(frozen=True)
@@ -126,26 +135,41 @@ def training_free_scores(
         Exception: what a score raises for every network, or what is wrong with the machine.
     """
     names = list(names)
-    parts = list(dict.fromkeys(part for name in names for part in _parts(name)))
+    parts = parts_of(names)
     same = [supernet.space.canonical(one) for one in architectures]
     by_key = {
-        key: _scores(supernet, one, parts, batch, task or Classification(), seed)
+        key: network_scores(supernet, one, parts, batch, task, seed)
         for key, one in {one.key: one for one in same}.items()
     }
     rows = [by_key[one.key] for one in same]
-    found: dict[str, list[float]] = {}
     for part in parts:
-        values = [row[part] for row in rows]
-        failures = [value for value in values if isinstance(value, Exception)]
-        if failures and len(failures) == len(values):
-            raise failures[0]
-        found[part] = [math.nan if isinstance(value, Exception) else value for value in values]
-    return {
-        name: _combined([found[part] for part in COMBINED[name]])
-        if name in COMBINED
-        else found[name]
-        for name in names
-    }
+        failures = [row[part] for row in rows if isinstance(row[part], Exception)]
+        if failures and len(failures) == len(rows):
+            raise cast(Exception, failures[0])
+    numbers = [
+        {part: math.nan if isinstance(one, Exception) else one for part, one in row.items()}
+        for row in rows
+    ]
+    return {name: scores_of_parts(name, numbers) for name in names}
+
+
+def parts_of(names: Iterable[str]) -> list[str]:
+    """Return the scores of one network that scores are made of, each once.
+
+    Raises:
+        ConfigError: there is no score of a name.
+    """
+    return list(dict.fromkeys(part for name in names for part in _parts(name)))
+
+
+def scores_of_parts(name: str, networks: Sequence[Mapping[str, float]]) -> list[float]:
+    """Return a score of several networks, `[n]`, of the scores of each that it is made of.
+
+    A combined score is NaN where a part is.
+    """
+    if name in COMBINED:
+        return _combined([[row[part] for row in networks] for part in COMBINED[name]])
+    return [row[name] for row in networks]
 
 
 def _parts(name: str) -> tuple[str, ...]:
@@ -164,20 +188,24 @@ def _parts(name: str) -> tuple[str, ...]:
     )
 
 
-def _scores(
+def network_scores(
     supernet: SuperNet,
     architecture: Architecture,
     parts: Sequence[str],
     batch: Batch,
-    task: Task,
-    seed: int,
+    task: Task | None = None,
+    seed: int = 0,
 ) -> dict[str, float | Exception]:
-    """Return the scores of one architecture, or why there is none."""
+    """Return the scores of one architecture by name, or why there is none; see `training_free_scores`.
+
+    Raises:
+        Exception: what is wrong with the machine, see `supernet.failures`.
+    """
     own = derive_seed(seed, "training free", architecture.key)
     model = attempted(lambda: reinitialise(derive(supernet, architecture), own))
     if isinstance(model, Exception):
         return dict.fromkeys(parts, model)
-    network = InitialNetwork(model, batch, task, own)
+    network = InitialNetwork(model, batch, task or Classification(), own)
     return {part: attempted(partial(TRAINING_FREE[part].of, network)) for part in parts}
 
 

@@ -1,0 +1,84 @@
+"""What all that is cheap tells of a run's candidates together, as networks trained alone teach."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from supernet.evaluate import Candidate
+from supernet.fidelity import Evidence, combine
+from supernet.track.records import EvidenceRecord
+
+__all__ = ["evidence_of", "evidence_record", "scores_of", "start_of"]
+
+SHARED = ("accuracy", "-loss")
+"""Scores under the shared weights."""
+
+PROMISING = 10
+"""Most promising networks that are named."""
+
+
+def scores_of(candidates: Sequence[Candidate], counts: Sequence[str]) -> dict[str, list[float]]:
+    """Return scores by name, higher better, the one that the run ranks by first; NaN where it failed."""
+    nan = float("nan")
+    passed = [one.status == "ok" for one in candidates]
+    found: dict[str, list[float]] = {}
+    if any(one.accuracy is not None for one in candidates):
+        accuracies = (one.accuracy for one in candidates)
+        found["accuracy"] = [nan if a is None else a for a in accuracies]
+    losses = (one.loss for one in candidates)
+    found["-loss"] = [nan if loss is None else -loss for loss in losses]
+    if any(one.by == "loss" for one in candidates):
+        found = dict(reversed(found.items()))
+    found = {
+        name: [one if ok else nan for one, ok in zip(values, passed, strict=True)]
+        for name, values in found.items()
+    }
+    return {**found, **{name: [one.costs[name] for one in candidates] for name in counts}}
+
+
+def start_of(scores: Mapping[str, Sequence[float]], free: Sequence[str]) -> list[str]:
+    """Return what is believed before any probe: scores under shared weights and without training.
+
+    Args:
+        scores: scores of all networks by name.
+        free: names of the scores among them that need no training.
+    """
+    return [name for name in scores if name in {*SHARED, *free}]
+
+
+def evidence_of(
+    scores: Mapping[str, Sequence[float]],
+    free: Sequence[str],
+    worth: Mapping[int, float],
+    seed: int,
+) -> Evidence:
+    """Return what scores tell together, see `combine`.
+
+    Args:
+        scores: scores of all networks, `[n]` each, the one that the run ranks by first.
+        free: names of the scores among them that need no training.
+        worth: worth of those that were trained alone, by number.
+        seed: seed of the resampling.
+    """
+    return combine(scores, worth, start_of(scores, free), seed)
+
+
+def evidence_record(
+    found: Evidence,
+    candidates: Sequence[Candidate],
+    scores: Mapping[str, Sequence[float]],
+    free: Sequence[str],
+) -> EvidenceRecord:
+    """Return what is written down of evidence."""
+    assert found.start is not None  # there is one
+    best = np.argsort(-found.mean, kind="stable")[:PROMISING]
+    return EvidenceRecord(
+        scores=tuple(scores),
+        start=" and ".join(start_of(scores, free)),
+        left_out=found.left_out,
+        alone=found.start,
+        over=found.over,
+        best=tuple(candidates[int(index)].key for index in best),
+    )
