@@ -20,6 +20,7 @@ from scipy import stats
 from supernet.evaluate.resampling import Array
 from supernet.fidelity.assess import assess
 from supernet.fidelity.truth import Worth
+from supernet.fidelity.verdict import VerdictKind
 from supernet.space import Architecture, Option
 
 __all__ = [
@@ -50,6 +51,12 @@ LEVEL = 0.05
 """Level of the tests: the probability that noise alone is taken for a difference."""
 
 WarningKind = Literal["noise", "behind", "no decision", "no ranking"]
+
+
+USELESS: frozenset[VerdictKind] = frozenset(
+    ("constant", "reversed", "chance", "worse than a baseline")
+)
+"""Verdicts by which scores are no better than chance, or worse than what needs no supernet."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +208,7 @@ def no_ranking(
         seed: seed of the resampling.
     """
     found = assess(scores, networks, list(scores)[1:], images=images, seed=seed).verdict
-    if found.kind not in ("constant", "reversed", "chance", "worse than a count"):
+    if found.kind not in USELESS:
         return None
     return EarlyWarning("no ranking", f"so far {found.text}")
 

@@ -23,7 +23,7 @@ class FinalRound:
     """What became of the finalists.
 
     Attributes:
-        record: their keys, and the protocol by which they were ranked again.
+        record: keys of the finalists, and the protocol by which they were ranked again.
         passed: those that did not fail, with these scores.
         failed: the others.
         scorer: scorer that ranked them.

@@ -233,7 +233,7 @@ class Finalists(JsonRecord):
 
     Attributes:
         protocol: the protocol of these scores.
-        keys: their keys, as the search ranked them.
+        keys: the keys of the networks, as the search ranked them.
     """
 
     protocol: Provenance
