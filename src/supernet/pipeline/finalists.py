@@ -24,7 +24,7 @@ class FinalRound:
 
     Attributes:
         record: keys of the finalists, and the protocol by which they were ranked again.
-        passed: those that did not fail, with these scores.
+        passed: finalists that did not fail, with these scores.
         failed: the others.
         scorer: scorer that ranked them.
     """
