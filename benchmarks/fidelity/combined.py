@@ -25,6 +25,7 @@ from supernet.fidelity import Fidelity, combine, fidelity, together
 from supernet.pipeline import RunState, open_run
 from supernet.pipeline.evidence import start_of
 from supernet.pipeline.probe_trials import ProbeTrials, probe_training
+from supernet.space import Architecture
 from supernet.track.ranking import Ranking, read_ranking
 
 
@@ -41,12 +42,13 @@ def main() -> None:
         with open_run([], folder, progress=False) as opened:
             started = time.process_time()
             worth, steps = trained(opened, ranking, drawn, rest)
+            architectures = answers(opened, ranking)
             seconds = time.process_time() - started
         print(
             f"{folder.name}: {len(worth)} probes of {steps:,} steps in {seconds / 60:.1f} CPU minutes "
             "(less where they were there before)"
         )
-        print(compared(ranking, worth))
+        print(compared(ranking, worth, architectures))
 
 
 def trained(
@@ -67,7 +69,17 @@ def trained(
     return worth, train.steps
 
 
-def compared(ranking: Ranking, worth: dict[int, float]) -> str:
+def answers(opened: RunState, ranking: Ranking) -> list[Architecture]:
+    """Return the architectures of the networks that were ranked."""
+    with CandidateTable(opened.run.folder.candidates, write=False) as table:
+        found = [table.get(key, ranking.protocol) for key in ranking.keys]
+    assert all(found), "candidates.db is of another run"
+    return [one.architecture for one in found if one is not None]
+
+
+def compared(
+    ranking: Ranking, worth: dict[int, float], architectures: Sequence[Architecture]
+) -> str:
     """Return a line for each score, and for all evidence."""
     scores = {name: np.array(one) for name, one in ranking.scores.items()}
     scores.pop("together", None)
@@ -76,10 +88,13 @@ def compared(ranking: Ranking, worth: dict[int, float]) -> str:
     start = start_of(scores, free)
     plain = {name: one.tolist() for name, one in scores.items()}
     alone = max(free or counts, key=lambda name: _tau(scores[name], ranking.values))
-    evidence = combine(plain, worth, start)
+    evidence = combine(plain, worth, start, architectures=architectures)
     rows = {
         f"evidence of {len(worth)} probes": evidence.mean,
-        f"the same from {alone} alone": combine(plain, worth, alone).mean,
+        "the same without answers": combine(plain, worth, start).mean,
+        f"the same from {alone} alone": combine(
+            plain, worth, alone, architectures=architectures
+        ).mean,
         "together, no probes": together([scores[name] for name in start]),
         **scores,
     }

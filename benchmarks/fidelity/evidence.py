@@ -6,8 +6,7 @@ many of these, drawn at random, are the probes; what is known of each is the nor
 of its published accuracy, and normal noise of so many standard deviations, as trainings have that are
 short. Printed is Kendall's τ, on all other networks, of what `supernet.fidelity.combine` makes of all
 scores and counts, and of the start alone: means over draws, with the standard deviation of their
-difference over draws. With `--indicators` the features also say which operation is on which edge, and
-how often it is there at all.
+difference over draws. With `--answers` the operations on the edges are evidence, too.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ import numpy as np
 from scipy import stats
 
 from supernet.fidelity import combine
+from supernet.space import Architecture
 from supernet.zoo import NASBench201
-from supernet.zoo.isomorphism import OPERATIONS
 
 PROBES = (12, 24, 48)
 NOISE = (0.0, 0.4, 0.8)
@@ -32,19 +31,22 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--start", default="az_nas", help="score that is believed beforehand")
     parser.add_argument("--draws", type=int, default=8)
-    parser.add_argument("--indicators", action="store_true")
+    parser.add_argument("--answers", action="store_true")
     given = parser.parse_args()
     content = json.loads(given.file.read_text())
     kept = different(content["cells"])
     truth = np.array(content["truth"])[kept]
-    features = {**content["scores"], **(indicators(content["cells"]) if given.indicators else {})}
-    features = {name: np.array(values)[kept].tolist() for name, values in features.items()}
+    features = {name: np.array(one)[kept].tolist() for name, one in content["scores"].items()}
+    cells = [NASBench201.from_string(content["cells"][place]) for place in kept]
     whole = tau(features[given.start], truth)
     print(f"{len(truth)} networks; {given.start} alone: τ {whole:.3f}")
     for probes in PROBES:
         for noise in NOISE:
             found = [
-                once(features, truth, given.start, probes, noise, n) for n in range(given.draws)
+                once(
+                    features, truth, given.start, probes, noise, n, cells if given.answers else None
+                )
+                for n in range(given.draws)
             ]
             learned, alone = (np.array(column) for column in zip(*found, strict=True))
             difference = learned - alone
@@ -63,6 +65,7 @@ def once(
     probes: int,
     noise: float,
     seed: int,
+    cells: list[Architecture] | None,
 ) -> tuple[float, float]:
     """Return τ on the cells that are no probes, of all evidence and of the start."""
     random = np.random.default_rng(seed)
@@ -70,7 +73,7 @@ def once(
     values = stats.norm.ppf((stats.rankdata(truth) - 0.5) / len(truth))
     worth = {int(i): float(values[i] + noise * random.standard_normal()) for i in known}
     rest = np.setdiff1d(np.arange(len(truth)), known)
-    found = combine(features, worth, start=start)
+    found = combine(features, worth, start=start, architectures=cells)
     return tau(found.mean[rest], truth[rest]), tau(np.array(features[start])[rest], truth[rest])
 
 
@@ -80,17 +83,6 @@ def different(cells: list[str]) -> list[int]:
     for place, cell in enumerate(cells):
         found.setdefault(model.canonical(NASBench201.from_string(cell)).key, place)
     return list(found.values())
-
-
-def indicators(cells: list[str]) -> dict[str, list[float]]:
-    """Return for each operation on each edge whether a cell has it, and how often it has it at all."""
-    answers = [[str(one) for one in NASBench201.from_string(cell).values()] for cell in cells]
-    found = {
-        f"{name} on {edge}": [float(one[edge] == name) for one in answers]
-        for name in OPERATIONS
-        for edge in range(len(answers[0]))
-    }
-    return {**found, **{name: [float(one.count(name)) for one in answers] for name in OPERATIONS}}
 
 
 def tau(scores: list[float] | np.ndarray, truth: np.ndarray) -> float:

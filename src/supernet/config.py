@@ -209,7 +209,7 @@ class EvaluateConfig:
             the strategy's paper does. "running" are those that training left, which have seen all paths
             and fit none; the published code of RandomNAS scores with them.
         rank_by: measure that candidates are ranked by, the other one breaking ties. The loss also tells
-            apart how sure networks are; which of the two ranks better differs from space to space.
+            apart how sure networks are; most papers rank by the accuracy.
         batch_size: images per evaluation and calibration batch.
         calibration_batches: batches of training images that re-estimation averages over; "converge"
             finds the smallest number after which more change next to nothing, on `probes` candidates.
@@ -222,7 +222,7 @@ class EvaluateConfig:
     """
 
     batch_norm: Literal["auto", "batch", "recalibrate", "running"] = "auto"
-    rank_by: RankedBy = "accuracy"
+    rank_by: RankedBy = "loss"
     batch_size: int = 256
     calibration_batches: int | Literal["converge"] = 8
     memory: int = 512

@@ -6,7 +6,8 @@ from scipy import stats
 
 from supernet.errors import ConfigError
 from supernet.fidelity import Evidence, combine
-from supernet.fidelity.evidence import SLOPE, _Posterior, _quantiles
+from supernet.fidelity.evidence import DISTANCE, LEVEL, SLOPE, _Posterior, _quantiles
+from supernet.space import Architecture
 
 N = 150
 
@@ -70,7 +71,8 @@ def test_what_the_others_predict_of_a_probe_is_what_is_found_without_it(networks
     x = np.column_stack([_quantiles(np.array(one)) for one in features.values()])
     known = np.arange(12)
     y = _quantiles(worth[known])
-    posterior = _Posterior(x, start, known, y)
+    answers = np.random.default_rng(3).integers(0, 3, size=(N, 4))
+    posterior = _Posterior(x, start, answers, known, y)
     gram = np.linalg.inv(posterior._inverse)
     for left in range(12):
         others = np.delete(known, left)
@@ -96,6 +98,42 @@ def test_the_next_probes_are_those_that_may_be_the_best(networks):
     assert len(found.next_probes(2 * N, known=list(known))) == N - 30
 
 
+def test_answers_teach_what_no_score_tells():
+    """Worth is a sum over answers, and the features are noise."""
+    random = np.random.default_rng(5)
+    effects = random.normal(size=(4, 3))
+    answers = random.integers(0, 3, size=(N, 4))
+    architectures = [Architecture({f"d{j}": str(a) for j, a in enumerate(row)}) for row in answers]
+    worth = effects[np.arange(4), answers].sum(1)
+    features = {"noise": random.normal(size=N).tolist()}
+    known = probes(worth, 30)
+    rest = [index for index in range(N) if index not in known]
+    blind = combine(features, known)
+    found = combine(features, known, architectures=architectures)
+    assert abs(tau(blind.mean[rest], worth[rest])) < 0.2
+    assert tau(found.mean[rest], worth[rest]) > 0.6
+    assert found.knows
+    renamed = [Architecture({f"x{j}": int(a) for j, a in enumerate(row)}) for row in answers]
+    assert np.allclose(combine(features, known, architectures=renamed).mean, found.mean)
+
+
+def test_networks_alike_in_their_answers_covary_as_the_formula_says():
+    random = np.random.default_rng(6)
+    answers = random.integers(0, 2, size=(N, 5))
+    x, start = random.normal(size=(N, 2)), random.normal(size=N)
+    posterior = _Posterior(x, start, answers, np.arange(10), random.normal(size=10))
+    a, b, h = posterior._variances
+    for i, j in ((0, 1), (3, 8), (20, 20)):
+        share = np.mean(answers[i] != answers[j])
+        expected = (
+            LEVEL
+            + a * start[i] * start[j]
+            + b * np.exp(-np.sum((x[i] - x[j]) ** 2) / 4)
+            + h * np.exp(-DISTANCE * share)
+        )
+        assert posterior._prior(np.array([i]), np.array([j]))[0, 0] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -105,6 +143,7 @@ def test_the_next_probes_are_those_that_may_be_the_best(networks):
         ({"worth": dict.fromkeys(range(13, 23), 1.0)}, r"from 0 to 19.*\[20, 21, 22\]"),
         ({"worth": {index: float("nan") for index in range(10)}}, "not finite"),
         ({"start": "c"}, "'c' is none of the features"),
+        ({"architectures": [Architecture({})]}, "20 networks have features, but 1 architectures"),
     ],
 )
 def test_what_is_wrong_is_said(changes, words):

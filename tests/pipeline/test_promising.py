@@ -108,7 +108,7 @@ def test_promising_networks_are_retrained_like_the_others_and_compared(finished)
     for one in found.promising:
         assert one.key not in {b.key for b in found.baselines.networks}
     told = found.evidence
-    assert told.start == "accuracy and -loss and az_nas and naswot"
+    assert told.start == "-loss and accuracy and az_nas and naswot"
     assert set(told.scores) == {"accuracy", "-loss", "params", "macs", "az_nas", "naswot"}
     assert told.left_out.n == len({one.key for one in found.candidates[:-1]}) - 1  # not the last
     assert told.text() in render(finished)

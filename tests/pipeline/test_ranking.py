@@ -127,7 +127,7 @@ def test_a_ranking_is_written_and_leaves_the_run_as_it_was(run):
     ranking = sn.rank(result, TABLE)
     assert ranking == read_ranking(folder / "ranking.json")
     assert ranking.figures.n == 16
-    assert list(ranking.scores) == ["accuracy", "-loss", "params", "macs", "az_nas", "together"]
+    assert list(ranking.scores) == ["-loss", "accuracy", "params", "macs", "az_nas", "together"]
     assert dict(zip(ranking.keys, ranking.values, strict=True)) == {
         one.key: value for one, value in TABLE.items()
     }
@@ -393,7 +393,7 @@ def test_probes_teach_what_all_scores_tell_together(run):
     ranking = sn.rank(result, **PROBES)
     told = ranking.evidence
     assert (*told.scores, "together") == tuple(ranking.scores)
-    assert told.start == "accuracy and -loss and az_nas"
+    assert told.start == "-loss and accuracy and az_nas"
     assert told.alone.n == told.left_out.n == ranking.figures.n
     assert len(set(told.best)) == 10
     assert ranking.sentences().startswith(ranking.verdict.sentences())
@@ -417,8 +417,7 @@ def test_what_scores_tell_together_is_said_with_how_sure_that_is():
         best=("k1", "k2", "k3", "k4"),
     )
     said = (
-        "All scores together predict what a left-out probe is worth with τ 0.70, accuracy alone with "
-        "0.50"
+        "All evidence predicts what a left-out probe is worth with τ 0.70, accuracy alone with 0.50"
     )
     assert told.text() == f"{said} (higher by 0.05 to 0.35). Most promising: k1, k2, k3."
     unsure = replace(told, over=Interval(0.2, -0.05, 0.35, 0.95))

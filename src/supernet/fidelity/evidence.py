@@ -1,7 +1,8 @@
 """All cheap evidence on networks, combined by what a few of them are worth alone.
 
 Shapes: n networks have d features, `[n, d]`, such as losses under shared weights, scores without
-training and costs; p of them, the probes, were trained alone, `[p]`.
+training and costs, and answers to q decisions, `[n, q]`; p of them, the probes, were trained alone,
+`[p]`.
 
 The model is a Gaussian process (Rasmussen and Williams, "Gaussian Processes for Machine Learning",
 2006, section 2.2) on ranks: each feature is replaced by the normal quantile of its rank among all
@@ -9,10 +10,12 @@ networks, and what probes are worth by that among probes, so that units, outlier
 transformation do not matter. Its mean is the best score that is known beforehand, the start s, times
 `SLOPE`; what is learned is how the truth deviates from it, with the covariance
 
-    k(i, j) = `LEVEL` + a s_i s_j + b exp(-|x_i - x_j|² / 2d)  (+ c where i = j is a probe)
+    k(i, j) = `LEVEL` + a s_i s_j + b exp(-|x_i - x_j|² / 2d) + h exp(-`DISTANCE` h_ij)
+              (+ c where i = j is a probe)
 
-in which a, b and the noise c maximise the posterior (section 5.2), the logarithm of each being normal
-beforehand, with a standard deviation of `DOUBT`.
+with h_ij the share of the decisions that two networks answer differently, in which a, b, h and the noise
+c maximise the posterior (section 5.2), the logarithm of each being normal beforehand, with a standard
+deviation of `DOUBT`.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from supernet.evaluate.rank_correlation import (
 )
 from supernet.evaluate.resampling import Array, Interval
 from supernet.random import derive_seed
+from supernet.space import Architecture
 
 __all__ = ["FEWEST_PROBES", "Evidence", "combine", "together"]
 
@@ -45,8 +49,11 @@ SLOPE = 0.8
 LEVEL = 0.1
 """Variance of the level of all networks."""
 
-EXPECTED = (0.1, 0.1, 0.2)
-"""Variances a, b and c, before any probe."""
+EXPECTED = (0.1, 0.1, 0.1, 0.2)
+"""Variances a, b, h and c, before any probe."""
+
+DISTANCE = 3.0
+"""How fast networks are taken to differ with the share of their answers that do."""
 
 DOUBT = 2.0
 """Standard deviation of their logarithms, before any probe."""
@@ -121,6 +128,7 @@ def combine(
     worth: Mapping[int, float],
     start: str | Sequence[str] | None = None,
     seed: int = 0,
+    architectures: Sequence[Architecture] | None = None,
 ) -> Evidence:
     """Return what networks are worth, from all features and what the probes are worth.
 
@@ -132,20 +140,23 @@ def combine(
             several whose normal quantiles are added, as a score under shared weights and the best one
             without training. None for none.
         seed: seed of the resampling of intervals.
+        architectures: the networks' architectures, `[n]`, whose answers are evidence, too; None for not.
 
     Raises:
-        ConfigError: there are no features, they differ in length, there are fewer than `FEWEST_PROBES`
-            probes, an index is none of a network, worth is not finite, or the start is no feature.
+        ConfigError: there are no features, they or the architectures differ in length, there are fewer
+            than `FEWEST_PROBES` probes, an index is none of a network, worth is not finite, or the start
+            is no feature.
     """
     begin = [start] if isinstance(start, str) else list(start or ())
-    n = _checked(features, worth, begin)
+    n = _checked(features, worth, begin, architectures)
     columns = [_quantiles(np.asarray(one, dtype=float)) for one in features.values()]
     known = [column for column in columns if np.ptp(column) > 0] or [np.zeros(n)]
     first = together([features[name] for name in begin]) if begin else np.zeros(n)
     probes = np.array(sorted(worth))
     values = np.array([worth[index] for index in sorted(worth)], dtype=float)
     y = _quantiles(values)
-    posterior = _Posterior(np.column_stack(known), first, probes, y)
+    answers = _answers(architectures or [], n)
+    posterior = _Posterior(np.column_stack(known), first, answers, probes, y)
     mean, std = posterior.predicted()
     left_out = posterior.left_out()
     truth = values.tolist()
@@ -180,12 +191,13 @@ class _Posterior:
     Args:
         x: features of all networks, `[n, d]`.
         start: value of the start for each network, `[n]`.
+        answers: number of the answer to each decision, `[n, q]`; q = 0 where they are no evidence.
         probes: indices of the probes, `[p]`.
         y: value of each probe, `[p]`.
     """
 
-    def __init__(self, x: Array, start: Array, probes: Indices, y: Array) -> None:
-        self._x, self._start, self._probes = x, start, probes
+    def __init__(self, x: Array, start: Array, answers: Indices, probes: Indices, y: Array) -> None:
+        self._x, self._start, self._answers, self._probes = x, start, answers, probes
         self._rest = y - SLOPE * start[probes]
         parts = self._parts(probes, probes)
         *self._variances, noise = _most_likely([*parts, np.eye(len(probes))], self._rest)
@@ -196,7 +208,7 @@ class _Posterior:
         everything = np.arange(len(self._x))
         between = self._prior(everything, self._probes)
         mean: Array = SLOPE * self._start + between @ self._inverse @ self._rest
-        before = LEVEL + self._variances[0] * self._start**2 + self._variances[1]
+        before = LEVEL + self._variances[0] * self._start**2 + sum(self._variances[1:])
         explained = np.einsum("np,pq,nq->n", between, self._inverse, between)
         return mean, np.sqrt(np.maximum(before - explained, 0.0))
 
@@ -217,9 +229,13 @@ class _Posterior:
         return self._summed(self._parts(one, other))
 
     def _parts(self, one: Indices, other: Indices) -> list[Array]:
-        """Return what the variances a and b are multiplied by in the covariance."""
+        """Return what the variances a, b and h are multiplied by in the covariance."""
         apart = distance.cdist(self._x[one], self._x[other], "sqeuclidean") / self._x.shape[1]
-        return [np.outer(self._start[one], self._start[other]), np.exp(-apart / 2)]
+        parts = [np.outer(self._start[one], self._start[other]), np.exp(-apart / 2)]
+        if self._answers.shape[1]:
+            differ = distance.cdist(self._answers[one], self._answers[other], "hamming")
+            parts.append(np.exp(-DISTANCE * differ))
+        return parts
 
     def _summed(self, parts: Sequence[Array]) -> Array:
         found = np.full_like(parts[0], LEVEL)
@@ -235,7 +251,7 @@ def _most_likely(parts: Sequence[Array], y: Array) -> list[float]:
         parts: matrix of each part, `[p, p]`.
         y: value of each probe less what the start tells, `[p]`.
     """
-    begin = np.log(EXPECTED)
+    begin = np.log([*EXPECTED[: len(parts) - 1], EXPECTED[-1]])
 
     def cost(logs: Array) -> float:
         gram = LEVEL + sum(np.exp(log) * one for log, one in zip(logs, parts, strict=True))
@@ -248,6 +264,14 @@ def _most_likely(parts: Sequence[Array], y: Array) -> list[float]:
     return [float(one) for one in np.exp(found.x)]
 
 
+def _answers(architectures: Sequence[Architecture], n: int) -> Indices:
+    """Return numbers of answers, `[n, q]`; a decision that an architecture lacks is one, too."""
+    labels = dict.fromkeys(label for one in architectures for label in one)
+    columns = [[repr(one.get(label)) for one in architectures] for label in labels]
+    numbers = [np.unique(column, return_inverse=True)[1] for column in columns]
+    return np.column_stack(numbers) if numbers else np.zeros((n, 0), dtype=np.intp)
+
+
 def _quantiles(values: Array) -> Array:
     """Return the normal quantiles of ranks, ties averaged; what is not finite is the least."""
     finite = np.isfinite(values)
@@ -258,13 +282,20 @@ def _quantiles(values: Array) -> Array:
 
 
 def _checked(
-    features: Mapping[str, Sequence[float]], worth: Mapping[int, float], start: Sequence[str]
+    features: Mapping[str, Sequence[float]],
+    worth: Mapping[int, float],
+    start: Sequence[str],
+    architectures: Sequence[Architecture] | None,
 ) -> int:
     """Return the number of networks."""
     lengths = {name: len(values) for name, values in features.items()}
     if len(set(lengths.values())) != 1:
         raise ConfigError(f"features have one value for each network; their lengths are {lengths}")
     n = next(iter(lengths.values()))
+    if architectures is not None and len(architectures) != n:
+        raise ConfigError(
+            f"{n} networks have features, but {len(architectures)} architectures are given"
+        )
     if unknown := [name for name in start if name not in features]:
         raise ConfigError(f"the start {unknown[0]!r} is none of the features {list(features)}")
     if len(worth) < FEWEST_PROBES:

@@ -49,20 +49,23 @@ def start_of(scores: Mapping[str, Sequence[float]], free: Sequence[str]) -> list
 
 
 def evidence_of(
+    candidates: Sequence[Candidate],
     scores: Mapping[str, Sequence[float]],
     free: Sequence[str],
     worth: Mapping[int, float],
     seed: int,
 ) -> Evidence:
-    """Return what scores tell together, see `combine`.
+    """Return what scores and answers tell together, see `combine`.
 
     Args:
+        candidates: the networks, `[n]`.
         scores: scores of all networks, `[n]` each, the one that the run ranks by first.
         free: names of the scores among them that need no training.
         worth: worth of those that were trained alone, by number.
         seed: seed of the resampling.
     """
-    return combine(scores, worth, start_of(scores, free), seed)
+    architectures = [one.architecture for one in candidates]
+    return combine(scores, worth, start_of(scores, free), seed, architectures)
 
 
 def evidence_record(

@@ -108,7 +108,7 @@ def rank_by_probes(
     if len(kept) >= FEWEST_PROBES:
         scores = {**scores_of(pool, list(state.costs)), **found}
         worth = {index: one.value for index, one in zip(kept, networks, strict=True)}
-        told = evidence_of(scores, list(found), worth, seed)
+        told = evidence_of(pool, scores, list(found), worth, seed)
         evidence = evidence_record(told, pool, scores, list(found))
     return judged(
         state, source, networks, candidates, protocol, seed, some, trials.failed, record, evidence

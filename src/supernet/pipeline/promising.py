@@ -63,7 +63,7 @@ def retrain_promising(
         if len(worth) < FEWEST_PROBES:
             number = _best(together([scores[name] for name in start_of(scores, list(free))]), known)
         else:
-            told = evidence_of(scores, list(free), worth, run.seed)
+            told = evidence_of(candidates, scores, list(free), worth, run.seed)
             record = evidence_record(told, candidates, scores, list(free))
             last = len(found) + 1 == options.promising
             number = _best(told.mean, known) if last else told.next_probes(1, run.seed, known)[0]

@@ -282,7 +282,7 @@ class OverRandom(JsonRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceRecord(JsonRecord):
-    """What all scores tell together, as probes teach; see `supernet.fidelity.combine`.
+    """What scores, counts and answers tell together, as probes teach; see `supernet.fidelity.combine`.
 
     Attributes:
         scores: names of the scores and counts that were combined.
@@ -301,12 +301,12 @@ class EvidenceRecord(JsonRecord):
     best: tuple[str, ...]
 
     def text(self) -> str:
-        """Say how much the scores tell together, and what to try."""
+        """Say how much all evidence tells, and what to try."""
         together, alone = self.left_out.kendall_tau, self.alone.kendall_tau
         if together is None or alone is None:
             return ""
         said = (
-            f"All scores together predict what a left-out probe is worth with τ {together:.2f}, "
+            f"All evidence predicts what a left-out probe is worth with τ {together:.2f}, "
             f"{self.start} alone with {alone:.2f}"
         )
         if self.left_out.low is None or self.left_out.low <= 0:
