@@ -6,6 +6,10 @@ trains probes: by the run's `retrain.train` and `retrain.model`, and the options
 kept in the folder, so what was trained is not trained again. Printed is, on all networks, and on those
 that are no probes, Kendall's τ with the published worth of each score, of all scores together without
 any probe, and of what the probes teach; and what each would choose.
+
+With `--noise X` nothing is trained: of a probe the normal quantile of the rank of its published worth is
+known, with normal noise of so many standard deviations. Printed are means of τ on the networks that are
+no probes over several draws of probes, with standard deviations over the draws.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 
 from benchmarks.fidelity.supernets import written
 from supernet.evaluate import CandidateTable
@@ -34,10 +39,17 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--probes", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0, help="of the draw of probes")
+    parser.add_argument("--noise", type=float, help="of published worth that is known of probes")
+    parser.add_argument("--draws", type=int, default=8, help="of probes, with --noise")
     given, rest = parser.parse_known_args()
     for folder in given.runs:
         ranking = read_ranking(folder / "ranking.json")
         assert ranking is not None, f"{folder} is not ranked"
+        if given.noise is not None:
+            with open_run([], folder, mode="read", progress=False) as opened:
+                architectures = answers(opened, ranking)
+            print(f"{folder.name}: {simulated(ranking, architectures, given)}")
+            continue
         drawn = random.Random(given.seed).sample(range(len(ranking.keys)), given.probes)
         with open_run([], folder, progress=False) as opened:
             started = time.process_time()
@@ -69,6 +81,33 @@ def trained(
     return worth, train.steps
 
 
+def simulated(
+    ranking: Ranking, architectures: Sequence[Architecture], given: argparse.Namespace
+) -> str:
+    """Return τ of what probes teach whose published worth is known with noise."""
+    values, n = np.array(ranking.values), len(ranking.values)
+    quantiles = stats.norm.ppf((stats.rankdata(values) - 0.5) / n)
+    scores, start = _scores(ranking)
+    found: dict[str, list[float]] = {}
+    for seed in range(given.draws):
+        draws = np.random.default_rng(seed)
+        drawn = draws.choice(n, given.probes, replace=False)
+        noise = given.noise * draws.standard_normal(given.probes)
+        worth = dict(zip(drawn.tolist(), (quantiles[drawn] + noise).tolist(), strict=True))
+        rest = np.setdiff1d(np.arange(n), drawn)
+        rows = {
+            "evidence": combine(scores, worth, start, architectures=architectures).mean,
+            "without answers": combine(scores, worth, start).mean,
+            "together, no probes": together([scores[name] for name in start]),
+        }
+        for name, one in rows.items():
+            found.setdefault(name, []).append(_tau(one[rest], values[rest]))
+    means = (
+        f"{name} {np.mean(one):.3f} ± {np.std(one, ddof=1):.3f}" for name, one in found.items()
+    )
+    return f"{given.probes} probes, noise {given.noise:g}, {given.draws} draws: {', '.join(means)}"
+
+
 def answers(opened: RunState, ranking: Ranking) -> list[Architecture]:
     """Return the architectures of the networks that were ranked."""
     with CandidateTable(opened.run.folder.candidates, write=False) as table:
@@ -81,13 +120,10 @@ def compared(
     ranking: Ranking, worth: dict[int, float], architectures: Sequence[Architecture]
 ) -> str:
     """Return a line for each score, and for all evidence."""
-    scores = {name: np.array(one) for name, one in ranking.scores.items()}
-    scores.pop("together", None)
-    counts = ["params", "macs"]
-    free = [name for name in scores if name not in {"accuracy", "-loss", *counts}]
-    start = start_of(scores, free)
-    plain = {name: one.tolist() for name, one in scores.items()}
-    alone = max(free or counts, key=lambda name: _tau(scores[name], ranking.values))
+    plain, start = _scores(ranking)
+    scores = {name: np.array(one) for name, one in plain.items()}
+    beside = [name for name in plain if name not in {"accuracy", "-loss"}]
+    alone = max(beside, key=lambda name: _tau(scores[name], ranking.values))
     evidence = combine(plain, worth, start, architectures=architectures)
     rows = {
         f"evidence of {len(worth)} probes": evidence.mean,
@@ -115,6 +151,13 @@ def compared(
     return "\n".join(lines)
 
 
+def _scores(ranking: Ranking) -> tuple[dict[str, list[float]], list[str]]:
+    """Return the scores of a ranking but their sum, and those that evidence starts from."""
+    scores = {name: list(one) for name, one in ranking.scores.items() if name != "together"}
+    free = [name for name in scores if name not in {"accuracy", "-loss", "params", "macs"}]
+    return scores, start_of(scores, free)
+
+
 def _line(found: Fidelity, name: str, score: np.ndarray, values: np.ndarray) -> str:
     figures = found.scores[name]
     parts = [
@@ -133,9 +176,7 @@ def _line(found: Fidelity, name: str, score: np.ndarray, values: np.ndarray) -> 
 
 
 def _tau(score: np.ndarray, values: Sequence[float] | np.ndarray) -> float:
-    from scipy.stats import kendalltau
-
-    return float(kendalltau(score, values).statistic)
+    return float(stats.kendalltau(score, values).statistic)
 
 
 if __name__ == "__main__":
