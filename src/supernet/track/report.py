@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from decimal import Decimal
 from html import escape
@@ -14,22 +13,20 @@ from supernet.evaluate.rows import Row
 from supernet.track import page, plots
 from supernet.track.diagram import svg
 from supernet.track.numbers import cost_text, count, duration, score, tuned_text
-from supernet.track.records import Failed, Score
+from supernet.track.ranking_section import believed, ranked_probes
+from supernet.track.records import Failed
 from supernet.track.result_texts import (
     better_text,
     chosen_at_random_text,
     gain,
     gain_text,
     over_random_text,
-    ranking_text,
 )
 from supernet.track.run_files import RunFiles
-from supernet.track.sections import DataRecord, RetrainRecord, TestRecord
+from supernet.track.sections import DataRecord, TestRecord
 from supernet.track.tables import (
     STAND_ALONE,
     other_text,
-    ranking_cells,
-    ranking_heads,
     tested_by_key,
     tested_text,
 )
@@ -59,7 +56,7 @@ def render(folder: Path) -> str:
             _candidates(run),
             _batch_norm(run),
             _retrained(run),
-            _believed(run),
+            believed(run),
             _chosen(run),
             _failed(run),
             _config(run),
@@ -274,21 +271,8 @@ def _retrained(run: RunFiles) -> str:
         else ""
     )
     return page.section("Retrained candidates", table, note) + page.pair(
-        _ranking(run, retrain), figures
+        ranked_probes(run, retrain), figures
     )
-
-
-def _believed(run: RunFiles) -> str:
-    """Say how far the scores can be believed, where `supernet rank` found out."""
-    ranking = run.ranking
-    if ranking is None:
-        return ""
-    first = next(iter(ranking.scores), "score")
-    figure = plots.truth_plot(ranking.scores.get(first, ()), ranking.values, ranking.keys, first)
-    table = page.table(ranking_heads(ranking), ranking_cells(ranking))
-    note = f"{ranking.sentences()} ({ranking.truth.text(ranking.figures.n)}.)"
-    drawn = page.figure("believed", figure) if ranking.values else ""
-    return page.section("How far the scores can be believed", table + drawn, note)
 
 
 def _failed(run: RunFiles) -> str:
@@ -324,33 +308,6 @@ def _failed(run: RunFiles) -> str:
         )
     heads = ["step", "network", "as", "architecture", "because"]
     return page.section("Failed", page.table(heads, rows, text=5), note)
-
-
-def _ranking(run: RunFiles, retrain: RetrainRecord) -> str:
-    measured = [row for row in retrain.candidates if row.supernet.get("loss") is not None]
-    ranking = retrain.ranking
-    if ranking.why == "same weights":
-        return page.section("Ranking", "", ranking_text(ranking))
-    truth = ranking.truth or "scratch"
-    shared = [row.supernet for row in measured]
-    trained = [row.alone.get(truth, row.validation) for row in measured]
-    accuracy = all(one.get("accuracy") is not None for one in [*shared, *trained])
-    metric: plots.Metric = "accuracy" if accuracy else "loss"
-    figure = plots.ranking_plot(
-        [_of(one, metric) for one in shared],
-        [_of(one, metric) for one in trained],
-        [row.key for row in measured],
-        [row.probe for row in measured],
-        tau=ranking.correlation.kendall_tau,
-        chosen=run.chosen,
-        metric=metric,
-    )
-    return page.section("Ranking", page.figure("ranking", figure), ranking_text(ranking))
-
-
-def _of(found: Score, metric: plots.Metric) -> float:
-    value = found[metric]
-    return math.nan if value is None else value
 
 
 def _chosen(run: RunFiles) -> str:
