@@ -177,7 +177,7 @@ def test_files_hand_training_on_too(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sampling", ["decisions", "architectures"])
+@pytest.mark.parametrize("sampling", ["decisions", "architectures", "networks"])
 def test_what_random_draws_are_uniform_over_is_an_option_of_strategies_and_of_the_search(sampling):
     for name in (
         "spos",
@@ -196,7 +196,7 @@ def test_what_random_draws_are_uniform_over_is_an_option_of_strategies_and_of_th
         assert config.strategy.sampling == config.search.sampling == sampling
         assert plain["search"]["sampling"] == sampling
     with pytest.raises(ConfigError, match="sampling"):
-        parse("supernet", ["--search.sampling=networks"])
+        parse("supernet", ["--search.sampling=paths"])
 
 
 @pytest.mark.slow
