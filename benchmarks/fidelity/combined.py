@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from benchmarks.fidelity.supernets import written
+from benchmarks.fidelity.supernets import taus, written
 from supernet.evaluate import CandidateTable
 from supernet.fidelity import Fidelity, combine, fidelity, together
 from supernet.pipeline import RunState, open_run
@@ -159,16 +159,7 @@ def _scores(ranking: Ranking) -> tuple[dict[str, list[float]], list[str]]:
 
 
 def _line(found: Fidelity, name: str, score: np.ndarray, values: np.ndarray) -> str:
-    figures = found.scores[name]
-    parts = [
-        f"{what} {written(figures[figure])}"
-        for what, figure in (
-            ("τ", "kendall_tau"),
-            ("best half", "kendall_tau_best_50"),
-            ("best decile", "kendall_tau_best_10"),
-        )
-        if figure in figures
-    ]
+    parts = taus(found.scores[name])
     if name in found.over:
         parts.append(f"the first is higher by {written(found.over[name])}")
     parts.append(f"chooses {values[int(np.argmax(score))]:.4f} of {values.max():.4f}")

@@ -20,10 +20,12 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import torch
+from scipy.stats import kendalltau
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -32,6 +34,7 @@ from supernet.data import Idx
 from supernet.files import write_json
 from supernet.net import SuperNet, derive
 from supernet.net.derive import reinitialise
+from supernet.space import Architecture
 
 IMAGES, EPOCHS, BATCH, RATE, DECAY = 12_000, 4, 64, 0.1, 5e-4
 FASHION = "/usr/share/datasets/fashion-mnist"
@@ -70,6 +73,7 @@ def main() -> None:
                 print(f"{place}: {known[place]:.4f} in {seconds:.1f} s", flush=True)
         if given.count is None:
             write_table(name, supernet, known, given.seeds)
+            print(f"{name}: seeds rank as each other with τ {twins(name, known, networks):.3f}")
 
 
 def images(folder: str) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -112,6 +116,13 @@ def accuracy_alone(
             for x, y in zip(test[0].split(1000), test[1].split(1000), strict=True)
         )
     return right / len(test[0])
+
+
+def twins(name: str, known: Mapping[str, float], networks: Sequence[Architecture]) -> float:
+    """Return the mean of Kendall's τ of every two seeds."""
+    seeds = sorted({place.rpartition(" ")[2] for place in known if place.startswith(f"{name} ")})
+    values = [[known[f"{name} {one.key} {seed}"] for one in networks] for seed in seeds]
+    return statistics.mean(float(kendalltau(*two).statistic) for two in combinations(values, 2))
 
 
 def write_table(name: str, supernet: SuperNet, known: Mapping[str, float], seeds: int) -> None:

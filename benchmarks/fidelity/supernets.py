@@ -139,19 +139,24 @@ def table(ranking: Ranking) -> str:
     """Return a line for each score."""
     lines = []
     for name, figures in ranking.figures.scores.items():
-        parts = [
-            f"{what} {written(figures[figure])}"
-            for what, figure in (
-                ("τ", "kendall_tau"),
-                ("best half", "kendall_tau_best_50"),
-                ("best decile", "kendall_tau_best_10"),
-            )
-            if figure in figures
-        ]
+        parts = taus(figures)
         best = max(range(len(ranking.keys)), key=lambda i, n=name: ranking.scores[n][i])
         parts.append(f"chooses {ranking.values[best]:.4f} of {max(ranking.values):.4f}")
         lines.append(f"  {name}: {', '.join(parts)}")
     return "\n".join(lines)
+
+
+def taus(figures: Mapping[str, Interval]) -> list[str]:
+    """Return Kendall's τ among all networks and among the best, as far as they are known."""
+    return [
+        f"{what} {written(figures[figure])}"
+        for what, figure in (
+            ("τ", "kendall_tau"),
+            ("best half", "kendall_tau_best_50"),
+            ("best decile", "kendall_tau_best_10"),
+        )
+        if figure in figures
+    ]
 
 
 def written(one: Interval) -> str:

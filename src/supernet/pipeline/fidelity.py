@@ -53,8 +53,8 @@ def truth_of(state: RunState, table: object) -> Truth:
     known = _known(state.run)
     if isinstance(table, Mapping):
         return Truth.of("the mapping", "value", _rows(table, known, state), space)
-    read = getattr(state.inputs.supernet.model, "from_string", None)
-    return load_truth(table, space, read if callable(read) else None, known)  # type: ignore[arg-type]
+    # It refuses what is no path, and says what there may be instead.
+    return load_truth(table, space, state.inputs.from_string, known)  # type: ignore[arg-type]
 
 
 def rank_by_truth(

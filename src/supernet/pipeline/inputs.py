@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
@@ -16,7 +18,7 @@ from supernet.net import SuperNet
 from supernet.net.memory_format import memory_format
 from supernet.pipeline.context import Run
 from supernet.pipeline.models import Models, data_arguments
-from supernet.space import SearchSpace
+from supernet.space import Architecture, SearchSpace
 from supernet.task import Task
 from supernet.train import digest
 from supernet.user_code import calling
@@ -55,6 +57,12 @@ class Inputs:
     def space(self) -> SearchSpace:
         """All architectures."""
         return self.supernet.space
+
+    @property
+    def from_string(self) -> Callable[[str], Architecture] | None:
+        """How the model reads an architecture that a table writes as text, if it does."""
+        read = getattr(self.supernet.model, "from_string", None)
+        return cast(Callable[[str], Architecture], read) if callable(read) else None
 
 
 def load_inputs(run: Run) -> Inputs:

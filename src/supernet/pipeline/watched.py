@@ -121,8 +121,7 @@ def _truth(run: Run, inputs: Inputs) -> Truth | None:
     table = run.config.watch.truth
     if table is None:
         return None
-    read = getattr(inputs.supernet.model, "from_string", None)
-    return load_truth(table, inputs.space, read if callable(read) else None)
+    return load_truth(table, inputs.space, inputs.from_string)
 
 
 def _listed(run: Run, truth: Truth) -> list[Worth]:
