@@ -1,7 +1,8 @@
 """Scoring candidates with the shared weights, and what the scores are worth."""
 
 from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
-from supernet.evaluate.evaluator import Evaluator, Score, example_results, measure
+from supernet.evaluate.evaluator import Evaluator, Score
+from supernet.evaluate.measuring import example_results, measure
 from supernet.evaluate.noise import noise_ceiling
 from supernet.evaluate.paired import mean_interval, paired_difference
 from supernet.evaluate.parts import PartsEvaluator

@@ -1,4 +1,4 @@
-"""Scores of candidates under the shared weights, and of ordinary models under their own."""
+"""Scores of candidates under the shared weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from supernet.data import Examples, Normalise, chunks
+from supernet.data import Examples, Normalise
 from supernet.evaluate.batches import Batches, InputsOf
 from supernet.evaluate.measure_sums import MeasureSums, RankedBy, Score
+from supernet.evaluate.measuring import SCORING
 from supernet.evaluate.protocol import Protocol, Tuning
 from supernet.evaluate.racing import WORTH, DroppedCandidate, Race, rounds
 from supernet.evaluate.sharing import SharedForward
@@ -33,13 +34,11 @@ from supernet.space import Architecture
 from supernet.task import Task, checked_measures
 from supernet.user_code import calling
 
-__all__ = ["Evaluator", "Score", "example_results", "measure"]
+__all__ = ["Evaluator", "Score"]
 
 CHECKED = 3
 """Candidates that an evaluator scores both ways before it trusts shared evaluation: one that computes
 everything, and two that find results of those before them."""
-
-SCORING = "measuring a network"
 
 
 class Evaluator:
@@ -361,37 +360,6 @@ class _Given(nn.Module):
         ):
             raise UntraceableError("the task runs the model on other inputs than the batch's")
         return self.output
-
-
-def measure(
-    model: nn.Module, task: Task, examples: Examples, normalise: Normalise, batch_size: int
-) -> Score:
-    """Return the measures of an ordinary model in evaluation mode, with its own statistics.
-
-    Raises:
-        DataError: the task does not measure one value per example.
-        DivergedError: the loss is not a finite number.
-    """
-    return example_results(model, task, examples, normalise, batch_size)[0]
-
-
-def example_results(
-    model: nn.Module, task: Task, examples: Examples, normalise: Normalise, batch_size: int
-) -> tuple[Score, np.ndarray]:
-    """Return what `measure` does, and of each example what networks are ranked by, `[examples]`.
-
-    That is the accuracy, or the loss where there is none.
-
-    Raises:
-        DataError: the task does not measure one value per example.
-        DivergedError: the loss is not a finite number.
-    """
-    each = list[torch.Tensor]()
-    tally = MeasureSums(each=each)
-    with calling(SCORING), torch.inference_mode(), evaluating(model):
-        for batch in chunks(examples, batch_size, normalise):
-            tally.add(checked_measures(task, model, batch), len(batch[-1]))
-    return tally.score(), torch.cat(each).double().cpu().numpy()
 
 
 def _caught(tally: Callable[[], MeasureSums]) -> MeasureSums | Exception:
