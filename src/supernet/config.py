@@ -74,6 +74,8 @@ class TrainConfig:
         warmup: share of the steps over which the learning rate rises.
         lowest: learning rate at the end, as a share of its peak.
         clip: largest norm of the gradient; null for no limit.
+        ema: decay of a moving average of the weights over the steps, such as 0.999, which is what
+            is used afterwards; null for the last weights.
         log_every: steps between records of the log, which are also the moments of checkpoints.
         checkpoint_seconds: least time between two checkpoints.
     """
@@ -85,6 +87,7 @@ class TrainConfig:
     warmup: float = 0.05
     lowest: float = 0.0
     clip: float | None = 5.0
+    ema: float | None = None
     log_every: int = 20
     checkpoint_seconds: float = 20.0
 
@@ -102,6 +105,11 @@ class TrainConfig:
             )
         if self.clip is not None and not self.clip > 0:
             raise ConfigError(f"clip is a norm above 0, or null for no limit, not {self.clip}")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ConfigError(
+                "ema is the decay of a moving average of the weights, in (0, 1), or null for none, "
+                f"not {self.ema}"
+            )
 
 
 @dataclass(frozen=True)

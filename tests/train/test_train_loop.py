@@ -79,9 +79,9 @@ def without_speed(records):
 class Run:
     """A training run in a folder, which can be cut off in a callback and started again."""
 
-    def __init__(self, folder, loader, strategy, optimizer):
+    def __init__(self, folder, loader, strategy, optimizer, ema=None):
         self.checkpoint = Checkpoint(folder / "supernet.pt")
-        self.loader, self.strategy, self.optimizer = loader, strategy, optimizer
+        self.loader, self.strategy, self.optimizer, self.ema = loader, strategy, optimizer, ema
         self.records, self.starts = [], []
 
     def start(self, stop_at=None, stop_in="advance"):
@@ -98,22 +98,24 @@ class Run:
                 raise Interrupted
             self.records.append(record)
 
-        fit = make_fit(self.optimizer, log=log, rewind=self.starts.append, advance=advance)
+        calls = {"log": log, "rewind": self.starts.append, "advance": advance}
+        fit = make_fit(self.optimizer, ema=self.ema, **calls)
         fit.run(model, self.strategy(), Classification(0.1), self.loader(), self.checkpoint)
         return model
 
 
-@pytest.fixture(params=["SPOS+sgd", "SPOS+adamw", "Bender+sgd"])
+@pytest.fixture(params=["SPOS+sgd", "SPOS+adamw", "SPOS+sgd+ema", "Bender+sgd"])
 def make_run(request, tmp_path, make_loader):
-    strategy, optimizer = {
+    arguments = {
         "SPOS+sgd": (supernet.strategies.SPOS, sgd),
         "SPOS+adamw": (supernet.strategies.SPOS, adamw),
+        "SPOS+sgd+ema": (supernet.strategies.SPOS, sgd, 0.7),
         "Bender+sgd": (lambda: supernet.strategies.BenderOneShot(0.5, ghost_size=4), sgd),
     }[request.param]
-    return lambda name: Run(tmp_path / name, make_loader, strategy, optimizer)
+    return lambda name: Run(tmp_path / name, make_loader, *arguments)
 
 
-@pytest.mark.quick_with("Bender+sgd")
+@pytest.mark.quick_with("Bender+sgd", "SPOS+sgd+ema")
 def test_interrupted_anywhere_and_resumed_ends_with_the_same_bits(make_run):
     whole = make_run("whole")
     expected = weights(whole.start())
@@ -166,7 +168,9 @@ def test_a_finished_run_is_not_trained_again(make_run):
 def test_the_checkpoint_changes_nothing(make_run, make_loader):
     run = make_run("run")
     model = make_model()
-    make_fit(run.optimizer).run(model, run.strategy(), Classification(0.1), make_loader())
+    make_fit(run.optimizer, ema=run.ema).run(
+        model, run.strategy(), Classification(0.1), make_loader()
+    )
     assert_equal(weights(model), weights(run.start()))
 
 

@@ -64,6 +64,7 @@ def fit(
         schedule=options.schedule,
         warmup=options.warmup,
         lowest=options.lowest,
+        ema=options.ema,
         clip=options.clip,
         log_every=options.log_every,
         checkpoint_seconds=options.checkpoint_seconds,

@@ -54,6 +54,7 @@ class State(TypedDict):
     model: dict[str, Any]
     optimizer: dict[str, Any]
     learner: dict[str, Any]
+    ema: dict[str, Any]
 
 
 class Checkpoint:

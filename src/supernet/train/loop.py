@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -17,6 +17,7 @@ from supernet.errors import ConfigError, DivergedError
 from supernet.modules.outputs import output_text
 from supernet.random import seeded
 from supernet.task import Task
+from supernet.train.average import MovingAverage
 from supernet.train.checkpoint import Checkpoint
 from supernet.train.learner import Learner, M, Moment
 from supernet.train.schedule import Schedule, ScheduleName
@@ -56,6 +57,8 @@ class Fit:
         advance: function that is called after every step with the records' newest values.
         identity: text that the run belongs to besides; a checkpoint of another identity is not
             continued.
+        ema: decay of the moving average of the weights that the model has in the end, and that
+            `log` finds in it; None for the last weights.
     """
 
     steps: int
@@ -71,6 +74,7 @@ class Fit:
     advance: Callable[[], None] = lambda: None
     identity: str = ""
     lowest: float = 0.0
+    ema: float | None = None
 
     def run(
         self,
@@ -88,7 +92,8 @@ class Fit:
         """
         optimizer = self.optimizer(model.parameters())
         peaks = [group["lr"] for group in optimizer.param_groups]
-        start = self._restore(checkpoint, model, optimizer, learner)
+        average = self._average(model)
+        start = self._restore(checkpoint, model, optimizer, learner, average)
         learner.start(optimizer)
         self.rewind(start)
         model.train()
@@ -104,6 +109,8 @@ class Fit:
                 self._prepare(optimizer, [peak * factor for peak in peaks], scheduled, moment)
                 with _at(step + 1, self.steps):
                     losses.append(learner.backward(model, task, loader.batch(step), moment))
+                if average:
+                    average.before_move(step)
                 self._move(model, optimizer)
                 self.advance()
                 last = step + 1 == self.steps
@@ -113,20 +120,23 @@ class Fit:
                     loss = self._mean(losses, step, peaks[0])
                     now = time.monotonic()
                     rate = (step + 1 - since) * loader.images_per_step / max(now - logged, 1e-9)
-                    self.log(
-                        {
-                            "step": step + 1,
-                            "loss": loss,
-                            "learning_rate": peaks[0] * factor,
-                            "images_per_second": round(rate, 1),
-                            **metrics,
-                        }
-                    )
+                    if average and last:
+                        average.take(step + 1)
+                    with average.in_place(step + 1) if average and not last else nullcontext():
+                        self.log(
+                            {
+                                "step": step + 1,
+                                "loss": loss,
+                                "learning_rate": peaks[0] * factor,
+                                "images_per_second": round(rate, 1),
+                                **metrics,
+                            }
+                        )
                     losses, logged, since = [], time.monotonic(), step + 1
                     if last or now - saved >= self.checkpoint_seconds:
                         self._check_finite(model, step + 1, peaks[0])
                         if checkpoint:
-                            self._save(checkpoint, step + 1, model, optimizer, learner)
+                            self._save(checkpoint, step + 1, model, optimizer, learner, average)
                         saved = time.monotonic()
         if checkpoint:
             checkpoint.drop_previous()
@@ -159,7 +169,9 @@ class Fit:
         model: M,
         optimizer: torch.optim.Optimizer,
         learner: Learner[M],
+        average: MovingAverage | None,
     ) -> None:
+        unfinished = average if step < self.steps else None
         checkpoint.save(
             {
                 "step": step,
@@ -167,6 +179,7 @@ class Fit:
                 "model": model.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "learner": learner.state_dict(),
+                "ema": unfinished.state_dict() if unfinished else {},
             }
         )
 
@@ -176,6 +189,7 @@ class Fit:
         model: M,
         optimizer: torch.optim.Optimizer,
         learner: Learner[M],
+        average: MovingAverage | None,
     ) -> int:
         state = checkpoint.trained() if checkpoint else None
         if checkpoint is None or state is None or state["identity"] != self.identity:
@@ -184,7 +198,15 @@ class Fit:
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
             learner.load_state_dict(state["learner"])
+            if average and state["step"] < self.steps:
+                average.load_state_dict(state["ema"])
         return state["step"]
+
+    def _average(self, model: nn.Module) -> MovingAverage | None:
+        if self.ema is None:
+            return None
+        learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        return MovingAverage(learned, self.ema)
 
     def _mean(self, losses: list[torch.Tensor], step: int, peak: float) -> float:
         """Return the mean of the losses of the steps up to this one, the first step being 0."""
