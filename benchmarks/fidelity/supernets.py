@@ -106,17 +106,22 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000)
     given, rest = parser.parse_known_args()
     for name in given.settings:
-        bench, options = SETTINGS[name]
-        truth, data = {
-            "nasbench201": (given.cells, given.data),
-            "nasbench-macro": (f"nasbench-macro:{given.macro}", given.data),
-            "own-cell": (TRUTHS / "cell.json", given.fashion),
-            "own-chain": (TRUTHS / "chain.json", given.fashion),
-        }[bench]
+        _, options = SETTINGS[name]
+        truth, data = table_and_data(name, given)
         for seed in range(given.seeds):
             arguments = [*options, f"--data.folder={data}", f"--seed={seed}"]
             folder = given.folder / f"{name}-{seed}"
             print(f"{name}, seed {seed}: {row([*arguments, *rest], folder, truth, given.count)}")
+
+
+def table_and_data(setting: str, given: argparse.Namespace) -> tuple[str | Path, Path | str]:
+    """Return what the networks of a setting are worth, and the folder of its images."""
+    return {
+        "nasbench201": (given.cells, given.data),
+        "nasbench-macro": (f"nasbench-macro:{given.macro}", given.data),
+        "own-cell": (TRUTHS / "cell.json", given.fashion),
+        "own-chain": (TRUTHS / "chain.json", given.fashion),
+    }[SETTINGS[setting][0]]
 
 
 def row(arguments: list[str], folder: Path, truth: str | Path, count: int) -> str:
