@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,18 +75,35 @@ class Evidence:
     Attributes:
         mean: expected worth of each network, as a normal quantile of its rank, `[n]`; higher is better.
         std: standard deviation of this worth, `[n]`.
-        left_out: Kendall's τ of what each probe is worth with what the others predict of it.
-        start: Kendall's τ of what probes are worth with the start alone; None without one.
-        over: difference of the first τ less the second, with its interval; None without a start, or
-            where a τ is not defined.
     """
 
     mean: Array
     std: Array
-    left_out: RankCorrelation
-    start: RankCorrelation | None
-    over: Interval | None
-    _covariance: _Posterior = field(repr=False)
+    _posterior: _Posterior = field(repr=False)
+    _worth: Sequence[float] = field(repr=False)
+    _start: Sequence[float] | None = field(repr=False)
+    _seed: int = field(repr=False)
+
+    @cached_property
+    def left_out(self) -> RankCorrelation:
+        """Kendall's τ of what each probe is worth with what the others predict of it."""
+        return kendall(self._predicted, self._worth, seed=self._seed)
+
+    @cached_property
+    def start(self) -> RankCorrelation | None:
+        """Kendall's τ of what probes are worth with the start alone; None without one."""
+        return None if self._start is None else kendall(self._start, self._worth, seed=self._seed)
+
+    @cached_property
+    def over(self) -> Interval | None:
+        """Difference of the two, with its interval; None without a start, or where one is undefined."""
+        if self._start is None:
+            return None
+        return kendall_difference(self._predicted, self._start, self._worth, seed=self._seed)
+
+    @cached_property
+    def _predicted(self) -> list[float]:
+        return list(map(float, self._posterior.left_out()))
 
     @property
     def knows(self) -> bool:
@@ -110,7 +128,7 @@ class Evidence:
         hope[list(known)] = -np.inf
         likely = np.argsort(-hope, kind="stable")[: max(CONSIDERED, count)]
         likely = likely[np.isfinite(hope[likely])]
-        covariance = self._covariance.of(likely.tolist())
+        covariance = self._posterior.of(likely.tolist())
         random = np.random.default_rng(derive_seed(seed, "next probes"))
         root = np.linalg.cholesky(covariance + 1e-8 * np.eye(len(likely)))
         found: dict[int, None] = {}
@@ -158,18 +176,13 @@ def combine(
     answers = _answers(architectures or [], n)
     posterior = _Posterior(np.column_stack(known), first, answers, probes, y)
     mean, std = posterior.predicted()
-    left_out = posterior.left_out()
-    truth = values.tolist()
-    alone = first[probes].tolist() if begin else None
     return Evidence(
         mean=mean,
         std=std,
-        left_out=kendall(left_out.tolist(), truth, seed=seed),
-        start=None if alone is None else kendall(alone, truth, seed=seed),
-        over=None
-        if alone is None
-        else kendall_difference(left_out.tolist(), alone, truth, seed=seed),
-        _covariance=posterior,
+        _posterior=posterior,
+        _worth=values.tolist(),
+        _start=first[probes].tolist() if begin else None,
+        _seed=seed,
     )
 
 

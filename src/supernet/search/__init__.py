@@ -8,6 +8,7 @@ from supernet.search.local_search import LocalSearch
 from supernet.search.optuna import NSGA2, TPE
 from supernet.search.pareto import hypervolume, pareto_front
 from supernet.search.policy import PolicySearch
+from supernet.search.predictor import Predictor
 from supernet.search.random import RandomSearch
 from supernet.search.random_nas import RandomNASSearch
 from supernet.search.regularized_evolution import RegularizedEvolution
@@ -22,6 +23,7 @@ __all__ = [
     "LocalSearch",
     "PartialGeneration",
     "PolicySearch",
+    "Predictor",
     "Problem",
     "RandomNASSearch",
     "RandomSearch",
@@ -39,6 +41,7 @@ SEARCHERS = {
     "local_search": "supernet.search.LocalSearch",
     "nsga2": "supernet.search.NSGA2",
     "ppo": "supernet.search.PolicySearch",
+    "predictor": "supernet.search.Predictor",
     "random": "supernet.search.RandomSearch",
     "randomnas": "supernet.search.RandomNASSearch",
     "regularized_evolution": "supernet.search.RegularizedEvolution",
