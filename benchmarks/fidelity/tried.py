@@ -178,6 +178,7 @@ WAYS: Mapping[str, tuple[float, list[str]]] = {
     "sandwich": (4, ["--strategy=sandwich"]),
     "sandwich, labels": (4, ["--strategy=sandwich", "--strategy.distil=false"]),
     "tied": (1, [f"--strategy={HERE}.Tied"]),
+    "tied, cells": (1, [f"--strategy={HERE}.Tied", "--strategy.cells=true"]),
     "tied to the end": (1, [f"--strategy={HERE}.Tied", "--strategy.share=2"]),
     "important": (1, [f"--strategy={HERE}.Important"]),
     "landmarks": (2, [f"--strategy={HERE}.Landmarks"]),

@@ -19,7 +19,7 @@ from supernet.errors import ConfigError
 from supernet.evaluate.measure_sums import RankedBy
 from supernet.search import Searcher
 from supernet.space import Sampling
-from supernet.strategies import Strategy
+from supernet.strategies import Among, Strategy
 from supernet.task import Task
 from supernet.track.records import WeightsName
 from supernet.train import OptimizerFactory, ScheduleName
@@ -161,6 +161,26 @@ class WatchConfig:
             raise ConfigError(
                 f"watch.alone is {self.alone}, but only {self.networks} networks are watched "
                 "(watch.networks); train at most so many of them alone"
+            )
+
+
+@dataclass(frozen=True)
+class SharingConfig:
+    """The options of sharing more than the space says: options that are built alike have one weight.
+
+    Attributes:
+        until: share of the steps for which they do, from the first on; 0 for none.
+        among: where they do: within each "module" that holds their choices, as the edges of a cell, or
+            in the whole "model".
+    """
+
+    until: float = 0.0
+    among: Among = "module"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.until <= 1:
+            raise ConfigError(
+                f"sharing.until is a share of the steps in 0–1, such as 0.5, not {self.until}"
             )
 
 
@@ -373,6 +393,7 @@ class RunConfig:
         task: task, with its loss and measures.
         strategy: strategy by which the shared weights are learned.
         train: options of the training of the supernet.
+        sharing: options of sharing weights between options that are built alike.
         watch: options of watching this training.
         few_shot: options of splitting the supernet, if it is split.
         evaluate: options of scoring candidates.
@@ -389,6 +410,7 @@ class RunConfig:
     task: Task
     strategy: Strategy
     train: TrainConfig
+    sharing: SharingConfig
     watch: WatchConfig
     few_shot: FewShotConfig
     evaluate: EvaluateConfig

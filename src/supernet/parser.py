@@ -36,6 +36,7 @@ from supernet.config import (
     RetrainConfig,
     RunConfig,
     SearchConfig,
+    SharingConfig,
     SplitConfig,
     TrainConfig,
     WatchConfig,
@@ -56,6 +57,7 @@ __all__ = ["DEFAULTS", "build_parser", "differences", "help_text", "parse"]
 _GROUPS = {
     "split": SplitConfig,
     "train": TrainConfig,
+    "sharing": SharingConfig,
     "watch": WatchConfig,
     "few_shot": FewShotConfig,
     "evaluate": EvaluateConfig,
@@ -128,6 +130,7 @@ def build_parser(program: str, defaults: Mapping[str, Any] = DEFAULTS) -> Argume
     parser.add_argument("--task", type=Task, help="losses and measures")
     parser.add_argument("--strategy", type=Strategy, help="how the shared weights are learned")
     parser.add_argument("--train", type=TrainConfig, default=TrainConfig())
+    parser.add_argument("--sharing", type=SharingConfig, default=SharingConfig())
     parser.add_argument("--watch", type=WatchConfig, default=WatchConfig())
     parser.add_class_arguments(FewShotConfig, "few_shot")
     parser.add_argument("--evaluate", type=EvaluateConfig, default=EvaluateConfig())

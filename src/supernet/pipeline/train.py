@@ -19,6 +19,7 @@ from supernet.errors import ConfigError, DataError
 from supernet.modules.modes import evaluating
 from supernet.modules.outputs import output_text
 from supernet.net import check_split
+from supernet.net.source import FromInstance
 from supernet.pipeline.context import Run
 from supernet.pipeline.costs import problem_of
 from supernet.pipeline.identity import record_identity
@@ -37,7 +38,7 @@ from supernet.pipeline.watch import watch_of
 from supernet.random import generator
 from supernet.search import Learned, Search
 from supernet.space.numbers import size_text
-from supernet.strategies import Strategy, TrainingContext, UpdateCounts
+from supernet.strategies import Alike, Strategy, TrainingContext, UpdateCounts, check_alike
 from supernet.suggestions import did_you_mean
 from supernet.task import checked_measures
 from supernet.track.sections import DataRecord, EnvironmentRecord, StageRecord, TrainRecord
@@ -61,7 +62,7 @@ def train(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Trained:
     state = checkpoint.trained()
     check_trained(checkpoint, state, identity)
     watch = watch_of(run, inputs, costs)
-    counted = UpdateCounts(copy.deepcopy(run.config.strategy))
+    counted = _learner(run)
     setting, before = stages(run, inputs, costs, identity)
     supernet = inputs.models.supernet()
     counted.prepare(supernet, setting)
@@ -89,6 +90,14 @@ def train(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Trained:
         )
     )
     return trained
+
+
+def _learner(run: Run) -> UpdateCounts:
+    """Return the strategy, ready to train one supernet."""
+    strategy, sharing = copy.deepcopy(run.config.strategy), run.config.sharing
+    return UpdateCounts(
+        Alike(strategy, sharing.until, sharing.among) if sharing.until else strategy
+    )
 
 
 def _record_setting(run: Run, inputs: Inputs) -> None:
@@ -153,7 +162,7 @@ def stages(
     for number in range(count):
         run.progress.say(f"training stage {number + 1} of {count + 1}, before the supernet")
         supernet = inputs.models.stage(number, inputs.space)
-        learner = UpdateCounts(copy.deepcopy(run.config.strategy))
+        learner = _learner(run)
         learner.prepare(supernet, setting)
         identity, checkpoint = digest(["stage", number, training]), run.folder.stage(number)
         check_trained(checkpoint, checkpoint.trained(), identity)
@@ -209,6 +218,7 @@ def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> s
         )
     parts_of(run.config.retrain.evidence)
     identity = training_identity(run, inputs, costs)
+    _check_sharing(run, inputs)
     for number in range(len(run.config.strategy.stages)):
         inputs.models.stage(number, inputs.space)
     if run.config.strategy.stages and few_shot.decision is not None:
@@ -224,6 +234,20 @@ def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> s
             f"{type(run.config.strategy).__name__}; choose another searcher"
         )
     return identity
+
+
+def _check_sharing(run: Run, inputs: Inputs) -> None:
+    """Check that there is something to share, and nothing to lose by it."""
+    sharing, source = run.config.sharing, run.model
+    if not sharing.until:
+        return
+    check_alike(inputs.supernet, sharing.among)
+    if isinstance(source, FromInstance) and not source.fresh:
+        raise ConfigError(
+            "sharing.until lets options that are built alike begin with the same weights, so those of "
+            "the model that was given would be lost; give its class or a function instead of the "
+            "instance, or --sharing.until 0"
+        )
 
 
 def _check_optimizer(name: str, make: OptimizerFactory) -> None:

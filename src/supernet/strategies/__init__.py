@@ -1,5 +1,6 @@
 """How the shared weights are learned, one file per method."""
 
+from supernet.strategies.alike import Alike, Among, check_alike
 from supernet.strategies.alpha import Alpha
 from supernet.strategies.alphanet import AlphaNet
 from supernet.strategies.attentivenas import Attentive, AttentiveNAS
@@ -44,8 +45,10 @@ __all__ = [
     "SNAS",
     "SPOS",
     "STRATEGIES",
+    "Alike",
     "Alpha",
     "AlphaNet",
+    "Among",
     "Attentive",
     "AttentiveNAS",
     "BatchNorm",
@@ -69,6 +72,7 @@ __all__ = [
     "Strategy",
     "TrainingContext",
     "UpdateCounts",
+    "check_alike",
 ]
 
 STRATEGIES = {

@@ -6,19 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
 
 from supernet.choice import Routing
 from supernet.net import SuperNet
-from supernet.space import Architecture
 from supernet.strategies.base import Strategy, TrainingContext
+from supernet.strategies.wrapped import Wrapped
 from supernet.task import Batch, Task
-from supernet.train import Moment, Schedule
+from supernet.train import Moment
 
 __all__ = ["UpdateCounts"]
 
 
-class UpdateCounts(Strategy):
+class UpdateCounts(Wrapped):
     """A strategy that also counts the routed forward passes which each option takes part in.
 
     A ghost batch counts as a pass. Options of a decision that the pass does not reach, since the
@@ -29,39 +28,18 @@ class UpdateCounts(Strategy):
     """
 
     def __init__(self, strategy: Strategy) -> None:
-        self._strategy = strategy
-        self.batch_norm = strategy.batch_norm
+        super().__init__(strategy)
         self._passes: dict[str, list[int]] = {}
-
-    def build(self, model: nn.Module) -> SuperNet:
-        """Return the supernet that the strategy trains."""
-        return self._strategy.build(model)
 
     def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """Get the strategy ready, and begin to count at zero."""
         self._passes = {d.label: [0] * len(d.options) for d in supernet.space.decisions}
-        self._strategy.prepare(supernet, setting)
+        super().prepare(supernet, setting)
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Add the strategy's gradients."""
         with model.observed(self._count):
-            return self._strategy.backward(model, task, batch, moment)
-
-    def start(self, optimizer: torch.optim.Optimizer) -> None:
-        """Tell the strategy."""
-        self._strategy.start(optimizer)
-
-    def rate(self, schedule: Schedule, moment: Moment) -> float:
-        """Return the strategy's rate."""
-        return self._strategy.rate(schedule, moment)
-
-    def learned(self, supernet: SuperNet) -> list[Architecture]:
-        """Return what the strategy learned."""
-        return self._strategy.learned(supernet)
-
-    def warnings(self) -> list[str]:
-        """Return the strategy's warnings."""
-        return self._strategy.warnings()
+            return super().backward(model, task, batch, moment)
 
     def metrics(self) -> dict[str, float]:
         """Return the strategy's metrics, and the least and the most trained option's share.
@@ -74,7 +52,7 @@ class UpdateCounts(Strategy):
             for count in counts
         ]
         return {
-            **self._strategy.metrics(),
+            **super().metrics(),
             "least_trained": round(min(shares, default=1.0), 4),
             "most_trained": round(max(shares, default=1.0), 4),
         }
@@ -88,11 +66,11 @@ class UpdateCounts(Strategy):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the strategy's state and the counts."""
-        return {"strategy": self._strategy.state_dict(), "passes": self._passes}
+        return {"strategy": super().state_dict(), "passes": self._passes}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue the strategy and the counts."""
-        self._strategy.load_state_dict(state["strategy"])
+        super().load_state_dict(state["strategy"])
         self._passes = {label: list(counts) for label, counts in state["passes"].items()}
 
     def _count(self, routing: Routing) -> None:

@@ -33,7 +33,7 @@ class Step:
 
 
 STEPS = (
-    Step("train", ("seed", "model", "data", "split", "task", "strategy", "train")),
+    Step("train", ("seed", "model", "data", "split", "task", "strategy", "train", "sharing")),
     Step("few_shot", ("few_shot",)),
     Step("search", ("evaluate", "search", "retrain.top", "retrain.probes")),
     Step("retrain", ("retrain",)),
