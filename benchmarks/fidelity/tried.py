@@ -18,7 +18,6 @@ from random import Random
 import numpy as np
 import torch
 from scipy import stats
-from torch import nn
 
 from benchmarks.fidelity.own_truths import FASHION
 from benchmarks.fidelity.supernets import SETTINGS, table_and_data
@@ -35,54 +34,6 @@ from supernet.track.ranking import Ranking
 from supernet.train import Moment, backward
 
 HERE = "benchmarks.fidelity.tried"
-
-
-class Tied(SPOS):
-    """Alike options share their weights at first, as in CLOSE (Zhou et al., ECCV 2022).
-
-    In CLOSE operations are assigned to few blocks of weights, of which there are more and more. Here all
-    options of one module, such as those of the edges of a cell, that are built alike have the same
-    weights for a share of the steps, and from then on their own.
-
-    Args:
-        share: share of the steps, in 0–1.
-        cells: whether options of different cells that are built alike share their weights, too.
-    """
-
-    def __init__(self, share: float = 0.5, cells: bool = False) -> None:
-        super().__init__()
-        self.share = share
-        self.cells = cells
-
-    def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
-        """Find what is built alike, and give it the same first weights."""
-        names = {module: name for name, module in supernet.model.named_modules()}
-        groups: dict[str, list[list[nn.Parameter]]] = {}
-        for choice in supernet.choices:
-            parent = "" if self.cells else names[choice].rpartition(".")[0]
-            for option in choice.options:
-                groups.setdefault(f"{parent} {option}", []).append(list(option.parameters()))
-        self._tied = [
-            list(alike)
-            for group in groups.values()
-            for alike in zip(*group, strict=True)
-            if len(group) > 1
-        ]
-        for alike in self._tied:
-            for parameter in alike[1:]:
-                parameter.data.copy_(alike[0].data)
-
-    def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
-        """Add the gradients of one drawn architecture to all weights that are the same."""
-        loss = super().backward(model, task, batch, moment)
-        if moment.progress < self.share:
-            for alike in self._tied:
-                gradients = [p.grad for p in alike if p.grad is not None]
-                if gradients:
-                    total = torch.stack(gradients).sum(0)
-                    for parameter in alike:
-                        parameter.grad = total.clone()
-        return loss
 
 
 class Important(SPOS):
@@ -177,9 +128,9 @@ WAYS: Mapping[str, tuple[float, list[str]]] = {
     "fair": (0, ["--strategy=fairnas"]),
     "sandwich": (4, ["--strategy=sandwich"]),
     "sandwich, labels": (4, ["--strategy=sandwich", "--strategy.distil=false"]),
-    "tied": (1, [f"--strategy={HERE}.Tied"]),
-    "tied, cells": (1, [f"--strategy={HERE}.Tied", "--strategy.cells=true"]),
-    "tied to the end": (1, [f"--strategy={HERE}.Tied", "--strategy.share=2"]),
+    "shared": (1, ["--sharing.until=0.5"]),
+    "shared, model": (1, ["--sharing.until=0.5", "--sharing.among=model"]),
+    "shared to the end": (1, ["--sharing.until=1"]),
     "important": (1, [f"--strategy={HERE}.Important"]),
     "landmarks": (2, [f"--strategy={HERE}.Landmarks"]),
     "batch 128": (2, ["--train.batch_size=128"]),
