@@ -66,6 +66,28 @@ def test_optimizer_is_built_with_its_options():
     assert optimizer.param_groups[0]["weight_decay"] == 0.3
 
 
+def test_a_logger_is_a_class_with_options_or_none():
+    assert plain()["logger"] is None
+    stored = plain("--logger=wandb", "--logger.project=digits")
+    assert stored["logger"]["init_args"]["project"] == "digits"
+    assert plain(base=stored) == stored
+    renamed = plain("--logger.name=first", base=stored)["logger"]["init_args"]
+    assert (renamed["project"], renamed["name"]) == ("digits", "first")
+    other = plain("--logger=mlflow", base=stored)["logger"]
+    assert other["class_path"] == "supernet.loggers.MLflow"
+    assert "project" not in other["init_args"]
+    assert plain("--logger=null", base=stored) == plain()
+    assert plain("--logger=null", "--logger=tensorboard")["logger"] is not None
+    for wrong, said in {
+        "--logger=tensorbord": "did you mean 'tensorboard'",
+        "--logger.project=digits": "logger.project is given, but no logger; name one, as --logger",
+        "--logger=supernet.strategies.SPOS": "none of the kind that is needed: .*Logger",
+        "--logger=os.system": "nothing may be taken from",
+    }.items():
+        with pytest.raises(ConfigError, match=said):
+            plain(wrong)
+
+
 def test_differences_name_both_values():
     one, two = {"a": {"b": 1, "c": [1]}, "d": {}}, {"a": {"b": 2, "c": [1]}, "e": None, "d": {}}
     assert list(differences(one, two)) == ["a.b: 1 and 2"]

@@ -20,6 +20,7 @@ from benchmarks import timm_models
 import supernet.pipeline
 from doc_pages import LANGUAGES, PAGES, ROOT, blocks, run_blocks, short
 from supernet.data import SOURCES
+from supernet.loggers import LOGGERS
 from supernet.parser import help_text
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
@@ -147,8 +148,8 @@ def test_examples_of_docstrings(module):
 
 @pytest.mark.parametrize(
     "names",
-    [SPACES, STRATEGIES, SEARCHERS, SOURCES, [*TRAINING_FREE, *COMBINED]],
-    ids=["spaces", "strategies", "searchers", "data", "scores"],
+    [SPACES, STRATEGIES, SEARCHERS, SOURCES, LOGGERS, [*TRAINING_FREE, *COMBINED]],
+    ids=["spaces", "strategies", "searchers", "data", "loggers", "scores"],
 )
 def test_the_readme_names_all_that_is_registered(names):
     readme = (ROOT / "README.md").read_text()
@@ -166,6 +167,7 @@ def known_options() -> set[str]:
         ("data", SOURCES),
         ("strategy", STRATEGIES),
         ("search.searcher", SEARCHERS),
+        ("logger", LOGGERS),
         ("task", {}),
     ):
         for path in classes.values():

@@ -284,6 +284,16 @@ def test_configurations_of_ones_own_and_of_others(here, mine, tmp_path_factory, 
     assert not imported(received, "brought")
 
 
+def test_a_logger_is_code_as_any_other(here, mine, tmp_path_factory):
+    received = tmp_path_factory.mktemp("received") / "c.yaml"
+    received.write_text(yaml.safe_dump({"logger": {"class_path": f"{mine}.NoNet"}}))
+    with pytest.raises(ConfigError, match=rf"another origin .* would be run: {mine}\.NoNet"):
+        parse("supernet run", [f"--config={received}"])
+    assert not imported(here, mine)
+    with pytest.raises(ConfigError, match=r"none of the kind that is needed: .*Logger"):
+        parse("supernet run", [f"--config={received}"], trust=True)
+
+
 @pytest.mark.parametrize("name", ["hid-den", "1hidden", "hidde\u0301n", "hid den"])
 def test_a_path_that_is_no_name_hides_no_code(here, name):
     received = here / "received"

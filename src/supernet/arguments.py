@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from supernet.classes import LATER, NAMED, written_class
+from supernet.classes import LATER, NAMED, OPTIONAL, written_class
 from supernet.errors import ConfigError
 from supernet.imports import dotted, look_here
 from supernet.origin import check_classes, check_origin, code_in, is_own_file
@@ -228,6 +228,8 @@ def _layer(argument: str | dict[str, Any]) -> Layer:
     _check_value(option, value)
     if (option in GROUPS or option.endswith(".init_args")) and not mapping:
         raise ConfigError(_no_group(option, value))
+    if value in ("null", "~") and option in OPTIONAL:
+        return (option, None)
     if value in ("null", "~") and (owner := _owner(option)):
         # The parser would hand on the text "None" to what lies deeper than an argument of a class.
         inner = option.removeprefix(f"{owner}.").removeprefix("init_args.")

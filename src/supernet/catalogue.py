@@ -6,6 +6,7 @@ import inspect
 
 from supernet.data import SOURCES
 from supernet.imports import resolve
+from supernet.loggers import LOGGERS
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
 from supernet.training_free import TRAINING_FREE
@@ -21,6 +22,7 @@ def catalogue() -> dict[str, dict[str, dict[str, str]]]:
         "strategies": STRATEGIES,
         "searchers": SEARCHERS,
         "data sets": SOURCES,
+        "loggers": LOGGERS,
         "scores without training": {
             name: f"{score.of.__module__}.{name}" for name, score in TRAINING_FREE.items()
         },

@@ -15,6 +15,7 @@ from supernet.code_checks import KINDS
 from supernet.data import SOURCES
 from supernet.errors import ConfigError
 from supernet.imports import dotted, resolve
+from supernet.loggers import LOGGERS
 from supernet.reading import check_text, shown, yaml_value
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
@@ -22,15 +23,19 @@ from supernet.suggestions import did_you_mean
 from supernet.task import Task
 from supernet.zoo import SPACES
 
-__all__ = ["LATER", "NAMED", "SHORT", "dot_arguments", "written_class"]
+__all__ = ["LATER", "NAMED", "OPTIONAL", "SHORT", "dot_arguments", "written_class"]
 
 SHORT = {
     "model": SPACES,
     "data": SOURCES,
     "strategy": STRATEGIES,
     "search.searcher": SEARCHERS,
+    "logger": LOGGERS,
 }
 """Options with short names."""
+
+OPTIONAL = ("logger",)
+"""Options that may name no class, by null."""
 
 LATER = ("few_shot.train", "retrain.train")
 """Trainings that what `train` is given holds for too."""

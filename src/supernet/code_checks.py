@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from supernet.data import Augment, DataSource
 from supernet.errors import ConfigError
 from supernet.imports import check_callable, resolve
+from supernet.loggers import Logger
 from supernet.search import Searcher
 from supernet.strategies import Strategy
 from supernet.task import Task
@@ -25,6 +26,7 @@ KINDS: dict[str, type] = {
     "strategy": Strategy,
     "search.searcher": Searcher,
     "task": Task,
+    "logger": Logger,
 }
 """What is made of an option that names a class or function."""
 

@@ -65,11 +65,20 @@ def _step_parser(program: str) -> Arguments:
     return parser
 
 
+def _profiled_parser(program: str) -> Arguments:
+    parser = _step_parser(program)
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--profile.trace", dest="trace", type=whole_number(1, 1000), default=0)
+    return parser
+
+
 def _explain_step(command: Command) -> None:
     from supernet.parser import help_text
 
     _explain_folder(command)
     print(f"{_TRUST}: {_TRUST_HELP}\n")
+    print("--profile: say where time and memory went, in a table and in profile.json\n")
+    print("--profile.trace N: and trace N training steps, into trace.json for Perfetto\n")
     print(help_text(command.program))
 
 
@@ -85,19 +94,24 @@ def _explain_folder(command: Command) -> None:
 
 def _steps(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
     from supernet.parser import parse
-    from supernet.pipeline import STEPS, execute, open_run
-    from supernet.track import print_table, result_table
+    from supernet.pipeline import STEPS, Profiler, execute, open_run
+    from supernet.track import print_table, profile_tables, result_table
 
     if any(argument.partition("=")[0].endswith(".help") for argument in rest):
         parse(command.program, rest)
     if command.name not in ("run", "train"):
         _check_folder(given.out)
-    with open_run(rest, given.out, program=command.program, trust=given.trust) as opened:
+    profiler = Profiler(given.trace) if given.profile or given.trace else None
+    with open_run(
+        rest, given.out, program=command.program, trust=given.trust, profiler=profiler
+    ) as opened:
         steps = {"run": list(STEPS), "train": ["train", "few_shot"]}
         execute(opened, steps.get(command.name, [command.name]))
         metrics = opened.run.folder.metrics
     if metrics.retrain is not None:
         print_table(result_table(metrics))
+    for table in profile_tables(profiler.record) if profiler else ():
+        print_table(table)
     if command.name == "run":
         print(f"report: {given.out / 'report.html'}")
 
@@ -404,7 +418,7 @@ COMMANDS = {
     command.name: command
     for command in (
         *(
-            Command(name, text, _step_parser, _steps, explain=_explain_step)
+            Command(name, text, _profiled_parser, _steps, explain=_explain_step)
             for name, text in {
                 "run": "all steps: train, search, retrain, test, report; resumes the folder when it "
                 "exists",

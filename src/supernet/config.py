@@ -17,6 +17,7 @@ from supernet.data import Augment, DataSource
 from supernet.data.splits import FRACTION
 from supernet.errors import ConfigError
 from supernet.evaluate.measure_sums import RankedBy
+from supernet.loggers import Logger
 from supernet.search import Searcher
 from supernet.space import Sampling
 from supernet.strategies import Among, Strategy
@@ -399,6 +400,7 @@ class RunConfig:
         evaluate: options of scoring candidates.
         search: options of the search for candidates.
         retrain: options of training the best by themselves.
+        logger: logger that the records of the run are sent to besides its folder; None for none.
     """
 
     seed: int
@@ -416,6 +418,7 @@ class RunConfig:
     evaluate: EvaluateConfig
     search: SearchConfig
     retrain: RetrainConfig
+    logger: Logger | None
 
     def __post_init__(self) -> None:
         tune, retrain = self.evaluate.tune, self.retrain

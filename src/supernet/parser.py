@@ -27,7 +27,7 @@ from supernet.arguments import (
     value_at,
     with_train_options,
 )
-from supernet.classes import NAMED, dot_arguments
+from supernet.classes import NAMED, OPTIONAL, SHORT, dot_arguments
 from supernet.code_checks import check_code, check_made
 from supernet.config import (
     EvaluateConfig,
@@ -44,6 +44,7 @@ from supernet.config import (
 from supernet.data import SOURCES, DataSource
 from supernet.errors import ConfigError, SupernetError
 from supernet.imports import resolve, safe_children
+from supernet.loggers import Logger
 from supernet.net.source import DATA_ARGUMENTS
 from supernet.option_errors import check_nulls, explanation
 from supernet.reading import plain_value
@@ -80,13 +81,14 @@ DEFAULTS: dict[str, Any] = {
     "few_shot.train.optimizer": _SGD,
     "search.searcher": {"class_path": SEARCHERS["random"]},
     "retrain.train.optimizer": _SGD,
+    "logger": None,
 }
 """What `supernet run` does without a configuration: the Bender space on handwritten digits."""
 
 _DESCRIPTION = """
-Where an option names a model, data set, strategy, searcher or optimizer, give a short name ('supernet
-zoo' lists them) or the import path of a class, and its arguments as further options: --strategy bender
---strategy.vanish 0.05. --strategy.help NAME explains the arguments of one.
+Where an option names a model, data set, strategy, searcher, logger or optimizer, give a short name
+('supernet zoo' lists them) or the import path of a class, and its arguments as further options:
+--strategy bender --strategy.vanish 0.05. --strategy.help NAME explains the arguments of one.
 """
 
 
@@ -136,6 +138,11 @@ def build_parser(program: str, defaults: Mapping[str, Any] = DEFAULTS) -> Argume
     parser.add_argument("--evaluate", type=EvaluateConfig, default=EvaluateConfig())
     parser.add_class_arguments(SearchConfig, "search")
     parser.add_class_arguments(RetrainConfig, "retrain")
+    parser.add_argument(
+        "--logger",
+        type=Logger | None,
+        help="where records are sent besides the folder: a short name or a class; null for nowhere",
+    )
     parser.set_defaults(dict(defaults))
     return parser
 
@@ -167,6 +174,7 @@ def parse(
             trusted, or code that it names is not made for what it would be used for.
     """
     layers = read_layers(arguments, base, trust, foreign)
+    _check_owners(layers)
     again = copy.deepcopy(layers)
     all_layers = with_train_options(layers)
     try:
@@ -175,6 +183,21 @@ def parse(
         if len(all_layers) > len(again):
             _parsed(program, again)  # names what is wrong as it was written
         raise
+
+
+def _check_owners(layers: Sequence[Layer]) -> None:
+    """Refuse arguments of a class where none is named.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for option in OPTIONAL:
+        lost = [name for name, _ in layers if name.startswith(f"{option}.")]
+        if lost and named_class(option, layers) is None and not lost[0].endswith(".help"):
+            raise ConfigError(
+                f"{lost[0]} is given, but no {option}; name one, as --{option} "
+                f"{next(iter(SHORT[option]))}: {', '.join(SHORT[option])} or a class of your own"
+            )
 
 
 @functools.lru_cache(maxsize=16)

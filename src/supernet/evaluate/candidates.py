@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -122,14 +122,24 @@ class CandidateTable:
         write: whether rows are to be added; otherwise the file is there, and perhaps cannot be
             written.
         by: measure that its candidates are ranked by.
+        tell: function that is given a record of each candidate that is added: stage "candidates", as
+            step the number of its row, key, answers, scores and costs.
 
     Raises:
         DamagedFileError: the file is not such a database.
         StorageError: the disk is full or the file cannot be written.
     """
 
-    def __init__(self, path: Path, *, write: bool = True, by: RankedBy = "accuracy") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        write: bool = True,
+        by: RankedBy = "accuracy",
+        tell: Callable[[Mapping[str, Any]], None] = lambda record: None,
+    ) -> None:
         self._path = path
+        self._tell = tell
         self.by: RankedBy = by
         mode = "rwc" if write else "ro"
         if path.exists() and not path.is_dir():
@@ -211,6 +221,7 @@ class CandidateTable:
         }
         row["digest"] = row_digest(row)
         names, marks = ", ".join(row), ", ".join("?" * len(row))
+        where = {"key": candidate.key, **asdict(provenance)}
         with self._errors():
             self._connection.execute(
                 f"INSERT INTO candidates ({names}) VALUES ({marks}) ON CONFLICT DO UPDATE SET "
@@ -222,6 +233,20 @@ class CandidateTable:
             if time.monotonic() - self._committed > 1:
                 self._connection.commit()
                 self._committed = time.monotonic()
+            (number,) = self._connection.execute(
+                f"SELECT rowid FROM candidates WHERE {' AND '.join(f'{name} = ?' for name in where)}",
+                list(where.values()),
+            ).fetchone()
+        self._tell(
+            {
+                "stage": "candidates",
+                "step": number,
+                **{name: row[name] for name in ("key", "architecture", "status")},
+                **{name: row[name] for name in ("loss", "accuracy", "error")},
+                **candidate.costs,
+                **{name: row[name] for name in ("searcher", "generation")},
+            }
+        )
 
     def reprice(self, candidate: Candidate) -> None:
         """Store the costs of a candidate in all its rows, instead of those that they have."""

@@ -9,6 +9,7 @@ from supernet.pipeline.identity import check_identity
 from supernet.pipeline.latency import measure_latency
 from supernet.pipeline.open import open_run
 from supernet.pipeline.probes import ProbeOptions
+from supernet.pipeline.profiler import Profiler
 from supernet.pipeline.ranking import rank, rank_run
 from supernet.pipeline.state import RunState
 from supernet.pipeline.training_free import SCORES
@@ -21,6 +22,7 @@ __all__ = [
     "Diagnosis",
     "Exported",
     "ProbeOptions",
+    "Profiler",
     "Ranking",
     "Result",
     "Run",

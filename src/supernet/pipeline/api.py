@@ -14,12 +14,14 @@ from torch import nn
 
 from supernet.data import Normalise
 from supernet.errors import ConfigError
+from supernet.loggers import Hook
 from supernet.net.source import FromInstance
 from supernet.pipeline.execute import STEPS, execute, settings
 from supernet.pipeline.export import Exported, export_networks
 from supernet.pipeline.identity import check_identity
 from supernet.pipeline.objects import check_data, check_names, made
 from supernet.pipeline.open import open_run
+from supernet.pipeline.profiler import Profiler
 from supernet.pipeline.state import RunState
 from supernet.reading import plain_value, shown, usable_path
 from supernet.search import Searcher
@@ -90,6 +92,8 @@ def run(
     options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
     trust: bool = False,
+    on_record: Hook | None = None,
+    profiler: Profiler | None = None,
 ) -> Result:
     """Search around a model: train the supernet, rank, retrain the best, test once.
 
@@ -112,6 +116,11 @@ def run(
             `{"train.steps": 1000, "search.searcher.count": 50}`.
         progress: whether to draw bars of the progress; by default on terminals only.
         trust: go on in a folder of another origin that names code which is not given here.
+        on_record: function `on_record(record, step)` that is given each record of the run as it is made:
+            what `log.jsonl` holds, candidates as they are scored, retrained networks, test figures
+            (docs/logging.md). What it raises is said once, and the run goes on.
+        profiler: profiler that measures where time and memory go, into `profile.json`; what it found is
+            its `record`.
 
     Raises:
         SupernetError: the message says what is wrong and what to do.
@@ -122,7 +131,11 @@ def run(
     names, objects = _named_and_made(given)
     arguments = _arguments(names, objects, constraints, {} if options is None else options)
     opens = partial(open_run, arguments, folder, objects=objects, progress=progress, trust=trust)
-    with opens() as opened:
+    if not (on_record is None or callable(on_record)):
+        raise ConfigError(
+            f"on_record is a function on_record(record, step), not {shown(on_record)}"
+        )
+    with opens(on_record=on_record, profiler=profiler) as opened:
         execute(opened, list(STEPS))
         return _result(opened, again=partial(opens, mode="read"))
 

@@ -40,6 +40,7 @@ class Changes:
             change
             for change in differences(stored, plain)
             if not (name := change.partition(":")[0]).endswith(NEUTRAL)
+            and name.partition(".")[0] != "logger"
             and not (unsplit and name.startswith("few_shot."))
         ]
         first = first_step(change.partition(":")[0] for change in self._changed)

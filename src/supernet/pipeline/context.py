@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -11,7 +12,9 @@ import torch
 from supernet.config import RunConfig
 from supernet.errors import ConfigError, RunFolderError
 from supernet.net.source import ModelSource
-from supernet.track import Progress, RunFolder
+from supernet.pipeline.hooks import Hooks
+from supernet.pipeline.profiler import Profiler
+from supernet.track import Progress, RunFolder, StageLog
 from supernet.track.sections import Section
 
 __all__ = ["Run"]
@@ -31,6 +34,8 @@ class Run:
         model: source that builds the model with choices.
         folder: run folder that the files are in.
         progress: bars and messages by which the steps say what they do.
+        hooks: hooks that are given the records of the run.
+        profiler: profiler that measures the run; None for none.
         device: device that everything is computed on.
 
     Raises:
@@ -42,6 +47,8 @@ class Run:
     model: ModelSource
     folder: RunFolder
     progress: Progress
+    hooks: Hooks = field(default_factory=Hooks)
+    profiler: Profiler | None = None
     device: torch.device = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,6 +73,22 @@ class Run:
         search = self.options.get("search", {})
         given = [*self.options.values(), *search.values()]
         return any(isinstance(value, Mapping) and set(value) == {"python"} for value in given)
+
+    def stage_log(self, stage: str) -> StageLog:
+        """Return the log of a stage; hooks are given its records."""
+        return self.folder.stage_log(stage, self.hooks.tell)
+
+    def measured_step(self, name: str) -> AbstractContextManager[None]:
+        """Return a context within which a step of the run is measured, where that is asked for."""
+        if self.profiler is None:
+            return nullcontext()
+        return self.profiler.measured_step(name, self.device, self.folder.profile)
+
+    def measured_training(self, stage: str) -> AbstractContextManager[Callable[[str], None]]:
+        """Return the same for a training; it gives what the training loop marks its parts with."""
+        if self.profiler is None:
+            return nullcontext(lambda part: None)
+        return self.profiler.measured_training(stage, self.folder.trace)
 
     def section(self, kind: type[S]) -> S:
         """Return what an earlier step found.

@@ -13,6 +13,7 @@ from supernet.failures import machine_errors
 from supernet.pipeline.context import Run
 from supernet.pipeline.failures import less_memory
 from supernet.pipeline.few_shot import few_shot
+from supernet.pipeline.hooks import result_records
 from supernet.pipeline.identity import check_identity
 from supernet.pipeline.retrain import retrain
 from supernet.pipeline.search import search
@@ -71,31 +72,42 @@ def execute(state: RunState, steps: Sequence[str]) -> None:
     step, run = "", state.run
     with settings(run), calling(lambda: f"the step {step!r}" if step else "looking at the run"):
         if any(step != "report" for step in steps):
-            check_identity(state)
-        for step in steps:
-            if step == "few_shot" and run.config.few_shot.decision is None:
-                continue
-            if run.folder.complete(step):
-                run.progress.say(f"{step}: done before")
-            else:
-                before = run.folder.metrics.section(step)
-                remedy = less_memory(run.config, run.folder, step)
-                with machine_errors(f"the step {step!r}", remedy):
-                    STEPS[step](state)
-                _forget_later(run, step, before)
+            with run.measured_step("load"):
+                check_identity(state)
+                if run.profiler is not None:
+                    state.inputs  # noqa: B018 - loaded here, so that no step counts it
+        split = run.config.few_shot.decision is not None
+        steps = [one for one in steps if one != "few_shot" or split]
+        open_steps = [one for one in steps if one != "report" and not run.folder.complete(one)]
+        logger = run.config.logger if open_steps else None
+        with run.hooks.logging(logger, run.folder, run.options):
+            for step in steps:
+                if run.folder.complete(step):
+                    run.progress.say(f"{step}: done before")
+                else:
+                    before = run.folder.metrics.section(step)
+                    remedy = less_memory(run.config, run.folder, step)
+                    with machine_errors(f"the step {step!r}", remedy), run.measured_step(step):
+                        STEPS[step](state)
+                    _after(run, step, before)
 
 
-def _forget_later(run: Run, step: str, before: Section | None) -> None:
-    """Forget the results of later steps if those of this one, which they came from, are others now."""
+def _after(run: Run, step: str, before: Section | None) -> None:
+    """Give new results of a step to hooks, and forget those of later steps, which came from others."""
 
     def result(section: Section | None) -> Any:
         return section and {**section.to_json(), "seconds": None, "tune_seconds": None}
 
     metrics = run.folder.metrics
+    found = metrics.section(step)
+    if result(found) == result(before):
+        return
+    for record in result_records(found):
+        run.hooks.tell(record)
     later = [
         other for other in list(STEPS)[list(STEPS).index(step) + 1 :] if other in metrics.names
     ]
-    if later and result(metrics.section(step)) != result(before):
+    if later:
         run.folder.forget(later)
         run.progress.say(
             f"{step} has other results than before; repeated for that: {', '.join(later)}"

@@ -11,11 +11,13 @@ from typing import Any, Literal
 from supernet.config import RunConfig
 from supernet.errors import ConfigError, RunFolderError
 from supernet.failures import MORE_MEMORY, machine_errors
+from supernet.loggers import Hook
 from supernet.net.source import FromCallable, ModelSource, as_model_source
 from supernet.origin import code_in
 from supernet.parser import parse
 from supernet.pipeline.changes import Changes
 from supernet.pipeline.context import Run
+from supernet.pipeline.hooks import Hooks
 from supernet.pipeline.objects import (
     check_objects,
     put_back,
@@ -23,6 +25,7 @@ from supernet.pipeline.objects import (
     with_objects,
     without_objects,
 )
+from supernet.pipeline.profiler import Profiler
 from supernet.pipeline.state import RunState
 from supernet.pipeline.train import check_inputs, check_options
 from supernet.track import Progress, RunFolder
@@ -43,6 +46,8 @@ def open_run(
     progress: bool | None = None,
     mode: Mode = "run",
     trust: bool = False,
+    on_record: Hook | None = None,
+    profiler: Profiler | None = None,
 ) -> Iterator[RunState]:
     """Open a run folder: a new one, or one whose trained supernet the options still fit.
 
@@ -59,6 +64,8 @@ def open_run(
             to write nothing, so the folder may be one that cannot be written; options may differ.
         trust: use a folder and configuration files of another origin that name code; see
             `supernet.origin`.
+        on_record: function that is given the records of the run, see `supernet.pipeline.hooks`.
+        profiler: profiler that measures it.
 
     Raises:
         ConfigError: the options cannot be read, or name code and are not trusted.
@@ -77,7 +84,8 @@ def open_run(
             changes = Changes(folder, options.before, options.plain) if options.before else None
             source = _model_source(options.config, objects)
             config = with_objects(options.config, objects)
-            opened = RunState(Run(config, options.plain, source, folder, shown))
+            hooks = Hooks(on_record, shown.say)
+            opened = RunState(Run(config, options.plain, source, folder, shown, hooks, profiler))
             if mode != "read":
                 folder.clean()
             if mode == "run":

@@ -40,12 +40,13 @@ def search(
         NoNetworkError: no candidate could be scored, of the first `FEW` or of all.
         DataError: a measure of the task is no finite number for any of them, though their losses are.
     """
-    log = run.folder.stage_log("search")
+    log = run.stage_log("search")
     log.rewind(0)
     problem = problem_of(run, inputs.space, costs)
     protocol, batch_norm = search_protocol(run, inputs, shared, problem)
     scores = evaluator(run, inputs, shared, protocol)
-    with CandidateTable(run.folder.candidates, by=run.config.evaluate.rank_by) as table:
+    by, tell = run.config.evaluate.rank_by, run.hooks.tell
+    with CandidateTable(run.folder.candidates, by=by, tell=tell) as table:
         scorer = Scorer(scores, costs, table, shared.hash, run.seed)
         learned = architectures_of(run, inputs, costs, shared.trained)
         ranked, asked = _ranked(run, replace(problem, learned=learned), scorer, log.write)

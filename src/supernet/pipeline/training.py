@@ -44,7 +44,7 @@ def fit(
             steps that are done, before the first step and at each record of the log, to which what it
             returns is added.
     """
-    log = run.folder.stage_log(stage)
+    log = run.stage_log(stage)
     bar = run.progress.task(stage, options.steps)
 
     def rewind(step: int) -> None:
@@ -52,29 +52,32 @@ def fit(
             look(step)
         log.rewind(step)
         bar.advance(step)
+        mark("start")
 
     def write(record: dict[str, float]) -> None:
         log.write({**record, **(look(int(record["step"])) if look else {})})
         bar.advance(0, loss=record["loss"])
 
     seed = derive_seed(run.seed, stage)
-    loop = Fit(
-        steps=options.steps,
-        optimizer=options.optimizer,
-        schedule=options.schedule,
-        warmup=options.warmup,
-        lowest=options.lowest,
-        ema=options.ema,
-        clip=options.clip,
-        log_every=options.log_every,
-        checkpoint_seconds=options.checkpoint_seconds,
-        seed=seed,
-        log=write,
-        rewind=rewind,
-        advance=bar.advance,
-        identity=identity,
-    )
     train, size = inputs.splits.train, options.batch_size
     loader = Loader(train, size, seed, augment or inputs.augment, normalise=inputs.normalise)
-    loop.run(model, learner, inputs.task, loader, checkpoint)
+    with run.measured_training(stage) as mark:
+        loop = Fit(
+            steps=options.steps,
+            optimizer=options.optimizer,
+            schedule=options.schedule,
+            warmup=options.warmup,
+            lowest=options.lowest,
+            ema=options.ema,
+            clip=options.clip,
+            log_every=options.log_every,
+            checkpoint_seconds=options.checkpoint_seconds,
+            seed=seed,
+            log=write,
+            rewind=rewind,
+            advance=bar.advance,
+            identity=identity,
+            mark=mark,
+        )
+        loop.run(model, learner, inputs.task, loader, checkpoint)
     return Spent(seconds=log.seconds, steps=options.steps, loss=log.last.get("loss"))

@@ -1,6 +1,7 @@
 """What a run leaves behind and shows: folder, progress, tables, report."""
 
 from supernet.track.folder import RunFolder, StageLog
+from supernet.track.profile import profile_tables
 from supernet.track.progress import Progress
 from supernet.track.report_file import write_report
 from supernet.track.run_files import RunFiles
@@ -22,6 +23,7 @@ __all__ = [
     "export_table",
     "latency_text",
     "print_table",
+    "profile_tables",
     "ranking_table",
     "result_table",
     "write_report",

@@ -16,7 +16,7 @@ from typing import Literal
 from supernet.track.metrics import Metrics
 from supernet.track.records import Failed
 
-__all__ = ["ENTRIES", "EXPORTS", "FILES", "FOLDERS", "STEPS", "Entry", "Step", "entries_of"]
+__all__ = ["ENTRIES", "EXPORTS", "FILES", "FOLDERS", "LOGS", "STEPS", "Entry", "Step", "entries_of"]
 
 
 @dataclass(frozen=True)
@@ -225,6 +225,23 @@ ENTRIES = (
         "train",
         "only with `watch.networks`: scores of a few networks while the supernet trained, see below",
     ),
+    Entry(
+        "profile.json",
+        "every",
+        "only with `--profile`: where time and memory went in the last call that asked, see below",
+    ),
+    Entry(
+        "trace.json",
+        "every",
+        "only with `--profile.trace`: training steps for Perfetto or chrome://tracing "
+        "([profiling](logging.md#profiling))",
+    ),
+    Entry(
+        "logger.json",
+        "every",
+        "only with `--logger`: by what the run is known where it is logged ([logging](logging.md)); "
+        "what a logger writes here is in `logs`",
+    ),
     Entry("vocabulary.json", "train", "only with texts, see below", needed=vocabulary),
     Entry(
         "initial.pt",
@@ -278,6 +295,9 @@ ENTRIES = (
 
 EXPORTS = "exports"
 """Where networks are exported to; each has a folder and a mark of its own there."""
+
+LOGS = "logs"
+"""Where a logger writes its files, unless it is told another place; they are no concern of a run."""
 
 FILES = tuple(name for entry in ENTRIES for name in entry.names if "/" not in name)
 """What a run writes directly into its folder."""

@@ -9,7 +9,7 @@ import math
 import os
 import shlex
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,15 @@ from supernet.files import FULL, clean, read_bytes, storage_errors, write_bytes,
 from supernet.folders import MARK, check_links, folder_kind, mark_text, recover, write_mark
 from supernet.origin import has_origin, with_origin
 from supernet.track.config_and_log import config_text, log_records, read_config
-from supernet.track.contents import ENTRIES, EXPORTS, FILES, FOLDERS, Entry, entries_of
+from supernet.track.contents import ENTRIES, EXPORTS, FILES, FOLDERS, LOGS, Entry, entries_of
 from supernet.track.lock import LOCK, FolderLock
 from supernet.track.metrics import Metrics, forget_sections, read_metrics, record_section
 from supernet.track.sections import Section
 from supernet.train import Checkpoint
 
 __all__ = ["RunFolder", "StageLog"]
+
+Tell = Callable[[Mapping[str, Any]], None]
 
 
 class RunFolder:
@@ -63,10 +65,14 @@ class RunFolder:
         self.ranking = path / "ranking.json"
         self.training_free = path / "training-free.json"
         self.watch = path / "watch.json"
+        self.profile = path / "profile.json"
+        self.trace = path / "trace.json"
+        self.logger = path / "logger.json"
+        self.logs = path / LOGS
         self.initial = path / "initial.pt"
         self.checkpoint = Checkpoint(path / "supernet.pt")
         self._write = write
-        written = [path / name for name in (MARK, LOCK, *FILES, *FOLDERS, EXPORTS)]
+        written = [path / name for name in (MARK, LOCK, *FILES, *FOLDERS, EXPORTS, LOGS)]
         check_links(path, [*written, *(one for name in FOLDERS for one in (path / name).glob("*"))])
         self._lock = self._begin() if write else self._open_to_read()
         self.unlocked = self._lock.missing
@@ -213,17 +219,26 @@ class RunFolder:
         torch.save(dict(weights), buffer)
         write_bytes(self.initial, buffer.getvalue())
 
-    def stage_log(self, stage: str) -> StageLog:
-        """Return the log of a stage."""
-        return StageLog(self.log, stage)
+    def stage_log(self, stage: str, tell: Tell = lambda record: None) -> StageLog:
+        """Return the log of a stage, which tells of each new record."""
+        return StageLog(self.log, stage, tell)
 
 
 class StageLog:
-    """The records of one stage in `log.jsonl`, with the seconds it took over all attempts."""
+    """The records of one stage in `log.jsonl`, with the seconds it took over all attempts.
 
-    def __init__(self, path: Path, stage: str) -> None:
+    Args:
+        path: path of the log.
+        stage: name of the stage.
+        tell: function that is given each record once it is written. One that an attempt before had
+            written, and that comes out the same but for its times, is not told again.
+    """
+
+    def __init__(self, path: Path, stage: str, tell: Tell = lambda record: None) -> None:
         self._path = path
         self._stage = stage
+        self._tell = tell
+        self._told: dict[int, Mapping[str, Any]] = {}
         self._started = time.monotonic()
         self._before = 0.0
         self.last: Mapping[str, Any] = {}
@@ -241,6 +256,8 @@ class StageLog:
                 keep.append(line)
                 if record["stage"] == self._stage:
                     self.last = record
+            else:
+                self._told[record["step"]] = record
         self._before = float(self.last.get("seconds", 0.0))
         self._started = time.monotonic()
         write_text(self._path, "".join(keep))
@@ -253,6 +270,8 @@ class StageLog:
             file.write(json.dumps(self.last) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        if _timeless(self.last) != _timeless(self._told.get(record["step"], {})):
+            self._tell(self.last)
 
 
 def _cannot_be_made(path: Path, error: OSError) -> StorageError | RunFolderError:
@@ -304,6 +323,11 @@ def check_free(path: Path) -> None:
         f"{path} holds {', '.join(found)}, which a run would overwrite, but not {MARK}, which every run "
         f"folder of supernet bears; nothing was changed. Choose another folder with --out.{adopt}"
     )
+
+
+def _timeless(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record without what differs from one attempt to the next."""
+    return {k: v for k, v in record.items() if k not in ("seconds", "images_per_second")}
 
 
 def _finite(value: Any) -> Any:

@@ -23,6 +23,7 @@ from supernet.schema import descriptions, json_schema, summary
 from supernet.space import Architecture
 from supernet.track.contents import ENTRIES, STEPS, Entry
 from supernet.track.metrics import VERSION, Metrics
+from supernet.track.profile import ProfileRecord
 from supernet.track.ranking import VERSION as RANKING_VERSION
 from supernet.track.ranking import Ranking
 from supernet.track.records import Failed
@@ -79,6 +80,7 @@ def made_page(text: str) -> str:
         "failed": _failed,
         "ranking": partial(_file, Ranking),
         "watch": partial(_file, WatchRecord, Ranking),
+        "profile": partial(_file, ProfileRecord),
     }
     return _BLOCK.sub(
         lambda found: f"{found[1]}{found[2]}\n{blocks[found[1]]()}\n\n",

@@ -59,6 +59,8 @@ class Fit:
             continued.
         ema: decay of the moving average of the weights that the model has in the end, and that
             `log` finds in it; None for the last weights.
+        mark: function that is told when a part of a step has ended: "data", "backward", "optimizer",
+            "log" or "checkpoint".
     """
 
     steps: int
@@ -75,6 +77,7 @@ class Fit:
     identity: str = ""
     lowest: float = 0.0
     ema: float | None = None
+    mark: Callable[[str], None] = lambda part: None
 
     def run(
         self,
@@ -108,10 +111,14 @@ class Fit:
                 factor = learner.rate(schedule, moment)
                 self._prepare(optimizer, [peak * factor for peak in peaks], scheduled, moment)
                 with _at(step + 1, self.steps):
-                    losses.append(learner.backward(model, task, loader.batch(step), moment))
+                    batch = loader.batch(step)
+                    self.mark("data")
+                    losses.append(learner.backward(model, task, batch, moment))
+                self.mark("backward")
                 if average:
                     average.before_move(step)
                 self._move(model, optimizer)
+                self.mark("optimizer")
                 self.advance()
                 last = step + 1 == self.steps
                 if last or (step + 1) % self.log_every == 0:
@@ -133,11 +140,13 @@ class Fit:
                             }
                         )
                     losses, logged, since = [], time.monotonic(), step + 1
+                    self.mark("log")
                     if last or now - saved >= self.checkpoint_seconds:
                         self._check_finite(model, step + 1, peaks[0])
                         if checkpoint:
                             self._save(checkpoint, step + 1, model, optimizer, learner, average)
                         saved = time.monotonic()
+                        self.mark("checkpoint")
         if checkpoint:
             checkpoint.drop_previous()
 
