@@ -7,7 +7,17 @@ import platform
 
 import torch
 
-from benchmarks import command, conversion, costs, evaluation, mixed, sandwich, sharing, steps
+from benchmarks import (
+    command,
+    conversion,
+    costs,
+    evaluation,
+    mixed,
+    sandwich,
+    sharing,
+    steps,
+    streaming,
+)
 
 
 def main() -> None:
@@ -25,6 +35,7 @@ def main() -> None:
     sharing.main()
     costs.main()
     conversion.main()
+    streaming.main()
 
 
 main()

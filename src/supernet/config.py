@@ -388,6 +388,7 @@ class RunConfig:
         seed: seed that all random draws of a run depend on.
         device: "auto" (a GPU where there is one), "cpu", "cuda", ...
         threads: CPU threads, 0 for all cores.
+        workers: processes that read stored inputs; None for what their source says.
         model: the model with choices; None where it is given from Python.
         data: source of the examples.
         split: options of how the data is divided and varied.
@@ -406,6 +407,7 @@ class RunConfig:
     seed: int
     device: str
     threads: int
+    workers: int | None
     model: ModelConfig | None
     data: DataSource
     split: SplitConfig

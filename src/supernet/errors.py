@@ -18,6 +18,7 @@ __all__ = [
     "DivergedError",
     "MeasureError",
     "NoNetworkError",
+    "ReadingError",
     "RoutingError",
     "RunFolderError",
     "SpaceError",
@@ -51,6 +52,12 @@ class ConversionError(SupernetError, ValueError):
 
 class DataError(SupernetError, ValueError):
     """A data set is missing, empty, damaged or unusable for the task."""
+
+
+class ReadingError(DataError):
+    """An example cannot be read now that it is needed: a run that reads its data as it goes ends."""
+
+    exit_code = 1
 
 
 class RoutingError(SupernetError, RuntimeError):

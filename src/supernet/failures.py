@@ -25,6 +25,7 @@ from supernet.errors import (
     DeviceError,
     DivergedError,
     MeasureError,
+    ReadingError,
     RunFolderError,
     StorageError,
     SupernetError,
@@ -46,6 +47,7 @@ Kind = Literal[
     "memory",
     "storage",
     "device",
+    "data",
     "folder",
     "interrupted",
     "numbers",
@@ -55,11 +57,14 @@ Kind = Literal[
     "library",
 ]
 """What failed: "memory", "storage" (a full or failing disk), "device" (an accelerator that can do
-nothing more), "folder" (of the run), "interrupted" (by a person or the system); "numbers" (that are not
-finite), "measure" (a measure that is not, where the loss is), "refused" (by a check of this library),
-"code" (of the user or of another library), "library" (this one: a mistake that should be reported)."""
+nothing more), "data" (an example that cannot be read any more), "folder" (of the run), "interrupted"
+(by a person or the system); "numbers" (that are not finite), "measure" (a measure that is not, where
+the loss is), "refused" (by a check of this library), "code" (of the user or of another library),
+"library" (this one: a mistake that should be reported)."""
 
-OF_RUN: frozenset[Kind] = frozenset({"memory", "storage", "device", "folder", "interrupted"})
+OF_RUN: frozenset[Kind] = frozenset(
+    {"memory", "storage", "device", "data", "folder", "interrupted"}
+)
 """Kinds that end a run; the others concern one network."""
 
 MORE_MEMORY = "Close other programs, or use a machine (or an accelerator) with more memory."
@@ -93,6 +98,8 @@ def failure_kind(error: BaseException) -> Kind:
     for kind, matches in (("memory", _memory), ("storage", _storage), ("device", _device)):
         if any(map(matches, causes)):
             return kind  # type: ignore[return-value]  # one of the three
+    if any(isinstance(cause, ReadingError) for cause in causes):
+        return "data"
     if isinstance(error, RunFolderError | DamagedFileError):
         return "folder"
     if isinstance(error, MeasureError):

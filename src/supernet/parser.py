@@ -118,6 +118,13 @@ def build_parser(program: str, defaults: Mapping[str, Any] = DEFAULTS) -> Argume
         help="CPU threads, 0 for all cores; with one, small networks are fastest, and results do not "
         "depend on the number of cores",
     )
+    parser.add_argument(
+        "--workers",
+        type=int | None,
+        default=None,
+        help="processes that read data which is not in memory, 0 to read it in the main one; by default "
+        "2, or those of a DataLoader; results do not depend on it",
+    )
     parser.add_subclass_arguments(
         nn.Module,
         "model",

@@ -3,16 +3,18 @@
 import csv
 import gzip
 import json
+import random
 import struct
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from supernet.data import (
     Characters,
+    DataLoaders,
     Datasets,
     DataSource,
     Digits,
@@ -127,6 +129,64 @@ def _grey_folder(folder):
     return Case(ImageFolder(str(folder)), sum(TRAIN), None, (1, 8, 8))
 
 
+def _streamed_folder(folder):
+    case = _folder(folder)
+    return Case(ImageFolder(str(folder), stream=True), case.train, case.test, case.shape)
+
+
+class Noisy(Dataset):
+    """Images with noise that each of the three global random states has a part in."""
+
+    def __init__(self, images, labels):
+        self.images, self.targets = images, labels.tolist()
+
+    def __len__(self):
+        return len(self.targets)
+
+    def __getitem__(self, index):
+        image = self.images[index].float() + torch.rand(())
+        image += random.random() + np.random.rand()  # noqa: NPY002
+        return image, self.targets[index]
+
+
+class Once(IterableDataset):
+    """Examples that can only be gone through."""
+
+    def __init__(self, images, labels):
+        self.pairs = list(zip(images, labels, strict=True))
+
+    def __len__(self):
+        return len(self.pairs)
+
+    def __iter__(self):
+        return iter(self.pairs)
+
+
+def _streamed_noise(folder):
+    train, test = Noisy(*make_images(TRAIN)), Noisy(*make_images(TEST, first=100))
+    source = Datasets(train, test, stream=True)
+    return Case(source, sum(TRAIN), sum(TEST), (1, 8, 8), torch.float32)
+
+
+def _streamed_once(folder):
+    return Case(Datasets(Once(*make_images(TRAIN)), stream=True), sum(TRAIN), None, (1, 8, 8))
+
+
+def doubled(examples):
+    """Collate examples, whose inputs become another."""
+    inputs, labels = zip(*examples, strict=True)
+    return 2 * torch.stack(inputs).float(), torch.tensor(labels)
+
+
+def _loaders(folder):
+    """Return loaders, with a data set to select with."""
+    parts = [TensorDataset(*make_images(n, first=k)) for n, k in ((TRAIN, 0), (TEST, 100))]
+    parts.append(TensorDataset(*make_images((8, 8, 9), first=200)))
+    loaders = [DataLoader(part, 7, num_workers=1, collate_fn=doubled) for part in parts]
+    source = DataLoaders(*loaders)
+    return Case(source, sum(TRAIN), sum(TEST), (1, 8, 8), torch.float32, 25)
+
+
 def _tensors(folder):
     train, test = make_images(TRAIN), make_images(TEST, first=100)
     return Case(Tensors(train, test), sum(TRAIN), sum(TEST), (1, 8, 8))
@@ -196,6 +256,10 @@ CASES = (
     _idx,
     _folder,
     _grey_folder,
+    _streamed_folder,
+    _streamed_noise,
+    _streamed_once,
+    _loaders,
     _tensors,
     _floats,
     _dataset,

@@ -93,7 +93,7 @@ def test_a_data_set_without_length_is_refused():
         def __iter__(self):
             return iter([])
 
-    with pytest.raises(DataError, match=r"Endless has no length .* map-style"):
+    with pytest.raises(DataError, match=r"Endless is gone through .* give it a __len__"):
         Datasets(Endless()).load()
 
 

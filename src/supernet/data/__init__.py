@@ -3,14 +3,17 @@
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw
 from supernet.data.characters import Alphabet, Characters, Prose
+from supernet.data.data_loaders import DataLoaders
 from supernet.data.digits import Digits
 from supernet.data.folder import ImageFolder
+from supernet.data.huggingface import HuggingFace
 from supernet.data.idx import Idx
 from supernet.data.loader import Loader, chunks
 from supernet.data.named_dataset import NamedDataset
 from supernet.data.normalise import Normalise, Preprocess
 from supernet.data.resolve import SOURCES, as_source
 from supernet.data.splits import Sealed, Splits, split_data
+from supernet.data.stored import Items, Stored
 from supernet.data.tensors import Datasets, Tensors
 from supernet.data.text import Text
 from supernet.data.text_docstrings import Docstrings
@@ -21,13 +24,16 @@ __all__ = [
     "Alphabet",
     "Augment",
     "Characters",
+    "DataLoaders",
     "DataSource",
     "Datasets",
     "Digits",
     "Docstrings",
     "Examples",
+    "HuggingFace",
     "Idx",
     "ImageFolder",
+    "Items",
     "Loader",
     "NamedDataset",
     "Normalise",
@@ -36,6 +42,7 @@ __all__ = [
     "Raw",
     "Sealed",
     "Splits",
+    "Stored",
     "Tensors",
     "Text",
     "Vocabulary",

@@ -1,14 +1,16 @@
-"""What every data set is once loaded: inputs and targets in memory, nothing else."""
+"""What every data set is once loaded: inputs, in memory or read when needed, and targets."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from supernet.data.augment import Augment
+from supernet.data.stored import Items, Stored, read
+from supernet.data.workers import Pool
 from supernet.errors import DataError
 
 __all__ = ["DataSource", "Examples", "Raw", "make_examples"]
@@ -16,11 +18,12 @@ __all__ = ["DataSource", "Examples", "Raw", "make_examples"]
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Inputs with their targets, in memory.
+    """Inputs with their targets.
 
     Args:
         inputs: uint8 images [n, channels, height, width], int64 tokens [n, length] that number
-            `words`, or float tensors [n, ...].
+            `words`, or float tensors [n, ...]; in memory, or images and floats as `Stored` inputs, which
+            are read when a batch needs them.
         targets: int64 class numbers [n], or floats [n, ...] for regression.
         classes: names of the classes, one for each class number; empty for regression.
         words: word or character that each token stands for; empty unless inputs are tokens.
@@ -29,7 +32,7 @@ class Examples:
         DataError: there are no examples, or inputs, targets, classes and words do not fit together.
     """
 
-    inputs: Tensor
+    inputs: Tensor | Stored
     targets: Tensor
     classes: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
@@ -44,10 +47,23 @@ class Examples:
         return len(self.inputs)
 
     def select(self, indices: Tensor) -> Examples:
-        """Return copies of these examples, in the order of `indices` (int64, [m])."""
+        """Return some of these examples, in the order of `indices` (int64, [m]).
+
+        Those in memory are copied; stored inputs stay where they are.
+        """
         indices = indices.to(self.inputs.device)
-        inputs = self.inputs.index_select(0, indices)
-        return Examples(inputs, self.targets.index_select(0, indices), self.classes, self.words)
+        targets = self.targets.index_select(0, indices)
+        if isinstance(self.inputs, Stored):
+            return Examples(self.inputs.select(indices), targets, self.classes, self.words)
+        return Examples(self.inputs.index_select(0, indices), targets, self.classes, self.words)
+
+    def tensor(self) -> Tensor:
+        """Return the inputs as one tensor in memory, [n, ...], read if they are stored.
+
+        Raises:
+            ReadingError: one cannot be read.
+        """
+        return self.inputs.fetch() if isinstance(self.inputs, Stored) else self.inputs
 
     def to(self, device: str | torch.device) -> Examples:
         """Return the examples on `device`."""
@@ -86,7 +102,7 @@ class Examples:
             )
 
     def _check_tokens(self) -> None:
-        if not self.words:
+        if not self.words or isinstance(self.inputs, Stored):
             raise DataError(
                 "Inputs are torch.int64; possible are uint8 images, floats, and tokens of a text, which "
                 "need their `words` (see supernet.data.Text). Convert numbers with `.float()`."
@@ -120,6 +136,7 @@ class Raw:
         augment: the augmentation that suits this set.
         search: examples to select with, where random ones of `train` would not do.
         notes: sentences on what was found where the data came from and is not used, to be said.
+        workers: number of processes that stored inputs are read by, unless a run is told another.
 
     Raises:
         DataError: the test or search examples differ in kind from the training examples.
@@ -131,11 +148,36 @@ class Raw:
     augment: Augment
     search: Examples | None = None
     notes: tuple[str, ...] = ()
+    workers: int = 2
 
     def __post_init__(self) -> None:
         for purpose, examples in (("test", self.test), ("search", self.search)):
             if examples is not None:
                 self._check(purpose, examples)
+
+    def read_by(self, workers: int | None = None) -> Raw:
+        """Return the same data, whose stored inputs are read by so many processes.
+
+        Args:
+            workers: number of processes for all that is read from one source, which are started when the
+                first batch is needed; 0 reads in this one; None is what the source says.
+        """
+        workers = self.workers if workers is None else workers
+        pools: dict[Items, Pool] = {}
+
+        def by_processes(examples: Examples) -> Examples:
+            if not isinstance(inputs := examples.inputs, Stored):
+                return examples
+            pool = (
+                pools.setdefault(inputs.items, Pool(read, inputs.items, workers))
+                if workers
+                else None
+            )
+            return replace(examples, inputs=inputs.read_by(pool))
+
+        test = None if self.test is None else by_processes(self.test)
+        search = None if self.search is None else by_processes(self.search)
+        return replace(self, train=by_processes(self.train), test=test, search=search)
 
     def _check(self, purpose: str, examples: Examples) -> None:
         if _kind(self.train) != _kind(examples):
@@ -155,7 +197,7 @@ class DataSource(ABC):
 
     @abstractmethod
     def load(self) -> Raw:
-        """Return the data set in memory, the same at every call.
+        """Return the data set, the same at every call: in memory, or as `Stored` inputs.
 
         Raises:
             DataError: the data is missing, damaged or contradicts itself.
@@ -163,7 +205,10 @@ class DataSource(ABC):
 
 
 def make_examples(
-    name: str, inputs: Tensor, targets: Tensor, classes: tuple[str, ...] | None = None
+    name: str,
+    inputs: Tensor | Stored,
+    targets: Tensor,
+    classes: tuple[str, ...] | None = None,
 ) -> Examples:
     """Return examples; classes without names (None) are called "0", "1", ...
 

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
 
 import torch
 from torch import Tensor
 
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw
-from supernet.data.files import files_in, folders_in, last_part, open_regular, reading
-from supernet.data.images import from_pil, stack
+from supernet.data.files import files_in, folders_in, last_part, reading
+from supernet.data.image_files import ImageFiles, open_image
+from supernet.data.images import stack
+from supernet.data.stored import Stored
 from supernet.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 __all__ = ["ImageFolder"]
 
 _FILES_PER_TASK = 256  # one task per image would spend its time in the queue
 _SMALL = 64 * 64  # pixels; measured: one thread is faster up to here, more threads beyond
+
+_LARGEST = 2**32
+"""Bytes that images may take in memory, all in colour, before they are read as they are needed."""
 
 _OTHERS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 """Formats that Pillow knows but reads with other programmes only."""
@@ -47,12 +47,20 @@ class ImageFolder(DataSource):
         size: height and width in pixels to which images are scaled, the longer side cropped in the
             middle; by default they stay as they are and must be of one size.
         name: name of the data set; by default that of the folder.
+        stream: whether images are decoded when a batch needs them, instead of all at first; by default
+            where all of them would take more than 4 GiB of memory.
 
     Raises:
         ConfigError: `size` is not positive.
     """
 
-    def __init__(self, folder: str, size: int | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: str,
+        size: int | None = None,
+        name: str | None = None,
+        stream: bool | None = None,
+    ) -> None:
         if size is not None and size < 1:
             raise ConfigError(
                 f"size is {size}; give pixels, for instance size=32, or leave it out."
@@ -60,6 +68,7 @@ class ImageFolder(DataSource):
         self.folder = Path(folder)
         self.size = size
         self.name = name or last_part(self.folder)
+        self.stream = stream
 
     def load(self) -> Raw:
         """Return inputs [n, 1 or 3, height, width] uint8, ordered by class and file name.
@@ -76,15 +85,26 @@ class ImageFolder(DataSource):
                 f"{self.folder}: train has the classes {', '.join(train)}, test has "
                 f"{', '.join(test)}; both need one folder for each class."
             )
-        inputs = self._inputs([*_files(train), *_files(test)])
-        count = len(_files(train))
+        files, count = [*_files(train), *_files(test)], len(_files(train))
+        inputs: Tensor | Stored
+        if self._is_streamed(files):
+            inputs = Stored(ImageFiles(self.folder, files, self.size))
+        else:
+            inputs = self._inputs(files)
+        numbers = torch.arange(len(files))
         return Raw(
             self.name,
-            _examples(inputs[:count], train),
-            _examples(inputs[count:], test) if has_test else None,
+            _examples(inputs, numbers[:count], train),
+            _examples(inputs, numbers[count:], test) if has_test else None,
             Augment(flip=True, crop=_crop(min(inputs.shape[2:]))),
-            notes=_left_out(self.folder, {*_files(train), *_files(test)}),
+            notes=_left_out(self.folder, set(files)),
         )
+
+    def _is_streamed(self, files: Sequence[Path]) -> bool:
+        if self.stream is not None:
+            return self.stream
+        height, width = open_image(files[0], self.size).shape[1:]
+        return 3 * height * width * len(files) > _LARGEST
 
     def _inputs(self, files: Sequence[Path]) -> Tensor:
         # Train and test together, so that both agree on the size and on colour.
@@ -152,68 +172,25 @@ def _files(listing: Listing) -> list[Path]:
     return list(itertools.chain.from_iterable(listing.values()))
 
 
-def _examples(inputs: Tensor, listing: Listing) -> Examples:
+def _examples(inputs: Tensor | Stored, numbers: Tensor, listing: Listing) -> Examples:
     counts = torch.tensor([len(files) for files in listing.values()])
     targets = torch.repeat_interleave(torch.arange(len(counts)), counts)
-    return Examples(inputs, targets, tuple(listing))
+    part = (
+        inputs.select(numbers)
+        if isinstance(inputs, Stored)
+        else inputs[numbers[0] : numbers[-1] + 1]
+    )
+    return Examples(part, targets, tuple(listing))
 
 
 def _decode(files: Sequence[Path], size: int | None) -> list[Tensor]:
     """Return the images in the order of `files`."""
 
     def decode(start: int) -> list[Tensor]:
-        return [_open(path, size) for path in files[start : start + _FILES_PER_TASK]]
+        return [open_image(path, size) for path in files[start : start + _FILES_PER_TASK]]
 
     # Pillow decodes without the interpreter lock, but for small images threads mostly wait for it.
-    small = _open(files[0], None)[0].numel() <= _SMALL
+    small = open_image(files[0], None)[0].numel() <= _SMALL
     with ThreadPoolExecutor(max_workers=1 if small else None) as pool:
         parts = pool.map(decode, range(0, len(files), _FILES_PER_TASK))
         return list(itertools.chain.from_iterable(parts))
-
-
-def _open(path: Path, size: int | None) -> Tensor:
-    with open_regular(path) as file:
-        return _pixels(path, file, size)
-
-
-def _pixels(path: Path, file: BinaryIO, size: int | None) -> Tensor:
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    remedy = "Get the file again, save it as PNG, or remove it."
-    try:
-        with Image.open(file) as image:
-            _check_size(path, image.size)
-            upright = _upright(image)
-            return from_pil(upright if size is None else ImageOps.fit(upright, (size, size)))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{path} is too large: {error} Scale it down, or remove it.") from error
-    except UnidentifiedImageError as error:
-        raise DataError(f"{path} cannot be used as an image: it is none. {remedy}") from error
-    except DataError as error:
-        if str(path) in str(error):
-            raise
-        raise DataError(f"{path} cannot be used as an image: {error}.") from error
-    except Exception as error:  # a damaged file makes Pillow raise almost anything
-        raise DataError(f"{path} cannot be used as an image: {error}. {remedy}") from error
-
-
-def _check_size(path: Path, size: tuple[int, int]) -> None:
-    """Refuse what Pillow takes for a bomb: few bytes that become very many pixels."""
-    from PIL import Image
-
-    if Image.MAX_IMAGE_PIXELS is not None and math.prod(size) > Image.MAX_IMAGE_PIXELS:
-        raise DataError(
-            f"{path} has {size[0]:,}x{size[1]:,} pixels, more than the {Image.MAX_IMAGE_PIXELS:,} up to "
-            "which images are read. Scale it down, or remove it."
-        )
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Return an image as viewers show it: turned as its EXIF data say, if that can be read."""
-    from PIL import ExifTags, ImageOps
-
-    try:
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-        return ImageOps.exif_transpose(image) if turned else image
-    except Exception:  # damaged EXIF data are like none
-        return image

@@ -14,7 +14,7 @@ from supernet.errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["from_array", "from_pil", "stack"]
+__all__ = ["check_depth", "from_array", "from_pil", "is_grey", "stack"]
 
 _GREY = ("1", "L")
 
@@ -27,12 +27,26 @@ def from_pil(image: Image.Image) -> Tensor:
     Raises:
         DataError: pixels have more than 8 bits, and would be clipped if converted.
     """
-    if image.mode.startswith(("I", "F")):
-        raise DataError(f"pixels of mode {image.mode} have more than 8 bits; save the image with 8")
-    mode = "L" if image.mode in _GREY else "RGB"
+    check_depth(image)
+    mode = "L" if is_grey(image) else "RGB"
     if image.mode == "P" and "transparency" in image.info:  # or Pillow warns that it is lost
         image = image.convert("RGBA")
     return from_array(np.array(image if image.mode == mode else image.convert(mode)))
+
+
+def is_grey(image: Image.Image) -> bool:
+    """Return whether an image becomes one channel."""
+    return image.mode in _GREY
+
+
+def check_depth(image: Image.Image) -> None:
+    """Refuse pixels of more than 8 bits, which would be clipped if converted.
+
+    Raises:
+        DataError: they have.
+    """
+    if image.mode.startswith(("I", "F")):
+        raise DataError(f"pixels of mode {image.mode} have more than 8 bits; save the image with 8")
 
 
 def from_array(pixels: np.ndarray) -> Tensor:

@@ -1,4 +1,4 @@
-"""Batches as functions of (seed, step), on the device that the examples are on."""
+"""Batches as functions of (seed, step), on the device of the examples."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from torch import Tensor
 from supernet.data.augment import Augment
 from supernet.data.base import Examples
 from supernet.data.normalise import Normalise
+from supernet.data.stored import Ahead, Key, Stored
 from supernet.errors import ConfigError
 from supernet.random import generator
 
-__all__ = ["Loader", "chunks"]
+__all__ = ["Loader", "Parts", "chunks"]
 
 
 class Loader:
@@ -23,7 +24,8 @@ class Loader:
     Nothing needs to be saved to resume: `batch(step)` is the same after any other calls.
 
     Args:
-        examples: examples on the device where the batches are needed; nothing is moved per step.
+        examples: examples on the device where the batches are needed; nothing is moved per step but
+            stored inputs, which are read ahead.
         batch_size: images per step; at most all examples.
         seed: seed of the run.
         augment: random changes, if any.
@@ -53,8 +55,8 @@ class Loader:
         self._augment = augment
         self._purpose = purpose
         self._normalise = normalise or Normalise.of(examples)
-        self._epoch = -1
-        self._order = torch.empty(0)
+        self._orders: dict[int, Tensor] = {}
+        self._stored = Ahead(self._part, self._key) if isinstance(examples.inputs, Stored) else None
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the batch of a step, counted from 0 over all epochs.
@@ -64,26 +66,72 @@ class Loader:
 
         Raises:
             ConfigError: `step` is negative.
+            ReadingError: a stored input cannot be read.
         """
         if step < 0:
             raise ConfigError(f"step is {step}; steps are counted from 0.")
-        epoch, position = divmod(step, self.batches_per_epoch)
-        start = position * self.images_per_step
-        indices = self._permutation(epoch)[start : start + self.images_per_step]
-        inputs = self._normalise(self._examples.inputs.index_select(0, indices))
+        indices = self._indices(step)
+        inputs = self._normalise(self._inputs(step, indices))
         if self._augment is not None:
             random = generator(self._seed, self._purpose, "augment", step, device=inputs.device)
             inputs = self._augment(inputs, random)
         return inputs, self._examples.targets.index_select(0, indices)
 
+    def _inputs(self, step: int, indices: Tensor) -> Tensor:
+        stored = self._examples.inputs
+        if isinstance(stored, Tensor):
+            return stored.index_select(0, indices)
+        assert self._stored is not None
+        return self._stored[step]
+
+    def _part(self, step: int) -> Stored:
+        assert isinstance(self._examples.inputs, Stored)
+        return self._examples.inputs.select(self._indices(step))
+
+    def _key(self, step: int) -> Key:
+        """Return what random transforms of the data depend on, besides the example."""
+        return (self._seed, self._purpose, "example", step // self.batches_per_epoch)
+
+    def _indices(self, step: int) -> Tensor:
+        epoch, position = divmod(step, self.batches_per_epoch)
+        start = position * self.images_per_step
+        return self._permutation(epoch)[start : start + self.images_per_step]
+
     def _permutation(self, epoch: int) -> Tensor:
-        if epoch != self._epoch:
+        if epoch not in self._orders:
             random = generator(self._seed, self._purpose, "epoch", epoch)
             # Drawn on the CPU, so that every device sees the same order.
             order = torch.randperm(len(self._examples), generator=random)
-            self._order = order.to(self._examples.inputs.device)
-            self._epoch = epoch
-        return self._order
+            if len(self._orders) > 1:  # two, since what is read ahead may be of the next epoch
+                del self._orders[next(iter(self._orders))]
+            self._orders[epoch] = order.to(self._examples.targets.device)
+        return self._orders[epoch]
+
+
+class Parts:
+    """All inputs in their order, in nearly equal parts by number; the next are read ahead.
+
+    Args:
+        inputs: inputs, in memory or stored.
+        count: number of parts.
+    """
+
+    def __init__(self, inputs: Tensor | Stored, count: int) -> None:
+        self._tensors = inputs.tensor_split(count) if isinstance(inputs, Tensor) else ()
+        self._stored = inputs.tensor_split(count) if isinstance(inputs, Stored) else ()
+        self._ahead = Ahead(lambda number: self._stored[number] if number < count else None)
+
+    def __len__(self) -> int:
+        return len(self._tensors or self._stored)
+
+    def __getitem__(self, number: int) -> Tensor:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        return self._ahead[number] if self._stored else self._tensors[number]
+
+    def size(self, number: int) -> int:
+        """Return the number of inputs in a part."""
+        return len((self._tensors or self._stored)[number])
 
 
 def chunks(
@@ -104,10 +152,8 @@ def chunks(
     """
     _check_batch_size(batch_size)
     parts = math.ceil(len(examples) / batch_size)
-    pairs = zip(
-        examples.inputs.tensor_split(parts), examples.targets.tensor_split(parts), strict=True
-    )
-    return ((normalise(part), labels) for part, labels in pairs)
+    inputs, targets = Parts(examples.inputs, parts), examples.targets.tensor_split(parts)
+    return ((normalise(inputs[number]), labels) for number, labels in enumerate(targets))
 
 
 def _check_batch_size(batch_size: int) -> None:

@@ -17,7 +17,7 @@ __all__ = ["NamedDataset"]
 
 
 class NamedDataset(DataSource):
-    """Map-style torch data sets of (image, label) pairs, named by import path; see `Datasets`.
+    """Torch data sets of (image, label) pairs, named by import path; see `Datasets`.
 
     Args:
         train: import path of a class or function that gives the data set to train and select with.
@@ -27,6 +27,7 @@ class NamedDataset(DataSource):
         test_arguments: arguments that `test` is called with; by default `arguments`.
         name: name of the data set; by default that of the class.
         augment: random changes while training; none by default.
+        stream: whether examples are read when they are needed, instead of all at first.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class NamedDataset(DataSource):
         test_arguments: dict[str, Any] | None = None,
         name: str | None = None,
         augment: Augment | None = None,
+        stream: bool = False,
     ) -> None:
         self.train = train
         self.arguments = arguments or {}
@@ -44,9 +46,10 @@ class NamedDataset(DataSource):
         self.test_arguments = self.arguments if test_arguments is None else test_arguments
         self.name = name
         self.augment = augment
+        self.stream = stream
 
     def load(self) -> Raw:
-        """Return the data sets in memory.
+        """Return the data sets.
 
         Raises:
             DataError: a path cannot be imported or called so, or names what makes no data set, or see
@@ -54,7 +57,7 @@ class NamedDataset(DataSource):
         """
         train = _made(self.train, self.arguments)
         test = None if self.test is None else _made(self.test, self.test_arguments)
-        return Datasets(train, test, self.name, self.augment).load()
+        return Datasets(train, test, self.name, self.augment, stream=self.stream).load()
 
 
 def _made(path: str, arguments: Mapping[str, Any]) -> Dataset[Any]:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from supernet.data.base import Examples
+from supernet.data.stored import Ahead, Stored, spread
 from supernet.errors import DataError
 
 __all__ = ["Normalise", "Preprocess"]
 
 _VALUES_PER_CHUNK = 2**22  # 32 MiB as int64
+
+_MEASURED = 2048
+"""Stored images that are measured, evenly spread over the split."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +44,12 @@ class Normalise:
         """Measure uint8 images; floats are taken as normalised already, and tokens have no scale.
 
         Use the training split, and the result for all splits. Sums of integers are exact, so the
-        result depends neither on the order of the examples nor on the device.
+        result depends neither on the order of the examples nor on the device. Of stored images, 2,048
+        are measured, evenly spread, or all if there are fewer.
         """
         if examples.inputs.dtype != torch.uint8:
             return cls(channels_last=channels_last)
-        count, sums, squares = _moments(examples.inputs)
+        count, sums, squares = _moments(_chunks(examples.inputs), examples.inputs.shape[1])
         mean = tuple(total / count / 255 for total in sums)
         std = tuple(
             # A constant channel has nothing to scale.
@@ -106,16 +112,28 @@ class Preprocess(nn.Module):
         return torch.addcmul(self.shift, inputs.float(), self.scale)
 
 
-def _moments(images: Tensor) -> tuple[int, list[int], list[int]]:
+def _chunks(images: Tensor | Stored) -> Iterator[Tensor]:
+    """Yield the images to be measured, a few at a time."""
+    size = max(1, _VALUES_PER_CHUNK // math.prod(images.shape[1:]))
+    if isinstance(images, Tensor):
+        yield from torch.split(images, size)
+        return
+    images = images.select(spread(len(images), _MEASURED))
+    parts = images.tensor_split(math.ceil(len(images) / size))
+    ahead = Ahead(lambda number: parts[number] if number < len(parts) else None)
+    yield from (ahead[number] for number in range(len(parts)))
+
+
+def _moments(chunks: Iterable[Tensor], channels: int) -> tuple[int, list[int], list[int]]:
     """Return values per channel, and per channel their sum and the sum of their squares."""
-    channels = images.shape[1]
-    sums = torch.zeros(channels, dtype=torch.int64, device=images.device)
-    squares = torch.zeros_like(sums)
-    for chunk in torch.split(images, max(1, _VALUES_PER_CHUNK // images[0].numel())):
+    count, totals = 0, torch.zeros(2, channels, dtype=torch.int64)
+    for chunk in chunks:
         values = chunk.long()
-        sums += values.sum((0, 2, 3))
-        squares += values.square().sum((0, 2, 3))
-    return images.numel() // channels, sums.tolist(), squares.tolist()
+        totals = totals.to(chunk.device)
+        totals += torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
+        count += chunk.numel() // channels
+    sums, squares = totals.tolist()
+    return count, sums, squares
 
 
 @functools.lru_cache(maxsize=32)

@@ -10,13 +10,15 @@ from typing import TypeGuard
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from supernet.data.base import DataSource
 from supernet.data.characters import Characters, Prose
+from supernet.data.data_loaders import DataLoaders
 from supernet.data.digits import Digits
 from supernet.data.files import reading
 from supernet.data.folder import ImageFolder
+from supernet.data.huggingface import HuggingFace, is_huggingface
 from supernet.data.idx import Idx
 from supernet.data.tensors import Datasets, Tensors
 from supernet.data.text import SUFFIXES, Text
@@ -30,6 +32,7 @@ SOURCES: dict[str, str] = {
     "idx": "supernet.data.Idx",
     "folder": "supernet.data.ImageFolder",
     "dataset": "supernet.data.NamedDataset",
+    "huggingface": "supernet.data.HuggingFace",
     "text": "supernet.data.Text",
     "docstrings": "supernet.data.Docstrings",
     "characters": "supernet.data.Characters",
@@ -47,8 +50,9 @@ _READY: dict[str, type[Digits | Docstrings | Prose]] = {
 _POSSIBLE = (
     'Possible are "digits", "docstrings", "prose", a folder of images (train/<class>/*.png), a folder '
     "of IDX files (train-images-idx3-ubyte, ...), a file of texts and labels (.csv, .tsv, .jsonl), text "
-    "to be continued (a .txt file, or a folder of them), a torch Dataset of (image, label), a pair of "
-    "tensors or arrays (inputs, targets), or a DataSource."
+    "to be continued (a .txt file, or a folder of them), a torch Dataset of (image, label) or a "
+    "DataLoader of one, a Dataset or DatasetDict of Hugging Face, a pair of tensors or arrays (inputs, "
+    "targets), or a DataSource."
 )
 
 
@@ -56,8 +60,8 @@ def as_source(data: object) -> DataSource:
     """Return the source that `data` stands for.
 
     Args:
-        data: a source, a data set, a pair of tensors or arrays, a folder, a file of texts, or one of
-            "digits", "docstrings" and "prose".
+        data: a source, a data set, a DataLoader, a pair of tensors or arrays, a folder, a file of texts,
+            or one of "digits", "docstrings" and "prose".
 
     Raises:
         DataError: it is nothing of that; the message lists what is possible.
@@ -66,6 +70,10 @@ def as_source(data: object) -> DataSource:
         return data
     if isinstance(data, Dataset):
         return Datasets(data)
+    if isinstance(data, DataLoader):
+        return DataLoaders(data)
+    if is_huggingface(data):
+        return HuggingFace(data)
     arrays = [part for part in data if isinstance(part, Tensor | np.ndarray)] if _pair(data) else []
     if len(arrays) == 2:
         return Tensors((torch.as_tensor(arrays[0]), torch.as_tensor(arrays[1])))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from supernet.data.augment import Augment
 from supernet.data.base import Examples, Raw
+from supernet.data.stored import Stored
 from supernet.errors import ConfigError, DataError
 from supernet.random import generator
 
@@ -37,6 +38,8 @@ class Sealed:
     def identity(self) -> str:
         """A hash of the examples, by which they are known again without being opened.
 
+        Of stored inputs not all are read, see `Stored.identity`.
+
         Raises:
             DataError: they were opened before.
         """
@@ -44,6 +47,9 @@ class Sealed:
             raise DataError("The test split was opened; take its identity before.")
         hasher = hashlib.blake2b(repr(self._examples.classes).encode(), digest_size=16)
         for part in (self._examples.inputs, self._examples.targets):
+            if isinstance(part, Stored):
+                hasher.update(part.identity.encode())
+                continue
             hasher.update(f"{part.dtype} {tuple(part.shape)};".encode())
             hasher.update(part.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         return hasher.hexdigest()

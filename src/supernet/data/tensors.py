@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw, make_examples
-from supernet.data.images import from_array, from_pil, stack
-from supernet.errors import DataError
-from supernet.user_code import calling
+from supernet.data.images import stack
+from supernet.data.pairs import Collate, Pair, Pairs, pairs_of, spooled
+from supernet.data.stored import Stored
+from supernet.errors import ConfigError, DataError
 
 __all__ = ["Datasets", "Tensors"]
-
-Pair = tuple[Tensor, Tensor]
 
 
 class Tensors(DataSource):
@@ -55,17 +53,34 @@ class Tensors(DataSource):
 
 
 class Datasets(DataSource):
-    """Map-style data sets of (image, label) pairs, for instance of torchvision; read once.
+    """Data sets of (image, label) pairs, for instance of torchvision.
 
     An image is a tensor [channels, height, width] (uint8 or float; floats of any shape), a uint8
-    array [height, width, channels], or a Pillow image. Random transforms of the data set would be
-    frozen by reading it once: leave them out and give `augment`.
+    array [height, width, channels], or a Pillow image.
+
+    By default a data set is read once, into memory: random transforms of its own would be frozen.
+    With `stream`, each example is read whenever a batch needs it, by processes of their own. Its
+    transforms then draw anew in each epoch, and always the same for the same seed, epoch and example:
+    torch's, NumPy's and Python's global random states are seeded before each reading. Where examples
+    are scored, they are the same each time; give data sets without random transforms as `search` and
+    `test` to score images as they are.
+
+    An `IterableDataset` is gone through once, in its order, up to its `__len__`: into memory, or with
+    `stream` into a temporary file. Its random transforms are frozen either way.
 
     Args:
-        train: data set to train and to select with.
+        train: data set to train with, and to select with unless there is one for it.
         test: data set of the official test split, if there is one.
         name: name of the data set; by default that of the class of `train`.
         augment: random changes while training; none by default.
+        search: data set to select with; by default part of `train` is.
+        stream: whether examples are read when they are needed, instead of all at first.
+        collate: function that makes a batch of a list of examples (`collate_fn` of a `DataLoader`); it
+            is called with one example at a time, and only with `stream`.
+        workers: processes that read, unless a run is told another number.
+
+    Raises:
+        ConfigError: `collate` is given without `stream`.
     """
 
     def __init__(
@@ -74,26 +89,73 @@ class Datasets(DataSource):
         test: Dataset[Any] | None = None,
         name: str | None = None,
         augment: Augment | None = None,
+        search: Dataset[Any] | None = None,
+        stream: bool = False,
+        collate: Collate | None = None,
+        workers: int = 2,
     ) -> None:
+        if collate is not None and not stream:
+            raise ConfigError("collate is used with stream=True only; give both, or none of them")
         self.train = train
         self.test = test
         self.name = name or type(train).__name__
         self.augment = augment or Augment()
+        self.search = search
+        self.stream = stream
+        self.collate = collate
+        self.workers = workers
 
     def load(self) -> Raw:
-        """Return the data sets in memory; class names are those of `train.classes` if it has any.
+        """Return the data sets; class names are those of `train.classes` if it has any.
 
         Raises:
             DataError: a data set has no length, an example is no pair of image and label, or two
-                examples differ in shape.
+                examples differ in shape; with `stream`, those that are looked at.
         """
+        datasets = {self.name: self.train}
+        for purpose, dataset in (("test", self.test), ("search", self.search)):
+            if dataset is not None:
+                datasets[f"{self.name} ({purpose})"] = dataset
+        pairs, notes = self._streamed(datasets) if self.stream else (_in_memory(datasets), ())
         names = getattr(self.train, "classes", None)
         classes = tuple(map(str, names)) if isinstance(names, list | tuple) else None
-        train = _examples(_read(self.train, self.name), self.name, classes)
-        test = None
-        if self.test is not None:
-            test = _examples(_read(self.test, f"{self.name} (test)"), self.name, train.classes)
-        return Raw(self.name, train, test, self.augment)
+        train = _examples_of(pairs[self.name], self.name, classes)
+        test, search = (
+            _examples_of(pairs[name], self.name, train.classes)
+            if (name := f"{self.name} ({purpose})") in pairs
+            else None
+            for purpose in ("test", "search")
+        )
+        return Raw(self.name, train, test, self.augment, search, notes, self.workers)
+
+    def _streamed(
+        self, datasets: dict[str, Dataset[Any]]
+    ) -> tuple[dict[str, tuple[Stored, Tensor]], tuple[str, ...]]:
+        """Return inputs and targets by name, and what is to be said of how targets were found."""
+        indexed = {
+            name: spooled(dataset, name) if isinstance(dataset, IterableDataset) else dataset
+            for name, dataset in datasets.items()
+        }
+        items = Pairs(indexed, self.collate)
+        notes = tuple(
+            f"every example of {name} was read once for its label; a list `targets` of the data set "
+            "would save it"
+            for name in items.read_for_labels
+        )
+        stored = Stored(items)
+        return {n: (stored.select(items.part(n)), items.targets[n]) for n in indexed}, notes
+
+
+def _in_memory(datasets: dict[str, Dataset[Any]]) -> dict[str, Pair]:
+    return {name: _read(dataset, name) for name, dataset in datasets.items()}
+
+
+def _examples_of(
+    pair: Pair | tuple[Stored, Tensor], name: str, classes: tuple[str, ...] | None
+) -> Examples:
+    if isinstance(pair[0], Stored):
+        return _checked(pair[0], pair[1], name, classes)
+    return _examples(pair, name, classes)
 
 
 def _examples(pair: object, name: str, classes: tuple[str, ...] | None) -> Examples:
@@ -103,16 +165,23 @@ def _examples(pair: object, name: str, classes: tuple[str, ...] | None) -> Examp
             "convert arrays with torch.as_tensor."
         )
     inputs, targets = cast(Pair, tuple(pair))
+    if inputs.is_floating_point() and not inputs.isfinite().all():
+        raise DataError(f"{name}: some inputs are infinite or not a number; remove them.")
+    return _checked(inputs, targets, name, classes)
+
+
+def _checked(
+    inputs: Tensor | Stored, targets: Tensor, name: str, classes: tuple[str, ...] | None
+) -> Examples:
     if not targets.is_floating_point():
         targets = targets.long()
-    for part, values in (("inputs", inputs), ("targets", targets)):
-        if values.is_floating_point() and not values.isfinite().all():
-            raise DataError(f"{name}: some {part} are infinite or not a number; remove them.")
+    elif not targets.isfinite().all():
+        raise DataError(f"{name}: some targets are infinite or not a number; remove them.")
     _check_channels(inputs, name)
     return make_examples(name, inputs, targets, classes)
 
 
-def _check_channels(inputs: Tensor, name: str) -> None:
+def _check_channels(inputs: Tensor | Stored, name: str) -> None:
     """Refuse images whose channels are last; of floats only where nothing else is likely.
 
     Raises:
@@ -132,39 +201,8 @@ def _check_channels(inputs: Tensor, name: str) -> None:
 
 def _read(dataset: Dataset[Any], name: str) -> Pair:
     """Return the inputs and targets of all examples."""
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-        raise DataError(f"{name} has no length and no items; give a map-style data set.")
-    with calling(f"the length of {name}", DataError, always=True):
-        count = len(dataset)
-    number, pairs = 0, []
-    with calling(lambda: f"{name}[{number}]", DataError):
-        for number in range(count):
-            pairs.append(_pair(dataset[number], f"{name}[{number}]"))
+    pairs = list(pairs_of(dataset, name))
     remedy = "Let the transform of the data set give all examples the same shape and type."
     inputs = stack([pair[0] for pair in pairs], lambda number: f"{name}[{number}]", remedy)
     targets = stack([pair[1] for pair in pairs], lambda number: f"label {number}", remedy)
     return inputs, targets
-
-
-def _pair(example: object, name: str) -> Pair:
-    if not isinstance(example, list | tuple) or len(example) != 2:
-        raise DataError(f"{name} is a {type(example).__name__}, not a pair (image, label).")
-    try:
-        return _input(example[0]), torch.as_tensor(example[1])
-    except (DataError, TypeError, ValueError, RuntimeError) as error:
-        raise DataError(
-            f"{name} cannot be used: {error}. An example is a pair (image, label): a tensor, uint8 "
-            "array or Pillow image, and a number."
-        ) from error
-
-
-def _input(image: object) -> Tensor:
-    from PIL import Image
-
-    if isinstance(image, Image.Image):
-        return from_pil(image)
-    if isinstance(image, np.ndarray) and image.dtype == np.uint8:
-        return from_array(image.copy())
-    if isinstance(image, Tensor | np.ndarray):
-        return torch.as_tensor(image)
-    raise DataError(f"the image is a {type(image).__name__}")

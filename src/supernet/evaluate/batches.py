@@ -9,9 +9,13 @@ from typing import overload
 import torch
 
 from supernet.data import Examples, Normalise
+from supernet.data.loader import Parts
 from supernet.task import Batch
 
 __all__ = ["Batches", "InputsOf"]
+
+IN_MEMORY = 2**28
+"""Bytes of stored inputs that are read once and kept as they are; more are read whenever needed."""
 
 
 class Batches(Sequence[Batch]):
@@ -22,13 +26,15 @@ class Batches(Sequence[Batch]):
         batch_size: the most images in one part; the parts are nearly equal.
         normalise: normalisation, from stored examples to inputs.
         keep: whether the inputs stay in memory, `nbytes` of them, instead of being made every time.
+            Stored inputs of up to 256 MiB are read once either way.
     """
 
     def __init__(
         self, examples: Examples, batch_size: int, normalise: Normalise, keep: bool = False
     ) -> None:
         parts = math.ceil(len(examples) / batch_size)
-        self._inputs = examples.inputs.tensor_split(parts)
+        few = examples.inputs.numel() * examples.inputs.dtype.itemsize <= IN_MEMORY
+        self._inputs = Parts(examples.tensor() if few else examples.inputs, parts)
         self._targets = examples.targets.tensor_split(parts)
         self._normalise = normalise
         self.nbytes = (8 if examples.words else 4) * examples.inputs.numel()
@@ -49,7 +55,7 @@ class Batches(Sequence[Batch]):
 
     def size(self, number: int) -> int:
         """Return the number of images in a part."""
-        return len(self._inputs[number])
+        return self._inputs.size(number)
 
     def make(self, number: int) -> Batch:
         """Return a part whose inputs nobody else has, also where others are kept."""

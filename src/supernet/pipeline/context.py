@@ -20,6 +20,7 @@ from supernet.track.sections import Section
 __all__ = ["Run"]
 
 MOST_THREADS = 4096
+MOST_WORKERS = 256
 
 S = TypeVar("S", bound=Section)
 
@@ -39,7 +40,8 @@ class Run:
         device: device that everything is computed on.
 
     Raises:
-        ConfigError: the device cannot be used, or the seed or the number of threads is out of bounds.
+        ConfigError: the device cannot be used, or the seed or a number of threads or processes is out of
+            bounds.
     """
 
     config: RunConfig
@@ -60,6 +62,11 @@ class Run:
             raise ConfigError(
                 f"threads is a number of CPU threads up to {MOST_THREADS:,}, or 0 for all, not "
                 f"{config.threads}"
+            )
+        if config.workers is not None and not 0 <= config.workers <= MOST_WORKERS:
+            raise ConfigError(
+                f"workers is a number of processes that read data, from 0 (the main one reads) to "
+                f"{MOST_WORKERS}, or null, not {config.workers}"
             )
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from supernet.data import Augment
+from supernet.data.stored import spread
 from supernet.errors import ConfigError, DataError, RunFolderError
 from supernet.modules.modes import evaluating
 from supernet.net.source import FromCallable, FromInstance
@@ -177,9 +178,8 @@ def _probed(inputs: Inputs, seed: int) -> tuple[list[float | str], list[list[obj
     """
     supernet, space = inputs.supernet, inputs.space
     examples = inputs.splits.train
-    count = min(EXAMPLES, len(examples))
-    few = examples.select(torch.arange(count) * (len(examples) - 1) // max(1, count - 1))
-    batch = (inputs.normalise(few.inputs), few.targets)
+    few = examples.select(spread(len(examples), EXAMPLES))
+    batch = (inputs.normalise(few.tensor()), few.targets)
 
     def probe(architecture: Architecture) -> dict[str, float]:
         with (

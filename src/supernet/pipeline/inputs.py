@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from supernet.config import RunConfig
-from supernet.data import Augment, Normalise, Raw, Splits, split_data
+from supernet.data import Augment, Normalise, Raw, Splits, Stored, split_data
 from supernet.errors import DataError
 from supernet.modules.outputs import output_text
 from supernet.net import SuperNet
@@ -92,7 +92,7 @@ def inputs_of(run: Run, splits: Splits) -> Inputs:
         splits,
         normalise,
         config.split.augment or splits.augment,
-        torch.zeros_like(normalise(splits.train.inputs[:1])),
+        torch.zeros_like(normalise(splits.train.select(torch.arange(1)).tensor())),
         config.task,
         run.device,
         models,
@@ -108,6 +108,7 @@ def _loaded(run: Run) -> Splits:
         raw: object = source.load()
     if not isinstance(raw, Raw):
         raise DataError(f"{name}.load() must return a supernet.data.Raw, not {output_text(raw)}")
+    raw = raw.read_by(run.config.workers)
     parts = split_data(raw, run.seed, options.search_fraction, options.test_fraction, options.limit)
     return dataclasses.replace(
         parts, train=parts.train.to(run.device), search=parts.search.to(run.device)
@@ -126,6 +127,9 @@ def _channels_last(config: RunConfig, models: Models, supernet: SuperNet) -> boo
 def _identity(splits: Splits, supernet: SuperNet) -> str:
     shapes = {name: tuple(p.shape) for name, p in supernet.named_parameters()}
     parts = (splits.train, splits.search)
-    data = [tensor for part in parts for tensor in (part.inputs, part.targets)]
+    data: list[torch.Tensor | str] = []
+    for part in parts:
+        inputs = part.inputs
+        data += [inputs.identity if isinstance(inputs, Stored) else inputs, part.targets]
     names = [splits.train.classes, splits.train.words]
     return digest([repr(supernet.space.decisions), shapes, data, names])

@@ -52,7 +52,7 @@ def _measured(run: Run, inputs: Inputs) -> list[dict[str, torch.Tensor]]:
     """Return the measures of untrained architectures, without those that cannot be run."""
     supernet, examples = inputs.supernet, inputs.splits.train
     few = examples.select(torch.arange(min(EXAMPLES, len(examples))))
-    batch = (inputs.normalise(few.inputs), few.targets)
+    batch = (inputs.normalise(few.tensor()), few.targets)
     size, results = supernet.space.size, list[dict[str, torch.Tensor]]()
     for number in sorted({index * (size - 1) // (PROBES - 1) for index in range(PROBES)}):
         with (

@@ -63,7 +63,8 @@ def programs(
         ExportError: the network cannot be exported, or a programme computes something else.
     """
     run, inputs = networks.run, networks.inputs
-    stored = inputs.splits.search.inputs[: protocol_of(run.config).batch_size].cpu()
+    search, size = inputs.splits.search, protocol_of(run.config).batch_size
+    stored = search.select(torch.arange(min(size, len(search)))).tensor().cpu()
     program = traced_program(model, stored[:1], Preprocess(inputs.normalise, stored))
     contents = {f"model{suffix}": packed(program, suffix) for suffix in formats}
     exact = torch.backends.cudnn.flags(

@@ -285,7 +285,7 @@ def _check_run(inputs: Inputs) -> None:
     targets = examples.targets
     last = int(targets.argmax()) if targets.ndim == 1 else 0
     few = examples.select(torch.tensor([0, last]))
-    batch = (inputs.normalise(few.inputs), few.targets)
+    batch = (inputs.normalise(few.tensor()), few.targets)
     supernet = inputs.supernet
     doing = (
         f"the model and the task cannot be run on {inputs.splits.name} (inputs {list(batch[0].shape)}, "

@@ -115,7 +115,7 @@ def _batch(run: Run, inputs: Inputs) -> Batch:
     train = inputs.splits.train
     order = torch.randperm(len(train), generator=generator(run.seed, "training free"))
     few = train.select(order[:EXAMPLES].to(train.targets.device))
-    return inputs.normalise(few.inputs), few.targets
+    return inputs.normalise(few.tensor()), few.targets
 
 
 def _number(value: float | None) -> float:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import torch
 
-from supernet.data import DataSource, Examples, Loader, Normalise, Raw, Splits, split_data
+from supernet.data import DataSource, Examples, Loader, Normalise, Raw, Splits, Stored, split_data
 from supernet.testing.promises import expect, promise
 
 __all__ = ["PROMISES", "DataCase", "check_data"]
@@ -62,6 +62,8 @@ def check_data(source: DataSource) -> None:
     * No split is sorted by class.
     * An epoch serves each example at most once.
     * A batch does not depend on what was asked before.
+    * Stored inputs are the same whatever reads them.
+    * What stored inputs are known by is the same in every load, and other for other examples.
 
     Args:
         source: data source of 16 examples or more in its smallest split.
@@ -75,7 +77,15 @@ def check_data(source: DataSource) -> None:
 
 
 def contents(examples: Examples) -> list[bytes]:
-    return [inputs.cpu().contiguous().numpy().tobytes() for inputs in examples.inputs]
+    return [inputs.cpu().contiguous().numpy().tobytes() for inputs in examples.tensor()]
+
+
+def is_random(examples: Examples) -> bool:
+    """Return whether inputs are others in each epoch, by transforms of the data's own."""
+    inputs = examples.inputs
+    return isinstance(inputs, Stored) and not torch.equal(
+        inputs.fetch(), inputs.fetch((1, "other"))
+    )
 
 
 def pairs(examples: Examples) -> Counter[tuple[bytes, str]]:
@@ -104,7 +114,9 @@ def every_load_is_the_same(case: DataCase) -> None:
         other = {"train": again.train, "search": again.search, "test": again.test}[name]
         expect(other is not None, f"{name} examples in every load", "none in the second")
         assert other is not None  # which `expect` ensures
-        same = first.inputs.shape == other.inputs.shape and torch.equal(first.inputs, other.inputs)
+        same = first.inputs.shape == other.inputs.shape and torch.equal(
+            first.tensor(), other.tensor()
+        )
         expect(same, f"the same {name} inputs", "others in the second load")
         same = torch.equal(first.targets, other.targets)
         expect(same, f"the same {name} targets", "others in the second load")
@@ -121,7 +133,7 @@ def tokens_have_words(case: DataCase) -> None:
     expect(len(set(words)) == len(words), "different words", "one several times")
     for name, part in {**case.given, **case.parts()}.items():
         expect(part.words == words, "the words of the training examples", f"others in {name}")
-        highest = int(part.inputs.max()) if words else 0
+        highest = int(part.tensor().max()) if words else 0
         expect(not words or highest < len(words), f"tokens below {len(words)}", highest)
 
 
@@ -212,12 +224,17 @@ def an_epoch_serves_each_example_once(case: DataCase) -> None:
     examples = case.raw.train
     loader = Loader(examples, BATCH, seed=5, normalise=Normalise())
     # Known after the same conversion, so that a batch can be traced to its examples.
-    known = Counter(inputs.numpy().tobytes() for inputs in Normalise()(examples.inputs))
+    known = Counter(inputs.numpy().tobytes() for inputs in Normalise()(examples.tensor()))
     batches, wanted = loader.batches_per_epoch, len(examples) // BATCH
     expect(batches == wanted, f"{wanted} batches", batches)
     epoch = [loader.batch(step)[0] for step in range(batches)]
     served = Counter(inputs.numpy().tobytes() for batch in epoch for inputs in batch)
     expect(served.total() == BATCH * batches, f"{BATCH * batches} examples", served.total())
+    if is_random(examples):  # an input cannot be traced, but its target can
+        served = Counter(
+            str(one.tolist()) for step in range(batches) for one in loader.batch(step)[1]
+        )
+        known = Counter(str(target.tolist()) for target in examples.targets)
     expect(served <= known, "each example once", f"{(served - known).total()} more")
 
 
@@ -235,6 +252,39 @@ def batches_do_not_depend_on_what_was_asked_before(case: DataCase) -> None:
         expect(same, f"the same batch of step {step} from a new loader", "another")
 
 
+@promise
+def stored_inputs_are_the_same_whatever_reads_them(case: DataCase) -> None:
+    """Stored inputs are the same whatever reads them."""
+    raw = case.raw
+    if not isinstance(raw.train.inputs, Stored):
+        return
+    steps = (0, 1, 2, 7, 3, 300)
+    alone = Loader(raw.read_by(0).train, BATCH, 5, raw.augment)
+    wanted = [alone.batch(step) for step in steps]
+    state = torch.get_rng_state()
+    for workers in (0, 1, 2):
+        loader = Loader(raw.read_by(workers).train, BATCH, 5, raw.augment)
+        for step, (inputs, targets) in zip(steps, wanted, strict=True):
+            found = loader.batch(step)
+            same = torch.equal(found[0], inputs) and torch.equal(found[1], targets)
+            expect(same, f"the same batch of step {step} from {workers} processes", "another")
+    same = torch.equal(torch.get_rng_state(), state)
+    expect(same, "the random state of torch as it was", "another after reading")
+
+
+@promise
+def stored_inputs_are_known_again(case: DataCase) -> None:
+    """What stored inputs are known by is the same in every load, and other for other examples."""
+    first, again = case.raw.train.inputs, case.source.load().train.inputs
+    if not isinstance(first, Stored) or not isinstance(again, Stored):
+        return
+    expect(first.identity == again.identity, "the same identity in every load", "another")
+    fewer = first.select(torch.arange(len(first) - 1))
+    turned = first.select(torch.arange(len(first)).flip(0))
+    expect(first.identity != fewer.identity, "another identity of fewer examples", "the same")
+    expect(first.identity != turned.identity, "another identity of another order", "the same")
+
+
 PROMISES: tuple[Callable[[DataCase], None], ...] = (
     it_loads_examples,
     every_load_is_the_same,
@@ -248,5 +298,7 @@ PROMISES: tuple[Callable[[DataCase], None], ...] = (
     no_split_is_sorted_by_class,
     an_epoch_serves_each_example_once,
     batches_do_not_depend_on_what_was_asked_before,
+    stored_inputs_are_the_same_whatever_reads_them,
+    stored_inputs_are_known_again,
 )
 """In the order in which they are checked."""

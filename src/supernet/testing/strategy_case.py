@@ -86,7 +86,7 @@ class StrategyCase:
     @cached_property
     def inputs(self) -> torch.Tensor:
         """The inputs as networks see them, [n, ...]."""
-        return Normalise.of(self.examples)(self.examples.inputs)
+        return Normalise.of(self.examples)(self.examples.tensor())
 
     @property
     def batch(self) -> Batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import weakref
 from pathlib import Path
 
 from supernet.errors import RunFolderError
@@ -12,6 +13,10 @@ __all__ = ["LOCK", "FolderLock"]
 
 LOCK = ".supernet-lock"
 """The file that is locked; it stays, and is empty."""
+
+
+_LOCKS: weakref.WeakSet[FolderLock] = weakref.WeakSet()
+"""Locks of this process, which one that is forked from it, to read data, does not share."""
 
 
 class FolderLock:
@@ -32,6 +37,7 @@ class FolderLock:
 
     def __init__(self, folder: Path, *, write: bool) -> None:
         self.missing: str | None = None
+        _LOCKS.add(self)
         self._file: int | None = None
         path = folder / LOCK
         while True:
@@ -80,3 +86,11 @@ class FolderLock:
             return os.path.samestat(os.fstat(self._file), os.stat(path))
         except FileNotFoundError:
             return False
+
+
+def _let_go() -> None:
+    for lock in list(_LOCKS):
+        lock.close()
+
+
+os.register_at_fork(after_in_child=_let_go)

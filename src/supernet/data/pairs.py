@@ -1,0 +1,292 @@
+"""Data sets of (input, label) pairs, read one example at a time."""
+
+from __future__ import annotations
+
+import tempfile
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
+
+from supernet.data.images import from_array, from_pil
+from supernet.data.stored import EVALUATION, Items, random_state_kept, read, spread
+from supernet.errors import DataError
+from supernet.user_code import calling
+
+__all__ = ["Collate", "Pair", "Pairs", "length_of", "pairs_of", "spooled"]
+
+Pair = tuple[Tensor, Tensor]
+
+Collate = Callable[[list[Any]], Any]
+"""Makes a batch of a list of examples, as the `collate_fn` of a `DataLoader` does."""
+
+_CHECKED = 64
+"""Examples, evenly spread, whose labels must be those that a data set lists."""
+
+
+class Pairs(Items):
+    """The inputs of data sets, one after the other, each made anew whenever it is needed.
+
+    Labels are known before. Those that a data set lists as `targets` or `labels` are taken from there
+    (through `Subset`s, and from `TensorDataset`s, too); otherwise each example is read once.
+
+    Args:
+        datasets: map-style data sets by their names in messages.
+        collate: function that makes a batch of one example, instead of the example as it is.
+
+    Attributes:
+        targets: labels of each data set, `[n, ...]`, by its name.
+        read_for_labels: names of the data sets of which every example was read for its label.
+
+    Raises:
+        DataError: an example is no pair, or is another one each time though random state is seeded.
+    """
+
+    def __init__(self, datasets: dict[str, Dataset[Any]], collate: Collate | None = None) -> None:
+        self._names = tuple(datasets)
+        self._datasets = tuple(datasets.values())
+        self._collate = collate
+        lengths = [length_of(dataset, name) for name, dataset in datasets.items()]
+        self._starts = (0, *accumulate(lengths))
+        self.read_for_labels = list[str]()
+        with random_state_kept():
+            first = self._pair(0)[0]
+            self.targets = {name: self._labels(number) for number, name in enumerate(self._names)}
+        self.shape, self.dtype = tuple(first.shape), first.dtype
+        self._check_repeatable()
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def part(self, name: str) -> Tensor:
+        """Return the numbers of the inputs of a data set, int64."""
+        number = self._names.index(name)
+        return torch.arange(self._starts[number], self._starts[number + 1])
+
+    def read(self, number: int) -> Tensor:
+        """Return an input.
+
+        Raises:
+            DataError: it cannot be made, or its label is another one than before.
+        """
+        found, label = self._pair(number)
+        place, index = self._place(number)
+        known = self.targets[self._names[place]][index]
+        if not torch.equal(label.to(known.dtype), known):
+            raise DataError(
+                f"{self.name(number)} has the label {label.tolist()}, but had {known.tolist()} before; "
+                "a data set gives each index the same label at every call, and lists labels, if it does "
+                "(targets, labels), in the order of its examples"
+            )
+        return found
+
+    def name(self, number: int) -> str:
+        """Return the name of the data set, with the index of the example there."""
+        place, index = self._place(number)
+        return f"{self._names[place]}[{index}]"
+
+    def _place(self, number: int) -> tuple[int, int]:
+        place = bisect_right(self._starts, number) - 1
+        return place, number - self._starts[place]
+
+    def _pair(self, number: int) -> Pair:
+        place, index = self._place(number)
+        name = self.name(number)
+        with calling(name, DataError, always=True):
+            example = self._datasets[place][index]
+            if self._collate is not None:
+                example = _single(self._collate([example]), name)
+        return pair_of(example, name)
+
+    def _check_repeatable(self) -> None:
+        if not torch.equal(read(self, [0], EVALUATION), read(self, [0], EVALUATION)):
+            raise DataError(
+                f"{self.name(0)} is another input each time, though the random states of torch, NumPy "
+                "and Python are seeded before, so a run could not be repeated; let its transforms draw "
+                "from torch.rand, numpy.random or random, not from a generator of their own"
+            )
+
+    def _labels(self, place: int) -> Tensor:
+        start, stop = self._starts[place : place + 2]
+        listed = _listed(self._datasets[place], stop - start)
+        numbers = range(start, stop)
+        if listed is not None:
+            looked_at = spread(stop - start, _CHECKED).tolist()
+            labels = [self._pair(numbers[index])[1] for index in looked_at]
+            if _same(labels, [listed[index] for index in looked_at]):
+                return listed.to(labels[0].dtype)
+        self.read_for_labels.append(self._names[place])
+        return _stacked([self._pair(number)[1] for number in numbers], self._names[place])
+
+
+def length_of(dataset: object, name: str) -> int:
+    """Return the number of examples.
+
+    Raises:
+        DataError: there is none, or nothing can be read by an index.
+    """
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        raise DataError(f"{name} has no length and no items; give a map-style data set.")
+    with calling(f"the length of {name}", DataError, always=True):
+        count = len(dataset)
+    if count < 1:
+        raise DataError(
+            f"{name}: There are no examples; check where the data comes from and what filters it."
+        )
+    return count
+
+
+def pairs_of(dataset: Dataset[Any], name: str) -> Iterator[Pair]:
+    """Yield all examples of a data set, in its order.
+
+    Of one that can only be gone through (`IterableDataset`), as many as its `__len__` says.
+
+    Raises:
+        DataError: it has no length, or too few examples, or one is no pair; the message names it.
+    """
+    if not isinstance(dataset, IterableDataset):
+        for number in range(length_of(dataset, name)):
+            with calling(f"{name}[{number}]", DataError):
+                example = dataset[number]
+            yield pair_of(example, f"{name}[{number}]")
+        return
+    try:
+        count = len(dataset)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise DataError(
+            f"{name} is gone through from its beginning and does not say where it ends; give it a "
+            "__len__: so many of its examples are used"
+        ) from error
+    number = 0
+    with calling(lambda: f"{name}, example {number}", DataError, always=True):
+        for number, example in enumerate(islice(iter(dataset), count)):
+            yield pair_of(example, f"{name}, example {number}")
+    if number + 1 < count:
+        raise DataError(
+            f"{name} ended after {number + 1} examples, but its length is {count}; mend its __len__"
+        )
+
+
+def spooled(dataset: IterableDataset[Any], name: str) -> Dataset[Any]:
+    """Go through a data set once, and return one that has its examples by index, on disk.
+
+    They lie in a file in the folder of temporary files (`TMPDIR`) that has no name any more, so its
+    space is free again when the process ends. It takes what all inputs take, and no memory.
+
+    Raises:
+        DataError: see `pairs_of`; or two inputs differ in shape or type.
+        OSError: the disk is full.
+    """
+    shape: tuple[int, ...] = ()
+    dtype, labels = torch.uint8, list[Tensor]()
+    with tempfile.NamedTemporaryFile() as file:
+        for number, (found, label) in enumerate(pairs_of(dataset, name)):
+            if not labels:
+                shape, dtype = tuple(found.shape), found.dtype
+            if (tuple(found.shape), found.dtype) != (shape, dtype):
+                raise DataError(
+                    f"{name}, example {number} is {found.dtype} {list(found.shape)}, but the first is "
+                    f"{dtype} {list(shape)}; let its transform give all the same shape and type"
+                )
+            file.write(found.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            labels.append(label)
+        file.flush()
+        size = len(labels) * int(np.prod(shape, dtype=np.int64))
+        mapped = torch.from_file(file.name, shared=False, size=size, dtype=dtype)
+    return _Spooled(mapped.view(len(labels), *shape), _stacked(labels, name))
+
+
+class _Spooled(Dataset[Pair]):
+    def __init__(self, inputs: Tensor, targets: Tensor) -> None:
+        self._inputs = inputs
+        self.targets = targets
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> Pair:
+        return self._inputs[index], self.targets[index]
+
+
+def pair_of(example: object, name: str) -> Pair:
+    """Return an example as tensors.
+
+    Raises:
+        DataError: it is no pair of an input and a number.
+    """
+    if not isinstance(example, list | tuple) or len(example) != 2:
+        raise DataError(f"{name} is a {type(example).__name__}, not a pair (image, label).")
+    try:
+        return _input(example[0]), torch.as_tensor(example[1])
+    except (DataError, TypeError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"{name} cannot be used: {error}. An example is a pair (image, label): a tensor, uint8 "
+            "array or Pillow image, and a number."
+        ) from error
+
+
+def _input(image: object) -> Tensor:
+    from PIL import Image
+
+    if isinstance(image, Image.Image):
+        return from_pil(image)
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8:
+        return from_array(image.copy())
+    if isinstance(image, Tensor | np.ndarray):
+        return torch.as_tensor(image)
+    raise DataError(f"the image is a {type(image).__name__}")
+
+
+def _single(batch: object, name: str) -> tuple[Any, ...]:
+    """Return the one example of a batch that was made of one."""
+    parts = tuple(batch) if isinstance(batch, list | tuple) else ()
+    if len(parts) != 2 or not all(isinstance(part, Tensor) and len(part) == 1 for part in parts):
+        raise DataError(
+            f"{name}: of a list of one example, collate_fn must make a pair of tensors (inputs, labels) "
+            f"with one row each, not a {type(batch).__name__} of {len(parts) or 'no'} parts"
+        )
+    return tuple(part[0] for part in parts)
+
+
+def _listed(dataset: Any, count: int) -> Tensor | None:
+    """Return the labels that a data set lists, if it does, `[count, ...]`."""
+    if isinstance(dataset, Subset):
+        whole = _listed(dataset.dataset, len(dataset.dataset))  # type: ignore[arg-type]
+        return None if whole is None else whole[torch.as_tensor(dataset.indices)]
+    if isinstance(dataset, TensorDataset):
+        return dataset.tensors[-1]
+    for name in ("targets", "labels"):
+        try:
+            found = torch.as_tensor(getattr(dataset, name))
+        except Exception:  # it may be anything of this name
+            continue
+        if found.ndim and len(found) == count:
+            return found
+    return None
+
+
+def _same(labels: Sequence[Tensor], listed: Sequence[Tensor]) -> bool:
+    pairs = zip(labels, listed, strict=True)
+    return all(
+        label.shape == other.shape and bool((label == other).all()) for label, other in pairs
+    )
+
+
+def _stacked(labels: Sequence[Tensor], name: str) -> Tensor:
+    """Return labels in one tensor.
+
+    Raises:
+        DataError: they differ in shape or type.
+    """
+    for number, label in enumerate(labels):
+        if label.shape != labels[0].shape or label.dtype != labels[0].dtype:
+            raise DataError(
+                f"Labels differ: of {name}[0] it is {labels[0].dtype} {list(labels[0].shape)}, of "
+                f"{name}[{number}] is {label.dtype} {list(label.shape)}; give all one shape and type"
+            )
+    return torch.stack(list(labels))
