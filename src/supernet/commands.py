@@ -94,7 +94,8 @@ def _explain_folder(command: Command) -> None:
 
 def _steps(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
     from supernet.parser import parse
-    from supernet.pipeline import STEPS, Profiler, execute, open_run
+    from supernet.pipeline import STEPS, Profiler, as_rank, execute, open_run
+    from supernet.ranks import rank
     from supernet.track import print_table, profile_tables, result_table
 
     if any(argument.partition("=")[0].endswith(".help") for argument in rest):
@@ -102,9 +103,17 @@ def _steps(command: Command, given: argparse.Namespace, rest: list[str]) -> None
     if command.name not in ("run", "train"):
         _check_folder(given.out)
     profiler = Profiler(given.trace) if given.profile or given.trace else None
-    with open_run(
-        rest, given.out, program=command.program, trust=given.trust, profiler=profiler
-    ) as opened:
+    with (
+        as_rank(given.out, [command.name, *rest]) as out,
+        open_run(
+            rest,
+            out,
+            program=command.program,
+            trust=given.trust,
+            profiler=profiler,
+            progress=None if rank() == 0 else False,
+        ) as opened,
+    ):
         steps = {"run": list(STEPS), "train": ["train", "few_shot"]}
         execute(opened, steps.get(command.name, [command.name]))
         metrics = opened.run.folder.metrics

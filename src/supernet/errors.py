@@ -18,6 +18,7 @@ __all__ = [
     "DivergedError",
     "MeasureError",
     "NoNetworkError",
+    "RanksError",
     "ReadingError",
     "RoutingError",
     "RunFolderError",
@@ -100,6 +101,12 @@ class TooLittleMemoryError(SupernetError, MemoryError):
 
 class DeviceError(SupernetError, RuntimeError):
     """The accelerator failed, and can compute nothing more in this process."""
+
+    exit_code = 1
+
+
+class RanksError(SupernetError, RuntimeError):
+    """Another of several processes that compute together ended, hangs, or differs."""
 
     exit_code = 1
 

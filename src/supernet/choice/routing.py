@@ -6,8 +6,9 @@ the chosen options, a soft one carries a weight for each, a masked one lists wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 
@@ -35,6 +36,10 @@ class Gate:
                 f"a gate over {len(self.options)} options needs weights of shape "
                 f"[{len(self.options)}], not {list(self.weights.shape)}"
             )
+
+    def learning_by(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Self:
+        """Return the gate with what has a gradient in it changed: its weights, if it has any."""
+        return self if self.weights is None else replace(self, weights=change(self.weights))
 
 
 class Routing(dict[str, Gate]):

@@ -14,6 +14,7 @@ from supernet.data.normalise import Normalise
 from supernet.data.stored import Ahead, Key, Stored
 from supernet.errors import ConfigError
 from supernet.random import generator
+from supernet.ranks import own_part, rank
 
 __all__ = ["Loader", "Parts", "chunks"]
 
@@ -56,6 +57,11 @@ class Loader:
         self._purpose = purpose
         self._normalise = normalise or Normalise.of(examples)
         self._orders: dict[int, Tensor] = {}
+        # Images in memory are changed as a whole batch, so that ranks change them as one process does;
+        # of what is read, each rank reads its own part only.
+        self._whole = augment is not None and isinstance(examples.inputs, Tensor)
+        draws: tuple[str | int, ...] = (purpose, "augment")
+        self._drawn_for = draws if self._whole or not rank() else (*draws, rank())
         self._stored = Ahead(self._part, self._key) if isinstance(examples.inputs, Stored) else None
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
@@ -73,8 +79,10 @@ class Loader:
         indices = self._indices(step)
         inputs = self._normalise(self._inputs(step, indices))
         if self._augment is not None:
-            random = generator(self._seed, self._purpose, "augment", step, device=inputs.device)
+            random = generator(self._seed, *self._drawn_for, step, device=inputs.device)
             inputs = self._augment(inputs, random)
+        own = own_part(len(indices)) if self._whole else slice(None)
+        inputs, indices = inputs[own], indices[own]
         return inputs, self._examples.targets.index_select(0, indices)
 
     def _inputs(self, step: int, indices: Tensor) -> Tensor:
@@ -95,7 +103,8 @@ class Loader:
     def _indices(self, step: int) -> Tensor:
         epoch, position = divmod(step, self.batches_per_epoch)
         start = position * self.images_per_step
-        return self._permutation(epoch)[start : start + self.images_per_step]
+        batch = self._permutation(epoch)[start : start + self.images_per_step]
+        return batch if self._whole else batch[own_part(len(batch))]
 
     def _permutation(self, epoch: int) -> Tensor:
         if epoch not in self._orders:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import nn
@@ -26,6 +27,10 @@ class Indicated(Gate):
     """
 
     indicators: torch.Tensor
+
+    def learning_by(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Self:
+        """Return the gate with its indicators changed."""
+        return replace(self, indicators=change(self.indicators))
 
 
 class SuperKernel(ChoiceModule):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from supernet.cost import CostTable, cost_of
@@ -12,9 +13,13 @@ from supernet.evaluate.parts import PartsEvaluator
 from supernet.evaluate.racing import DroppedCandidate
 from supernet.evaluate.rows import RANK
 from supernet.failures import OF_RUN, failure_kind
+from supernet.ranks import bytes_of_all, rank, ranks
 from supernet.space import Architecture
 
 __all__ = ["Scorer"]
+
+_SENT = ("key", "status", "loss", "accuracy", "error", "kind", "tune_seconds")
+"""What other ranks are told of a candidate; numbers pass as they are, to the bit."""
 
 
 class Scorer:
@@ -96,8 +101,7 @@ class Scorer:
                 self._claim(known, provenance, searcher, generation)
                 advance()
         status = "ok" if images == self.provenance.images else "partial"
-        for architecture, score in self._evaluator.scores(missing, batches):
-            candidate = self._candidate(architecture, score, status)
+        for candidate in self._scored(missing, batches, status):
             self._add(candidate, provenance, searcher, generation)
             found[candidate.key] = candidate
             advance()
@@ -152,6 +156,30 @@ class Scorer:
             found[candidate.key] = candidate
             advance()
         return [found[architecture.key] for architecture in architectures]
+
+    def _scored(
+        self, missing: Sequence[Architecture], batches: int | None, status: str
+    ) -> Iterator[Candidate]:
+        """Yield the candidates of architectures, of which each rank scores a part."""
+        count = ranks()
+        if count == 1:
+            for architecture, score in self._evaluator.scores(missing, batches):
+                yield self._candidate(architecture, score, status)
+            return
+        # Neighbours have most in common, which is then computed once.
+        ordered = sorted(missing, key=lambda one: str(dict(one)))
+        own = ordered[rank() * len(ordered) // count : (rank() + 1) * len(ordered) // count]
+        found = [
+            self._candidate(architecture, score, status)
+            for architecture, score in (self._evaluator.scores(own, batches) if own else ())
+        ]
+        rows = [{name: getattr(one, name) for name in _SENT} for one in found]
+        by_key = {one.key: one for one in missing}
+        for content in bytes_of_all(json.dumps(rows).encode()):
+            for row in json.loads(content):
+                architecture = by_key[row["key"]]
+                costs = self._costs_of(architecture)
+                yield Candidate(architecture=architecture, costs=costs, by=self._table.by, **row)
 
     def _add(
         self, candidate: Candidate, provenance: Provenance, searcher: str, generation: int

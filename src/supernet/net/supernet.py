@@ -20,6 +20,7 @@ from supernet.elastic.unmasked import unmasked
 from supernet.errors import RoutingError, SpaceError
 from supernet.modules.nested import cut_batch, joined_batch
 from supernet.net.flow import Flow
+from supernet.ranks import apart, ranks, shared
 from supernet.reading import shown
 from supernet.space import Architecture, Atom, Decision, Option, Path, Role, SearchSpace, Value
 
@@ -197,7 +198,7 @@ class SuperNet(nn.Module):
             parts = list(zip(*(cut_batch(value, count) for value in inputs), strict=True))
         outputs = []
         for routing, part in zip(self._ghosts, parts, strict=True):
-            with self._gated(routing):
+            with self._gated(routing), apart():
                 outputs.append(self._computed(*part))
         return joined_batch(outputs)
 
@@ -238,6 +239,7 @@ class SuperNet(nn.Module):
         if self._observer is not None and torch.is_grad_enabled():
             self._observer(gates)
         before: list[Gate | None] = [choice.gate for choice in self._labels]
+        gates = _of_all_ranks(gates)
         try:
             for choice, label in self._labels.items():
                 choice.set_gate(gates.get(label))
@@ -245,6 +247,13 @@ class SuperNet(nn.Module):
         finally:
             for choice, gate in zip(self._labels, before, strict=True):
                 choice.set_gate(gate)
+
+
+def _of_all_ranks(gates: Routing) -> Routing:
+    """Return the gates, whose weights learn from the batches of all ranks."""
+    if ranks() == 1:
+        return gates
+    return Routing({label: gate.learning_by(shared) for label, gate in gates.items()})
 
 
 def _check_labels(labels: Mapping[ChoiceModule, str]) -> None:

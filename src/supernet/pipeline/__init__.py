@@ -11,6 +11,7 @@ from supernet.pipeline.open import open_run
 from supernet.pipeline.probes import ProbeOptions
 from supernet.pipeline.profiler import Profiler
 from supernet.pipeline.ranking import rank, rank_run
+from supernet.pipeline.several import as_rank
 from supernet.pipeline.state import RunState
 from supernet.pipeline.training_free import SCORES
 from supernet.track.ranking import Ranking
@@ -28,6 +29,7 @@ __all__ = [
     "Run",
     "RunState",
     "Selected",
+    "as_rank",
     "check_identity",
     "diagnose",
     "diagnose_named",

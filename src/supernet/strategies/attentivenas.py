@@ -38,7 +38,7 @@ from supernet.net.batchnorm import batch_statistics
 from supernet.space import Architecture, Sampling, SearchSpace
 from supernet.strategies.sandwich import Sandwich
 from supernet.task import Batch, Task
-from supernet.train import Moment
+from supernet.train import Moment, average_gradients
 
 __all__ = ["Attentive", "AttentiveNAS"]
 
@@ -148,6 +148,7 @@ class AttentiveNAS(Sandwich):
             raise ConfigError(f"clip_value is above 0, or null for no limit, not {clip_value}")
         self.attention = attention
         self.clip_value = clip_value
+        self.averages = clip_value is not None
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Add the gradients of all paths, within the limit; return the mean of their losses."""
@@ -157,6 +158,7 @@ class AttentiveNAS(Sandwich):
         for parameter in before:
             parameter.grad = None
         loss = super().backward(model, task, batch, moment)
+        average_gradients(model)
         nn.utils.clip_grad_value_(model.parameters(), self.clip_value / self.paths)
         for parameter, grad in before.items():
             parameter.grad = grad if parameter.grad is None else parameter.grad + grad

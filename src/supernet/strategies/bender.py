@@ -35,6 +35,7 @@ import torch
 from supernet.choice import Routing
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
+from supernet.ranks import own_part, ranks
 from supernet.space import SearchSpace
 from supernet.strategies.base import BatchNorm, Strategy
 from supernet.strategies.reachability import Reachability
@@ -57,6 +58,7 @@ class BenderOneShot(Strategy):
     """
 
     batch_norm: BatchNorm = "batch"
+    same_paths = False
 
     def __init__(self, vanish: float = 0.1, ghost_size: int = 32) -> None:
         if not 0 <= vanish < 1:
@@ -74,8 +76,9 @@ class BenderOneShot(Strategy):
         ghosts = max(1, round(len(batch[0]) / self.ghost_size))
         if self._signal is None or self._signal.model is not model:
             self._signal = Reachability(model, task, batch)
-        masks = [self.mask(model.space, moment.progress, random) for _ in range(ghosts)]
-        with model.route(masks):
+        # Each rank has its own ghost batches.
+        masks = [self.mask(model.space, moment.progress, random) for _ in range(ghosts * ranks())]
+        with model.route(masks[own_part(len(masks))]):
             loss = task.loss(model, batch)
         return backward(loss)
 

@@ -32,6 +32,7 @@ from supernet.choice import Routing
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.random import derive_seed, seeded
+from supernet.ranks import average
 from supernet.strategies.alpha import Alpha
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
@@ -103,6 +104,7 @@ class DARTS(Coupled):
         """Return the second-order gradient of α; the weights are put back to the bit."""
         weights = [p for p in model.parameters() if p.requires_grad]
         before = [p.detach().clone() for p in weights]
+        own = {id(p) for p in weights}
         alphas = list(self.alphas.values())
 
         def gradients(
@@ -114,7 +116,12 @@ class DARTS(Coupled):
             with seeded(masks), model.route(self.routing(model, moment)):
                 loss = task.loss(model, batch)
             loss = self.alpha_loss(loss, moment) if of_search else loss
-            return torch.autograd.grad(loss, of, allow_unused=True)
+            found = torch.autograd.grad(loss, of, allow_unused=True)
+            # Those of α are of all ranks already.
+            average(
+                [g for g, one in zip(found, of, strict=True) if g is not None and id(one) in own]
+            )
+            return found
 
         try:
             slopes = self._slopes(weights, gradients(train, weights))

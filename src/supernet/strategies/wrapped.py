@@ -27,6 +27,8 @@ class Wrapped(Strategy):
     def __init__(self, strategy: Strategy) -> None:
         self._strategy = strategy
         self.batch_norm = strategy.batch_norm
+        self.same_paths = strategy.same_paths
+        self.averages = strategy.averages
 
     def build(self, model: nn.Module) -> SuperNet:
         """Return the supernet that the strategy trains."""

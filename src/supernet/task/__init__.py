@@ -1,5 +1,6 @@
 """Losses and measures; classification is one task, not the only one."""
 
+from supernet.task.agreed import of_all_ranks
 from supernet.task.base import Batch, Task
 from supernet.task.classification import Classification
 from supernet.task.language import LanguageModel
@@ -13,4 +14,5 @@ __all__ = [
     "Task",
     "checked_measures",
     "loss_and_outputs",
+    "of_all_ranks",
 ]

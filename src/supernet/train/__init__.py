@@ -1,7 +1,7 @@
 """The training loop, its schedules and its checkpoints."""
 
 from supernet.train.checkpoint import Checkpoint, digest
-from supernet.train.learner import Learner, Moment, Plain, backward
+from supernet.train.learner import Learner, Moment, Plain, average_gradients, backward
 from supernet.train.loop import Fit, OptimizerFactory, Scheduled
 from supernet.train.schedule import Schedule, ScheduleName
 
@@ -15,6 +15,7 @@ __all__ = [
     "Schedule",
     "ScheduleName",
     "Scheduled",
+    "average_gradients",
     "backward",
     "digest",
 ]

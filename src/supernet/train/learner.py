@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from supernet.random import derive_seed, stream
+from supernet.ranks import average, gathered, ranks
 from supernet.task import Batch, Task
 from supernet.train.schedule import Schedule
 
-__all__ = ["Learner", "M", "Moment", "Plain", "backward"]
+__all__ = ["Learner", "M", "Moment", "Plain", "average_gradients", "backward"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,15 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Learner(ABC, Generic[M]):
-    """A training method, as the loop sees it: how gradients come about."""
+    """A training method, as the loop sees it: how gradients come about.
+
+    Attributes:
+        same_paths: whether all ranks use the same parameters in a step.
+        averages: whether `backward` leaves gradients that are means over the ranks already.
+    """
+
+    same_paths: bool = True
+    averages: bool = False
 
     @abstractmethod
     def backward(self, model: M, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
@@ -91,6 +100,28 @@ def backward(loss: torch.Tensor) -> torch.Tensor:
     if loss.requires_grad:
         loss.backward()  # type: ignore[no-untyped-call]
     return loss.detach()
+
+
+def average_gradients(model: nn.Module, same_paths: bool = True) -> None:
+    """Make gradients those of the batches of all ranks.
+
+    Only those of parameters that the step used are sent. What only some ranks used counts as zero on
+    the others.
+
+    Args:
+        model: model with the gradients of this rank's part of the batch.
+        same_paths: whether every rank used the same parameters, so that they need not tell which.
+    """
+    if ranks() == 1:
+        return
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not same_paths:
+        used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.uint8)
+        anywhere = gathered(used.to(parameters[0].device)).amax(0).tolist()
+        for parameter, one in zip(parameters, anywhere, strict=True):
+            if one and parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+    average([p.grad for p in parameters if p.grad is not None])
 
 
 class Plain(Learner[nn.Module]):

@@ -16,10 +16,11 @@ from supernet.data import Loader
 from supernet.errors import ConfigError, DivergedError
 from supernet.modules.outputs import output_text
 from supernet.random import seeded
-from supernet.task import Task
+from supernet.ranks import pooling_batch_norm, rank
+from supernet.task import Task, of_all_ranks
 from supernet.train.average import MovingAverage
 from supernet.train.checkpoint import Checkpoint
-from supernet.train.learner import Learner, M, Moment
+from supernet.train.learner import Learner, M, Moment, average_gradients
 from supernet.train.schedule import Schedule, ScheduleName
 from supernet.user_code import calling
 
@@ -97,6 +98,7 @@ class Fit:
         peaks = [group["lr"] for group in optimizer.param_groups]
         average = self._average(model)
         start = self._restore(checkpoint, model, optimizer, learner, average)
+        task = of_all_ranks(task)
         learner.start(optimizer)
         self.rewind(start)
         model.train()
@@ -105,7 +107,11 @@ class Fit:
         losses: list[torch.Tensor] = []
         schedule = Schedule(self.schedule, self.warmup, self.lowest)
         step = start
-        with seeded(self.seed), calling(lambda: f"step {step + 1} of {self.steps} of the training"):
+        with (
+            seeded(self.seed),
+            pooling_batch_norm(),
+            calling(lambda: f"step {step + 1} of {self.steps} of the training"),
+        ):
             for step in range(start, self.steps):
                 moment = Moment(step, self.steps, self.seed)
                 factor = learner.rate(schedule, moment)
@@ -115,6 +121,9 @@ class Fit:
                     self.mark("data")
                     losses.append(learner.backward(model, task, batch, moment))
                 self.mark("backward")
+                if not learner.averages:
+                    average_gradients(model, learner.same_paths)
+                self.mark("ranks")
                 if average:
                     average.before_move(step)
                 self._move(model, optimizer)
@@ -162,7 +171,7 @@ class Fit:
             group["lr"] = rate
         for module in scheduled:
             module.set_progress(moment.progress)
-        torch.manual_seed(moment.torch_seed())
+        torch.manual_seed(moment.torch_seed() + rank())  # each rank drops other examples' values
 
     def _move(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Move the weights by their gradients, and drop these."""

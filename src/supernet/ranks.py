@@ -1,0 +1,288 @@
+"""Several processes that train one model: PyTorch's collectives, as far as they are needed.
+
+Each process, a rank, computes on its part of every batch. What is a mean over the batch is the mean
+over the ranks of what each finds for its part, as parts are equally large; so whoever needs the whole
+asks for that mean, forward (`agreed`, of losses), backward (`shared`, of what all ranks hold alike) or
+both (`pooled`, of the statistics of batch norm). Without other ranks all of these do nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn import functional as F
+
+from supernet.errors import ConfigError, RanksError
+
+__all__ = [
+    "agreed",
+    "apart",
+    "average",
+    "begin",
+    "bytes_of_all",
+    "bytes_of_first",
+    "end",
+    "environment_ranks",
+    "explained",
+    "gathered",
+    "own_part",
+    "pooling_batch_norm",
+    "rank",
+    "ranks",
+    "reduced_bytes",
+    "shared",
+]
+
+_reduced = 0
+
+_apart = False
+"""Whether ranks compute on batches of their own, so that statistics of batch norm are not pooled."""
+
+
+def ranks() -> int:
+    """Return how many processes compute together; 1 for a process alone."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Return which of them this is, from 0."""
+    return dist.get_rank() if ranks() > 1 else 0
+
+
+def own_part(count: int) -> slice:
+    """Return which of so many neighbours are this rank's: as many as every other rank has.
+
+    Raises:
+        ConfigError: they cannot be divided so.
+    """
+    size, rest = divmod(count, ranks())
+    if rest or not size:
+        raise ConfigError(
+            f"{count} cannot be divided into {ranks()} equal parts, one for each process; choose a "
+            f"multiple of {ranks()} (train.batch_size, and of its parts the size of ghost batches)"
+        )
+    return slice(rank() * size, (rank() + 1) * size)
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Replace tensors by their means over the ranks, in flat buckets, one for each type."""
+    global _reduced
+    if ranks() == 1:
+        return
+    buckets: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+    for tensor in tensors:
+        buckets.setdefault((tensor.dtype, tensor.device), []).append(tensor)
+    for bucket in buckets.values():
+        # In the order of memory, so that channels-last tensors are not rearranged.
+        flat = torch.cat([_flat(tensor) for tensor in bucket])
+        dist.all_reduce(flat)
+        flat /= ranks()
+        _reduced += flat.numel() * flat.element_size()
+        parts = torch.split(flat, [tensor.numel() for tensor in bucket])
+        for tensor, part in zip(bucket, parts, strict=True):
+            _flat(tensor).copy_(part)
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """Return a view of all entries, in the order of memory where that has no gaps."""
+    strides = tensor.stride()
+    order = sorted(range(tensor.ndim), key=lambda dim: -strides[dim])
+    return tensor.detach().permute(order).reshape(-1)
+
+
+def reduced_bytes() -> int:
+    """Return the bytes of all tensors that `average` was given so far: what is sent of gradients."""
+    return _reduced
+
+
+def gathered(value: Tensor) -> Tensor:
+    """Return the tensors of all ranks, equal in shape and type, `[ranks, ...]`."""
+    if ranks() == 1:
+        return value[None]
+    parts = [torch.empty_like(value) for _ in range(ranks())]
+    dist.all_gather(parts, value.contiguous())
+    return torch.stack(parts)
+
+
+class _Mean(torch.autograd.Function):
+    """Mean over the ranks in one direction or both; the other one passes on what it is given."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, forward: bool, backward: bool) -> Tensor:
+        ctx.directions = forward, backward
+        if not forward:
+            return x.view_as(x)
+        found = x.detach().clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(found)
+        return found.div_(ranks())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        forward, backward = ctx.directions
+        # As a function of its own, so that it can be differentiated again.
+        found: Tensor = _mean(gradient, True, forward) if backward else gradient
+        return found, None, None
+
+
+def _mean(x: Tensor, forward: bool, backward: bool) -> Tensor:
+    found: Tensor = _Mean.apply(x, forward, backward)  # type: ignore[no-untyped-call]
+    return found
+
+
+def agreed(loss: Tensor) -> Tensor:
+    """Return the mean over the ranks, with the gradient of this rank's own value."""
+    return _mean(loss, True, False) if ranks() > 1 else loss
+
+
+def shared(weights: Tensor) -> Tensor:
+    """Return what is given, the same on all ranks; its gradient is the mean over the ranks."""
+    if ranks() == 1 or not weights.requires_grad:
+        return weights
+    return _mean(weights, False, True)
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Within the block batches are of this rank alone."""
+    global _apart
+    before, _apart = _apart, True
+    try:
+        yield
+    finally:
+        _apart = before
+
+
+@contextmanager
+def pooling_batch_norm() -> Iterator[None]:
+    """Within the block batch norm takes the statistics of the batches of all ranks together.
+
+    PyTorch's `SyncBatchNorm` would have to replace the user's modules, and runs on GPUs only.
+    """
+    if ranks() == 1:
+        yield
+        return
+    plain = F.batch_norm
+    F.batch_norm = _pooled_batch_norm(plain)
+    try:
+        yield
+    finally:
+        F.batch_norm = plain
+
+
+def _pooled_batch_norm(plain: Any) -> Any:
+    def batch_norm(
+        input: Tensor,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        training: bool = False,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> Tensor:
+        if not training or _apart:
+            return plain(  # type: ignore[no-any-return]
+                input, running_mean, running_var, weight, bias, training, momentum, eps
+            )
+        others = [dim for dim in range(input.ndim) if dim != 1]
+        moments = torch.stack([input.mean(others), input.square().mean(others)])
+        mean, square = _mean(moments, True, True)
+        variance = square - mean.square()
+        if running_mean is not None and running_var is not None:
+            count = ranks() * input.numel() // input.shape[1]
+            with torch.no_grad():
+                running_mean.lerp_(mean.to(running_mean), momentum)
+                unbiased = variance * (count / max(count - 1, 1))
+                running_var.lerp_(unbiased.to(running_var), momentum)
+        shape = [1, -1, *[1] * (input.ndim - 2)]
+        scale = (variance.clamp(min=0) + eps).rsqrt()
+        if weight is not None:
+            scale = scale * weight
+        shift = -mean * scale
+        if bias is not None:
+            shift = shift + bias
+        return torch.addcmul(shift.view(shape), input, scale.view(shape))
+
+    return batch_norm
+
+
+def environment_ranks() -> int:
+    """Return the number of processes that `torchrun` started, 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def begin(timeout: timedelta) -> None:
+    """Meet the other processes that `torchrun` started.
+
+    Args:
+        timeout: time after which waiting for another one is given up.
+
+    Raises:
+        RanksError: they do not come.
+    """
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    # Small things that are said on the CPU go by gloo, gradients on GPUs by NCCL.
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    with explained():
+        dist.init_process_group(backend, timeout=timeout)
+
+
+def end() -> None:
+    """Part from the other processes."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def bytes_of_all(content: bytes) -> list[bytes]:
+    """Return what each rank gives, by rank."""
+    if ranks() == 1:
+        return [content]
+    with explained():
+        sizes = gathered(torch.tensor([len(content)]))[:, 0]
+        padded = torch.zeros(int(sizes.max()), dtype=torch.uint8)
+        padded[: len(content)] = torch.frombuffer(bytearray(content or b"\0"), dtype=torch.uint8)[
+            : len(content)
+        ]
+        every = gathered(padded)
+    return [
+        one[: int(size)].numpy().tobytes() for one, size in zip(every, sizes.tolist(), strict=True)
+    ]
+
+
+def bytes_of_first(content: bytes) -> bytes:
+    """Return what rank 0 gives."""
+    if ranks() == 1:
+        return content
+    with explained():
+        size = torch.tensor([len(content)])
+        dist.broadcast(size, 0)
+        shown = torch.zeros(int(size), dtype=torch.uint8)
+        if rank() == 0:
+            shown = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        dist.broadcast(shown, 0)
+    return shown.numpy().tobytes()
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Say what it means where another rank is not there any more.
+
+    Raises:
+        RanksError: PyTorch's collectives failed.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:  # gloo raises the first, a store the second
+        raise RanksError(
+            f"process {os.environ.get('RANK', '0')} of {environment_ranks()} lost the others "
+            f"({str(error).splitlines()[0]}): one of them was ended, or hangs; its own message says "
+            "why. What was saved is intact: the same command goes on from the last checkpoint"
+        ) from error

@@ -1,0 +1,95 @@
+"""Trains strategies as one of several ranks, or alone; started by `test_contract_ranks.py`.
+
+`python ranks_worker.py FILE STEPS CASE:MODEL ...`; rank 0 writes what was trained into the file.
+"""
+
+import os
+import sys
+from datetime import timedelta
+
+import torch
+from test_contract_strategies import CASES, MODELS, strategy_class
+
+from supernet import ranks
+from supernet.cost import measure_costs
+from supernet.data import Digits, Examples, Loader
+from supernet.ops import DropPath
+from supernet.strategies import TrainingContext
+from supernet.task import Classification
+from supernet.train import Fit
+
+
+class DoubleLoader(Loader):
+    """A loader whose inputs are doubles."""
+
+    def batch(self, step):
+        inputs, targets = super().batch(step)
+        return inputs.double(), targets
+
+
+def trained(case, model, steps):
+    raw = Digits().load().train
+    train, search = (
+        Examples(raw.inputs[part], raw.targets[part], raw.classes)
+        for part in (slice(400), slice(400, 600))
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        strategy = strategy_class(case)(**CASES[case][1])
+        supernet = strategy.build(MODELS[model]().double()).train()
+    for module in supernet.modules():  # each rank drops other values than one process does
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        if isinstance(module, DropPath):
+            module.last_probability = 0.0
+    costs = measure_costs(supernet, torch.zeros(1, 1, 8, 8))
+    loader = DoubleLoader(search, 16, 4, purpose="search")
+    strategy.prepare(supernet, TrainingContext(4, costs, search=loader))
+    losses, moved = [], [0]
+
+    def optimizer(parameters):
+        def count(optimizer, *_):
+            used = [p.grad for group in optimizer.param_groups for p in group["params"]]
+            moved[0] += sum(g.numel() * g.element_size() for g in used if g is not None)
+
+        made = torch.optim.SGD(parameters, lr=0.05, momentum=0.9)
+        made.register_step_pre_hook(count)
+        return made
+
+    fit = Fit(
+        steps=steps,
+        optimizer=optimizer,
+        schedule="cosine",
+        warmup=0.1,
+        clip=5.0,
+        log_every=1,
+        checkpoint_seconds=1e9,
+        seed=4,
+        log=lambda record: losses.append(record["loss"]),
+    )
+    before = ranks.reduced_bytes()
+    fit.run(supernet, strategy, Classification(), DoubleLoader(train, 64, 4))
+    return {
+        "losses": losses,
+        "weights": dict(supernet.named_parameters()),
+        "buffers": dict(supernet.named_buffers()),
+        "alphas": strategy.state_dict().get("alphas", {}),
+        "reduced": ranks.reduced_bytes() - before,
+        "moved": moved[0],
+    }
+
+
+def main():
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
+    file, steps, *cases = sys.argv[1:]
+    if "WORLD_SIZE" in os.environ:
+        ranks.begin(timedelta(seconds=120))
+    found = {pair: trained(*pair.split(":"), int(steps)) for pair in cases}
+    if ranks.rank() == 0:
+        torch.save(found, file)
+    ranks.end()
+
+
+if __name__ == "__main__":
+    main()
