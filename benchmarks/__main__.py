@@ -13,6 +13,7 @@ from benchmarks import (
     costs,
     evaluation,
     mixed,
+    ranks,
     sandwich,
     sharing,
     steps,
@@ -35,6 +36,7 @@ def main() -> None:
     sharing.main()
     costs.main()
     conversion.main()
+    ranks.main()
     streaming.main()
 
 

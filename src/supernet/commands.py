@@ -103,26 +103,24 @@ def _steps(command: Command, given: argparse.Namespace, rest: list[str]) -> None
     if command.name not in ("run", "train"):
         _check_folder(given.out)
     profiler = Profiler(given.trace) if given.profile or given.trace else None
-    with (
-        as_rank(given.out, [command.name, *rest]) as out,
-        open_run(
+    with as_rank(given.out, [command.name, *rest]) as out:
+        with open_run(
             rest,
             out,
             program=command.program,
             trust=given.trust,
             profiler=profiler,
             progress=None if rank() == 0 else False,
-        ) as opened,
-    ):
-        steps = {"run": list(STEPS), "train": ["train", "few_shot"]}
-        execute(opened, steps.get(command.name, [command.name]))
-        metrics = opened.run.folder.metrics
-    if metrics.retrain is not None:
-        print_table(result_table(metrics))
-    for table in profile_tables(profiler.record) if profiler else ():
-        print_table(table)
-    if command.name == "run":
-        print(f"report: {given.out / 'report.html'}")
+        ) as opened:
+            steps = {"run": list(STEPS), "train": ["train", "few_shot"]}
+            execute(opened, steps.get(command.name, [command.name]))
+            metrics = opened.run.folder.metrics
+        if metrics.retrain is not None:
+            print_table(result_table(metrics))
+        for table in profile_tables(profiler.record) if profiler else ():
+            print_table(table)
+        if command.name == "run":
+            print(f"report: {out / 'report.html'}")
 
 
 def _check_folder(out: Path) -> None:

@@ -82,7 +82,7 @@ def average(tensors: Sequence[Tensor]) -> None:
     for bucket in buckets.values():
         # In the order of memory, so that channels-last tensors are not rearranged.
         flat = torch.cat([_flat(tensor) for tensor in bucket])
-        dist.all_reduce(flat)
+        _sum(flat)
         flat /= ranks()
         _reduced += flat.numel() * flat.element_size()
         parts = torch.split(flat, [tensor.numel() for tensor in bucket])
@@ -95,6 +95,11 @@ def _flat(tensor: Tensor) -> Tensor:
     strides = tensor.stride()
     order = sorted(range(tensor.ndim), key=lambda dim: -strides[dim])
     return tensor.detach().permute(order).reshape(-1)
+
+
+def _sum(tensor: Tensor) -> None:
+    with explained():
+        dist.all_reduce(tensor)
 
 
 def reduced_bytes() -> int:
@@ -120,7 +125,7 @@ class _Mean(torch.autograd.Function):
         if not forward:
             return x.view_as(x)
         found = x.detach().clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(found)
+        _sum(found)
         return found.div_(ranks())
 
     @staticmethod
@@ -192,9 +197,7 @@ def _pooled_batch_norm(plain: Any) -> Any:
                 input, running_mean, running_var, weight, bias, training, momentum, eps
             )
         others = [dim for dim in range(input.ndim) if dim != 1]
-        moments = torch.stack([input.mean(others), input.square().mean(others)])
-        mean, square = _mean(moments, True, True)
-        variance = square - mean.square()
+        mean, variance = _pooled(*torch.var_mean(input, others, correction=0)[::-1])
         if running_mean is not None and running_var is not None:
             count = ranks() * input.numel() // input.shape[1]
             with torch.no_grad():
@@ -202,7 +205,7 @@ def _pooled_batch_norm(plain: Any) -> Any:
                 unbiased = variance * (count / max(count - 1, 1))
                 running_var.lerp_(unbiased.to(running_var), momentum)
         shape = [1, -1, *[1] * (input.ndim - 2)]
-        scale = (variance.clamp(min=0) + eps).rsqrt()
+        scale = (variance + eps).rsqrt()
         if weight is not None:
             scale = scale * weight
         shift = -mean * scale
@@ -211,6 +214,16 @@ def _pooled_batch_norm(plain: Any) -> Any:
         return torch.addcmul(shift.view(shape), input, scale.view(shape))
 
     return batch_norm
+
+
+def _pooled(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of what all ranks hold, from those of each, `[channels]`."""
+    own = torch.zeros(ranks(), 2, len(mean), dtype=mean.dtype, device=mean.device)
+    own = torch.stack([*own[: rank()], torch.stack([mean, variance]), *own[rank() + 1 :]])
+    means, variances = (_mean(own, True, True) * ranks()).unbind(1)
+    # Not as the mean of squares less the squared mean, which cancels in single precision.
+    whole = means.mean(0)
+    return whole, variances.mean(0) + (means - whole).square().mean(0)
 
 
 def environment_ranks() -> int:

@@ -57,6 +57,7 @@ def as_rank(out: Path, arguments: Sequence[str]) -> Iterator[Path]:
             tempfile.TemporaryDirectory(prefix="supernet-rank-") as name,
             open(os.devnull, "w") as nowhere,
             contextlib.redirect_stdout(nowhere),
+            contextlib.redirect_stderr(nowhere),  # what is raised is said outside of the block
         ):
             folder = Path(name) / "run"
             _unpack(content, folder)
