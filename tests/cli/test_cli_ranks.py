@@ -101,17 +101,19 @@ def test_a_batch_that_processes_cannot_share_is_refused(tmp_path):
 
 
 def test_a_killed_process_is_noticed_and_the_run_goes_on_to_the_same_bits(tmp_path):
-    arguments = ["train", "--strategy", "spos", "--train.steps", "400", "--train.log_every", "10"]
+    arguments = ["train", "--strategy", "spos", "--train.steps", "60", "--train.log_every", "5"]
     arguments += ["--train.checkpoint_seconds", "0"]
     port = free_port()
     pair = [started(tmp_path / "whole", port, rank, arguments) for rank in range(2)]
-    assert [one.wait(300) for one in pair] == [0, 0]
+    said = [one.communicate(timeout=300)[0] for one in pair]
+    assert [one.returncode for one in pair] == [0, 0], said
     port = free_port()
     pair = [started(tmp_path / "cut", port, rank, arguments) for rank in range(2)]
     until = time.monotonic() + 100
     while not (tmp_path / "cut" / "supernet.previous.pt").exists() and time.monotonic() < until:
         time.sleep(0.02)
     pair[1].send_signal(signal.SIGKILL)
+    pair[1].communicate(timeout=100)
     said = pair[0].communicate(timeout=100)[0]
     assert pair[0].returncode == 1
     assert re.search(r"process 0 of 2 lost the others", said)

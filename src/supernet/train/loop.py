@@ -123,7 +123,6 @@ class Fit:
                 self.mark("backward")
                 if not learner.averages:
                     average_gradients(model, learner.same_paths)
-                self.mark("ranks")
                 if average:
                     average.before_move(step)
                 self._move(model, optimizer)
