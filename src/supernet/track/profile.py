@@ -67,8 +67,8 @@ class TrainingProfile(JsonRecord):
         trainings: number of trainings.
         steps: number of training steps in this call, of all of them.
         seconds: time by part of the steps: "data" (making the batch, and setting learning rates),
-            "backward" (forward and backward passes), "optimizer" (means over ranks, clipping, moving), "log"
-            (records, what is watched, and what they are sent to) and "checkpoint".
+            "backward" (forward and backward passes), "optimizer" (means over ranks, clipping, moving),
+            "log" (records, what is watched, and what they are sent to) and "checkpoint".
     """
 
     stage: str
