@@ -20,6 +20,7 @@ from supernet.pipeline.search import search
 from supernet.pipeline.state import RunState
 from supernet.pipeline.test import test
 from supernet.pipeline.train import check_inputs, train
+from supernet.ranks import rank
 from supernet.track import write_report
 from supernet.track.sections import Section
 from supernet.user_code import calling
@@ -79,7 +80,8 @@ def execute(state: RunState, steps: Sequence[str]) -> None:
         split = run.config.few_shot.decision is not None
         steps = [one for one in steps if one != "few_shot" or split]
         open_steps = [one for one in steps if one != "report" and not run.folder.complete(one)]
-        logger = run.config.logger if open_steps else None
+        # The records of other ranks are those of the first.
+        logger = run.config.logger if open_steps and not rank() else None
         with run.hooks.logging(logger, run.folder, run.options):
             for step in steps:
                 if run.folder.complete(step):
