@@ -77,7 +77,8 @@ def test_a_logger_is_a_class_with_options_or_none():
     assert other["class_path"] == "supernet.loggers.MLflow"
     assert "project" not in other["init_args"]
     assert plain("--logger=null", base=stored) == plain()
-    assert plain("--logger=null", "--logger=tensorboard")["logger"] is not None
+    named = plain("--logger=null", "--logger=tensorboard")["logger"]
+    assert named["class_path"] == "supernet.loggers.TensorBoard"
     for wrong, said in {
         "--logger=tensorbord": "did you mean 'tensorboard'",
         "--logger.project=digits": "logger.project is given, but no logger; name one, as --logger",

@@ -159,7 +159,9 @@ def machine_errors(what: str, remedy: str) -> Iterator[None]:
         yield
     except (TooLittleMemoryError, StorageError, DeviceError):
         raise
-    except Exception as error:
+    except (
+        Exception
+    ) as error:  # of any class, told apart by its kind; all others pass on as they are
         kind, text = failure_kind(error), first_line(list(_causes(error))[-1])
         if kind == "storage" and isinstance(error, SupernetError):
             raise  # it names the file
@@ -194,7 +196,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while one is not None and id(one) not in seen:
         seen.add(id(one))
         yield one
-        one = one.__cause__  # type: ignore[assignment]
+        one = one.__cause__  # type: ignore[assignment]  # None ends the loop
 
 
 def _memory(error: BaseException) -> bool:

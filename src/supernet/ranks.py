@@ -24,7 +24,7 @@ from supernet.errors import ConfigError, RanksError
 __all__ = [
     "agreed",
     "apart",
-    "average",
+    "averaged",
     "begin",
     "bytes_of_all",
     "bytes_of_first",
@@ -66,35 +66,37 @@ def own_part(count: int) -> slice:
     if rest or not size:
         raise ConfigError(
             f"{count} cannot be divided into {ranks()} equal parts, one for each process; choose a "
-            f"multiple of {ranks()} (train.batch_size, and of its parts the size of ghost batches)"
+            f"multiple of {ranks()} (train.batch_size)"
         )
     return slice(rank() * size, (rank() + 1) * size)
 
 
-def average(tensors: Sequence[Tensor]) -> None:
-    """Replace tensors by their means over the ranks, in flat buckets, one for each type."""
+def averaged(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Return the means over the ranks of tensors, such as gradients, some of which may be missing.
+
+    They travel in flat buckets, one for each type, in the order of their indices and not of memory,
+    which ranks need not agree on. Without other ranks they are returned as they are.
+
+    Args:
+        tensors: tensors, equal in shape and type on all ranks; None on all where there is none.
+    """
     global _reduced
+    found = list(tensors)
     if ranks() == 1:
-        return
-    buckets: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
-    for tensor in tensors:
-        buckets.setdefault((tensor.dtype, tensor.device), []).append(tensor)
+        return found
+    buckets: dict[tuple[torch.dtype, torch.device], dict[int, Tensor]] = {}
+    for number, tensor in enumerate(found):
+        if tensor is not None:
+            buckets.setdefault((tensor.dtype, tensor.device), {})[number] = tensor.detach()
     for bucket in buckets.values():
-        # In the order of memory, so that channels-last tensors are not rearranged.
-        flat = torch.cat([_flat(tensor) for tensor in bucket])
+        flat = torch.cat([tensor.reshape(-1) for tensor in bucket.values()])
         _sum(flat)
         flat /= ranks()
         _reduced += flat.numel() * flat.element_size()
-        parts = torch.split(flat, [tensor.numel() for tensor in bucket])
-        for tensor, part in zip(bucket, parts, strict=True):
-            _flat(tensor).copy_(part)
-
-
-def _flat(tensor: Tensor) -> Tensor:
-    """Return a view of all entries, in the order of memory where that has no gaps."""
-    strides = tensor.stride()
-    order = sorted(range(tensor.ndim), key=lambda dim: -strides[dim])
-    return tensor.detach().permute(order).reshape(-1)
+        parts = torch.split(flat, [tensor.numel() for tensor in bucket.values()])
+        for (number, tensor), part in zip(bucket.items(), parts, strict=True):
+            found[number] = torch.empty_like(tensor).copy_(part.view(tensor.shape))
+    return found
 
 
 def _sum(tensor: Tensor) -> None:
@@ -103,7 +105,7 @@ def _sum(tensor: Tensor) -> None:
 
 
 def reduced_bytes() -> int:
-    """Return the bytes of all tensors that `average` was given so far: what is sent of gradients."""
+    """Return the bytes of all tensors that `averaged` was given so far: what is sent of gradients."""
     return _reduced
 
 

@@ -91,13 +91,41 @@ def test_processes_with_other_options_are_refused(tmp_path):
     assert not (tmp_path / "run" / "supernet.pt").exists()
 
 
-def test_a_batch_that_processes_cannot_share_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--strategy", "spos", "--train.batch_size", "33"], "33 cannot be divided into 2 equal"),
+        (
+            ["--strategy", "bender", "--strategy.ghost_size", "64"],
+            "has 1 ghost batches of about 64",
+        ),
+    ],
+)
+def test_a_batch_that_processes_cannot_share_is_refused(tmp_path, options, said):
     port = free_port()
-    arguments = ["train", *SHORT[:4], "--train.batch_size", "33"]
+    arguments = ["train", "--train.steps", "9", *options]
     pair = [started(tmp_path / "run", port, rank, arguments) for rank in range(2)]
-    said = [one.communicate(timeout=100)[0] for one in pair]
+    found = [one.communicate(timeout=100)[0] for one in pair]
     assert [one.returncode for one in pair] == [2, 2]
-    assert all("33 cannot be divided into 2 equal parts" in one for one in said)
+    assert all(said in one for one in found)
+
+
+def test_a_process_that_hangs_is_given_up(tmp_path):
+    port = free_port()
+    arguments = ["train", "--strategy", "spos", "--train.steps", "5000"]
+    pair = [
+        started(tmp_path / "run", port, rank, arguments, SUPERNET_RANK_TIMEOUT="15")
+        for rank in range(2)
+    ]
+    until = time.monotonic() + 100
+    while not (tmp_path / "run" / "log.jsonl").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    pair[1].send_signal(signal.SIGSTOP)
+    said = pair[0].communicate(timeout=100)[0]
+    pair[1].kill()
+    pair[1].communicate(timeout=100)
+    assert pair[0].returncode == 1
+    assert "process 0 of 2 lost the others" in said
 
 
 def test_a_killed_process_is_noticed_and_the_run_goes_on_to_the_same_bits(tmp_path):

@@ -51,17 +51,6 @@ def one_each():
     return lambda: options
 
 
-class DoubleLoader:
-    """The inputs of a loader as doubles."""
-
-    def __init__(self, loader):
-        self.loader, self.images_per_step = loader, loader.images_per_step
-
-    def batch(self, step):
-        inputs, targets = self.loader.batch(step)
-        return inputs.double(), targets
-
-
 def train(model, strategy, make_loader, steps=20):
     strategy.prepare(model, SETTING)
     losses = []
@@ -76,7 +65,7 @@ def train(model, strategy, make_loader, steps=20):
         seed=3,
         log=lambda record: losses.append(record["loss"]),
     )
-    fit.run(model, strategy, Classification(), DoubleLoader(make_loader()))
+    fit.run(model, strategy, Classification(), make_loader(double=True))
     return losses
 
 
@@ -115,7 +104,7 @@ def test_from_the_share_of_the_steps_on_each_has_its_own(make_loader):
         model, strategy = make(), Alike(SPOS(), until)
         strategy.prepare(model, SETTING)
         assert spread(model) == 0
-        loader = DoubleLoader(make_loader())
+        loader = make_loader(double=True)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         for step in range(steps):
             strategy.backward(model, Classification(), loader.batch(step), Moment(step, 11, 0))

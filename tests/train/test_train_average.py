@@ -48,20 +48,9 @@ def parameters(model):
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
-class DoubleLoader:
-    """The inputs of a loader as doubles."""
-
-    def __init__(self, loader):
-        self.loader, self.images_per_step = loader, loader.images_per_step
-
-    def batch(self, step):
-        inputs, targets = self.loader.batch(step)
-        return inputs.double(), targets
-
-
 @pytest.mark.parametrize("decay", [0.05, 0.5, 0.9, 0.99])
 def test_the_model_ends_as_the_average_of_all_steps(make_loader, decay):
-    loader, model = DoubleLoader(make_loader(augment=None)), make_model()
+    loader, model = make_loader(augment=None, double=True), make_model()
     history, shown = [parameters(model)], {}
     fit(model, loader, advance=lambda: history.append(parameters(model)))
     assert parameters(model).keys() == history[-1].keys()
@@ -69,18 +58,22 @@ def test_the_model_ends_as_the_average_of_all_steps(make_loader, decay):
 
     averaged, steps = make_model(), []
 
-    def log(record):
-        shown[record["step"]] = parameters(averaged)
+    def look(step):
+        shown[step] = parameters(averaged)
+        return {"seen": step}
 
-    fit(averaged, loader, ema=decay, log=log, advance=lambda: steps.append(parameters(averaged)))
+    records = []
+    calls = {"advance": lambda: steps.append(parameters(averaged)), "log": records.append}
+    fit(averaged, loader, ema=decay, look=look, **calls)
     for name, value in parameters(averaged).items():
         torch.testing.assert_close(value, averages[-1][name], rtol=1e-12, atol=1e-12)
-    # Training itself goes on from the weights, and records see the average.
+    # Training itself goes on from the weights, and who looks sees the average.
     for name in history[-1]:
         assert all(torch.equal(a[name], b[name]) for a, b in zip(steps, history[1:], strict=True))
         for step, values in shown.items():
             torch.testing.assert_close(values[name], averages[step][name], rtol=1e-12, atol=1e-12)
-    assert sorted(shown) == [5, 10, 15, 20, 23]
+    assert sorted(shown) == [0, 5, 10, 15, 20, 23]
+    assert [record["seen"] for record in records] == [5, 10, 15, 20, 23]
     # Batch norm keeps the statistics of the last step: they are no weights.
     assert torch.equal(
         model.state_dict()["model.2.running_mean"], averaged.state_dict()["model.2.running_mean"]
@@ -91,11 +84,11 @@ def test_parameters_that_never_move_stay_as_they_are(make_loader):
     model = make_model()
     frozen = model.get_parameter("model.1.weight").requires_grad_(False)
     before = frozen.clone()
-    fit(model, DoubleLoader(make_loader(augment=None)), ema=0.9)
+    fit(model, make_loader(augment=None, double=True), ema=0.9)
     assert torch.equal(frozen, before)
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, -0.1, float("nan")])
 def test_a_decay_out_of_range_is_refused(make_loader, decay):
     with pytest.raises(ConfigError, match=r"decay of a moving average, in \(0, 1\)"):
-        fit(make_model(), DoubleLoader(make_loader(augment=None)), ema=decay)
+        fit(make_model(), make_loader(augment=None, double=True), ema=decay)

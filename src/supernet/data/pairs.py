@@ -156,7 +156,7 @@ def pairs_of(dataset: Dataset[Any], name: str) -> Iterator[Pair]:
             yield pair_of(example, f"{name}[{number}]")
         return
     try:
-        count = len(dataset)  # type: ignore[arg-type]
+        count = len(dataset)  # type: ignore[arg-type]  # PyTorch's class has none, others do
     except TypeError as error:
         raise DataError(
             f"{name} is gone through from its beginning and does not say where it ends; give it a "
@@ -256,7 +256,7 @@ def _single(batch: object, name: str) -> tuple[Any, ...]:
 def _listed(dataset: Any, count: int) -> Tensor | None:
     """Return the labels that a data set lists, if it does, `[count, ...]`."""
     if isinstance(dataset, Subset):
-        whole = _listed(dataset.dataset, len(dataset.dataset))  # type: ignore[arg-type]
+        whole = _listed(dataset.dataset, len(dataset.dataset))  # type: ignore[arg-type]  # as above
         return None if whole is None else whole[torch.as_tensor(dataset.indices)]
     if isinstance(dataset, TensorDataset):
         return dataset.tensors[-1]

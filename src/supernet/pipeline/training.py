@@ -40,22 +40,18 @@ def fit(
         checkpoint: checkpoint of the training; one of another identity is not continued.
         identity: text that the training belongs to besides.
         augment: random changes of images; None for what `split.augment` says.
-        look: function that looks at the model and leaves it as it is. It is called with the number of
-            steps that are done, before the first step and at each record of the log, to which what it
-            returns is added.
+        look: function that looks at the model at each record of the log, see `Fit`.
     """
     log = run.stage_log(stage)
     bar = run.progress.task(stage, options.steps)
 
     def rewind(step: int) -> None:
-        if look is not None:
-            look(step)
         log.rewind(step)
         bar.advance(step)
         mark("start")
 
     def write(record: dict[str, float]) -> None:
-        log.write({**record, **(look(int(record["step"])) if look else {})})
+        log.write(record)
         bar.advance(0, loss=record["loss"])
 
     seed = derive_seed(run.seed, stage)
@@ -69,6 +65,7 @@ def fit(
             warmup=options.warmup,
             lowest=options.lowest,
             ema=options.ema,
+            look=look,
             clip=options.clip,
             log_every=options.log_every,
             checkpoint_seconds=options.checkpoint_seconds,

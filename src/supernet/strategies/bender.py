@@ -73,12 +73,18 @@ class BenderOneShot(Strategy):
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Add the gradients of the whole batch, each ghost batch under its own masks."""
         random = moment.stream("masks")
-        ghosts = max(1, round(len(batch[0]) / self.ghost_size))
+        whole = len(batch[0]) * ranks()
+        ghosts = max(1, round(whole / self.ghost_size))
+        if ranks() > 1 and (ghosts % ranks() or whole % ghosts):
+            raise ConfigError(
+                f"a batch of {whole} examples has {ghosts} ghost batches of about {self.ghost_size} "
+                f"(strategy.ghost_size), which {ranks()} processes cannot share out as they are; choose "
+                f"sizes such that the ghost batches are equally large and a multiple of {ranks()}"
+            )
         if self._signal is None or self._signal.model is not model:
             self._signal = Reachability(model, task, batch)
-        # Each rank has its own ghost batches.
-        masks = [self.mask(model.space, moment.progress, random) for _ in range(ghosts * ranks())]
-        with model.route(masks[own_part(len(masks))]):
+        masks = [self.mask(model.space, moment.progress, random) for _ in range(ghosts)]
+        with model.route(masks[own_part(ghosts)]):  # each rank has ghost batches of its own
             loss = task.loss(model, batch)
         return backward(loss)
 

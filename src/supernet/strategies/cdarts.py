@@ -49,7 +49,7 @@ from torch.nn import functional as F
 from supernet.choice import Gate, Routing
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
-from supernet.ranks import average
+from supernet.ranks import averaged
 from supernet.space import Architecture
 from supernet.strategies.alpha import Alpha
 from supernet.strategies.base import TrainingContext
@@ -234,8 +234,7 @@ class CDARTS(Coupled):
         found = torch.autograd.grad(loss, [*alphas, *self._weights], allow_unused=True)
         if joint:
             self.move_alpha(found[: len(alphas)])
-        average([gradient for gradient in found[len(alphas) :] if gradient is not None])
-        self._train(found[len(alphas) :])
+        self._train(averaged(found[len(alphas) :]))
 
     def place(self, moment: Moment) -> tuple[int, float]:
         """Return the cycle that a step lies in, from 0, and the share of it that has passed."""

@@ -32,7 +32,7 @@ from supernet.choice import Routing
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.random import derive_seed, seeded
-from supernet.ranks import average
+from supernet.ranks import averaged
 from supernet.strategies.alpha import Alpha
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
@@ -104,7 +104,6 @@ class DARTS(Coupled):
         """Return the second-order gradient of α; the weights are put back to the bit."""
         weights = [p for p in model.parameters() if p.requires_grad]
         before = [p.detach().clone() for p in weights]
-        own = {id(p) for p in weights}
         alphas = list(self.alphas.values())
 
         def gradients(
@@ -116,24 +115,20 @@ class DARTS(Coupled):
             with seeded(masks), model.route(self.routing(model, moment)):
                 loss = task.loss(model, batch)
             loss = self.alpha_loss(loss, moment) if of_search else loss
-            found = torch.autograd.grad(loss, of, allow_unused=True)
-            # Those of α are of all ranks already.
-            average(
-                [g for g, one in zip(found, of, strict=True) if g is not None and id(one) in own]
-            )
-            return found
+            return torch.autograd.grad(loss, of, allow_unused=True)
 
         try:
-            slopes = self._slopes(weights, gradients(train, weights))
+            # Over all ranks, as those of α are.
+            slopes = self._slopes(weights, averaged(gradients(train, weights)))
             with torch.no_grad():
                 for p, (step, _) in zip(weights, slopes, strict=True):
                     p.sub_(step)
             found = gradients(search, [*alphas, *weights], of_search=True)
-            direct = found[: len(alphas)]
+            direct, slope_of = found[: len(alphas)], averaged(found[len(alphas) :])
             # Where groups of weights differ in their rate, v is weighed by it.
             v = [
                 torch.zeros_like(p) if g is None else slope * g
-                for p, g, (_, slope) in zip(weights, found[len(alphas) :], slopes, strict=True)
+                for p, g, (_, slope) in zip(weights, slope_of, slopes, strict=True)
             ]
             length = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in v]))
             radius = RADIUS / length.clamp_min(torch.finfo(length.dtype).tiny ** 0.5)

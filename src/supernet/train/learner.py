@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from supernet.random import derive_seed, stream
-from supernet.ranks import average, gathered, ranks
+from supernet.ranks import averaged, gathered, ranks
 from supernet.task import Batch, Task
 from supernet.train.schedule import Schedule
 
@@ -121,7 +121,8 @@ def average_gradients(model: nn.Module, same_paths: bool = True) -> None:
         for parameter, one in zip(parameters, anywhere, strict=True):
             if one and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-    average([p.grad for p in parameters if p.grad is not None])
+    for parameter, gradient in zip(parameters, averaged([p.grad for p in parameters]), strict=True):
+        parameter.grad = gradient
 
 
 class Plain(Learner[nn.Module]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -59,7 +59,10 @@ class Fit:
         identity: text that the run belongs to besides; a checkpoint of another identity is not
             continued.
         ema: decay of the moving average of the weights that the model has in the end, and that
-            `log` finds in it; None for the last weights.
+            `look` finds in it; None for the last weights.
+        look: function that looks at the model and leaves it as it is. It is called with the number of
+            steps that are done, before the first step of this call and at each record of the log, to
+            which what it returns is added.
         mark: function that is told when a part of a step has ended: "data", "backward", "optimizer",
             "log" or "checkpoint".
     """
@@ -78,6 +81,7 @@ class Fit:
     identity: str = ""
     lowest: float = 0.0
     ema: float | None = None
+    look: Callable[[int], Mapping[str, float]] | None = None
     mark: Callable[[str], None] = lambda part: None
 
     def run(
@@ -100,6 +104,7 @@ class Fit:
         start = self._restore(checkpoint, model, optimizer, learner, average)
         task = of_all_ranks(task)
         learner.start(optimizer)
+        self._looked(start, average if start < self.steps else None)
         self.rewind(start)
         model.train()
         scheduled = [module for module in model.modules() if isinstance(module, Scheduled)]
@@ -137,16 +142,16 @@ class Fit:
                     rate = (step + 1 - since) * loader.images_per_step / max(now - logged, 1e-9)
                     if average and last:
                         average.take(step + 1)
-                    with average.in_place(step + 1) if average and not last else nullcontext():
-                        self.log(
-                            {
-                                "step": step + 1,
-                                "loss": loss,
-                                "learning_rate": peaks[0] * factor,
-                                "images_per_second": round(rate, 1),
-                                **metrics,
-                            }
-                        )
+                    self.log(
+                        {
+                            "step": step + 1,
+                            "loss": loss,
+                            "learning_rate": peaks[0] * factor,
+                            "images_per_second": round(rate, 1),
+                            **metrics,
+                            **self._looked(step + 1, None if last else average),
+                        }
+                    )
                     losses, logged, since = [], time.monotonic(), step + 1
                     self.mark("log")
                     if last or now - saved >= self.checkpoint_seconds:
@@ -218,6 +223,13 @@ class Fit:
             if average and state["step"] < self.steps:
                 average.load_state_dict(state["ema"])
         return state["step"]
+
+    def _looked(self, step: int, average: MovingAverage | None) -> Mapping[str, float]:
+        """Return what is seen in the model, or in its average, after so many steps."""
+        if self.look is None:
+            return {}
+        with average.in_place(step) if average else nullcontext():
+            return self.look(step)
 
     def _average(self, model: nn.Module) -> MovingAverage | None:
         if self.ema is None:
