@@ -198,24 +198,76 @@ def _pooled_batch_norm(plain: Any) -> Any:
             return plain(  # type: ignore[no-any-return]
                 input, running_mean, running_var, weight, bias, training, momentum, eps
             )
-        others = [dim for dim in range(input.ndim) if dim != 1]
-        mean, variance = _pooled(*torch.var_mean(input, others, correction=0)[::-1])
+        y, mean, variance = _PooledNorm.apply(input, weight, bias, eps)  # type: ignore[no-untyped-call]
         if running_mean is not None and running_var is not None:
             count = ranks() * input.numel() // input.shape[1]
-            with torch.no_grad():
-                running_mean.lerp_(mean.to(running_mean), momentum)
-                unbiased = variance * (count / max(count - 1, 1))
-                running_var.lerp_(unbiased.to(running_var), momentum)
-        shape = [1, -1, *[1] * (input.ndim - 2)]
-        scale = (variance + eps).rsqrt()
-        if weight is not None:
-            scale = scale * weight
-        shift = -mean * scale
-        if bias is not None:
-            shift = shift + bias
-        return torch.addcmul(shift.view(shape), input, scale.view(shape))
+            running_mean.lerp_(mean.to(running_mean), momentum)
+            running_var.lerp_((variance * (count / max(count - 1, 1))).to(running_var), momentum)
+        found: Tensor = y
+        return found
 
     return batch_norm
+
+
+class _PooledNorm(torch.autograd.Function):
+    """Batch norm by the statistics of all ranks, in PyTorch's kernels for those of one.
+
+    In its backward pass normalising by statistics that are given has the gradient g_x, and Σ dy and
+    Σ dy · x̂ are those of the offset and the scale; as the statistics depend on x, too, there is left
+
+        g_x - w / σ · (mean(dy) + x̂ · mean(dy · x̂)),
+
+    with the means over all ranks (Ioffe and Szegedy, "Batch Normalization", ICML 2015, section 3). Where
+    the gradient shall be differentiated, it is that of the formula instead, which takes longer.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        mean, variance = _pooled(*torch.batch_norm_update_stats(x, None, None, 0.0))
+        ctx.eps = eps
+        ctx.save_for_backward(x, weight, bias, mean, variance)
+        y = torch.native_batch_norm(x, weight, bias, mean, variance, False, 0.0, eps)[0]
+        ctx.mark_non_differentiable(mean, variance)
+        return y, mean, variance
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias, mean, variance = ctx.saved_tensors
+        if torch.is_grad_enabled():  # it will be differentiated again
+            inputs = [one for one in (x, weight, bias) if one is not None and one.requires_grad]
+            y = _by_formula(x, weight, bias, ctx.eps)
+            found = iter(torch.autograd.grad(y, inputs, dy, create_graph=True))
+            given = (one is not None and one.requires_grad for one in (x, weight, bias))
+            return (*(next(found) if one else None for one in given), None)
+        scale = torch.ones_like(mean) if weight is None else weight
+        gx, gw, gb = torch.ops.aten.native_batch_norm_backward(
+            dy, x, scale, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        )
+        if ctx.needs_input_grad[0]:
+            sums = torch.stack([gb, gw]).to(mean)
+            own, other = _mean(sums, True, False) * (x.shape[1] / x.numel())
+            inverse = (variance + ctx.eps).rsqrt()
+            factor = scale * inverse
+            slope = factor * inverse * other  # of x̂ · mean(dy · x̂), by x
+            gx = gx.addcmul_(x, _along(-slope, x)).add_(_along(slope * mean - factor * own, x))
+        return gx, None if weight is None else gw, None if bias is None else gb, None
+
+
+def _along(values: Tensor, x: Tensor) -> Tensor:
+    """Return values of channels, `[channels]`, in the shape that x is multiplied by, of its type."""
+    return values.view([1, -1, *[1] * (x.ndim - 2)]).to(x.dtype)
+
+
+def _by_formula(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    others = [dim for dim in range(x.ndim) if dim != 1]
+    variance, mean = torch.var_mean(x, others, correction=0)
+    mean, variance = _pooled(mean, variance)
+    y = (x - _along(mean, x)) * _along((variance + eps).rsqrt(), x)
+    if weight is not None:
+        y = y * _along(weight, x)
+    return y if bias is None else y + _along(bias, x)
 
 
 def _pooled(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,12 +9,14 @@ from datetime import timedelta
 
 import torch
 from test_contract_strategies import CASES, MODELS, strategy_class
+from torch.nn import functional as F
 
 from supernet import ranks
 from supernet.cost import measure_costs
 from supernet.data import Digits, Examples, Loader
 from supernet.ops import DropPath
 from supernet.strategies import TrainingContext
+from supernet.strategies.guards import hessian
 from supernet.task import Classification
 from supernet.train import Fit
 
@@ -79,6 +81,36 @@ def trained(case, model, steps):
     }
 
 
+def normalised(affine):
+    """Return batch norm's outputs and its first and second derivatives, of the whole batch."""
+    draws = torch.Generator().manual_seed(0)
+    whole = torch.randn(12, 3, 2, 2, generator=draws)
+    own = ranks.own_part(12)
+    x = whole[own].requires_grad_()
+    weight, bias = (torch.randn(3, generator=draws).requires_grad_() for _ in range(2))
+    means, variances = torch.zeros(3), torch.ones(3)
+    learned = (weight, bias) if affine else (None, None)
+    alpha = torch.randn(3, generator=draws).requires_grad_()
+    factors = torch.randn(12, 3, 2, 2, generator=draws)[own]
+
+    def loss_of(given):
+        y = F.batch_norm(given, means, variances, *learned, training=True, momentum=0.3)
+        return y, ranks.agreed((y.sin() * factors).mean())
+
+    with ranks.pooling_batch_norm():
+        y, loss = loss_of(x)
+        of_x, *others = torch.autograd.grad(loss, [x, weight, bias] if affine else [x])
+        mixed = x.detach().square() + x.detach() * ranks.shared(alpha)[:, None, None]
+        second = hessian(loss_of(mixed)[1], [alpha])
+    return {
+        "outputs": torch.cat([*ranks.gathered(y.detach())]),
+        "statistics": torch.stack([means, variances]),
+        "inputs": torch.cat([*ranks.gathered(of_x)]) / ranks.ranks(),  # each rank's loss is a mean
+        "parameters": ranks.averaged(others),
+        "second": second,
+    }
+
+
 def main():
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
@@ -86,6 +118,7 @@ def main():
     if "WORLD_SIZE" in os.environ:
         ranks.begin(timedelta(seconds=120))
     found = {pair: trained(*pair.split(":"), int(steps)) for pair in cases}
+    found |= {f"affine {affine}": normalised(affine) for affine in (False, True)}
     if ranks.rank() == 0:
         torch.save(found, file)
     ranks.end()

@@ -47,7 +47,7 @@ def both(folder, steps, cases):
     pair = [started(together, steps, cases, {**address, "RANK": str(r)}) for r in range(2)]
     assert [one.wait(300) for one in pair] == [0, 0]
     one, two = (torch.load(file, weights_only=False) for file in (alone, together))
-    return {case: (one[case], two[case]) for case in cases}
+    return {case: (one[case], two[case]) for case in one}
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +85,12 @@ def test_two_processes_train_as_one_does(quick, case):
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_train_as_one_does_by_every_strategy(every, case):
     assert_alike(case, *every[f"{case}:{SMALL[case]}"])
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_batch_norm_is_that_of_the_whole_batch(quick, affine):
+    """Outputs, statistics, and derivatives of first order and of second, as guards of α need them."""
+    alone, together = quick[f"affine {affine}"]
+    assert alone["second"].abs().max() > 1e-3
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value, rtol=1e-9, atol=1e-12, msg=name)
