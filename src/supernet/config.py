@@ -18,6 +18,7 @@ from supernet.data.splits import FRACTION
 from supernet.errors import ConfigError
 from supernet.evaluate.measure_sums import RankedBy
 from supernet.loggers import Logger
+from supernet.precision import Precision
 from supernet.search import Searcher
 from supernet.space import Sampling
 from supernet.strategies import Among, Strategy
@@ -75,6 +76,11 @@ class TrainConfig:
         warmup: share of the steps over which the learning rate rises.
         lowest: learning rate at the end, as a share of its peak.
         clip: largest norm of the gradient; null for no limit.
+        precision: type that convolutions and matrix products compute in, by PyTorch's autocast; weights,
+            sums and losses are float32 in any case. bfloat16 suits GPUs since 2020 and recent CPUs;
+            float16 older GPUs.
+        accumulate: parts that a batch passes in, one after the other, to need less memory; batch norm
+            has the statistics of each part.
         ema: decay of a moving average of the weights over the steps, such as 0.999, which is what
             is used afterwards; null for the last weights.
         log_every: steps between records of the log, which are also the moments of checkpoints.
@@ -88,6 +94,8 @@ class TrainConfig:
     warmup: float = 0.05
     lowest: float = 0.0
     clip: float | None = 5.0
+    precision: Precision = "float32"
+    accumulate: int = 1
     ema: float | None = None
     log_every: int = 20
     checkpoint_seconds: float = 20.0
@@ -98,6 +106,11 @@ class TrainConfig:
         for name, least in (("steps", self.fewest_steps), ("batch_size", 1), ("log_every", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if not 1 <= self.accumulate <= self.batch_size:
+            raise ConfigError(
+                f"accumulate is a number of parts of a batch of {self.batch_size} examples, at least 1, "
+                f"not {self.accumulate}"
+            )
         if not 0 <= self.warmup < 1:
             raise ConfigError(f"warmup is a share of the steps in [0, 1), not {self.warmup}")
         if not 0 <= self.lowest <= 1:
@@ -240,6 +253,8 @@ class EvaluateConfig:
         rank_by: measure that candidates are ranked by, the other one breaking ties. The loss also tells
             apart how sure networks are; most papers rank by the accuracy.
         batch_size: images per evaluation and calibration batch.
+        precision: type that convolutions and matrix products of candidates compute in, see `train`;
+            networks that were trained alone are measured in float32.
         calibration_batches: batches of training images that re-estimation averages over; "converge"
             finds the smallest number after which more change next to nothing, on `probes` candidates.
         memory: MiB for activations that candidates share; 0 scores them one by one.
@@ -253,6 +268,7 @@ class EvaluateConfig:
     batch_norm: Literal["auto", "batch", "recalibrate", "running"] = "auto"
     rank_by: RankedBy = "loss"
     batch_size: int = 256
+    precision: Precision = "float32"
     calibration_batches: int | Literal["converge"] = 8
     memory: int = 512
     race: float | None = None

@@ -81,6 +81,7 @@ def test_a_table_that_is_only_read_is_neither_made_nor_changed(path, provenance,
         {"calibration_batches": 1},
         {"weights": "w1"},
         {"tuning": "3 steps"},
+        {"precision": "bfloat16"},
     ],
 )
 def test_scores_of_another_provenance_are_other_scores(path, provenance, make_candidate, change):
@@ -97,7 +98,11 @@ def test_scores_of_another_provenance_are_other_scores(path, provenance, make_ca
 
 def test_every_provenance_field_separates():
     changes = {"split", "images", "batch_norm", "batch_size", "calibration_batches", "weights"}
-    assert {field.name for field in dataclasses.fields(Provenance)} == {*changes, "tuning"}
+    assert {field.name for field in dataclasses.fields(Provenance)} == {
+        *changes,
+        "tuning",
+        "precision",
+    }
 
 
 EARLIER = """

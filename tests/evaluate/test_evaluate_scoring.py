@@ -71,6 +71,21 @@ def test_candidates_are_ranked_and_raced_by_what_the_table_says(path, make_score
         assert evaluator.raced_by == "loss"
 
 
+def test_scores_of_another_precision_are_others(path, make_scorer, supernet):
+    architectures = list(supernet.space)[:4]
+    with CandidateTable(path) as table:
+        losses, asked = {}, []
+        for precision in ("float32", "bfloat16", "float32", "bfloat16"):
+            scorer, evaluator = make_scorer(
+                table, protocol=Protocol("batch", 50, precision=precision)
+            )
+            found = [one.loss for one in scorer.score(architectures, "a", 0)]
+            assert losses.setdefault(precision, found) == found
+            asked.append(len(evaluator.asked))
+        assert asked == [4, 4, 0, 0]
+        assert losses["float32"] != losses["bfloat16"]
+
+
 def test_nothing_is_scored_twice(path, make_scorer, supernet):
     architectures = list(supernet.space)[:4]
     with CandidateTable(path) as table:

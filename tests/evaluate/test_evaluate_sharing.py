@@ -68,11 +68,11 @@ def examples():
     return Examples(inputs, torch.arange(90) % 3, ("a", "b", "c"))
 
 
-def evaluator(model, examples, batch_norm="recalibrate", task=None, **options):
+def evaluator(model, examples, batch_norm="recalibrate", task=None, precision="float32", **options):
     torch.manual_seed(0)
     supernet = sn.SuperNet(model)
     train, search = examples.select(torch.arange(50)), examples.select(torch.arange(50, 90))
-    protocol = Protocol(batch_norm, batch_size=17, calibration_batches=2)
+    protocol = Protocol(batch_norm, batch_size=17, calibration_batches=2, precision=precision)
     task = task or Classification()
     made = Evaluator(supernet, task, search, train, Normalise.of(train), protocol, **options)
     return supernet, made
@@ -99,6 +99,20 @@ def test_scores_equal_plain_scores(kind, batch_norm, examples):
     after = supernet.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert supernet.training
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_scores_of_half_precision_are_shared_to_the_same_bits(precision, examples):
+    scores = []
+    for each in ("float32", precision):
+        supernet, made = evaluator(Chain(), examples, precision=each)
+        random = Random(0)
+        some = list({supernet.space.sample(random) for _ in range(10)})
+        scores.append({one: score["loss"] for one, score in made.scores(some)})
+        assert made.plain_because == ""
+        assert scores[-1] == {one: made.score(one)["loss"] for one in some}
+    assert scores[1] != scores[0]
+    assert scores[1] == pytest.approx(scores[0], rel=0.02)
 
 
 def test_order_and_company_do_not_matter(examples):

@@ -319,7 +319,15 @@ def test_too_little_memory_to_read_is_no_damage(tmp_path, monkeypatch):
     assert checkpoint.load() == {"step": 3}
 
 
-WHOLE = {"step": 3, "identity": "a", "model": {}, "optimizer": {}, "learner": {}, "ema": {}}
+WHOLE = {
+    "step": 3,
+    "identity": "a",
+    "model": {},
+    "optimizer": {},
+    "learner": {},
+    "ema": {},
+    "scaler": {},
+}
 
 
 @pytest.mark.parametrize(

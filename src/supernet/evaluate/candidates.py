@@ -41,6 +41,7 @@ _COLUMNS = {
         if one.required
     },
     "tuning": "TEXT NOT NULL DEFAULT ''",
+    "precision": "TEXT NOT NULL DEFAULT ''",
     "tune_seconds": "REAL",
     "searcher": "TEXT NOT NULL",
     "generation": "INTEGER NOT NULL",
@@ -56,7 +57,7 @@ CREATE TABLE IF NOT EXISTS candidates (
 )
 """
 
-_LATER = {"tuning": "''", "tune_seconds": "NULL"}
+_LATER = {"tuning": "''", "precision": "''", "tune_seconds": "NULL"}
 """Columns that tables of earlier versions lack, and what holds there."""
 
 _MADE = "SELECT sql FROM sqlite_master WHERE name = 'candidates'"

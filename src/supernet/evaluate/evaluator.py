@@ -30,8 +30,9 @@ from supernet.net.batchnorm import (
     norms_with_statistics,
     recalibrated,
 )
+from supernet.precision import autocasting
 from supernet.space import Architecture
-from supernet.task import Task, checked_measures
+from supernet.task import Task, checked_measures, in_precision
 from supernet.user_code import calling
 
 __all__ = ["Evaluator", "Score"]
@@ -74,6 +75,7 @@ class Evaluator:
     ) -> None:
         self._supernet = supernet
         self._task = task
+        self._measured = in_precision(task, protocol.precision)
         self.protocol = protocol
         self.plain_because = "" if memory else "no memory is allowed for sharing"
         if protocol.tuning is not None:
@@ -89,7 +91,7 @@ class Evaluator:
         if 4 * self._search.nbytes <= memory:
             self._search = Batches(search, protocol.batch_size, normalise, keep=True)
             self._memory -= self._search.nbytes
-        self._images = len(search)
+        self._images, self._device = len(search), search.targets.device
         self._train, self._normalise = train, normalise
 
     @property
@@ -276,7 +278,7 @@ class Evaluator:
     def _plain(self, architecture: Architecture, part: range, before: MeasureSums) -> MeasureSums:
         tally, tuning = before.extend(), self.protocol.tuning
         model = self._supernet if tuning is None else self._tuned(architecture, tuning)
-        measures = partial(checked_measures, self._task, model)
+        measures = partial(checked_measures, self._measured, model)
         with (
             calling(SCORING),
             torch.inference_mode(),
@@ -335,9 +337,14 @@ class Evaluator:
         def add(number: int, output: Any) -> None:
             batch = self._search[number]
             given.output, given.inputs = output, batch[:-1]
-            tally.add(checked_measures(self._task, given, batch), len(batch[-1]))
+            tally.add(checked_measures(self._measured, given, batch), len(batch[-1]))
 
-        with calling(SCORING), explaining_single_values(self.protocol.batch_size):
+        device = self._device
+        with (
+            calling(SCORING),
+            explaining_single_values(self.protocol.batch_size),
+            autocasting(self.protocol.precision, device),
+        ):
             shared.run(architecture, add)
         tally.score()
         return tally

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from supernet.data import Augment
 from supernet.errors import ConfigError
+from supernet.precision import Precision
 from supernet.strategies import BatchNorm
 from supernet.train import OptimizerFactory
 
@@ -25,6 +26,8 @@ class Tuning:
         optimizer: builds the optimizer, which no two candidates share.
         batch_size: examples of the training split per step.
         clip: largest norm of the gradient, or None.
+        precision: type that the training computes in, see `Fit`.
+        accumulate: parts that a batch passes in.
         augment: random changes of training inputs, if any.
         seed: seed of the run.
 
@@ -37,6 +40,8 @@ class Tuning:
     rate: float = 0.2
     batch_size: int = 64
     clip: float | None = 5.0
+    precision: Precision = "float32"
+    accumulate: int = 1
     augment: Augment | None = None
     seed: int = 0
 
@@ -51,7 +56,9 @@ class Tuning:
     def text(self) -> str:
         """The tuning in words, by which scores of different ones are told apart."""
         steps = f"{self.steps} step{'' if self.steps == 1 else 's'} of {self.batch_size} examples"
-        return f"{steps} at {self.rate} of the learning rate"
+        precision = "" if self.precision == "float32" else f", in {self.precision}"
+        parts = "" if self.accumulate == 1 else f" in {self.accumulate} parts"
+        return f"{steps}{parts} at {self.rate} of the learning rate{precision}"
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,7 @@ class Protocol:
             over.
         tuning: short training of each candidate before it is measured; None measures it with the shared
             weights as they are.
+        precision: type that convolutions and matrix products compute in, by PyTorch's autocast.
 
     Raises:
         ConfigError: a number is not positive.
@@ -76,6 +84,7 @@ class Protocol:
     batch_size: int = 256
     calibration_batches: int = 8
     tuning: Tuning | None = None
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.calibration_batches < 1:

@@ -44,6 +44,8 @@ class Provenance(JsonRecord):
         weights: a hash of the shared weights.
         tuning: how each candidate was trained before it was measured, from these weights; empty where it
             was not.
+        precision: the type that convolutions and matrix products computed in, where it was not float32;
+            else empty.
     """
 
     split: str
@@ -53,6 +55,7 @@ class Provenance(JsonRecord):
     calibration_batches: Count
     weights: str
     tuning: Omitted[str] = ""
+    precision: Omitted[str] = ""
 
 
 @dataclass(frozen=True, kw_only=True)

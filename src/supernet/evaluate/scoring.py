@@ -57,6 +57,7 @@ class Scorer:
             calibration_batches=protocol.calibration_batches if recalibrates else 0,
             weights=weights,
             tuning="" if protocol.tuning is None else protocol.tuning.text,
+            precision="" if protocol.precision == "float32" else protocol.precision,
         )
 
     @property

@@ -70,6 +70,8 @@ def tuned_network(
         schedule="constant",
         warmup=0.0,
         clip=tuning.clip,
+        precision=tuning.precision,
+        accumulate=tuning.accumulate,
         log_every=tuning.steps,
         checkpoint_seconds=0.0,
         seed=seed,

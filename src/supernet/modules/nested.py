@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 
 from supernet.errors import RoutingError
 
-__all__ = ["cut_batch", "joined_batch", "tensors"]
+__all__ = ["cut_batch", "joined_batch", "mapped", "tensors"]
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:
@@ -29,6 +29,17 @@ def tensors(value: Any) -> Iterator[torch.Tensor]:
     elif is_dataclass(value):
         for part in fields(value):
             yield from tensors(getattr(value, part.name))
+
+
+def mapped(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:
+    """Return a value with what a function makes of its tensors; other objects stay as they are."""
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if type(value) is dict:
+        return {key: mapped(function, item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return _like(value, [mapped(function, item) for item in value])
+    return value
 
 
 def cut_batch(value: Any, count: int) -> list[Any]:

@@ -20,6 +20,7 @@ from supernet.net import SuperNet
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.shared_weights import SharedWeights
+from supernet.precision import Precision
 from supernet.strategies import BatchNorm
 
 __all__ = ["evaluator", "protocol_as", "protocol_of", "tuning_of", "validate"]
@@ -32,7 +33,8 @@ def protocol_of(config: RunConfig) -> Protocol:
     batch_norm = automatic if options.batch_norm == "auto" else options.batch_norm
     batches = options.calibration_batches
     # Where the number is yet to be found, see `supernet.pipeline.batch_norm`.
-    return Protocol(batch_norm, options.batch_size, 1 if batches == "converge" else batches)
+    count = 1 if batches == "converge" else batches
+    return Protocol(batch_norm, options.batch_size, count, precision=options.precision)
 
 
 def tuning_of(run: Run, inputs: Inputs) -> Tuning | None:
@@ -46,6 +48,8 @@ def tuning_of(run: Run, inputs: Inputs) -> Tuning | None:
         rate=tune.rate,
         batch_size=train.batch_size,
         clip=train.clip,
+        precision=train.precision,
+        accumulate=train.accumulate,
         augment=inputs.augment,
         seed=run.seed,
     )
@@ -55,7 +59,8 @@ def protocol_as(run: Run, inputs: Inputs, used: Provenance) -> Protocol:
     """Return how candidates are scored as the search scored them."""
     batches = used.calibration_batches or protocol_of(run.config).calibration_batches
     tuning = tuning_of(run, inputs) if used.tuning else None
-    return Protocol(cast(BatchNorm, used.batch_norm), used.batch_size, batches, tuning)
+    precision = cast(Precision, used.precision or "float32")
+    return Protocol(cast(BatchNorm, used.batch_norm), used.batch_size, batches, tuning, precision)
 
 
 def evaluator(

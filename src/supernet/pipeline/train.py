@@ -43,6 +43,7 @@ from supernet.suggestions import did_you_mean
 from supernet.task import checked_measures
 from supernet.track.sections import DataRecord, EnvironmentRecord, StageRecord, TrainRecord
 from supernet.train import OptimizerFactory, digest
+from supernet.train.learner import check_adds
 from supernet.training_free import parts_of
 from supernet.user_code import calling
 
@@ -219,6 +220,9 @@ def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> s
     parts_of(run.config.retrain.evidence)
     identity = training_identity(run, inputs, costs)
     _check_sharing(run, inputs)
+    check_adds(run.config.strategy, run.config.train.precision, run.config.train.accumulate)
+    if few_shot.decision is not None:
+        check_adds(run.config.strategy, few_shot.train.precision, few_shot.train.accumulate)
     for number in range(len(run.config.strategy.stages)):
         inputs.models.stage(number, inputs.space)
     if run.config.strategy.stages and few_shot.decision is not None:
@@ -242,6 +246,11 @@ def _check_sharing(run: Run, inputs: Inputs) -> None:
     if not sharing.until:
         return
     check_alike(inputs.supernet, sharing.among)
+    if run.config.train.accumulate > 1 or run.config.train.precision == "float16":
+        raise ConfigError(
+            "sharing.until adds up the gradients of a whole batch as they are, so it needs "
+            "train.accumulate 1, and train.precision bfloat16 or float32; or give --sharing.until 0"
+        )
     if isinstance(source, FromInstance) and not source.fresh:
         raise ConfigError(
             "sharing.until lets options that are built alike begin with the same weights, so those of "

@@ -67,6 +67,8 @@ def fit(
             ema=options.ema,
             look=look,
             clip=options.clip,
+            precision=options.precision,
+            accumulate=options.accumulate,
             log_every=options.log_every,
             checkpoint_seconds=options.checkpoint_seconds,
             seed=seed,

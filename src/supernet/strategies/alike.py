@@ -46,6 +46,7 @@ class Alike(Wrapped):
 
     def __init__(self, strategy: Strategy, until: float, among: Among = "module") -> None:
         super().__init__(strategy)
+        self.adds = False  # it adds up what is there after a whole batch
         self._until = until
         self._among = among
         self._alike: list[list[nn.Parameter]] = []

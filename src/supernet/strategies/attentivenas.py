@@ -135,6 +135,8 @@ class AttentiveNAS(Sandwich):
         ConfigError: there are fewer than two paths, or the limit is not positive.
     """
 
+    adds = False  # it compares the losses, and bounds the gradients, of a whole batch
+
     def __init__(
         self,
         paths: int = 4,

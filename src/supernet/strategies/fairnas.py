@@ -36,6 +36,8 @@ __all__ = ["FairNAS", "fair_paths"]
 class FairNAS(Strategy):
     """As many single paths a step as the largest decision has options, each option once."""
 
+    adds = True
+
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Add the gradients of all paths and return the mean of their losses."""
         paths = fair_paths(model.space, moment.stream("permutations"))

@@ -72,6 +72,7 @@ class ProgressiveShrinking(Strategy):
     """
 
     one_stage: ClassVar[bool] = True
+    adds = True
 
     def __init__(
         self,

@@ -31,6 +31,7 @@ class RandomNAS(Strategy):
     """
 
     batch_norm: BatchNorm = "batch"
+    adds = True
 
     def __init__(self, sampling: Sampling = "decisions") -> None:
         self.sampling: Sampling = sampling

@@ -58,6 +58,7 @@ class Sandwich(Strategy):
 
     batch_norm: BatchNorm = "recalibrate"
     one_stage: ClassVar[bool] = True
+    adds = True
 
     def __init__(
         self,

@@ -71,6 +71,7 @@ class SMASH(Strategy):
         ConfigError: a number is too small.
     """
 
+    adds = True
     noise = True
     """Whether the hypernetwork is given noise in training."""
 

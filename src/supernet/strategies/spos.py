@@ -50,6 +50,8 @@ class SPOS(Strategy):
         ConfigError: a number is not positive or the bounds contradict each other.
     """
 
+    adds = True
+
     def __init__(
         self,
         sampling: Sampling | Literal["cost"] = "decisions",

@@ -29,6 +29,7 @@ class Wrapped(Strategy):
         self.batch_norm = strategy.batch_norm
         self.same_paths = strategy.same_paths
         self.averages = strategy.averages
+        self.adds = strategy.adds
 
     def build(self, model: nn.Module) -> SuperNet:
         """Return the supernet that the strategy trains."""

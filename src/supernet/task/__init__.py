@@ -2,6 +2,7 @@
 
 from supernet.task.agreed import of_all_ranks
 from supernet.task.base import Batch, Task
+from supernet.task.cast import in_precision
 from supernet.task.classification import Classification
 from supernet.task.language import LanguageModel
 from supernet.task.measured import checked_measures
@@ -13,6 +14,7 @@ __all__ = [
     "LanguageModel",
     "Task",
     "checked_measures",
+    "in_precision",
     "loss_and_outputs",
     "of_all_ranks",
 ]

@@ -55,6 +55,7 @@ class State(TypedDict):
     optimizer: dict[str, Any]
     learner: dict[str, Any]
     ema: dict[str, Any]
+    scaler: dict[str, Any]
 
 
 class Checkpoint:

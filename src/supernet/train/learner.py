@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Generic, TypeVar
@@ -11,12 +13,23 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
+from supernet.errors import ConfigError
+from supernet.precision import Precision
 from supernet.random import derive_seed, stream
 from supernet.ranks import averaged, gathered, ranks
 from supernet.task import Batch, Task
 from supernet.train.schedule import Schedule
 
-__all__ = ["Learner", "M", "Moment", "Plain", "average_gradients", "backward"]
+__all__ = [
+    "Learner",
+    "M",
+    "Moment",
+    "Plain",
+    "average_gradients",
+    "backward",
+    "check_adds",
+    "scaled",
+]
 
 
 @dataclass(frozen=True)
@@ -56,10 +69,14 @@ class Learner(ABC, Generic[M]):
     Attributes:
         same_paths: whether all ranks use the same parameters in a step.
         averages: whether `backward` leaves gradients that are means over the ranks already.
+        adds: whether `backward` changes nothing but gradients, adds to them by `supernet.train.backward`
+            only, and draws by the moment alone. Then a batch may pass in parts, by the same paths, and
+            losses may be scaled.
     """
 
     same_paths: bool = True
     averages: bool = False
+    adds: bool = False
 
     @abstractmethod
     def backward(self, model: M, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
@@ -92,14 +109,50 @@ class Learner(ABC, Generic[M]):
         """Continue from what `state_dict` returned."""
 
 
+_factor: ContextVar[torch.Tensor | None] = ContextVar("factor", default=None)
+
+
+@contextmanager
+def scaled(factor: torch.Tensor) -> Iterator[None]:
+    """Within the block `backward` adds so many times the gradients, `factor` being a scalar."""
+    token = _factor.set(factor)
+    try:
+        yield
+    finally:
+        _factor.reset(token)
+
+
 def backward(loss: torch.Tensor) -> torch.Tensor:
     """Add the gradients of a loss to the parameters it depends on and return it detached.
 
     A path may hold no parameters at all (a pooling, an identity); then there is nothing to add.
     """
     if loss.requires_grad:
-        loss.backward()  # type: ignore[no-untyped-call]
+        factor = _factor.get()
+        whole = loss if factor is None else loss * factor
+        whole.backward()  # type: ignore[no-untyped-call]
     return loss.detach()
+
+
+def check_adds(learner: Learner[Any], precision: Precision, accumulate: int) -> None:
+    """Check that a training method can do with parts of batches and with scaled losses, if it has to.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if learner.adds or (precision != "float16" and accumulate == 1):
+        return
+    name = type(learner).__name__
+    if accumulate > 1:
+        raise ConfigError(
+            f"accumulate {accumulate} lets a batch pass in parts, but {name} does more in a step than "
+            "to add gradients, and needs it as a whole; leave accumulate at 1, or use a strategy such "
+            "as spos, fairnas or sandwich"
+        )
+    raise ConfigError(
+        f"precision float16 needs losses that are scaled, but {name} looks at gradients itself; use "
+        "bfloat16, which has the range of float32, or float32"
+    )
 
 
 def average_gradients(model: nn.Module, same_paths: bool = True) -> None:
@@ -127,6 +180,8 @@ def average_gradients(model: nn.Module, same_paths: bool = True) -> None:
 
 class Plain(Learner[nn.Module]):
     """Ordinary training of an ordinary model."""
+
+    adds = True
 
     def backward(self, model: nn.Module, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Add the gradients of the task's loss."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -13,15 +12,18 @@ import torch
 from torch import nn
 
 from supernet.data import Loader
-from supernet.errors import ConfigError, DivergedError
-from supernet.modules.outputs import output_text
+from supernet.errors import ConfigError
+from supernet.modules.nested import cut_batch
+from supernet.precision import Precision
 from supernet.random import seeded
 from supernet.ranks import pooling_batch_norm, rank
-from supernet.task import Task, of_all_ranks
+from supernet.task import Batch, Task, in_precision, of_all_ranks
 from supernet.train.average import MovingAverage
 from supernet.train.checkpoint import Checkpoint
-from supernet.train.learner import Learner, M, Moment, average_gradients
+from supernet.train.divergence import Divergence
+from supernet.train.learner import Learner, M, Moment, average_gradients, check_adds, scaled
 from supernet.train.schedule import Schedule, ScheduleName
+from supernet.train.state import TrainingState
 from supernet.user_code import calling
 
 __all__ = ["Fit", "OptimizerFactory", "Scheduled"]
@@ -58,6 +60,10 @@ class Fit:
         advance: function that is called after every step with the records' newest values.
         identity: text that the run belongs to besides; a checkpoint of another identity is not
             continued.
+        precision: type that models compute in under autocast; float16 with a scaled loss, whose steps
+            are left out where a gradient is not finite.
+        accumulate: parts that a batch is cut into, which pass one after the other; the step is by the
+            sum of their gradients.
         ema: decay of the moving average of the weights that the model has in the end, and that
             `look` finds in it; None for the last weights.
         look: function that looks at the model and leaves it as it is. It is called with the number of
@@ -80,6 +86,8 @@ class Fit:
     advance: Callable[[], None] = lambda: None
     identity: str = ""
     lowest: float = 0.0
+    precision: Precision = "float32"
+    accumulate: int = 1
     ema: float | None = None
     look: Callable[[int], Mapping[str, float]] | None = None
     mark: Callable[[str], None] = lambda part: None
@@ -95,14 +103,18 @@ class Fit:
         """Train the model in place, from the checkpoint if it holds a state.
 
         Raises:
+            ConfigError: the learner needs batches as a whole, or its loss as it is.
             DivergedError: the loss or a weight is not finite; the last checkpoint is intact.
             DamagedFileError: the checkpoint cannot be read.
         """
+        check_adds(learner, self.precision, self.accumulate)
         optimizer = self.optimizer(model.parameters())
         peaks = [group["lr"] for group in optimizer.param_groups]
         average = self._average(model)
-        start = self._restore(checkpoint, model, optimizer, learner, average)
-        task = of_all_ranks(task)
+        state = TrainingState(model, optimizer, learner, average, self._scaler(model))
+        start = state.restored(checkpoint, self.identity, self.steps)
+        diverged = Divergence(self.steps, self.warmup, self.clip, peaks[0])
+        task = of_all_ranks(in_precision(task, self.precision))
         learner.start(optimizer)
         self._looked(start, average if start < self.steps else None)
         self.rewind(start)
@@ -121,45 +133,46 @@ class Fit:
                 moment = Moment(step, self.steps, self.seed)
                 factor = learner.rate(schedule, moment)
                 self._prepare(optimizer, [peak * factor for peak in peaks], scheduled, moment)
-                with _at(step + 1, self.steps):
+                with diverged.at(step + 1):
                     batch = loader.batch(step)
                     self.mark("data")
-                    losses.append(learner.backward(model, task, batch, moment))
+                    losses.append(self._backward(state, task, batch, moment))
                 self.mark("backward")
                 if not learner.averages:
                     average_gradients(model, learner.same_paths)
                 if average:
                     average.before_move(step)
-                self._move(model, optimizer)
+                self._move(state)
                 self.mark("optimizer")
                 self.advance()
                 last = step + 1 == self.steps
-                if last or (step + 1) % self.log_every == 0:
-                    with _at(step + 1, self.steps):
-                        metrics = learner.metrics()  # first: it may know better what diverged
-                    loss = self._mean(losses, step, peaks[0])
-                    now = time.monotonic()
-                    rate = (step + 1 - since) * loader.images_per_step / max(now - logged, 1e-9)
-                    if average and last:
-                        average.take(step + 1)
-                    self.log(
-                        {
-                            "step": step + 1,
-                            "loss": loss,
-                            "learning_rate": peaks[0] * factor,
-                            "images_per_second": round(rate, 1),
-                            **metrics,
-                            **self._looked(step + 1, None if last else average),
-                        }
-                    )
-                    losses, logged, since = [], time.monotonic(), step + 1
-                    self.mark("log")
-                    if last or now - saved >= self.checkpoint_seconds:
-                        self._check_finite(model, step + 1, peaks[0])
-                        if checkpoint:
-                            self._save(checkpoint, step + 1, model, optimizer, learner, average)
-                        saved = time.monotonic()
-                        self.mark("checkpoint")
+                if not last and (step + 1) % self.log_every:
+                    continue
+                with diverged.at(step + 1):
+                    metrics = learner.metrics()  # first: it may know better what diverged
+                loss = diverged.mean(losses, step + 1)
+                now = time.monotonic()
+                rate = (step + 1 - since) * loader.images_per_step / max(now - logged, 1e-9)
+                if average and last:
+                    average.take(step + 1)
+                self.log(
+                    {
+                        "step": step + 1,
+                        "loss": loss,
+                        "learning_rate": peaks[0] * factor,
+                        "images_per_second": round(rate, 1),
+                        **metrics,
+                        **self._looked(step + 1, None if last else average),
+                    }
+                )
+                losses, logged, since = [], time.monotonic(), step + 1
+                self.mark("log")
+                if last or now - saved >= self.checkpoint_seconds:
+                    diverged.check_weights(model, step + 1)
+                    if checkpoint:
+                        state.save(checkpoint, step + 1, self.identity, self.steps)
+                    saved = time.monotonic()
+                    self.mark("checkpoint")
         if checkpoint:
             checkpoint.drop_previous()
 
@@ -177,52 +190,32 @@ class Fit:
             module.set_progress(moment.progress)
         torch.manual_seed(moment.torch_seed() + rank())  # each rank drops other examples' values
 
-    def _move(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def _backward(
+        self, state: TrainingState[M], task: Task, batch: Batch, moment: Moment
+    ) -> torch.Tensor:
+        """Add the gradients of a batch, of its parts one after the other, and return the loss."""
+        learner, scaler, size = state.learner, state.scaler, len(batch[-1])
+        if self.accumulate == 1 and not scaler.is_enabled():
+            return learner.backward(state.model, task, batch, moment)
+        if self.accumulate > size:
+            raise ConfigError(
+                f"accumulate is {self.accumulate}, but a batch has only {size} examples to be divided"
+            )
+        losses = []
+        for part in cut_batch(tuple(batch), self.accumulate):
+            share = torch.full((), len(part[-1]) / size, device=batch[-1].device)
+            with scaled(scaler.scale(share)):
+                losses.append(learner.backward(state.model, task, part, moment) * share)
+        return torch.stack(losses).sum()
+
+    def _move(self, state: TrainingState[M]) -> None:
         """Move the weights by their gradients, and drop these."""
+        state.scaler.unscale_(state.optimizer)
         if self.clip is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), self.clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    def _save(
-        self,
-        checkpoint: Checkpoint,
-        step: int,
-        model: M,
-        optimizer: torch.optim.Optimizer,
-        learner: Learner[M],
-        average: MovingAverage | None,
-    ) -> None:
-        unfinished = average if step < self.steps else None
-        checkpoint.save(
-            {
-                "step": step,
-                "identity": self.identity,
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "learner": learner.state_dict(),
-                "ema": unfinished.state_dict() if unfinished else {},
-            }
-        )
-
-    def _restore(
-        self,
-        checkpoint: Checkpoint | None,
-        model: M,
-        optimizer: torch.optim.Optimizer,
-        learner: Learner[M],
-        average: MovingAverage | None,
-    ) -> int:
-        state = checkpoint.trained() if checkpoint else None
-        if checkpoint is None or state is None or state["identity"] != self.identity:
-            return 0
-        with checkpoint.restoring():
-            model.load_state_dict(state["model"])
-            optimizer.load_state_dict(state["optimizer"])
-            learner.load_state_dict(state["learner"])
-            if average and state["step"] < self.steps:
-                average.load_state_dict(state["ema"])
-        return state["step"]
+            nn.utils.clip_grad_norm_(state.model.parameters(), self.clip)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.optimizer.zero_grad(set_to_none=True)
 
     def _looked(self, step: int, average: MovingAverage | None) -> Mapping[str, float]:
         """Return what is seen in the model, or in its average, after so many steps."""
@@ -237,50 +230,6 @@ class Fit:
         learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
         return MovingAverage(learned, self.ema)
 
-    def _mean(self, losses: list[torch.Tensor], step: int, peak: float) -> float:
-        """Return the mean of the losses of the steps up to this one, the first step being 0."""
-        for loss in losses:
-            if not isinstance(loss, torch.Tensor) or loss.ndim:
-                raise ConfigError(
-                    "backward(...) of the strategy must return the loss of a step, a tensor of one "
-                    f"number, but it returned {output_text(loss)}"
-                )
-        each = torch.stack(losses)
-        mean = each.mean().item()
-        if not math.isfinite(mean):
-            first = int(
-                (~torch.isfinite(each)).int().argmax()
-            )  # 0 where only their sum is infinite
-            number = step + 1 - len(losses) + first + 1
-            raise self._diverged(f"the loss is {each[first].item()} at step {number}", number, peak)
-        return mean
-
-    def _check_finite(self, model: nn.Module, step: int, peak: float) -> None:
-        for name, tensor in model.state_dict().items():
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise self._diverged(f"{name} is not finite at step {step}", step, peak)
-
-    def _diverged(self, what: str, step: int, peak: float) -> DivergedError:
-        """Say when training diverged, with which options, and what helps."""
-        if step == 1:
-            return DivergedError(
-                f"{what} of {self.steps:,}, before anything was learned: not the training is to blame, "
-                "but the model with its first weights, the loss, or the inputs. Mend what gives no "
-                "finite number"
-            )
-        unclipped = "gradients are not clipped"
-        clip = unclipped if self.clip is None else f"gradients are clipped to {self.clip:g}"
-        return DivergedError(
-            f"{what} of {self.steps:,} (learning rate {peak:g} at its peak, warm-up over "
-            f"{self.warmup:g} of the steps, {clip}). An earlier checkpoint, if there is one, is intact; "
-            "a smaller learning rate, a longer warm-up or stronger gradient clipping usually helps"
-        )
-
-
-@contextmanager
-def _at(step: int, steps: int) -> Iterator[None]:
-    """Say at which step it was that a learner found itself diverged."""
-    try:
-        yield
-    except DivergedError as error:
-        raise DivergedError(f"at step {step} of {steps:,}: {error}") from error
+    def _scaler(self, model: nn.Module) -> torch.amp.GradScaler:
+        device = next((one.device.type for one in model.parameters()), "cpu")
+        return torch.amp.GradScaler(device, enabled=self.precision == "float16")

@@ -1,0 +1,73 @@
+"""All that a training goes on from: what a checkpoint holds of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic
+
+import torch
+
+from supernet.train.average import MovingAverage
+from supernet.train.checkpoint import Checkpoint
+from supernet.train.learner import Learner, M
+
+__all__ = ["TrainingState"]
+
+
+@dataclass
+class TrainingState(Generic[M]):
+    """What changes from step to step.
+
+    Attributes:
+        model: model that is trained.
+        optimizer: optimizer that moves its weights.
+        learner: training method.
+        average: moving average of the weights, if there is one.
+        scaler: scale of losses whose gradients are of type float16; switched off for others.
+    """
+
+    model: M
+    optimizer: torch.optim.Optimizer
+    learner: Learner[M]
+    average: MovingAverage | None
+    scaler: torch.amp.GradScaler
+
+    def save(self, checkpoint: Checkpoint, step: int, identity: str, steps: int) -> None:
+        """Write a checkpoint.
+
+        Args:
+            checkpoint: file that is written.
+            step: number of steps done.
+            identity: text that the training belongs to.
+            steps: number of all steps; after the last the model holds the average itself.
+        """
+        average = self.average if step < steps else None
+        checkpoint.save(
+            {
+                "step": step,
+                "identity": identity,
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "learner": self.learner.state_dict(),
+                "ema": average.state_dict() if average else {},
+                "scaler": self.scaler.state_dict(),
+            }
+        )
+
+    def restored(self, checkpoint: Checkpoint | None, identity: str, steps: int) -> int:
+        """Take up the state of a checkpoint and return its step; 0 where it has none of this identity.
+
+        Raises:
+            DamagedFileError: it does not hold what was saved.
+        """
+        state = checkpoint.trained() if checkpoint else None
+        if checkpoint is None or state is None or state["identity"] != identity:
+            return 0
+        with checkpoint.restoring():
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.learner.load_state_dict(state["learner"])
+            if self.average and state["step"] < steps:
+                self.average.load_state_dict(state["ema"])
+            self.scaler.load_state_dict(state["scaler"])
+        return state["step"]
