@@ -114,7 +114,8 @@ def gathered(value: Tensor) -> Tensor:
     if ranks() == 1:
         return value[None]
     parts = [torch.empty_like(value) for _ in range(ranks())]
-    dist.all_gather(parts, value.contiguous())
+    with explained():
+        dist.all_gather(parts, value.contiguous())
     return torch.stack(parts)
 
 
@@ -225,7 +226,8 @@ class _PooledNorm(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        mean, variance = _pooled(*torch.batch_norm_update_stats(x, None, None, 0.0))
+        own = torch.stack(torch.batch_norm_update_stats(x, None, None, 0.0))
+        mean, variance = _whole(*gathered(own).unbind(1))
         ctx.eps = eps
         ctx.save_for_backward(x, weight, bias, mean, variance)
         y = torch.native_batch_norm(x, weight, bias, mean, variance, False, 0.0, eps)[0]
@@ -247,7 +249,8 @@ class _PooledNorm(torch.autograd.Function):
         )
         if ctx.needs_input_grad[0]:
             sums = torch.stack([gb, gw]).to(mean)
-            own, other = _mean(sums, True, False) * (x.shape[1] / x.numel())
+            _sum(sums)
+            own, other = sums * (x.shape[1] / (ranks() * x.numel()))
             inverse = (variance + ctx.eps).rsqrt()
             factor = scale * inverse
             slope = factor * inverse * other  # of x̂ · mean(dy · x̂), by x
@@ -274,7 +277,11 @@ def _pooled(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and variance of what all ranks hold, from those of each, `[channels]`."""
     own = torch.zeros(ranks(), 2, len(mean), dtype=mean.dtype, device=mean.device)
     own = torch.stack([*own[: rank()], torch.stack([mean, variance]), *own[rank() + 1 :]])
-    means, variances = (_mean(own, True, True) * ranks()).unbind(1)
+    return _whole(*(_mean(own, True, True) * ranks()).unbind(1))
+
+
+def _whole(means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of what all ranks hold, from those of each, `[ranks, channels]`."""
     # Not as the mean of squares less the squared mean, which cancels in single precision.
     whole = means.mean(0)
     return whole, variances.mean(0) + (means - whole).square().mean(0)
