@@ -226,7 +226,9 @@ class _PooledNorm(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        own = torch.stack(torch.batch_norm_update_stats(x, None, None, 0.0))
+        half = x.dtype in (torch.bfloat16, torch.float16)  # too coarse for statistics
+        seen = x.float() if half else x
+        own = torch.stack(torch.batch_norm_update_stats(seen, None, None, 0.0))
         mean, variance = _whole(*gathered(own).unbind(1))
         ctx.eps = eps
         ctx.save_for_backward(x, weight, bias, mean, variance)

@@ -111,6 +111,25 @@ def normalised(affine):
     }
 
 
+def normalised_in_half():
+    """Return batch norm's outputs, statistics and derivatives under autocast, of the whole batch."""
+    draws = torch.Generator().manual_seed(0)
+    whole, slopes = (torch.randn(12, 3, 2, 2, generator=draws).bfloat16() for _ in range(2))
+    own = ranks.own_part(12)
+    x = whole[own].requires_grad_()
+    weight, bias = (torch.rand(3, generator=draws).float().requires_grad_() for _ in range(2))
+    means, variances = torch.zeros(3).float(), torch.ones(3).float()
+    with ranks.pooling_batch_norm():
+        y = F.batch_norm(x, means, variances, weight, bias, training=True, momentum=0.3)
+        of_x, *others = torch.autograd.grad(y, [x, weight, bias], slopes[own])
+    return {
+        "outputs": torch.cat([*ranks.gathered(y.detach().float())]),
+        "statistics": torch.stack([means, variances]),
+        "inputs": torch.cat([*ranks.gathered(of_x.float())]),
+        "parameters": torch.stack([g * ranks.ranks() for g in ranks.averaged(others)]),
+    }
+
+
 def main():
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
@@ -119,6 +138,7 @@ def main():
         ranks.begin(timedelta(seconds=120))
     found = {pair: trained(*pair.split(":"), int(steps)) for pair in cases}
     found |= {f"affine {affine}": normalised(affine) for affine in (False, True)}
+    found["half"] = normalised_in_half()
     if ranks.rank() == 0:
         torch.save(found, file)
     ranks.end()

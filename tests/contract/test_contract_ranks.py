@@ -94,3 +94,11 @@ def test_batch_norm_is_that_of_the_whole_batch(quick, affine):
     assert alone["second"].abs().max() > 1e-3
     for name, value in alone.items():
         torch.testing.assert_close(together[name], value, rtol=1e-9, atol=1e-12, msg=name)
+
+
+def test_batch_norm_of_half_the_precision_has_whole_statistics(quick):
+    alone, together = quick["half"]
+    for name, value in alone.items():
+        exact = name in ("statistics", "parameters")
+        tolerance = {"rtol": 1e-5, "atol": 1e-5} if exact else {"rtol": 0.01, "atol": 0.02}
+        torch.testing.assert_close(together[name], value, msg=name, **tolerance)
