@@ -198,7 +198,8 @@ def test_too_little_memory_is_no_network_s_failure(opened, fails):
         execute(state, ["search"])
         fails(z="memory")
         with pytest.raises(
-            TooLittleMemoryError, match=r"'retrain'.*--retrain.train.batch_size \(now 16\)"
+            TooLittleMemoryError,
+            match=r"'retrain'.*--retrain.train.batch_size \(now 16\).*accumulate 2 parts",
         ):
             execute(state, ["retrain"])
         assert list((state.run.folder.path / "retrain").glob("*.failed.json")) == []

@@ -136,15 +136,17 @@ def less_memory(config: RunConfig, folder: RunFolder, step: str) -> str:
         "few_shot": ("few_shot.train", config.few_shot.train),
         "retrain": ("retrain.train", config.retrain.train),
     }
-    smaller = []
+    smaller, parts = [], ""
     if step in training:
         name, options = training[step]
         smaller.append(f"--{name}.batch_size (now {options.batch_size})")
+        if step == "retrain" or config.strategy.adds:
+            parts = f"let a batch pass in --{name}.accumulate {2 * options.accumulate} parts"
     if step in ("search", "retrain", "test"):
         smaller.append(f"--evaluate.batch_size (now {config.evaluate.batch_size})")
     if not smaller:
         return MORE_MEMORY
-    advice = f"Give a smaller {' or '.join(smaller)}"
+    advice = f"Give a smaller {' or '.join(smaller)}" + (f", or {parts}" if parts else "")
     if step == "train" and folder.has_results():
         advice += ", in another folder, since the supernet that is trained here depends on it"
     if step in ("retrain", "test"):
