@@ -80,6 +80,25 @@ SETTINGS: Mapping[str, tuple[str, list[str]]] = {
         "nasbench201",
         [*CELLS, "--model.cells=1", "--train.optimizer.lr=0.1", "--train.steps=8000"],
     ),
+    # Full size, for a GPU: 250 epochs of 25,000 images, and 10,000 to score all networks on, as
+    # `full --count 15625 --device=cuda`; stopped and started again, it goes on.
+    "full": (
+        "nasbench201",
+        [
+            *COMMON,
+            "--data=folder",
+            "--model=nasbench201",
+            "--split.limit=35000",
+            f"--split.search_fraction={10_000 / 35_000}",
+            "--train.batch_size=256",
+            "--train.steps=24414",
+            "--train.optimizer.lr=0.1",
+            "--train.optimizer.weight_decay=5e-4",
+            "--train.precision=bfloat16",
+            "--sharing.until=0.5",
+            "--evaluate.batch_size=1000",
+        ],
+    ),
     "chain": (
         "nasbench-macro",
         [
