@@ -1,8 +1,10 @@
 """What two processes are worth beside one: `python -m benchmarks.ranks`.
 
-SPOS on NAS-Bench-201 (one cell in a stage) trains by one process and by two, of one thread each, with
-the same batch. The commands run in turn, and of each the images per second are the median of the log's
-records but the first. Printed is the median over the repeats of two processes divided by one.
+On NAS-Bench-201 (one cell in a stage) SPOS trains, or candidates are scored (`--part scoring`), by one
+process and by two, of one thread each. The commands run in turn. Training is measured in images per
+second, with the same batch, by the median of the log's records but the first; scoring in candidates per
+second of the whole step, all of it included. Printed is the median over the repeats of two processes
+divided by one.
 """
 
 from __future__ import annotations
@@ -10,11 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 OPTIONS = [
@@ -22,56 +26,86 @@ OPTIONS = [
     "--model=nasbench201",
     "--model.cells=1",
     "--data=digits",
+    "--threads=1",
     "--train.log_every=10",
 ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--part", choices=["training", "scoring"], default="training")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--channels", type=int, default=16)
+    parser.add_argument("--candidates", type=int, default=300)
     given = parser.parse_args()
-    options = [
-        *OPTIONS,
-        f"--train.steps={given.steps}",
-        f"--train.batch_size={given.batch}",
-        f"--model.channels={given.channels}",
-    ]
-    ratios = []
-    for repeat in range(given.repeats):
-        one, two = (speed(options, count) for count in (1, 2))
-        ratios.append(two / one)
-        print(f"repeat {repeat + 1}: {one:,.0f} and {two:,.0f} images/s", flush=True)
+    options = [*OPTIONS, f"--model.channels={given.channels}", f"--train.batch_size={given.batch}"]
+    with tempfile.TemporaryDirectory() as name:
+        measure: Callable[[int], float]
+        if given.part == "training":
+            unit = f"images/s, batch {given.batch}"
+
+            def measure(count: int) -> float:
+                return training(
+                    Path(name) / "run", [*options, f"--train.steps={given.steps}"], count
+                )
+        else:
+            unit = f"candidates/s, {given.candidates} candidates"
+            trained = Path(name) / "trained"
+            fewer = f"--search.searcher.count={given.candidates}"
+            started(["train", *options, fewer, "--train.steps=1"], trained, 1)
+
+            def measure(count: int) -> float:
+                return given.candidates / scoring(trained, Path(name) / "run", count)
+
+        ratios = []
+        for repeat in range(given.repeats):
+            one, two = (measure(count) for count in (1, 2))
+            ratios.append(two / one)
+            print(f"repeat {repeat + 1}: {one:,.1f} and {two:,.1f} {unit}", flush=True)
     print(
         f"two processes ÷ one: {statistics.median(ratios):.2f} "
-        f"[{min(ratios):.2f}, {max(ratios):.2f}], {given.repeats} repeats, batch {given.batch}"
+        f"[{min(ratios):.2f}, {max(ratios):.2f}], {given.repeats} repeats, {unit}"
     )
 
 
-def speed(options: list[str], count: int) -> float:
+def training(folder: Path, options: list[str], count: int) -> float:
     """Return the images per second of a training by so many processes."""
-    with tempfile.TemporaryDirectory() as name, socket.socket() as port:
+    shutil.rmtree(folder, ignore_errors=True)
+    started(["train", *options], folder, count)
+    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return statistics.median(record["images_per_second"] for record in records[1:])
+
+
+def scoring(trained: Path, folder: Path, count: int) -> float:
+    """Return the seconds of a search by so many processes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(trained, folder)
+    started(["search", "--threads=1"], folder, count)
+    seconds: float = json.loads((folder / "metrics.json").read_text())["search"]["seconds"]
+    return seconds
+
+
+def started(command: list[str], folder: Path, count: int) -> None:
+    """Run a command by so many processes."""
+    with socket.socket() as port:
         port.bind(("127.0.0.1", 0))
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port.getsockname()[1])}
-        port.close()
-        folder = Path(name) / "run"
-        every = [
-            subprocess.Popen(
-                [sys.executable, "-m", "supernet", "train", *options, "--out", str(folder)],
-                env={
-                    **os.environ,
-                    "OMP_NUM_THREADS": "1",
-                    **(address | {"WORLD_SIZE": str(count), "RANK": str(rank)}),
-                },
-                stdout=subprocess.DEVNULL,
-            )
-            for rank in range(count)
-        ]
-        assert [one.wait() for one in every] == [0] * count
-        records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-        return statistics.median(record["images_per_second"] for record in records[1:])
+    every = [
+        subprocess.Popen(
+            [sys.executable, "-m", "supernet", *command, "--out", str(folder)],
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                **(address | {"WORLD_SIZE": str(count), "RANK": str(rank)}),
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for rank in range(count)
+    ]
+    assert [one.wait() for one in every] == [0] * count
 
 
 if __name__ == "__main__":

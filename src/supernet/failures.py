@@ -25,6 +25,7 @@ from supernet.errors import (
     DeviceError,
     DivergedError,
     MeasureError,
+    RanksError,
     ReadingError,
     RunFolderError,
     StorageError,
@@ -58,9 +59,9 @@ Kind = Literal[
 ]
 """What failed: "memory", "storage" (a full or failing disk), "device" (an accelerator that can do
 nothing more), "data" (an example that cannot be read any more), "folder" (of the run), "interrupted"
-(by a person or the system); "numbers" (that are not finite), "measure" (a measure that is not, where
-the loss is), "refused" (by a check of this library), "code" (of the user or of another library),
-"library" (this one: a mistake that should be reported)."""
+(by a person or the system, or by the end of another process of the run); "numbers" (that are not
+finite), "measure" (a measure that is not, where the loss is), "refused" (by a check of this library),
+"code" (of the user or of another library), "library" (this one: a mistake that should be reported)."""
 
 OF_RUN: frozenset[Kind] = frozenset(
     {"memory", "storage", "device", "data", "folder", "interrupted"}
@@ -95,6 +96,8 @@ def failure_kind(error: BaseException) -> Kind:
     if not isinstance(error, Exception):
         return "interrupted"
     causes = list(_causes(error))
+    if any(isinstance(cause, RanksError) for cause in causes):
+        return "interrupted"
     for kind, matches in (("memory", _memory), ("storage", _storage), ("device", _device)):
         if any(map(matches, causes)):
             return kind  # type: ignore[return-value]  # one of the three

@@ -23,24 +23,37 @@ from supernet.errors import ConfigError, RanksError
 
 __all__ = [
     "agreed",
+    "alone",
     "apart",
     "averaged",
     "begin",
+    "broadcast",
     "bytes_of_all",
     "bytes_of_first",
     "end",
     "environment_ranks",
     "explained",
     "gathered",
+    "local_ranks",
     "own_part",
     "pooling_batch_norm",
     "rank",
     "ranks",
     "reduced_bytes",
     "shared",
+    "store",
+    "timeout",
 ]
 
 _reduced = 0
+
+_alone = False
+"""Whether this rank computes by itself, so that it sees no others."""
+
+_store: Any = None
+"""What ranks write down for each other beside the collectives."""
+
+_timeout = timedelta(minutes=10)
 
 _apart = False
 """Whether ranks compute on batches of their own, so that statistics of batch norm are not pooled."""
@@ -48,7 +61,8 @@ _apart = False
 
 def ranks() -> int:
     """Return how many processes compute together; 1 for a process alone."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    together = dist.is_available() and dist.is_initialized() and not _alone
+    return dist.get_world_size() if together else 1
 
 
 def rank() -> int:
@@ -157,8 +171,20 @@ def shared(weights: Tensor) -> Tensor:
 
 
 @contextmanager
+def alone() -> Iterator[None]:
+    """Within the block this rank computes what a process without others does, to the bit."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        with apart():
+            yield
+    finally:
+        _alone = before
+
+
+@contextmanager
 def apart() -> Iterator[None]:
-    """Within the block batches are of this rank alone."""
+    """Within the block batches are of this rank alone; means over all are still taken."""
     global _apart
     before, _apart = _apart, True
     try:
@@ -294,6 +320,11 @@ def environment_ranks() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def local_ranks() -> int:
+    """Return how many of the processes that `torchrun` started are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def begin(timeout: timedelta) -> None:
     """Meet the other processes that `torchrun` started.
 
@@ -303,18 +334,39 @@ def begin(timeout: timedelta) -> None:
     Raises:
         RanksError: they do not come.
     """
+    global _store, _timeout
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     # Small things that are said on the CPU go by gloo, gradients on GPUs by NCCL.
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     with explained():
-        dist.init_process_group(backend, timeout=timeout)
+        shared, number, count = next(dist.rendezvous("env://", timeout=timeout))  # type: ignore[attr-defined]
+        shared.set_timeout(timeout)
+        collectives = dist.PrefixStore("collectives", shared)  # type: ignore[attr-defined]
+        dist.init_process_group(
+            backend, store=collectives, rank=number, world_size=count, timeout=timeout
+        )
+    _store = dist.PrefixStore("supernet", shared)  # type: ignore[attr-defined]
+    _timeout = timeout
 
 
 def end() -> None:
     """Part from the other processes."""
+    global _store
+    _store = None
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def store() -> Any:
+    """Return the `Store` in which ranks write things down for each other; each attempt has its own."""
+    assert _store is not None  # asked for between `begin` and `end` only
+    return _store
+
+
+def timeout() -> timedelta:
+    """Return the time after which waiting for another rank is given up."""
+    return _timeout
 
 
 def bytes_of_all(content: bytes) -> list[bytes]:
@@ -347,6 +399,18 @@ def bytes_of_first(content: bytes) -> bytes:
     return shown.numpy().tobytes()
 
 
+def broadcast(tensors: Sequence[Tensor]) -> None:
+    """Give tensors the values that they have in rank 0, in place."""
+    if ranks() == 1:
+        return
+    with explained(), torch.no_grad():
+        for tensor in tensors:
+            values = tensor.contiguous()
+            dist.broadcast(values, 0)
+            if rank() and values is not tensor:
+                tensor.copy_(values)
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """Say what it means where another rank is not there any more.
@@ -356,6 +420,8 @@ def explained() -> Iterator[None]:
     """
     try:
         yield
+    except RanksError:
+        raise
     except (RuntimeError, ValueError) as error:  # gloo raises the first, a store the second
         raise RanksError(
             f"process {os.environ.get('RANK', '0')} of {environment_ranks()} lost the others "

@@ -5,7 +5,9 @@
 
 import os
 import sys
+from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 from test_contract_strategies import CASES, MODELS, strategy_class
@@ -18,7 +20,7 @@ from supernet.ops import DropPath
 from supernet.strategies import TrainingContext
 from supernet.strategies.guards import hessian
 from supernet.task import Classification
-from supernet.train import Fit
+from supernet.train import Checkpoint, Fit
 
 
 class DoubleLoader(Loader):
@@ -29,7 +31,12 @@ class DoubleLoader(Loader):
         return inputs.double(), targets
 
 
-def trained(case, model, steps):
+class StopError(BaseException):  # which is no failure of anybody
+    """Ends a training as an interruption would."""
+
+
+def trained(case, model, steps, checkpoint=None, until=None):
+    """Train a strategy; stop after so many steps, of which all but one are in the checkpoint."""
     raw = Digits().load().train
     train, search = (
         Examples(raw.inputs[part], raw.targets[part], raw.classes)
@@ -58,6 +65,11 @@ def trained(case, model, steps):
         made.register_step_pre_hook(count)
         return made
 
+    def log(record):
+        losses.append(record["loss"])
+        if record["step"] == until:
+            raise StopError
+
     fit = Fit(
         steps=steps,
         optimizer=optimizer,
@@ -65,12 +77,13 @@ def trained(case, model, steps):
         warmup=0.1,
         clip=5.0,
         log_every=1,
-        checkpoint_seconds=1e9,
+        checkpoint_seconds=1e9 if checkpoint is None else 0.0,
         seed=4,
-        log=lambda record: losses.append(record["loss"]),
+        log=log,
     )
     before = ranks.reduced_bytes()
-    fit.run(supernet, strategy, Classification(), DoubleLoader(train, 64, 4))
+    with suppress(StopError):
+        fit.run(supernet, strategy, Classification(), DoubleLoader(train, 64, 4), checkpoint)
     return {
         "losses": losses,
         "weights": dict(supernet.named_parameters()),
@@ -130,6 +143,14 @@ def normalised_in_half():
     }
 
 
+def continued(folder, pair, steps):
+    """Train half of the steps by two ranks, and the others by whoever comes alone."""
+    together = ranks.ranks() > 1
+    name = f"half-{ranks.rank()}.pt" if together else "half-0.pt"
+    until = steps // 2 + 1 if together else None
+    return trained(*pair.split(":"), steps, Checkpoint(folder / name), until)
+
+
 def main():
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
@@ -139,6 +160,9 @@ def main():
     found = {pair: trained(*pair.split(":"), int(steps)) for pair in cases}
     found |= {f"affine {affine}": normalised(affine) for affine in (False, True)}
     found["half"] = normalised_in_half()
+    found["continued"] = continued(
+        Path(file).parent, next(p for p in cases if p[:5] == "spos:"), int(steps)
+    )
     if ranks.rank() == 0:
         torch.save(found, file)
     ranks.end()

@@ -41,11 +41,11 @@ def started(file, steps, cases, environment):
 def both(folder, steps, cases):
     """Return what one process and what two trained, by case."""
     alone, together = folder / "1.pt", folder / "2.pt"
-    assert started(alone, steps, cases, {}).wait(300) == 0
     port = str(free_port())
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
     pair = [started(together, steps, cases, {**address, "RANK": str(r)}) for r in range(2)]
     assert [one.wait(300) for one in pair] == [0, 0]
+    assert started(alone, steps, cases, {}).wait(300) == 0  # last: it goes on with what they began
     one, two = (torch.load(file, weights_only=False) for file in (alone, together))
     return {case: (one[case], two[case]) for case in one}
 
@@ -85,6 +85,16 @@ def test_two_processes_train_as_one_does(quick, case):
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_train_as_one_does_by_every_strategy(every, case):
     assert_alike(case, *every[f"{case}:{SMALL[case]}"])
+
+
+def test_what_two_processes_began_one_goes_on_with(quick):
+    whole = quick[f"spos:{SMALL['spos']}"][0]
+    rest, begun = quick["continued"]
+    losses = [*begun["losses"][:6], *rest["losses"]]
+    assert len(rest["losses"]) == 6
+    assert losses == pytest.approx(whole["losses"], rel=1e-11)
+    for name, value in whole["weights"].items():
+        torch.testing.assert_close(rest["weights"][name], value, rtol=1e-8, atol=1e-11)
 
 
 @pytest.mark.parametrize("affine", [False, True])

@@ -143,6 +143,19 @@ class Evaluator:
         for architecture, tally in self._tallies(tallies, self._first(batches)):
             yield architecture, tally if isinstance(tally, Exception) else tally.score()
 
+    def order(
+        self, architectures: Sequence[Architecture], batches: int | None = None
+    ) -> list[Architecture]:
+        """Return architectures in the order in which `scores` yields them.
+
+        Args:
+            architectures: architectures to score, all different.
+            batches: see `scores`.
+        """
+        several = len(architectures) > 1
+        shared = self._shared_forward(self._first(batches), False) if several else None
+        return shared.order(architectures) if shared else list(architectures)
+
     def example_scores(
         self, architectures: Sequence[Architecture], by: RankedBy = "accuracy"
     ) -> Iterator[tuple[Architecture, tuple[Score, np.ndarray] | Exception]]:

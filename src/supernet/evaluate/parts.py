@@ -75,6 +75,15 @@ class PartsEvaluator:
         for option, part in self._parts.items():
             yield from part.scores(self._of(architectures, option), batches)
 
+    def order(
+        self, architectures: Sequence[Architecture], batches: int | None = None
+    ) -> list[Architecture]:
+        """Return architectures in the order in which `scores` yields them."""
+        found = [one for one, _ in self._lost(architectures)]
+        for option, part in self._parts.items():
+            found += part.order(self._of(architectures, option), batches)
+        return found
+
     def race(
         self,
         architectures: Sequence[Architecture],

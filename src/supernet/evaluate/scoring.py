@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -13,7 +14,8 @@ from supernet.evaluate.parts import PartsEvaluator
 from supernet.evaluate.racing import DroppedCandidate
 from supernet.evaluate.rows import RANK
 from supernet.failures import OF_RUN, failure_kind
-from supernet.ranks import bytes_of_all, rank, ranks
+from supernet.ranks import ranks
+from supernet.shared_work import agreed_order, breathe, shared_out
 from supernet.space import Architecture
 
 __all__ = ["Scorer"]
@@ -161,23 +163,26 @@ class Scorer:
     def _scored(
         self, missing: Sequence[Architecture], batches: int | None, status: str
     ) -> Iterator[Candidate]:
-        """Yield the candidates of architectures, of which each rank scores a part."""
-        count = ranks()
-        if count == 1:
+        """Yield the candidates of architectures; ranks share them out, in parts of neighbours."""
+        if ranks() == 1:
             for architecture, score in self._evaluator.scores(missing, batches):
                 yield self._candidate(architecture, score, status)
             return
-        # Neighbours have most in common, which is then computed once.
-        ordered = sorted(missing, key=lambda one: str(dict(one)))
-        own = ordered[rank() * len(ordered) // count : (rank() + 1) * len(ordered) // count]
-        found = [
-            self._candidate(architecture, score, status)
-            for architecture, score in (self._evaluator.scores(own, batches) if own else ())
-        ]
-        rows = [{name: getattr(one, name) for name in _SENT} for one in found]
         by_key = {one.key: one for one in missing}
-        for content in bytes_of_all(json.dumps(rows).encode()):
-            for row in json.loads(content):
+        ordered = agreed_order([one.key for one in self._evaluator.order(missing, batches)])
+        parts = _parts(len(ordered), ranks())
+
+        def work(number: int) -> bytes:
+            rows = []
+            own = [by_key[key] for key in ordered[parts[number]]]
+            for architecture, score in self._evaluator.scores(own, batches):
+                found = self._candidate(architecture, score, status)
+                rows.append({name: getattr(found, name) for name in _SENT})
+                breathe()
+            return json.dumps(rows).encode()
+
+        for done in shared_out(len(parts), work):
+            for row in json.loads(done.content):
                 architecture = by_key[row["key"]]
                 costs = self._costs_of(architecture)
                 yield Candidate(architecture=architecture, costs=costs, by=self._table.by, **row)
@@ -234,3 +239,17 @@ class Scorer:
 def _exact(cost: float) -> float:
     """Return whole numbers as integers, as far as floats are exact and databases hold integers."""
     return int(cost) if float(cost).is_integer() and abs(cost) < 2**53 else cost
+
+
+def _parts(count: int, ranks: int) -> list[slice]:
+    """Return neighbours that are scored by one rank, so that what they share is computed once.
+
+    Each part is half of what is left for a rank, so parts are few, and the last ones so small that no
+    rank waits long for another ("guided self-scheduling", Polychronopoulos and Kuck, 1987).
+    """
+    found, start = list[slice](), 0
+    while start < count:
+        stop = start + math.ceil((count - start) / (2 * ranks))
+        found.append(slice(start, stop))
+        start = stop
+    return found

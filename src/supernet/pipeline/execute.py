@@ -20,7 +20,7 @@ from supernet.pipeline.search import search
 from supernet.pipeline.state import RunState
 from supernet.pipeline.test import test
 from supernet.pipeline.train import check_inputs, train
-from supernet.ranks import rank
+from supernet.ranks import local_ranks, rank
 from supernet.track import write_report
 from supernet.track.sections import Section
 from supernet.user_code import calling
@@ -121,7 +121,8 @@ def settings(run: Run) -> Iterator[None]:
     """Use the configured number of threads and deterministic kernels, and put both back."""
     threads = torch.get_num_threads()
     try:
-        torch.set_num_threads(run.config.threads or os.cpu_count() or 1)
+        every = max(1, (os.cpu_count() or 1) // local_ranks())
+        torch.set_num_threads(run.config.threads or every)
         flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
         with calling("working on the run"), flags:
             yield

@@ -3,8 +3,8 @@
 Every rank goes through all steps in a folder of its own; that of rank 0 is the run folder, those of the
 others are temporary copies of it. So nothing is written by two processes, ranks need not see the same
 disk, and whoever reads a step finds no branch for ranks in it: what is divided is the batch
-(`supernet.data.Loader`) and the candidates to score (`supernet.evaluate.Scorer`), and what each found is
-put together there.
+(`supernet.data.Loader`), the candidates to score (`supernet.evaluate.Scorer`) and the networks to train
+alone (`supernet.pipeline.alone`), and what each found is put together there.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ from pathlib import Path
 
 import torch
 
-from supernet.errors import ConfigError
+from supernet.errors import ConfigError, RanksError
+from supernet.origin import has_origin, with_origin, without_origin
 from supernet.ranks import begin, bytes_of_all, bytes_of_first, end, environment_ranks, rank
+from supernet.shared_work import leave
 
 __all__ = ["as_rank"]
+
+CONFIG = "config.yaml"
 
 TIMEOUT = timedelta(minutes=10)
 """How long ranks wait for each other; `SUPERNET_RANK_TIMEOUT` (seconds) says otherwise."""
@@ -50,20 +54,43 @@ def as_rank(out: Path, arguments: Sequence[str]) -> Iterator[Path]:
     try:
         _check_alike(arguments)
         content = bytes_of_first(_packed(out) if rank() == 0 else b"")
-        if rank() == 0:
-            yield out
-            return
-        with (
-            tempfile.TemporaryDirectory(prefix="supernet-rank-") as name,
-            open(os.devnull, "w") as nowhere,
-            contextlib.redirect_stdout(nowhere),
-            contextlib.redirect_stderr(nowhere),  # what is raised is said outside of the block
-        ):
-            folder = Path(name) / "run"
-            _unpack(content, folder)
+        own = bytes_of_first(b"own" if rank() == 0 and _is_own(out) else b"foreign") == b"own"
+        with contextlib.nullcontext(out) if rank() == 0 else _silent_copy(content, own) as folder:
             yield folder
+        bytes_of_all(b".")  # whoever is still reading what others wrote down is waited for
+    except BaseException as error:
+        with contextlib.suppress(RanksError):  # they have ended
+            leave(error)
+        raise
     finally:
         end()
+
+
+@contextlib.contextmanager
+def _silent_copy(content: bytes, own: bool) -> Iterator[Path]:
+    """Yield a temporary run folder with these files; what is printed meanwhile is not shown.
+
+    Args:
+        content: files, as `_packed` returned them.
+        own: whether they are the user's own where they are from, see `supernet.origin`.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="supernet-rank-") as name,
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),  # what is raised is said outside of the block
+    ):
+        folder = Path(name) / "run"
+        _unpack(content, folder)
+        if own:
+            text = without_origin((folder / CONFIG).read_text())
+            (folder / CONFIG).write_text(with_origin(folder, text))
+        yield folder
+
+
+def _is_own(folder: Path) -> bool:
+    file = folder / CONFIG
+    return file.exists() and has_origin(folder, file.read_text())
 
 
 def _check_alike(arguments: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from supernet.precision import Precision
 from supernet.random import seeded
 from supernet.ranks import pooling_batch_norm, rank
 from supernet.task import Batch, Task, in_precision, of_all_ranks
+from supernet.train.agreement import check_agreement
 from supernet.train.average import MovingAverage
 from supernet.train.checkpoint import Checkpoint
 from supernet.train.divergence import Divergence
@@ -169,6 +170,8 @@ class Fit:
                 self.mark("log")
                 if last or now - saved >= self.checkpoint_seconds:
                     diverged.check_weights(model, step + 1)
+                    by = {"optimizer": optimizer, "learner": learner, "scaler": state.scaler}
+                    check_agreement(model, by, step + 1)
                     if checkpoint:
                         state.save(checkpoint, step + 1, self.identity, self.steps)
                     saved = time.monotonic()
