@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from supernet.config import TrainConfig
 from supernet.errors import ConfigError
-from supernet.evaluate import Candidate, Score
+from supernet.evaluate import Candidate
 from supernet.net import derive
 from supernet.parser import parse
+from supernet.pipeline.alone import AloneTraining, train_alone
 from supernet.pipeline.changes import without_neutral
-from supernet.pipeline.failures import (
-    attempt_network,
-    failed_file,
-    failure_summary,
-    none_left_error,
-)
+from supernet.pipeline.failures import failed_file, failure_summary, none_left_error
 from supernet.pipeline.models import placed
 from supernet.pipeline.networks import preference
 from supernet.pipeline.objects import without_objects
 from supernet.pipeline.scoring import validate
 from supernet.pipeline.state import RunState
 from supernet.pipeline.training import fit
-from supernet.track.records import Failed
+from supernet.track.records import Failed, Score
 from supernet.train import Plain, digest
+from supernet.typed import JsonRecord
 
 __all__ = ["ProbeTrials", "probe_training"]
 
@@ -80,19 +78,38 @@ class ProbeTrials:
         self.failed: list[Failed] = []
         self.passed, self.seconds, self.measure = 0, 0.0, "accuracy (0 to 1)"
 
-    def values(self, candidate: Candidate, often: int) -> tuple[float, ...]:
-        """Return what the trainings of a network reached, of those that passed."""
-        found = []
-        for number in range(often):
-            one = self._trained(candidate, number)
+    def values(
+        self, candidates: Sequence[Candidate], often: Sequence[int]
+    ) -> list[tuple[float, ...]]:
+        """Return what the trainings of each network reached, of those that passed.
+
+        Args:
+            candidates: networks to train.
+            often: number of trainings of each.
+        """
+        works = [
+            (place, one, number)
+            for place, one in enumerate(candidates)
+            for number in range(often[place])
+        ]
+        trainings = [
+            self._training(
+                one, number, "" if number else f"probe {one.key} ({place + 1} of {len(candidates)})"
+            )
+            for place, one, number in works
+        ]
+        found: list[list[float]] = [[] for _ in candidates]
+        for (place, *_), one in zip(works, train_alone(self._run, trainings), strict=True):
             if isinstance(one, Failed):
                 self.failed.append(one)
                 continue
-            if one.get("accuracy") is None:
+            reached = _Reached.from_json(one)
+            if reached.score.get("accuracy") is None:
                 self.measure = "-loss"
             self.passed += 1
-            found.append(preference(one)[0])
-        return tuple(found)
+            self.seconds += reached.seconds
+            found[place].append(preference(reached.score)[0])
+        return [tuple(values) for values in found]
 
     def check(self, count: int) -> None:
         """Check that a training passed, and say how many did not.
@@ -113,17 +130,17 @@ class ProbeTrials:
                 failure_summary(self.failed, tried, "trainings of probes", "ranking.json")
             )
 
-    def _trained(self, candidate: Candidate, number: int) -> Score | Failed:
-        """Return the score of a training on the search split, or how it failed, now or before."""
+    def _training(self, candidate: Candidate, number: int, said: str) -> AloneTraining:
+        """Return a training that leads to a score on the search split."""
         run, key = self._run, candidate.key
-        checkpoint = run.folder.probe(key, number)
+        checkpoint, stage = run.folder.probe(key, number), f"probe-{key}-{number}"
 
         def record(error: Exception) -> Failed:
             file = failed_file(checkpoint).relative_to(run.folder.path).as_posix()
             architecture = candidate.architecture
             return Failed.of(key, "probe", architecture, error, weights="fresh", file=file)
 
-        def work() -> Score:
+        def work() -> dict[str, Any]:
             options = run.config.retrain
             supernet = self._inputs.models.retraining(key, options.model, number)
             model = placed(derive(supernet, candidate.architecture), run.device)
@@ -131,14 +148,21 @@ class ProbeTrials:
                 run,
                 self._inputs,
                 self._train,
-                f"probe-{key}-{number}",
+                stage,
                 model,
                 Plain(),
                 checkpoint,
                 self._identity,
                 options.augment,
             )
-            self.seconds += spent.seconds
-            return validate(run, self._inputs, model)
+            return _Reached(validate(run, self._inputs, model), spent.seconds).to_json()
 
-        return attempt_network(run.progress, checkpoint, self._identity, record, work)
+        return AloneTraining(said, stage, checkpoint, self._identity, record, work)
+
+
+@dataclass(frozen=True)
+class _Reached(JsonRecord):
+    """What a training led to: the score on the search split, and its seconds."""
+
+    score: Score
+    seconds: float

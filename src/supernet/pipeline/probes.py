@@ -81,11 +81,9 @@ def rank_by_probes(
     trials = ProbeTrials(state, train, plain)
     networks = list[Worth]()
     kept = list[int]()
-    for number, (index, often) in enumerate(
-        zip(drawn, options.trainings(count), strict=True), start=1
-    ):
-        state.run.progress.say(f"probe {pool[index].key} ({number} of {count})")
-        values = trials.values(pool[index], often)
+    probes = [pool[index] for index in drawn]
+    reached = trials.values(probes, options.trainings(count))
+    for index, values in zip(drawn, reached, strict=True):
         if values:
             networks.append(Worth(pool[index].architecture, values))
             kept.append(index)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 
 from supernet.config import TrainConfig
 from supernet.data import Augment, Loader
+from supernet.pipeline.alone import send_checkpoint
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
 from supernet.random import derive_seed
+from supernet.shared_work import breathe
 from supernet.track.sections import Spent
 from supernet.train import Checkpoint, Fit, Learner
 from supernet.train.learner import M
@@ -54,10 +56,20 @@ def fit(
         log.write(record)
         bar.advance(0, loss=record["loss"])
 
+    def advance() -> None:
+        bar.advance()
+        breathe()
+
     seed = derive_seed(run.seed, stage)
     train, size = inputs.splits.train, options.batch_size
     loader = Loader(train, size, seed, augment or inputs.augment, normalise=inputs.normalise)
     with run.measured_training(stage) as mark:
+
+        def marked(part: str) -> None:
+            mark(part)
+            if part == "checkpoint" and checkpoint is not None:
+                send_checkpoint(run, checkpoint, stage)
+
         loop = Fit(
             steps=options.steps,
             optimizer=options.optimizer,
@@ -74,9 +86,9 @@ def fit(
             seed=seed,
             log=write,
             rewind=rewind,
-            advance=bar.advance,
+            advance=advance,
             identity=identity,
-            mark=mark,
+            mark=marked,
         )
         loop.run(model, learner, inputs.task, loader, checkpoint)
     return Spent(seconds=log.seconds, steps=options.steps, loss=log.last.get("loss"))

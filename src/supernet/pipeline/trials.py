@@ -10,20 +10,21 @@ is not for their architectures, so the number of places that are filled again is
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from supernet.config import WeightsName
 from supernet.cost import CostTable
-from supernet.evaluate import Score
+from supernet.pipeline.alone import AloneTraining, train_alone
 from supernet.pipeline.baseline import draw_baselines
-from supernet.pipeline.failures import attempt_network, failed_file, none_left_error
+from supernet.pipeline.failures import failed_file, none_left_error
 from supernet.pipeline.networks import Networks, network_name, preference
 from supernet.pipeline.scoring import validate
 from supernet.pipeline.searched import candidates_of, finalists_of
 from supernet.pipeline.training import fit
-from supernet.track.records import Baselines, Failed, Outcome, Selected
+from supernet.track.records import Baselines, Failed, Outcome, Score, Selected
 from supernet.train import Plain
+from supernet.typed import JsonRecord
 
 __all__ = ["Trials"]
 
@@ -32,7 +33,7 @@ LEAST = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class _Alone:
+class _Alone(JsonRecord):
     """What training from one kind of weights led to: scores by name, the last, seconds, and costs."""
 
     scores: Mapping[str, Score]
@@ -70,21 +71,16 @@ class Trials:
 
     def outcomes(self, selected: Sequence[Selected]) -> list[Outcome]:
         """Train architectures, each once; return the outcomes of those that passed, in their order."""
-        outcomes = []
+        new = {}
         for number, one in enumerate(selected, 1):
-            if one.key not in self.known and one.key not in self.lost:
-                self._run.progress.say(
-                    f"retraining {one.key} ({one.role}, {number} of {len(selected)})"
-                )
-                self._train(one)
-            if one.key in self.known:
-                known = self.known[one.key]
-                outcomes.append(
-                    dataclasses.replace(
-                        known, role=one.role, probe=one.probe, supernet=one.supernet
-                    )
-                )
-        return outcomes
+            if one.key not in self.known and one.key not in self.lost and one.key not in new:
+                new[one.key] = one, f"{one.role}, {number} of {len(selected)}"
+        self._train(new.values())
+        known = [(one, self.known[one.key]) for one in selected if one.key in self.known]
+        return [
+            dataclasses.replace(found, role=one.role, probe=one.probe, supernet=one.supernet)
+            for one, found in known
+        ]
 
     def best(self, selected: Sequence[Selected]) -> tuple[list[Outcome], list[Selected]]:
         """Train the best and the probes.
@@ -162,37 +158,56 @@ class Trials:
                 found[one.key] = one
         return list(found.values())
 
-    def _train(self, one: Selected) -> None:
-        """Train an architecture from all configured weights, and score it before and after."""
-        run = self._run
-        passed: dict[WeightsName, _Alone] = {}
-        for weights in run.config.retrain.kinds:
-            checkpoint = run.folder.retrained(network_name(one, weights))
-            file = failed_file(checkpoint).relative_to(run.folder.path).as_posix()
-            record = partial(
-                Failed.of, one.key, one.role, one.architecture, weights=weights, file=file
-            )
-            work = partial(_trained, self._networks, one, weights)
-            identity = self._networks.identity(weights)
-            found = attempt_network(run.progress, checkpoint, identity, record, work)
-            if isinstance(found, Failed):
-                self.failed.append(found)
+    def _train(self, new: Iterable[tuple[Selected, str]]) -> None:
+        """Train architectures from all configured weights, and score them before and after.
+
+        Args:
+            new: architectures, with what is said of each beside its key.
+        """
+        kinds = self._run.config.retrain.kinds
+        works = [
+            (one, weights, f"retraining {one.key} ({text})" if weights == kinds[0] else "")
+            for one, text in new
+            for weights in kinds
+        ]
+        found = train_alone(self._run, [self._training(*work) for work in works])
+        passed: dict[str, dict[WeightsName, _Alone]] = {}
+        for (one, weights, _), outcome in zip(works, found, strict=True):
+            if isinstance(outcome, Failed):
+                self.failed.append(outcome)
             else:
-                passed[weights] = found
-        if passed:
-            better = max(passed, key=lambda weights: preference(passed[weights].last))
-            alone = {name: score for each in passed.values() for name, score in each.scores.items()}
-            self.seconds[one.key] = sum(each.seconds for each in passed.values())
-            self.known[one.key] = Outcome(
-                key=one.key,
-                role=one.role,
-                probe=one.probe,
-                supernet=one.supernet,
-                costs=passed[better].costs,
-                validation=passed[better].last,
-                weights=better,
-                stand_alone=alone,
-            )
+                passed.setdefault(one.key, {})[weights] = _Alone.from_json(outcome)
+        for one in {one.key: one for one, _, _ in works if one.key in passed}.values():
+            self._pass(one, passed[one.key])
+
+    def _training(self, one: Selected, weights: WeightsName, said: str) -> AloneTraining:
+        run, name = self._run, network_name(one, weights)
+        checkpoint = run.folder.retrained(name)
+        file = failed_file(checkpoint).relative_to(run.folder.path).as_posix()
+        return AloneTraining(
+            said,
+            f"retrain-{name}",
+            checkpoint,
+            self._networks.identity(weights),
+            partial(Failed.of, one.key, one.role, one.architecture, weights=weights, file=file),
+            lambda: _trained(self._networks, one, weights).to_json(),
+        )
+
+    def _pass(self, one: Selected, passed: Mapping[WeightsName, _Alone]) -> None:
+        """Note what the trainings of an architecture led to that did not fail, at least one."""
+        better = max(passed, key=lambda weights: preference(passed[weights].last))
+        alone = {name: score for each in passed.values() for name, score in each.scores.items()}
+        self.seconds[one.key] = sum(each.seconds for each in passed.values())
+        self.known[one.key] = Outcome(
+            key=one.key,
+            role=one.role,
+            probe=one.probe,
+            supernet=one.supernet,
+            costs=passed[better].costs,
+            validation=passed[better].last,
+            weights=better,
+            stand_alone=alone,
+        )
 
 
 def _trained(networks: Networks, one: Selected, weights: WeightsName) -> _Alone:

@@ -219,6 +219,10 @@ class RunFolder:
         torch.save(dict(weights), buffer)
         write_bytes(self.initial, buffer.getvalue())
 
+    def stage_records(self, stage: str) -> list[Mapping[str, Any]]:
+        """Return the records of a stage in the log."""
+        return [record for _, record in log_records(self.log) if record["stage"] == stage]
+
     def stage_log(self, stage: str, tell: Tell = lambda record: None) -> StageLog:
         """Return the log of a stage, which tells of each new record."""
         return StageLog(self.log, stage, tell)
@@ -261,6 +265,16 @@ class StageLog:
         self._before = float(self.last.get("seconds", 0.0))
         self._started = time.monotonic()
         write_text(self._path, "".join(keep))
+
+    def replace(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Put records of this stage, as another process wrote them, in the place of those here."""
+        lines = list(log_records(self._path))
+        here = {one["step"]: one for _, one in lines if one["stage"] == self._stage}
+        kept = [line for line, one in lines if one["stage"] != self._stage]
+        write_text(self._path, "".join([*kept, *(json.dumps(one) + "\n" for one in records)]))
+        for one in records:
+            if _timeless(one) != _timeless(here.get(one["step"], {})):
+                self._tell(one)
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a record; it must have a "step"."""
