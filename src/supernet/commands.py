@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class Command:
         leaves: whether its parser leaves arguments that it does not know, which are options of a run.
         explain: prints its help, where the parser does not.
         works: whether it does more than print, so that a broken pipe is a failure.
+        ranks: whether several processes that `torchrun` started do it together.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Command:
     leaves: bool = True
     explain: Callable[[Command], None] | None = None
     works: bool = True
+    ranks: bool = False
 
     @property
     def program(self) -> str:
@@ -52,10 +55,27 @@ class Command:
         """Do what the arguments after its name ask for."""
         if self.explain is not None and {"-h", "--help"} & set(arguments):
             self.explain(self)
-        elif self.leaves:
+            return
+        if not self.ranks:
+            _check_alone(self)
+        if self.leaves:
             self.act(self, *self.parser(self.program).parse_known_args(arguments))
         else:
             self.act(self, self.parser(self.program).parse_args(arguments), [])
+
+
+def _check_alone(command: Command) -> None:
+    """Check that a command is not given to several processes that it would not know of each other.
+
+    Raises:
+        ConfigError: `torchrun` started several.
+    """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise ConfigError(
+            "this is done by one process, and torchrun started "
+            f"{os.environ['WORLD_SIZE']}; run it without torchrun. Several can do: "
+            f"{', '.join(name for name, one in COMMANDS.items() if one.ranks)}"
+        )
 
 
 def _step_parser(program: str) -> Arguments:
@@ -100,10 +120,10 @@ def _steps(command: Command, given: argparse.Namespace, rest: list[str]) -> None
 
     if any(argument.partition("=")[0].endswith(".help") for argument in rest):
         parse(command.program, rest)
-    if command.name not in ("run", "train"):
-        _check_folder(given.out)
     profiler = Profiler(given.trace) if given.profile or given.trace else None
     with as_rank(given.out, [command.name, *rest]) as out:
+        if command.name not in ("run", "train"):
+            _check_folder(out, given.out)
         with open_run(
             rest,
             out,
@@ -123,11 +143,18 @@ def _steps(command: Command, given: argparse.Namespace, rest: list[str]) -> None
             print(f"report: {out / 'report.html'}")
 
 
-def _check_folder(out: Path) -> None:
+def _check_folder(out: Path, named: Path | None = None) -> None:
+    """Check that there is a run folder.
+
+    Args:
+        out: path of the folder.
+        named: path that the user gave, where this process works in a copy of it.
+    """
     if not (out / "config.yaml").exists():
         from supernet.errors import RunFolderError
 
-        raise RunFolderError(f"{out} is no run folder; start with: supernet run --out {out}")
+        shown = named or out
+        raise RunFolderError(f"{shown} is no run folder; start with: supernet run --out {shown}")
 
 
 def _export_parser(program: str) -> Arguments:
@@ -237,26 +264,29 @@ def _rank_parser(program: str) -> Arguments:
 def _rank(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
     import json
 
-    from supernet.pipeline import SCORES, ProbeOptions, open_run, rank_run
+    from supernet.pipeline import SCORES, ProbeOptions, as_rank, open_run, rank_run
+    from supernet.ranks import rank
     from supernet.track import print_table, ranking_table
 
-    _check_folder(given.out)
-    with open_run([], given.out, program=command.program, trust=given.trust) as opened:
-        options = ProbeOptions(given.probes, given.seeds, given.twice, rest)
-        ranking = rank_run(
-            opened,
-            given.truth,
-            count=given.count,
-            seed=given.seed,
-            options=options,
-            free=SCORES if given.training_free is None else _names(given.training_free),
-        )
-    if given.json:
-        print(json.dumps(ranking.summary(), indent=2))
-        return
-    print_table(ranking_table(ranking))
-    print(ranking.sentences())
-    print(f"ranking: {given.out / 'ranking.json'}")
+    with as_rank(given.out, [command.name, repr(sorted(vars(given).items())), *rest]) as out:
+        _check_folder(out, given.out)
+        bars = None if rank() == 0 else False
+        with open_run([], out, program=command.program, trust=given.trust, progress=bars) as opened:
+            options = ProbeOptions(given.probes, given.seeds, given.twice, rest)
+            ranking = rank_run(
+                opened,
+                given.truth,
+                count=given.count,
+                seed=given.seed,
+                options=options,
+                free=SCORES if given.training_free is None else _names(given.training_free),
+            )
+        if given.json:
+            print(json.dumps(ranking.summary(), indent=2))
+            return
+        print_table(ranking_table(ranking))
+        print(ranking.sentences())
+        print(f"ranking: {out / 'ranking.json'}")
 
 
 def _names(text: str) -> list[str]:
@@ -425,7 +455,7 @@ COMMANDS = {
     command.name: command
     for command in (
         *(
-            Command(name, text, _profiled_parser, _steps, explain=_explain_step)
+            Command(name, text, _profiled_parser, _steps, explain=_explain_step, ranks=True)
             for name, text in {
                 "run": "all steps: train, search, retrain, test, report; resumes the folder when it "
                 "exists",
@@ -459,6 +489,7 @@ COMMANDS = {
             "say how far the scores of a run can be believed, beside what networks are worth",
             _rank_parser,
             _rank,
+            ranks=True,
         ),
         Command(
             "doctor",

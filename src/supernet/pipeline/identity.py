@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import platform
 from typing import Any
@@ -19,6 +20,7 @@ from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.state import RunState
 from supernet.random import derive_seed, seeded
+from supernet.ranks import bytes_of_all, ranks
 from supernet.space import Architecture
 from supernet.task import checked_measures
 from supernet.track.sections import IdentityRecord
@@ -41,6 +43,12 @@ NAMES = {
     "data": "the examples of the test split",
 }
 """What may change, in words."""
+
+_OF_RANKS = {
+    "options": "the options, as those of a configuration file",
+    "examples": "the examples or the shapes of the model",
+}
+"""What processes must have alike besides, in words."""
 
 TOLERANCE = 1e-3
 """By how much a loss may differ, relative to itself: rounding on another device, and more."""
@@ -78,17 +86,21 @@ def record_identity(run: Run, inputs: Inputs) -> None:
 def check_identity(opened: RunState, *, read_only: bool = False) -> None:
     """Check that the results in the folder are those of this model, data and code.
 
-    Where later steps depend on what changed, they are forgotten, to be repeated.
+    Where later steps depend on what changed, they are forgotten, to be repeated. Where several
+    processes work on the run, also check that they have the same.
 
     Args:
         opened: run that is about to use them.
         read_only: whether to forget nothing, and only say it.
 
     Raises:
+        ConfigError: processes have other code or data.
         RunFolderError: the training of the supernet depends on what changed.
     """
     run = opened.run
     metrics = run.folder.metrics
+    if ranks() > 1:
+        _check_ranks(run, opened.inputs)
     if metrics.data and metrics.data.identity not in (None, opened.inputs.identity):
         raise RunFolderError(
             f"{run.folder.path} holds results of another model or of other data, though they are "
@@ -121,6 +133,29 @@ def check_identity(opened: RunState, *, read_only: bool = False) -> None:
     run.progress.say(
         f"changed since this folder was made: {names}. Repeated for that: {', '.join(steps)}"
     )
+
+
+def _check_ranks(run: Run, inputs: Inputs) -> None:
+    """Check that all processes have the same code and data.
+
+    Raises:
+        ConfigError: one has not.
+    """
+    before = {"options": digest(run.options), "examples": inputs.identity}
+    parts = {"": before, **_parts(run, inputs)}
+    every = [json.loads(one) for one in bytes_of_all(json.dumps(parts).encode())]
+    for number, theirs in enumerate(every):
+        names = [
+            NAMES.get(name) or _OF_RANKS[name]
+            for step, found in theirs.items()
+            for name in found
+            if not _same(every[0][step].get(name), found[name])
+        ]
+        if names:
+            raise ConfigError(
+                f"all processes of a run need the same code and data, but process {number} differs from "
+                f"process 0 in {' and '.join(dict.fromkeys(names))}; put the same files on all machines"
+            )
 
 
 def _parts(run: Run, inputs: Inputs) -> Parts:
