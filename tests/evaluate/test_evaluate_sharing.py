@@ -125,6 +125,15 @@ def test_order_and_company_do_not_matter(examples):
     }
 
 
+@pytest.mark.parametrize("memory", [0, 2**30])
+def test_the_order_is_known_before(memory, examples):
+    supernet, made = evaluator(Chain(), examples, memory=memory)
+    some = list(supernet.space)[::7][::-1]
+    ordered = made.order(some)
+    assert (ordered != some) == bool(memory)
+    assert [one for one, _ in made.scores(some)] == ordered
+
+
 def test_changed_weights_are_seen(examples):
     supernet, made = evaluator(Chain(), examples)
     some = list(supernet.space)[:6]

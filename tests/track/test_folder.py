@@ -81,6 +81,23 @@ def test_log_is_rewound_per_stage(folder):
     assert again.last["loss"] == 1 / 10
 
 
+def test_records_of_another_process_take_the_place_of_those_of_their_stage(folder):
+    told = []
+    log = folder.stage_log("train")
+    for step in (5, 10, 15):
+        log.write({"step": step, "loss": 1.0})
+    folder.stage_log("search").write({"step": 12})
+    new = [{"stage": "train", "seconds": 9.0, "step": step, "loss": 1.0} for step in (5, 7)]
+    folder.stage_log("train", told.append).replace(new)
+    assert folder.stage_records("train") == new
+    assert [(r["stage"], r["step"]) for r in records(folder)] == [
+        ("search", 12),
+        ("train", 5),
+        ("train", 7),
+    ]
+    assert [one["step"] for one in told] == [7]  # 5 came out the same
+
+
 def test_seconds_add_up_over_attempts(folder):
     folder.log.write_text(
         '{"stage": "train", "step": 5, "seconds": 100.0}\n'
