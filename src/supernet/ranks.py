@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from supernet.errors import ConfigError, RanksError
+from supernet.meeting import meet
 
 __all__ = [
     "agreed",
@@ -342,11 +343,12 @@ def begin(timeout: timedelta) -> None:
     with explained():
         shared, number, count = next(dist.rendezvous("env://", timeout=timeout))  # type: ignore[attr-defined]
         shared.set_timeout(timeout)
-        collectives = dist.PrefixStore("collectives", shared)  # type: ignore[attr-defined]
+        room = meet(shared, number, count, timeout)
+        collectives = dist.PrefixStore(f"{room}/collectives", shared)  # type: ignore[attr-defined]
         dist.init_process_group(
             backend, store=collectives, rank=number, world_size=count, timeout=timeout
         )
-    _store = dist.PrefixStore("supernet", shared)  # type: ignore[attr-defined]
+    _store = dist.PrefixStore(f"{room}/supernet", shared)  # type: ignore[attr-defined]
     _timeout = timeout
 
 

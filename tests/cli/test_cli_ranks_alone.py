@@ -85,7 +85,7 @@ def here(place, tmp_path, monkeypatch):
 def together(folder, arguments, **environment):
     port = free_port()
     pair = [started(folder, port, rank, arguments, **environment) for rank in range(2)]
-    said = [one.communicate(timeout=200)[0] for one in pair]
+    said = [one.communicate(timeout=300)[0] for one in pair]
     assert [one.returncode for one in pair] == [0, 0], said
     return said
 
@@ -144,7 +144,7 @@ def test_what_another_process_had_trained_is_not_lost(here):
         time.sleep(0.01)
     for one in pair:
         one.send_signal(signal.SIGKILL)
-        one.communicate(timeout=100)
+        one.communicate(timeout=300)
     assert len(begun(here / "two")) >= 2
     together("two", ["retrain", "--trust"])
     one, two = retrained(here / "searched"), retrained(here / "two")
@@ -201,7 +201,7 @@ def test_what_one_process_does_is_refused_to_several(here, command):
         ],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
     assert found.returncode != 0
     assert (
@@ -230,7 +230,7 @@ def test_processes_with_other_code_or_data_are_refused(here, tmp_path, monkeypat
                 tmp_path / "run", port, rank, ["train", *TRAIN], **(environment if rank else {})
             )
         )
-    found = [one.communicate(timeout=100)[0] for one in pair]
+    found = [one.communicate(timeout=300)[0] for one in pair]
     assert [one.returncode for one in pair] == [2, 2], found
     assert all(said in one for one in found)
     assert not (tmp_path / "run" / "supernet.pt").exists()
@@ -260,7 +260,7 @@ def test_torchrun_starts_again_after_a_process_was_killed_and_ends_with_the_same
         )
 
     whole = start("whole")
-    said = whole.communicate(timeout=200)[0]
+    said = whole.communicate(timeout=300)[0]
     assert whole.returncode == 0, said
     cut = start("cut")
     until = time.monotonic() + 100
@@ -268,9 +268,9 @@ def test_torchrun_starts_again_after_a_process_was_killed_and_ends_with_the_same
         time.sleep(0.01)
     children = subprocess.run(["pgrep", "-P", str(cut.pid)], capture_output=True, text=True)
     subprocess.run(["kill", "-9", children.stdout.split()[-1]], check=True)
-    said = cut.communicate(timeout=200)[0]
+    said = cut.communicate(timeout=300)[0]
     assert cut.returncode == 0, said
-    assert "SIGKILL" in said or "Signal 9" in said, said
+    assert "exitcode: -9" in said
     assert (here / "cut" / "supernet.pt").read_bytes() == (
         here / "whole" / "supernet.pt"
     ).read_bytes()
