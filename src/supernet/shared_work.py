@@ -152,7 +152,7 @@ class _Exchange:
     """What ranks write down for each other while they share out work.
 
     Args:
-        keep: see `shared_out`.
+        keep: function that keeps what another rank sends, see `shared_out`.
     """
 
     def __init__(self, keep: Keep) -> None:

@@ -150,7 +150,7 @@ class Evaluator:
 
         Args:
             architectures: architectures to score, all different.
-            batches: see `scores`.
+            batches: number of evaluation batches, see `scores`.
         """
         several = len(architectures) > 1
         shared = self._shared_forward(self._first(batches), False) if several else None

@@ -105,7 +105,7 @@ def _packed(run: Run, checkpoint: Checkpoint, stage: str, outcome: Found | None)
         run: run that it is of.
         checkpoint: checkpoint of the training.
         stage: name of the training in the log.
-        outcome: what it led to; None where it goes on.
+        outcome: result that it led to; None where it goes on.
     """
     files = [path.read_bytes() for path in _files(checkpoint) if path.exists()]
     header = {

@@ -29,7 +29,7 @@ def check_agreement(model: nn.Module, by: Mapping[str, Any], step: int) -> None:
 
     Args:
         model: model that is trained.
-        by: what trains it, by name; each has a `state_dict()`.
+        by: objects that train it, by name; each has a `state_dict()`.
         step: number of steps that are done.
 
     Raises:
