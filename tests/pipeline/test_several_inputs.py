@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 import supernet as sn
 from marks import slow_unless
@@ -121,6 +122,43 @@ def test_every_strategy_does_the_same_with_inputs_by_name(strategy, tmp_path):
         for number, data in enumerate((((TOKENS, MASK), LABELS), (BY_NAME, LABELS)))
     ]
     assert found[0] == found[1]
+
+
+class Pictures(nn.Module):
+    """A convolution of images, and numbers beside them."""
+
+    def __init__(self, shapes, classes):
+        super().__init__()
+        channels = shapes["image"][0]
+        convs = {f"conv{k}": nn.Conv2d(channels, 8, k, padding=k // 2) for k in (1, 3)}
+        self.conv = sn.Choice(convs)
+        self.norm = nn.BatchNorm2d(8)
+        self.head = nn.Linear(8 + shapes["numbers"][0], classes)
+
+    def forward(self, image, numbers):
+        y = self.norm(self.conv(image)).relu().mean((2, 3))
+        return self.head(torch.cat([y, numbers], 1))
+
+
+def test_images_beside_numbers_are_normalised_augmented_and_exported(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 200, (120, 3, 8, 8), dtype=torch.uint8, generator=generator)
+    images[::2, 1] += 50
+    numbers = torch.randn(120, 2, generator=generator)
+    inputs = {"numbers": numbers, "image": images}
+
+    def searched(name, augment):
+        data = Tensors((inputs, torch.arange(120) % 2), augment=augment)
+        return run(tmp_path / name, data, model=Pictures)
+
+    plain, flipped = searched("plain", None), searched("flipped", Augment(flip=True))
+    weights = [result.metrics["train"]["weights"] for result in (plain, flipped)]
+    assert weights[0] != weights[1]
+    assert len(plain.metrics["data"]["mean"]) == 3
+    few = {name: part[:4] for name, part in inputs.items()}
+    program = torch.export.load(plain.folder / "model.pt2").module()
+    expected = plain.model(**plain.normalise(few))
+    torch.testing.assert_close(program(**few), expected, rtol=1e-4, atol=1e-4)
 
 
 class Squares(Task):

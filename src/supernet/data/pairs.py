@@ -18,7 +18,7 @@ from supernet.data.packed import Layout
 from supernet.data.several import Several, Values
 from supernet.data.stored import EVALUATION, Items, Stored, random_state_kept, read, spread
 from supernet.errors import DataError
-from supernet.modules.nested import leaves, mapped
+from supernet.modules.nested import leaves
 from supernet.user_code import calling
 
 __all__ = ["LABEL", "Collate", "Pair", "Pairs", "length_of", "pairs_of", "spooled"]
@@ -331,7 +331,14 @@ def _single(batch: object, name: str) -> Any:
             f"with one row each, not a {type(batch).__name__} of {parts or 'no'} parts; inputs may be "
             "a tuple or a dictionary of them"
         )
-    return mapped(lambda rows: rows[0], batch)
+    return _first(batch)
+
+
+def _first(rows: Any) -> Any:
+    """Return the first rows of the tensors of a batch, in a tuple or dictionary as they were."""
+    if isinstance(rows, Mapping):
+        return {name: _first(one) for name, one in rows.items()}
+    return tuple(map(_first, rows)) if isinstance(rows, list | tuple) else rows[0]
 
 
 def _listed(dataset: Any, count: int) -> Tensor | None:
