@@ -155,7 +155,9 @@ def test_each_input_is_normalised_as_if_it_were_alone():
     assert torch.equal(found["tokens"], TOKENS)
     assert found["mask"].dtype == torch.bool
     assert torch.equal(found["age"], AGES)
-    with pytest.raises(DataError, match="There are 1 inputs, but 4 were measured"):
+    turned = normalise(dict(reversed(PARTS.items())))
+    assert all(torch.equal(turned[name], found[name]) for name in PARTS)
+    with pytest.raises(DataError, match="inputs are 0, but those measured were 'image', 'tokens'"):
         normalise((IMAGES,))
 
 
@@ -274,6 +276,12 @@ def test_lists_and_numbers_of_dictionaries_become_tensors():
         "age": (torch.float32, (2,)),
         "n": (torch.int64, (2,)),
     }
+
+
+@pytest.mark.parametrize("inputs", [{}, {"a": {"b": TOKENS}}, {"a": [1, 2]}])
+def test_a_dictionary_is_inputs_whatever_it_holds(inputs):
+    with pytest.raises(DataError, match=r"there is none|not a tensor"):
+        as_source((inputs, LABELS)).load()
 
 
 def test_tokens_alone_are_taken_by_their_name():

@@ -42,12 +42,14 @@ class Normalise:
         channels_last: put images into the memory format that convolutions are fastest in.
         parts: normalisation of each of several inputs, in their order; `mean` and `std` are then those
             of all of them, one after the other, and tell what was measured.
+        names: names of several inputs; empty if they are given by position.
     """
 
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     channels_last: bool = False
     parts: tuple[Normalise, ...] = ()
+    names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, examples: Examples, channels_last: bool = False) -> Normalise:
@@ -62,7 +64,7 @@ class Normalise:
         parts = tuple(cls._measured(part, channels_last) for part in examples.inputs.parts)
         mean = tuple(chain.from_iterable(part.mean for part in parts))
         std = tuple(chain.from_iterable(part.std for part in parts))
-        return cls(mean, std, channels_last, parts)
+        return cls(mean, std, channels_last, parts, examples.inputs.names or ())
 
     @classmethod
     def _measured(cls, inputs: Tensor | Stored, channels_last: bool) -> Normalise:
@@ -88,19 +90,19 @@ class Normalise:
             inputs: [batch, channels, ...]; or several, in a tuple, or a dictionary by their names.
 
         Raises:
-            DataError: the number of channels, or of inputs, is another than that of the examples
-                measured.
+            DataError: the number of channels, or the number or names of inputs, are others than those
+                of the examples measured.
         """
         if isinstance(inputs, Tensor):
             return self._one(inputs)
-        each = self.parts or (self,) * len(inputs)
-        if len(each) != len(inputs):
+        given = inputs if isinstance(inputs, dict) else dict(enumerate(inputs))
+        known = dict(zip(self.names or range(len(self.parts)), self.parts, strict=True))
+        if self.parts and known.keys() != given.keys():
             raise DataError(
-                f"There are {len(inputs)} inputs, but {len(each)} were measured; measure them with "
-                "Normalise.of(their training split)."
+                f"The inputs are {', '.join(map(repr, given))}, but those measured were "
+                f"{', '.join(map(repr, known))}; measure them with Normalise.of(their training split)."
             )
-        tensors = inputs.values() if isinstance(inputs, dict) else inputs
-        found = [one._one(tensor) for one, tensor in zip(each, tensors, strict=True)]
+        found = [known.get(name, self)._one(tensor) for name, tensor in given.items()]
         return like(tuple(inputs) if isinstance(inputs, dict) else None, found)
 
     def _one(self, inputs: Tensor) -> Tensor:

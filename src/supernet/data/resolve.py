@@ -93,11 +93,9 @@ def _pair(data: object) -> TypeGuard[Sequence[object]]:
 
 def _arrays(inputs: object) -> bool:
     """Return whether these are inputs: a tensor or an array, or several."""
-    if isinstance(inputs, Mapping):
-        inputs = tuple(inputs.values())
     if isinstance(inputs, list | tuple):
         return any(isinstance(one, Tensor | np.ndarray) for one in inputs)
-    return isinstance(inputs, Tensor | np.ndarray)
+    return isinstance(inputs, Tensor | np.ndarray | Mapping)
 
 
 def _tensors(inputs: Any) -> Any:
