@@ -311,6 +311,12 @@ def _doctor_parser(program: str) -> Arguments:
         "--words", type=whole_number(1), help="examples are tokens below this number, not images"
     )
     parser.add_argument(
+        "--inputs",
+        type=mapping,
+        help="of several inputs, by name the type and shape of one example, as JSON such as "
+        '\'{"tokens": ["int64", 16], "mask": ["bool", 16]}\'',
+    )
+    parser.add_argument(
         "--classes", type=whole_number(1), default=10, help="given to the model if it takes them"
     )
     parser.add_argument(
@@ -351,6 +357,7 @@ def _doctor(command: Command, given: argparse.Namespace, rest: list[str]) -> Non
             words=given.words,
             classes=given.classes,
             constraints=given.constraint,
+            inputs=given.inputs,
             **options,
         )
     if given.json:

@@ -105,3 +105,34 @@ def test_a_model_that_takes_other_examples_says_how_to_give_them(capsys):
     assert code == 2
     assert "cannot be run on examples of shape [3, 32, 32]" in err
     assert "--shape 1,28,28" in err
+
+
+INPUTS = '{"mask": ["bool", 6], "tokens": ["int64", 6]}'
+
+
+def test_a_model_of_several_inputs_is_told_of_them_by_name(capsys):
+    code, out, _ = doctor(capsys, "two_inputs.Masked", "--inputs", INPUTS, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["size"] == 4
+    per_token = 8 * 8, 8 * 16 + 16 * 8  # of the two options of the first choice
+    head = 8 * 10  # of the ten classes that are given where the data does not say
+    assert found["ranges"]["macs"] == [6 * per_token[0] + head, 6 * per_token[1] + 64 + head]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (
+            INPUTS.replace("mask", "padding"),
+            "'padding', 'tokens', but Masked.forward takes (tokens, mask)",
+        ),
+        (INPUTS.replace("bool", "int8"), "'mask' is described by its type (float32, int64, bool)"),
+        (INPUTS.replace("6", "0"), "'mask' is described by its type"),
+        (INPUTS.replace("int64", "float32"), "cannot be run on examples of mask torch.bool [6]"),
+    ],
+)
+def test_inputs_that_are_none_of_the_model_are_refused(capsys, inputs, message):
+    code, _, err = doctor(capsys, "two_inputs.Masked", "--inputs", inputs)
+    assert code == 2
+    assert message in " ".join(err.split())

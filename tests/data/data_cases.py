@@ -198,6 +198,26 @@ def _floats(folder):
     return Case(source, sum(TRAIN), None, (64,), torch.float64)
 
 
+def several(counts, first=0):
+    """Return images, tokens and masks by name, and labels."""
+    images, labels = make_images(counts, first=first)
+    tokens = torch.arange(4 * len(labels)).view(-1, 4) + 1000 * first
+    return {"image": images, "tokens": tokens, "mask": tokens % 3 > 0}, labels
+
+
+def _several(folder):
+    (train, labels), (test, others) = several(TRAIN), several(TEST, first=100)
+    source = Tensors((tuple(train.values()), labels), (tuple(test.values()), others))
+    return Case(source, sum(TRAIN), sum(TEST), (1, 8, 8))
+
+
+def _streamed_several(folder):
+    parts, labels = several(TRAIN)
+    rows = zip(*parts.values(), labels.tolist(), strict=True)
+    flat = Pairs([dict(zip((*parts, "label"), row, strict=True)) for row in rows])
+    return Case(Datasets(flat, stream=True), sum(TRAIN), None, (1, 8, 8))
+
+
 def _dataset(folder):
     images, labels = make_images(TRAIN, (3, 8, 9))
     pairs = [(image.float(), int(label)) for image, label in zip(images, labels, strict=True)]
@@ -262,6 +282,8 @@ CASES = (
     _loaders,
     _tensors,
     _floats,
+    _several,
+    _streamed_several,
     _dataset,
     _named,
     _text,

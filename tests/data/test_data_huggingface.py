@@ -64,6 +64,40 @@ def test_transforms_of_the_data_set_draw_anew_in_each_epoch(splits):
     assert not torch.equal(raw.train.inputs.fetch((0, "epoch", 1)), raw.train.tensor())
 
 
+@pytest.fixture
+def tokenised():
+    datasets = pytest.importorskip("datasets")
+    rows = {
+        "input_ids": [[n, n + 1, n + 2] for n in range(20)],
+        "attention_mask": [[1, 1, n % 2] for n in range(20)],
+        "age": [n / 10 for n in range(20)],
+        "label": [n % 2 for n in range(20)],
+    }
+    return datasets.Dataset.from_dict(rows)
+
+
+def test_without_images_all_columns_are_inputs_by_name(tokenised):
+    raw = as_source(tokenised).load()
+    found = raw.train.tensor()
+    assert list(found) == ["input_ids", "attention_mask", "age"]
+    assert found["input_ids"][7].tolist() == [7, 8, 9]
+    assert found["attention_mask"].dtype == torch.int64
+    assert found["age"].dtype == torch.float32
+    assert raw.train.targets.tolist() == [0, 1] * 10
+    some = HuggingFace(tokenised, inputs=["age", "input_ids"]).load().train
+    assert list(some.tensor()) == ["age", "input_ids"]
+    check_data(HuggingFace(tokenised, inputs=["input_ids"]))
+
+
+def test_texts_and_unknown_columns_are_refused(tokenised):
+    with pytest.raises(DataError, match=r"no column 'ids'; it has input_ids.*inputs=\.\.\."):
+        HuggingFace(tokenised, inputs=["ids"]).load()
+    rows = {**tokenised.to_dict(), "text": ["a"] * 20}
+    texts = type(tokenised).from_dict(rows)
+    with pytest.raises(DataError, match=r"texts in the column\(s\) text.* a tokenizer"):
+        HuggingFace(texts).load()
+
+
 def test_what_is_missing_is_named(splits, tmp_path):
     with pytest.raises(DataError, match=r"no column 'class'; it has picture, label.*label=\.\.\."):
         HuggingFace(splits, label="class").load()

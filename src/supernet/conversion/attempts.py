@@ -33,6 +33,7 @@ from supernet.elastic.module import Elastic, ElasticLayer, Recording, RecordingL
 from supernet.elastic.spec import ElasticSpec, elastic_spec, make_elastic
 from supernet.errors import ConversionError, SpaceError
 from supernet.failures import check_memory
+from supernet.modules.calls import called
 from supernet.modules.hooks import noting
 from supernet.modules.modes import evaluating
 from supernet.net import SuperNet, derive
@@ -151,15 +152,15 @@ class Attempts:
         with noting(attempt, inside), evaluating(supernet), torch.no_grad():
             try:
                 # The whole model first: what a module keeps of it does not fit smaller networks.
-                supernet(*example, largest(supernet))
+                called(supernet, example, routing=largest(supernet))
                 for architecture in (
                     smallest(supernet),
                     *separating_architectures(supernet),
                     *drawn(supernet),
                 ):
-                    supernet(*example, architecture)
+                    called(supernet, example, routing=architecture)
                 with all_options(attempt):
-                    attempt(*example)
+                    called(attempt, example)
             except Exception as error:  # a user's model may raise anything
                 check_memory(error)
                 return list(inside), error

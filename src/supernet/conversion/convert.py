@@ -19,6 +19,7 @@ from supernet.conversion.trace import first, trace
 from supernet.conversion.trial_networks import largest, smallest
 from supernet.elastic.sorting import sort_channels
 from supernet.errors import ConversionError
+from supernet.modules.calls import called
 from supernet.modules.modes import evaluating
 from supernet.modules.nested import tensors
 from supernet.net import SuperNet, derive
@@ -45,8 +46,8 @@ def convert(
 
     Args:
         model: model to convert; it is not changed.
-        example: inputs of the model, tensors `[batch, ...]` first of all. Costs are those at these
-            sizes.
+        example: inputs of the model, tensors `[batch, ...]` first of all; or one dictionary alone, of
+            inputs by name. Costs are those at these sizes.
         rules: rules of what to open; of several that are for the same module, the first holds.
             Without any, widths and depths.
         sort: whether channels are put in the order of their importance, so that sub-networks begin
@@ -110,11 +111,15 @@ def _check_largest(model: nn.Module, converted: nn.Module, example: tuple[Any, .
     original = copy.deepcopy(model).eval()  # a forward pass may change a model too
     with torch.no_grad(), evaluating(supernet):
         for what, mine, expected in (
-            ("the largest sub-network", supernet(*example, whole), original(*example)),
+            (
+                "the largest sub-network",
+                called(supernet, example, routing=whole),
+                called(original, example),
+            ),
             (
                 "the smallest sub-network",
-                supernet(*example, small),
-                derive(supernet, small)(*example),
+                called(supernet, example, routing=small),
+                called(derive(supernet, small), example),
             ),
         ):
             try:

@@ -10,6 +10,7 @@ from torch import nn
 
 from supernet.errors import ConversionError
 from supernet.modules.batches import Inputs, batched_inputs, inputs_of
+from supernet.modules.calls import by_name
 from supernet.modules.nested import tensors
 
 __all__ = ["inputs_that"]
@@ -42,12 +43,13 @@ def inputs_that(model: nn.Module, example: Sequence[Any], batched: Sequence[bool
                 "by `batched`, for instance batched=(True, False) if the second is the same for all"
             )
         return found
-    if len(batched) != len(example):
+    given = list(example[0].values()) if by_name(example) else example
+    if len(batched) != len(given):
         raise ConversionError(
             f"batched says of {len(batched)} inputs whether they have a row for each example, but the "
-            f"example has {len(example)} inputs; give one value for each"
+            f"example has {len(given)} inputs; give one value for each"
         )
-    each = [(t, cut) for one, cut in zip(example, batched, strict=True) for t in tensors(one)]
+    each = [(t, cut) for one, cut in zip(given, batched, strict=True) for t in tensors(one)]
     sizes = {t.shape[0] if t.ndim else 0 for t, cut in each if cut}
     if len(sizes) != 1 or 0 in sizes:
         raise ConversionError(

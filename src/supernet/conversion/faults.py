@@ -12,6 +12,7 @@ from torch import nn
 from supernet.conversion.trace import first
 from supernet.conversion.trial_networks import trial
 from supernet.failures import check_memory
+from supernet.modules.calls import called
 from supernet.modules.hooks import noting
 from supernet.modules.modes import evaluating
 from supernet.modules.nested import tensors
@@ -33,8 +34,8 @@ def derivation_fault(supernet: SuperNet, architecture: Architecture, *example: A
     """Return why a sub-network does not compute what is derived from it; nothing if it does."""
     with torch.no_grad(), evaluating(supernet):
         try:
-            mine = supernet(*example, architecture)
-            derived = derive(supernet, architecture).eval()(*example)
+            mine = called(supernet, example, routing=architecture)
+            derived = called(derive(supernet, architecture).eval(), example)
             torch.testing.assert_close(
                 list(tensors(mine)), list(tensors(derived)), rtol=1e-3, atol=1e-4
             )
@@ -55,7 +56,7 @@ def training_error(
     inside: list[str] = []
     with noting(copied.model, inside), torch.no_grad(), seeded(0):
         try:
-            copied(*example, architecture)
+            called(copied, example, routing=architecture)
         except Exception as error:  # a user's model may raise anything
             check_memory(error)
             return list(inside), error

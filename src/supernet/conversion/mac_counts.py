@@ -23,6 +23,7 @@ from supernet.cost.counter import MacCounter, UncountedWarning, counting
 from supernet.cost.measure import count_params, measure_costs
 from supernet.errors import ConversionError
 from supernet.failures import check_memory
+from supernet.modules.calls import called
 from supernet.modules.hooks import hooked
 from supernet.net import SuperNet, derive
 from supernet.space import Architecture
@@ -122,7 +123,7 @@ def _counted(found: OperatorTrace, model: nn.Module, *example: Any) -> Counter[t
         all_options(copied),
         counting(copied, None, warn=False) as counter,
     ):
-        copied(*found.inputs.resized(example, 1))
+        called(copied, found.inputs.resized(example, 1))
     return +amounts
 
 
@@ -172,7 +173,7 @@ def miscounted(
     def differs(architecture: Architecture) -> str:
         network = derive(supernet, architecture)
         with counting(network, warn=False) as counter:
-            network(*one)
+            called(network, one)
         for what, number in (("params", count_params(network)), ("macs", counter.total)):
             said = tables[what].cost(architecture)
             if said != number:

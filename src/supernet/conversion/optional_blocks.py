@@ -18,6 +18,7 @@ from torch import nn
 from supernet.choice.plain import Skip
 from supernet.elastic.depth import Depth
 from supernet.failures import check_memory
+from supernet.modules.calls import called
 
 __all__ = ["LeftOut", "OpenDepth", "ReturnedArguments", "returned_arguments"]
 
@@ -43,7 +44,7 @@ class ReturnedArguments:
     kind: type[Any] = tuple
 
 
-def returned_arguments(model: nn.Module, *example: torch.Tensor) -> dict[str, ReturnedArguments]:
+def returned_arguments(model: nn.Module, *example: Any) -> dict[str, ReturnedArguments]:
     """Return by name, for the members of sequences, what they return where they are left out.
 
     Those are missing that return no tensor of the shape of one of their arguments; all, if the model
@@ -69,7 +70,7 @@ def returned_arguments(model: nn.Module, *example: torch.Tensor) -> dict[str, Re
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            copied(*example)
+            called(copied, example)
         except Exception as error:  # it will be raised again where the model is run
             check_memory(error)
             return {}

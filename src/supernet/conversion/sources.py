@@ -19,6 +19,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from supernet.failures import check_memory
+from supernet.modules.calls import called
 from supernet.modules.hooks import noting
 
 __all__ = [
@@ -79,7 +80,7 @@ def spelled(operator: str) -> str:
 
 
 def numbers_passed(
-    model: nn.Module, *example: torch.Tensor
+    model: nn.Module, *example: Any
 ) -> dict[tuple[str, str], list[list[tuple[int, Origin]]]]:
     """Return by module and operator, for each call in order, the numbers and where they are from.
 
@@ -95,7 +96,7 @@ def numbers_passed(
         with torch.no_grad(), noting(copied, inside), watch, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                copied(*example)
+                called(copied, example)
             except Exception as error:  # code that wants integers of the plain type, for instance
                 check_memory(error)
                 continue
@@ -121,7 +122,7 @@ def attributes_read(model: nn.Module, *example: Any) -> set[Source]:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                copied(*example)
+                called(copied, example)
             except Exception as error:  # a user's model may raise anything
                 check_memory(error)
                 return {

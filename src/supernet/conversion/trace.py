@@ -32,6 +32,7 @@ from supernet.elastic.spec import elastic_spec
 from supernet.errors import ConversionError
 from supernet.failures import check_memory
 from supernet.modules.batches import Inputs, inputs_of
+from supernet.modules.calls import given_as
 from supernet.modules.hooks import hooked, noting
 from supernet.modules.nested import tensors
 from supernet.net import SuperNet
@@ -201,7 +202,7 @@ def _exported(model: nn.Module, example: tuple[Any, ...], training: bool) -> Exp
         torch.backends.mha.set_fastpath_enabled(False)  # whose operators say nothing of heads
         try:
             with redirect_stderr(io.StringIO()):  # PyTorch prints all operators before it raises
-                program = torch.export.export(copied, example, strict=False)
+                program = torch.export.export(copied, *given_as(example), strict=False)
         except Exception as error:  # a user's model may raise anything, and PyTorch does
             check_memory(error)
             raise ConversionError(

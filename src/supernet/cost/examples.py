@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ def example_inputs(supernet: SuperNet, *example: Any) -> Inputs:
             return inputs_of(example, what.example.batched)
     architecture = supernet.space.build(lambda decision: decision.value(range(decision.low)))
     with evaluating(supernet), torch.no_grad():
-        found = batched_inputs(lambda *inputs: supernet(*inputs, architecture), example)
+        found = batched_inputs(partial(supernet, routing=architecture), example)
     if found is None:
         raise SpaceError(
             "it cannot be told which inputs of the model have a row for each example: with another "

@@ -26,7 +26,6 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,6 +41,7 @@ from supernet.cost.table import CostTable, Entry
 from supernet.cost.timing import Timer, times
 from supernet.errors import ConfigError, NoNetworkError
 from supernet.failures import attempted, first_line
+from supernet.modules.calls import bound, called
 from supernet.net import SuperNet, derive
 from supernet.random import stream
 from supernet.space import Architecture, Atom, Path, Sampling, SearchSpace
@@ -88,7 +88,7 @@ class TimingPlan:
 
 def measure_networks(
     supernet: SuperNet,
-    batch: Sequence[torch.Tensor],
+    batch: Sequence[Any],
     clock: TimingPlan,
     fit: int | None,
     held_out: int,
@@ -149,7 +149,7 @@ def measure_networks(
 
 
 def runnable(
-    supernet: SuperNet, networks: Sequence[Architecture], batch: Sequence[torch.Tensor], least: int
+    supernet: SuperNet, networks: Sequence[Architecture], batch: Sequence[Any], least: int
 ) -> tuple[list[Architecture], list[str]]:
     """Run whole networks once; return those that can be run, and the others by name with the reason.
 
@@ -159,7 +159,7 @@ def runnable(
     passed, failed = list[Architecture](), list[str]()
     for network in networks:
         with torch.inference_mode():
-            found = attempted(lambda: derive(supernet, network)(*batch))  # noqa: B023  # called now
+            found = attempted(lambda: called(derive(supernet, network), batch))  # noqa: B023  # called now
         if isinstance(found, Exception):
             failed.append(f"{network.key} {dict(network)}: {first_line(found)}")
         else:
@@ -191,7 +191,7 @@ def _draw(space: SearchSpace, macs: CostTable, count: int, seed: int) -> list[Ar
 def _measured(
     supernet: SuperNet,
     networks: Sequence[Architecture],
-    batch: Sequence[torch.Tensor],
+    batch: Sequence[Any],
     clock: TimingPlan,
 ) -> tuple[Vector, int]:
     """Return the milliseconds of each network, `[networks]`, and the rounds that were counted."""
@@ -199,14 +199,14 @@ def _measured(
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     group = max(2, min(GROUP, BYTES // max(size, 1)))
     largest = networks[min(1, len(networks) - 1)]
-    reference = partial(derive(supernet, largest), *batch)
+    reference = bound(derive(supernet, largest), batch)
     once = times([reference], clock.timer, 1, 1, clock.seed)[0, 0] / 1e3
     calls = len(networks) + -(-len(networks) // group)
     allowed = int(clock.limit / (calls * once)) - clock.warmup if once else clock.repeats
     rounds = min(clock.repeats, max(allowed, ROUNDS))
     shares, all_rounds = [], []
     for start in range(0, len(networks), group):
-        some = [partial(derive(supernet, n), *batch) for n in networks[start : start + group]]
+        some = [bound(derive(supernet, n), batch) for n in networks[start : start + group]]
         samples = times([reference, *some], clock.timer, clock.warmup, rounds, clock.seed)
         pace = np.median(samples, axis=1, keepdims=True)
         first, *others = np.median(samples / np.where(pace > 0, pace, 1.0), axis=0)

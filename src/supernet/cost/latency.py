@@ -18,6 +18,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ from supernet.cost.timing import Call, Timer, device_name, timer_of, times, usab
 from supernet.cost.trace import OptionCall, run_all, tracing
 from supernet.errors import ConfigError
 from supernet.modules.batches import Inputs
+from supernet.modules.calls import bound
+from supernet.modules.nested import leaves, mapped, tensors
 from supernet.net import SuperNet, derive
 from supernet.net.flow import Flow
 from supernet.random import stream
@@ -55,7 +58,7 @@ Samples = NDArray[np.float64]
 
 def build_latency_table(
     supernet: SuperNet,
-    *example_batch: torch.Tensor,
+    *example_batch: Any,
     device: str | torch.device | None = None,
     precision: str = "float32",
     warmup: int = 5,
@@ -72,7 +75,8 @@ def build_latency_table(
 
     Args:
         supernet: weights do not matter, sizes and the memory format do.
-        example_batch: inputs of the model, `[batch, ...]`; the table is for this batch size.
+        example_batch: inputs of the model, `[batch, ...]`, or one dictionary of inputs by name; the
+            table is for this batch size.
         device: device to measure on; by default the supernet's.
         precision: type of the weights and inputs, one of `PRECISIONS`.
         warmup: rounds that are run first and not counted.
@@ -146,7 +150,7 @@ def _rounds(clock: TimingPlan, counted: int) -> dict[str, Any]:
 
 def _measured(
     supernet: SuperNet,
-    batch: tuple[torch.Tensor, ...],
+    batch: tuple[Any, ...],
     clock: TimingPlan,
     fit: int | None,
     held_out: int,
@@ -159,7 +163,7 @@ def _measured(
 
 def _measure_parts(
     supernet: SuperNet,
-    batch: tuple[torch.Tensor, ...],
+    batch: tuple[Any, ...],
     clock: TimingPlan,
     fit: int,
     held_out: int,
@@ -171,7 +175,7 @@ def _measure_parts(
     calls, parts = _parts(trace.root, supernet.flow)
     drawn = _draw(supernet.space, held_out + fit, clock.seed)
     networks, failed = runnable(supernet, drawn, batch, 1)
-    whole = [_calling(derive(supernet, network), batch) for network in networks]
+    whole = [bound(derive(supernet, network), batch) for network in networks]
     samples = times([*calls, *whole], clock.timer, clock.warmup, clock.repeats, clock.seed)
     amounts = _amounts(samples[:, : len(calls)], parts)
     measured = [float(median) for median in np.median(samples[:, len(calls) :], axis=0)]
@@ -211,9 +215,11 @@ def _check(
             f"repeats ({repeats}) must be at least 1, and warmup ({warmup}), fit ({fit}) and held_out "
             f"({held_out}) at least 0"
         )
-    if not batch or not all(isinstance(x, torch.Tensor) and x.ndim for x in batch):
+    found = list(leaves(list(batch)))
+    if not found or not all(isinstance(x, torch.Tensor) and x.ndim for x in found):
         raise ConfigError(
-            "a latency table needs a batch of examples: one or more tensors of shape [batch, ...]"
+            "a latency table needs a batch of examples: one or more tensors of shape [batch, ...], or a "
+            "dictionary of them by name"
         )
 
 
@@ -224,14 +230,17 @@ def _device_of(supernet: SuperNet) -> torch.device:
 
 def _prepared(
     supernet: SuperNet,
-    batch: Sequence[torch.Tensor],
+    batch: Sequence[Any],
     device: torch.device,
     dtype: torch.dtype,
-) -> tuple[SuperNet, tuple[torch.Tensor, ...]]:
+) -> tuple[SuperNet, tuple[Any, ...]]:
     """Return a copy of the supernet and the batch, as they are to be measured."""
     model = copy.deepcopy(supernet.model).to(device, dtype).eval()
-    moved = tuple(x.to(device, dtype if x.is_floating_point() else x.dtype) for x in batch)
-    return SuperNet(model), moved
+
+    def moved(x: torch.Tensor) -> torch.Tensor:
+        return x.to(device, dtype if x.is_floating_point() else x.dtype)
+
+    return SuperNet(model), mapped(moved, tuple(batch))
 
 
 def _draw(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
@@ -250,12 +259,12 @@ def _draw(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
     return list(found)
 
 
-def _memory_format(supernet: SuperNet, batch: Sequence[torch.Tensor]) -> str:
+def _memory_format(supernet: SuperNet, batch: Sequence[Any]) -> str:
     last = any(
         tensor.ndim == 4
         and tensor.is_contiguous(memory_format=torch.channels_last)
         and not tensor.is_contiguous()
-        for tensor in itertools.chain(batch, supernet.parameters())
+        for tensor in itertools.chain(tensors(batch), supernet.parameters())
     )
     return "channels_last" if last else "contiguous"
 
@@ -284,10 +293,12 @@ def _parts(root: OptionCall, flow: Flow) -> tuple[list[Call], Parts]:
         if isinstance(part.module, ChoiceModule):
             parts[here] += []  # nothing of its own, but known to cost nothing
         else:
-            measure(_calling(_emptied(part), part.inputs), [(here, 1)])
+            module = _emptied(part)  # options may take a dictionary as it is
+            call = bound(module, part.inputs) if part is root else partial(module, *part.inputs)
+            measure(call, [(here, 1)])
         for whole in part.wholes:
             there = flow.paths(part.path, (*within, whole.module))
-            measure(_calling(whole.module, whole.inputs), [(there, 1)])
+            measure(partial(whole.module, *whole.inputs), [(there, 1)])
         for choice in part.choices:
             inner = (*within, choice.choice)
             if choice.choice.decision(choice.label).high > 1:
@@ -299,10 +310,6 @@ def _parts(root: OptionCall, flow: Flow) -> tuple[list[Call], Parts]:
 
     visit(root, ())
     return calls, parts
-
-
-def _calling(module: nn.Module, inputs: Sequence[Any]) -> Call:
-    return lambda: module(*inputs)
 
 
 def _adding(output: Any) -> Call:

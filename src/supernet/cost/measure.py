@@ -28,6 +28,7 @@ from supernet.elastic import Resolution
 from supernet.elastic.open_layer import OpenLayer, sizes_of
 from supernet.elastic.spec import dimensions_of, elastic_spec
 from supernet.errors import SpaceError
+from supernet.modules.calls import called
 from supernet.modules.hooks import hooked
 from supernet.net import SuperNet
 from supernet.space import Path
@@ -77,7 +78,7 @@ def count_macs(model: nn.Module, *example: Any) -> int:
         UncountedWarning: a module with a weight matrix ran, but nothing of it was counted.
     """
     with counting(model, None) as counter:
-        model(*example)
+        called(model, example)
     return counter.total
 
 
@@ -251,9 +252,9 @@ def _known(
     turns: Counter[nn.Module] = Counter()
     pauses: list[int] = []
 
-    def enter(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def enter(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         if is_converted(module):
-            check_taken(module, *inputs)
+            check_taken(module, *inputs, named)
         pauses.append(counter.pauses)
         counter.pauses = int(module in modules)
         if calls := amounts.get(module):
@@ -265,5 +266,5 @@ def _known(
     def leave(*_: Any) -> None:
         counter.pauses = pauses.pop()
 
-    with hooked(supernet.model.modules() if modules else (), enter, leave):
+    with hooked(supernet.model.modules() if modules else (), enter, leave, named=True):
         yield found

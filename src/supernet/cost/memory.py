@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from supernet.modules.calls import called
 from supernet.modules.modes import evaluating
 
 __all__ = ["kept_for_backward"]
 
 
-def kept_for_backward(model: nn.Module, *example: torch.Tensor) -> int:
+def kept_for_backward(model: nn.Module, *example: Any) -> int:
     """Return the bytes of what a forward pass keeps for the backward pass, without the parameters.
 
     It is what grows with the batch when a network is trained, and with the network.
@@ -30,6 +33,8 @@ def kept_for_backward(model: nn.Module, *example: torch.Tensor) -> int:
         return tensor
 
     with evaluating(model), torch.enable_grad(), saved_tensors_hooks(pack, lambda tensor: tensor):
-        outputs = model(*example)  # held until all storages are counted, so that none is used twice
+        outputs = called(
+            model, example
+        )  # held until all storages are counted, so that none is used twice
     del outputs
     return sum(kept.values())

@@ -70,7 +70,7 @@ def load_table(
     path: str | File,
     space: SearchSpace,
     *,
-    input_shape: Sequence[int] | None = None,
+    input_shape: Sequence[int] | Sequence[Sequence[int]] | None = None,
     device: str | torch.device | None = None,
     other_device: bool = False,
 ) -> CostTable:
@@ -79,7 +79,8 @@ def load_table(
     Args:
         path: path of the file.
         space: the space that the table is to be used with.
-        input_shape: shape of one example, without the batch, such as [3, 32, 32]; None for any.
+        input_shape: shape of one example, without the batch, such as [3, 32, 32], or of several inputs
+            a list of their shapes; None for any.
         device: device that networks are to run on; None for any.
         other_device: whether a table of another device is taken.
 
@@ -183,7 +184,9 @@ def _check_space(stored: Mapping[str, Any], space: SearchSpace, file: File) -> N
 
 
 def _check_input(
-    provenance: Mapping[str, Any], input_shape: Sequence[int] | None, file: File
+    provenance: Mapping[str, Any],
+    input_shape: Sequence[int] | Sequence[Sequence[int]] | None,
+    file: File,
 ) -> None:
     shapes = provenance["input_shapes"]
     if input_shape is not None and list(input_shape) not in (shapes[0], shapes):

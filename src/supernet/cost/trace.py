@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from supernet.choice import ChoiceModule, Routing
+from supernet.modules.calls import called
 from supernet.modules.hooks import hooked
 from supernet.modules.outputs import output_text, unlike
 from supernet.net import SuperNet
@@ -162,7 +163,7 @@ def run_all(supernet: SuperNet, *example: Any, chosen: Path = ()) -> None:
     space = supernet.space
     kept = {label: space.decision(label).indices(option) for label, option in chosen}
     with supernet.route(Routing.masked(space, kept)):
-        supernet.model(*example)
+        called(supernet.model, example)
 
 
 def _copied(value: Any) -> Any:

@@ -8,10 +8,11 @@ from supernet.data.digits import Digits
 from supernet.data.folder import ImageFolder
 from supernet.data.huggingface import HuggingFace
 from supernet.data.idx import Idx
-from supernet.data.loader import Loader, chunks
+from supernet.data.loader import Loader, chunks, whole_batch
 from supernet.data.named_dataset import NamedDataset
-from supernet.data.normalise import Normalise, Preprocess
+from supernet.data.normalise import Normalise, Preprocess, PreprocessSeveral
 from supernet.data.resolve import SOURCES, as_source
+from supernet.data.several import Several
 from supernet.data.splits import Sealed, Splits, split_data
 from supernet.data.stored import Items, Stored
 from supernet.data.tensors import Datasets, Tensors
@@ -38,9 +39,11 @@ __all__ = [
     "NamedDataset",
     "Normalise",
     "Preprocess",
+    "PreprocessSeveral",
     "Prose",
     "Raw",
     "Sealed",
+    "Several",
     "Splits",
     "Stored",
     "Tensors",
@@ -49,4 +52,5 @@ __all__ = [
     "as_source",
     "chunks",
     "split_data",
+    "whole_batch",
 ]

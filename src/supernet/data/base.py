@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from supernet.data.augment import Augment
+from supernet.data.several import Held, Several, Values, parts_of
 from supernet.data.stored import Items, Stored, read
 from supernet.data.workers import Pool
 from supernet.errors import DataError
 
-__all__ = ["DataSource", "Examples", "Raw", "make_examples"]
+__all__ = ["DataSource", "Examples", "Raw", "make_examples", "naming"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,16 +26,17 @@ class Examples:
     Args:
         inputs: uint8 images [n, channels, height, width], int64 tokens [n, length] that number
             `words`, or float tensors [n, ...]; in memory, or images and floats as `Stored` inputs, which
-            are read when a batch needs them.
+            are read when a batch needs them; or `Several` of them.
         targets: int64 class numbers [n], or floats [n, ...] for regression.
         classes: names of the classes, one for each class number; empty for regression.
-        words: word or character that each token stands for; empty unless inputs are tokens.
+        words: word or character that each token stands for; empty unless inputs are tokens, in one
+            tensor.
 
     Raises:
         DataError: there are no examples, or inputs, targets, classes and words do not fit together.
     """
 
-    inputs: Tensor | Stored
+    inputs: Held
     targets: Tensor
     classes: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
@@ -53,65 +57,80 @@ class Examples:
         """
         indices = indices.to(self.inputs.device)
         targets = self.targets.index_select(0, indices)
-        if isinstance(self.inputs, Stored):
-            return Examples(self.inputs.select(indices), targets, self.classes, self.words)
-        return Examples(self.inputs.index_select(0, indices), targets, self.classes, self.words)
+        if isinstance(self.inputs, Tensor):
+            inputs: Held = self.inputs.index_select(0, indices)
+        else:
+            inputs = self.inputs.select(indices)
+        return Examples(inputs, targets, self.classes, self.words)
 
-    def tensor(self) -> Tensor:
-        """Return the inputs as one tensor in memory, [n, ...], read if they are stored.
+    def tensor(self) -> Values:
+        """Return the inputs in memory, read if they are stored.
+
+        Returns:
+            One tensor, [n, ...]; of several a tuple, or a dictionary by their names.
 
         Raises:
             ReadingError: one cannot be read.
         """
-        return self.inputs.fetch() if isinstance(self.inputs, Stored) else self.inputs
+        return self.inputs if isinstance(self.inputs, Tensor) else self.inputs.fetch()
 
     def to(self, device: str | torch.device) -> Examples:
         """Return the examples on `device`."""
         return Examples(self.inputs.to(device), self.targets.to(device), self.classes, self.words)
 
     def _check_lengths(self) -> None:
-        if not self.inputs.ndim or not self.targets.ndim or len(self.inputs) != len(self.targets):
+        parts = parts_of(self.inputs)
+        alone = all(part.ndim for part in parts) and self.targets.ndim
+        if not alone or len(self.inputs) != len(self.targets):
             raise DataError(
-                f"Inputs {list(self.inputs.shape)} and targets {list(self.targets.shape)} must "
+                f"Inputs {_shapes(self.inputs)} and targets {list(self.targets.shape)} must "
                 "have the same first dimension: the number of examples."
             )
-        if not self.inputs.numel():
+        if not all(part.numel() for part in parts):
             raise DataError(
-                f"There are no examples (inputs are {list(self.inputs.shape)}); "
+                f"There are no examples (inputs are {_shapes(self.inputs)}); "
                 "check where the data comes from and what filters it."
             )
 
     def _check_types(self) -> None:
-        if self.words or self.inputs.dtype == torch.int64:
-            self._check_tokens()
-        elif self.inputs.dtype != torch.uint8 and not self.inputs.is_floating_point():
-            raise DataError(
-                f"Inputs are {self.inputs.dtype}; possible are uint8 images and floats. "
-                "Convert them with `.float()`."
-            )
-        if self.inputs.dtype == torch.uint8 and self.inputs.ndim != 4:
-            raise DataError(
-                f"uint8 inputs are images [n, channels, height, width], but these are "
-                f"{list(self.inputs.shape)}. Add a channel with `.unsqueeze(1)`, or convert inputs "
-                "that are not images with `.float()`."
-            )
+        if isinstance(self.inputs, Several):
+            if self.words:
+                raise DataError("Only inputs of one tensor have words; leave them out.")
+        else:
+            self._check_inputs(self.inputs)
         if self.targets.dtype != torch.int64 and not self.targets.is_floating_point():
             raise DataError(
                 f"Targets are {self.targets.dtype}; possible are int64 class numbers and floats. "
                 "Convert them with `.long()`."
             )
 
-    def _check_tokens(self) -> None:
-        if not self.words or isinstance(self.inputs, Stored):
+    def _check_inputs(self, inputs: Tensor | Stored) -> None:
+        if self.words or inputs.dtype == torch.int64:
+            self._check_tokens(inputs)
+        elif inputs.dtype != torch.uint8 and not inputs.is_floating_point():
+            raise DataError(
+                f"Inputs are {inputs.dtype}; possible are uint8 images and floats. "
+                "Convert them with `.float()`."
+            )
+        if inputs.dtype == torch.uint8 and inputs.ndim != 4:
+            raise DataError(
+                f"uint8 inputs are images [n, channels, height, width], but these are "
+                f"{list(inputs.shape)}. Add a channel with `.unsqueeze(1)`, or convert inputs "
+                "that are not images with `.float()`."
+            )
+
+    def _check_tokens(self, inputs: Tensor | Stored) -> None:
+        if not self.words or isinstance(inputs, Stored):
             raise DataError(
                 "Inputs are torch.int64; possible are uint8 images, floats, and tokens of a text, which "
-                "need their `words` (see supernet.data.Text). Convert numbers with `.float()`."
+                "need their `words` (see supernet.data.Text). Convert numbers with `.float()`, or give "
+                "tokens of your own by the name of the model's argument, such as {'tokens': inputs}."
             )
-        low, high = int(self.inputs.min()), int(self.inputs.max())
-        token = self.inputs.dtype == torch.int64 and self.inputs.ndim == 2
+        low, high = int(inputs.min()), int(inputs.max())
+        token = inputs.dtype == torch.int64 and inputs.ndim == 2
         if not token or low < 0 or high >= len(self.words):
             raise DataError(
-                f"Inputs {self.inputs.dtype} {list(self.inputs.shape)} from {low} to {high} are no "
+                f"Inputs {inputs.dtype} {list(inputs.shape)} from {low} to {high} are no "
                 f"tokens int64 [n, length] of {len(self.words)} words, which are numbered 0 to "
                 f"{len(self.words) - 1}."
             )
@@ -165,15 +184,16 @@ class Raw:
         workers = self.workers if workers is None else workers
         pools: dict[Items, Pool] = {}
 
+        def by_pool(part: Tensor | Stored) -> Tensor | Stored:
+            if isinstance(part, Tensor) or not workers:
+                return part if isinstance(part, Tensor) else part.read_by(None)
+            return part.read_by(pools.setdefault(part.items, Pool(read, part.items, workers)))
+
         def by_processes(examples: Examples) -> Examples:
-            if not isinstance(inputs := examples.inputs, Stored):
-                return examples
-            pool = (
-                pools.setdefault(inputs.items, Pool(read, inputs.items, workers))
-                if workers
-                else None
-            )
-            return replace(examples, inputs=inputs.read_by(pool))
+            inputs = examples.inputs
+            if isinstance(inputs, Several):
+                return replace(examples, inputs=inputs.mapped(by_pool))
+            return replace(examples, inputs=by_pool(inputs))
 
         test = None if self.test is None else by_processes(self.test)
         search = None if self.search is None else by_processes(self.search)
@@ -206,7 +226,7 @@ class DataSource(ABC):
 
 def make_examples(
     name: str,
-    inputs: Tensor | Stored,
+    inputs: Held,
     targets: Tensor,
     classes: tuple[str, ...] | None = None,
 ) -> Examples:
@@ -215,8 +235,15 @@ def make_examples(
     Raises:
         DataError: the parts do not fit together; the message begins with `name`.
     """
-    try:
+    with naming(name):
         return Examples(inputs, targets, _numbers(targets) if classes is None else classes)
+
+
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Let the messages of a `DataError` within the block begin with a name."""
+    try:
+        yield
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
 
@@ -233,9 +260,19 @@ def _numbers(targets: Tensor) -> tuple[str, ...]:
     return tuple(str(number) for number in range(high + 1))
 
 
+def _shapes(inputs: Held) -> str:
+    """Return the shape of inputs; of several that of each, by its name."""
+    return f"({inputs})" if isinstance(inputs, Several) else str(list(inputs.shape))
+
+
 def _kind(examples: Examples) -> str:
     inputs, targets = examples.inputs, examples.targets
+    labels = [f"{label} " for label in inputs.labels] if isinstance(inputs, Several) else [""]
+    kinds = ", ".join(
+        f"{label}{part.dtype} {list(part.shape[1:])}"
+        for label, part in zip(labels, parts_of(inputs), strict=True)
+    )
     return (
-        f"{inputs.dtype} {list(inputs.shape[1:])} with {targets.dtype} targets "
+        f"{kinds} with {targets.dtype} targets "
         f"{list(targets.shape[1:])} and classes {', '.join(examples.classes) or '(none)'}"
     )

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, defau
 
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Raw
+from supernet.data.pairs import LABEL
 from supernet.data.tensors import Datasets
 
 __all__ = ["DataLoaders"]
@@ -28,6 +29,7 @@ class DataLoaders(DataSource):
         search: loader to select with; by default part of `train` is.
         name: name of the data set; by default that of the class of the data set of `train`.
         augment: random changes while training; none by default.
+        label: name of the label in examples that are dictionaries.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class DataLoaders(DataSource):
         search: DataLoader[Any] | None = None,
         name: str | None = None,
         augment: Augment | None = None,
+        label: str = LABEL,
     ) -> None:
         self.train = train
         self.test = test
         self.search = search
         self.name = name
         self.augment = augment
+        self.label = label
 
     def load(self) -> Raw:
         """Return the examples, as stored inputs.
@@ -60,6 +64,7 @@ class DataLoaders(DataSource):
             stream=True,
             collate=None if collate is default_collate else collate,
             workers=self.train.num_workers,
+            label=self.label,
         ).load()
         return dataclasses.replace(raw, notes=(*raw.notes, *_unused(self.train)))
 

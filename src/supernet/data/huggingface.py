@@ -24,7 +24,7 @@ _SEARCH = ("validation", "valid", "val", "dev")
 
 
 class HuggingFace(DataSource):
-    """A data set of Hugging Face whose images are decoded when they are needed.
+    """A data set of Hugging Face whose images, or other inputs, are read when they are needed.
 
     It needs the package `datasets` (`pip install "supernet[huggingface]"`). Nothing is downloaded:
     download with `datasets.load_dataset`, then give the data set from Python, or store it with
@@ -33,12 +33,17 @@ class HuggingFace(DataSource):
     Of a `DatasetDict`, "train" is used to train, "validation" to select with, "test" for the test;
     without one of the last two, part of "train" is.
 
+    Without a column of images all columns but that of the labels are inputs, such as `input_ids` and
+    `attention_mask`, which the model takes by their names.
+
     Args:
         folder: the folder that `save_to_disk` wrote; in Python also a `Dataset` or `DatasetDict` itself.
         image: column of the images; by default the only one that holds images, or "image".
         label: column of the labels, class numbers or floats.
         name: name of the data set; by default that of the folder.
         augment: random changes while training; none by default.
+        inputs: columns of several inputs, which the model takes by these names: numbers, lists of
+            numbers or images.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class HuggingFace(DataSource):
         label: str = "label",
         name: str | None = None,
         augment: Augment | None = None,
+        inputs: Sequence[str] | None = None,
     ) -> None:
         self.folder = folder
         self.image = image
@@ -56,6 +62,7 @@ class HuggingFace(DataSource):
             last_part(Path(folder)) if isinstance(folder, str | Path) else "huggingface"
         )
         self.augment = augment
+        self.inputs = inputs
 
     def load(self) -> Raw:
         """Return the examples, as stored inputs.
@@ -88,21 +95,31 @@ class HuggingFace(DataSource):
         features: Mapping[str, Any] = getattr(data, "features", None) or {}
         images = [name for name in names if type(features.get(name)).__name__ == "Image"]
         image = self.image or (images[0] if len(images) == 1 else "image")
-        for column, option in ((image, "image"), (self.label, "label")):
+        several = self.inputs
+        if several is None and not self.image and not images and image not in names:
+            several = [name for name in names if name != self.label]
+        wanted = {image: "image"} if not several else dict.fromkeys(several, "input")
+        for column, option in (*wanted.items(), (self.label, "label")):
             if column not in names:
                 raise DataError(
                     f"{self.name} has no column {column!r}; it has {', '.join(names) or 'none'}. Name "
-                    f"that of the {option}s with {option}=..."
+                    f"that of the {option}s with {option}{'s' * (option == 'input')}=..."
                 )
-        return _Columns(data, image, self.label)
+        texts = [name for name in wanted if getattr(features.get(name), "dtype", "") == "string"]
+        if texts:
+            raise DataError(
+                f"{self.name} has texts in the column(s) {', '.join(texts)}, which models cannot take; "
+                "turn them into numbers with a tokenizer, and name the inputs with inputs=[...]"
+            )
+        return _Columns(data, tuple(several) if several else image, self.label)
 
 
 class _Columns(Dataset[tuple[Any, Any]]):
-    """The (image, label) pairs of two columns."""
+    """The pairs of an image, or of several inputs by name, and a label, from columns."""
 
-    def __init__(self, data: Any, image: str, label: str) -> None:
+    def __init__(self, data: Any, inputs: str | tuple[str, ...], label: str) -> None:
         self._data = data
-        self._image = image
+        self._inputs = inputs
         self._label = label
         self.classes = getattr(data.features[label], "names", None)
 
@@ -117,7 +134,9 @@ class _Columns(Dataset[tuple[Any, Any]]):
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         row = self._data[index]
-        return row[self._image], row[self._label]
+        if isinstance(self._inputs, str):
+            return row[self._inputs], row[self._label]
+        return {name: row[name] for name in self._inputs}, row[self._label]
 
 
 def is_huggingface(data: object) -> bool:

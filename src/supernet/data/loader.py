@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,12 +12,14 @@ from torch import Tensor
 from supernet.data.augment import Augment
 from supernet.data.base import Examples
 from supernet.data.normalise import Normalise
+from supernet.data.several import Held, Several, Values, batch_of, is_stored
 from supernet.data.stored import Ahead, Key, Stored
-from supernet.errors import ConfigError
+from supernet.errors import ConfigError, DataError
+from supernet.modules.nested import mapped
 from supernet.random import generator
 from supernet.ranks import own_part, rank
 
-__all__ = ["Loader", "Parts", "chunks"]
+__all__ = ["Loader", "Parts", "augmented", "chunks", "whole_batch"]
 
 
 class Loader:
@@ -59,16 +62,17 @@ class Loader:
         self._orders: dict[int, Tensor] = {}
         # Images in memory are changed as a whole batch, so that ranks change them as one process does;
         # of what is read, each rank reads its own part only.
-        self._whole = augment is not None and isinstance(examples.inputs, Tensor)
+        self._whole = augment is not None and not is_stored(examples.inputs)
         draws: tuple[str | int, ...] = (purpose, "augment")
         self._drawn_for = draws if self._whole or not rank() else (*draws, rank())
-        self._stored = Ahead(self._part, self._key) if isinstance(examples.inputs, Stored) else None
+        self._ahead: Ahead[Values] = Ahead(self._part, self._key)
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int) -> tuple[Any, ...]:
         """Return the batch of a step, counted from 0 over all epochs.
 
         Returns:
-            Inputs, float32 [batch, ...] (tokens int64 [batch, length]), and targets [batch, ...].
+            Inputs, float32 [batch, ...] (tokens int64 [batch, length]), and targets [batch, ...]; see
+            `batch_of` for several inputs.
 
         Raises:
             ConfigError: `step` is negative.
@@ -79,21 +83,19 @@ class Loader:
         indices = self._indices(step)
         inputs = self._normalise(self._inputs(step, indices))
         if self._augment is not None:
-            random = generator(self._seed, *self._drawn_for, step, device=inputs.device)
-            inputs = self._augment(inputs, random)
+            device = self._examples.targets.device
+            random = generator(self._seed, *self._drawn_for, step, device=device)
+            inputs = augmented(self._augment, inputs, random, self._examples.inputs)
         own = own_part(len(indices)) if self._whole else slice(None)
-        inputs, indices = inputs[own], indices[own]
-        return inputs, self._examples.targets.index_select(0, indices)
+        inputs, indices = mapped(lambda part: part[own], inputs), indices[own]
+        return batch_of(inputs, self._examples.targets.index_select(0, indices))
 
-    def _inputs(self, step: int, indices: Tensor) -> Tensor:
-        stored = self._examples.inputs
-        if isinstance(stored, Tensor):
-            return stored.index_select(0, indices)
-        assert self._stored is not None
-        return self._stored[step]
+    def _inputs(self, step: int, indices: Tensor) -> Values:
+        held = self._examples.inputs
+        return held.index_select(0, indices) if isinstance(held, Tensor) else self._ahead[step]
 
-    def _part(self, step: int) -> Stored:
-        assert isinstance(self._examples.inputs, Stored)
+    def _part(self, step: int) -> Stored | Several:
+        assert not isinstance(self._examples.inputs, Tensor)
         return self._examples.inputs.select(self._indices(step))
 
     def _key(self, step: int) -> Key:
@@ -125,27 +127,65 @@ class Parts:
         count: number of parts.
     """
 
-    def __init__(self, inputs: Tensor | Stored, count: int) -> None:
-        self._tensors = inputs.tensor_split(count) if isinstance(inputs, Tensor) else ()
-        self._stored = inputs.tensor_split(count) if isinstance(inputs, Stored) else ()
-        self._ahead = Ahead(lambda number: self._stored[number] if number < count else None)
+    def __init__(self, inputs: Held, count: int) -> None:
+        parts = inputs.tensor_split(count)
+        self._tensors = tuple(part for part in parts if isinstance(part, Tensor))
+        self._others = tuple(part for part in parts if not isinstance(part, Tensor))
+        self._ahead: Ahead[Values] = Ahead(
+            lambda number: self._others[number] if number < count else None
+        )
 
     def __len__(self) -> int:
-        return len(self._tensors or self._stored)
+        return len(self._tensors or self._others)
 
-    def __getitem__(self, number: int) -> Tensor:
+    def __getitem__(self, number: int) -> Values:
         if not 0 <= number < len(self):
             raise IndexError(number)
-        return self._ahead[number] if self._stored else self._tensors[number]
+        return self._tensors[number] if self._tensors else self._ahead[number]
 
     def size(self, number: int) -> int:
-        """Return the number of inputs in a part."""
-        return len((self._tensors or self._stored)[number])
+        """Return the number of examples in a part."""
+        return len((self._tensors or self._others)[number])
 
 
-def chunks(
-    examples: Examples, batch_size: int, normalise: Normalise
-) -> Iterator[tuple[Tensor, Tensor]]:
+def augmented(augment: Augment, inputs: Values, generator: torch.Generator, held: Held) -> Values:
+    """Return normalised inputs with random changes; of several the only images are changed.
+
+    Args:
+        augment: random changes of images.
+        inputs: inputs of a batch, `[batch, ...]` each.
+        generator: random numbers, on the device of the images.
+        held: inputs that the batch is of.
+
+    Raises:
+        DataError: there are several inputs and none, or more than one, is uint8 images.
+    """
+    if isinstance(inputs, Tensor):
+        return augment(inputs, generator)
+    assert isinstance(held, Several)
+    if augment == Augment():
+        return inputs
+    if held.image is None:
+        raise DataError(
+            f"The augmentation {augment} changes images, but of the inputs ({held}) not exactly one is "
+            "uint8 images; leave it out (flip=False, crop=0, cutout=0), or change examples in the "
+            "transforms of a data set that is read with stream=True."
+        )
+    tensors = list(inputs.values() if isinstance(inputs, dict) else inputs)
+    tensors[held.image] = augment(tensors[held.image], generator)
+    return held.like(tensors)
+
+
+def whole_batch(examples: Examples, normalise: Normalise) -> tuple[Any, ...]:
+    """Return a few examples as one batch, normalised, see `batch_of`.
+
+    Raises:
+        ReadingError: a stored input cannot be read.
+    """
+    return batch_of(normalise(examples.tensor()), examples.targets)
+
+
+def chunks(examples: Examples, batch_size: int, normalise: Normalise) -> Iterator[tuple[Any, ...]]:
     """Yield all examples in their order, for evaluation: normalised inputs [batch, ...] and targets.
 
     The parts are nearly equal instead of full ones and a small rest: batch statistics of a few
@@ -162,7 +202,7 @@ def chunks(
     _check_batch_size(batch_size)
     parts = math.ceil(len(examples) / batch_size)
     inputs, targets = Parts(examples.inputs, parts), examples.targets.tensor_split(parts)
-    return ((normalise(inputs[number]), labels) for number, labels in enumerate(targets))
+    return (batch_of(normalise(inputs[number]), labels) for number, labels in enumerate(targets))
 
 
 def _check_batch_size(batch_size: int) -> None:

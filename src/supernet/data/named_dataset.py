@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Raw
+from supernet.data.pairs import LABEL
 from supernet.data.tensors import Datasets
 from supernet.errors import DataError
 from supernet.imports import resolve
@@ -28,6 +29,7 @@ class NamedDataset(DataSource):
         name: name of the data set; by default that of the class.
         augment: random changes while training; none by default.
         stream: whether examples are read when they are needed, instead of all at first.
+        label: name of the label in examples that are dictionaries.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class NamedDataset(DataSource):
         name: str | None = None,
         augment: Augment | None = None,
         stream: bool = False,
+        label: str = LABEL,
     ) -> None:
         self.train = train
         self.arguments = arguments or {}
@@ -47,6 +50,7 @@ class NamedDataset(DataSource):
         self.name = name
         self.augment = augment
         self.stream = stream
+        self.label = label
 
     def load(self) -> Raw:
         """Return the data sets.
@@ -57,7 +61,9 @@ class NamedDataset(DataSource):
         """
         train = _made(self.train, self.arguments)
         test = None if self.test is None else _made(self.test, self.test_arguments)
-        return Datasets(train, test, self.name, self.augment, stream=self.stream).load()
+        return Datasets(
+            train, test, self.name, self.augment, stream=self.stream, label=self.label
+        ).load()
 
 
 def _made(path: str, arguments: Mapping[str, Any]) -> Dataset[Any]:

@@ -6,15 +6,21 @@ import functools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
+from typing import overload
 
 import torch
 from torch import Tensor, nn
 
 from supernet.data.base import Examples
+from supernet.data.several import Several, Values, like
 from supernet.data.stored import Ahead, Stored, spread
 from supernet.errors import DataError
 
-__all__ = ["Normalise", "Preprocess"]
+__all__ = ["Normalise", "Preprocess", "PreprocessSeveral", "preprocess"]
+
+AS_THEY_ARE = (torch.int64, torch.bool)
+"""Types of what has no scale: tokens, categories and masks."""
 
 _VALUES_PER_CHUNK = 2**22  # 32 MiB as int64
 
@@ -26,18 +32,24 @@ _MEASURED = 2048
 class Normalise:
     """Inputs as float32, each channel with mean 0 and standard deviation 1 on the training split.
 
-    Tokens (int64) are left as they are.
+    Tokens and categories (int64) and masks (bool) are left as they are. Of several inputs each is
+    normalised for itself.
 
     Args:
         mean: mean of each channel, on the scale where 255 is 1; empty to leave the values as they
             are.
         std: standard deviation per channel, on the same scale.
         channels_last: put images into the memory format that convolutions are fastest in.
+        parts: normalisation of each of several inputs, in their order; `mean` and `std` are then those
+            of all of them, one after the other, and tell what was measured.
+        names: names of several inputs; empty if they are given by position.
     """
 
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     channels_last: bool = False
+    parts: tuple[Normalise, ...] = ()
+    names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, examples: Examples, channels_last: bool = False) -> Normalise:
@@ -47,9 +59,18 @@ class Normalise:
         result depends neither on the order of the examples nor on the device. Of stored images, 2,048
         are measured, evenly spread, or all if there are fewer.
         """
-        if examples.inputs.dtype != torch.uint8:
+        if not isinstance(examples.inputs, Several):
+            return cls._measured(examples.inputs, channels_last)
+        parts = tuple(cls._measured(part, channels_last) for part in examples.inputs.parts)
+        mean = tuple(chain.from_iterable(part.mean for part in parts))
+        std = tuple(chain.from_iterable(part.std for part in parts))
+        return cls(mean, std, channels_last, parts, examples.inputs.names or ())
+
+    @classmethod
+    def _measured(cls, inputs: Tensor | Stored, channels_last: bool) -> Normalise:
+        if inputs.dtype != torch.uint8:
             return cls(channels_last=channels_last)
-        count, sums, squares = _moments(_chunks(examples.inputs), examples.inputs.shape[1])
+        count, sums, squares = _moments(_chunks(inputs), inputs.shape[1])
         mean = tuple(total / count / 255 for total in sums)
         std = tuple(
             # A constant channel has nothing to scale.
@@ -58,21 +79,39 @@ class Normalise:
         )
         return cls(mean, std, channels_last)
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Return float32 of the same shape, uint8 inputs first scaled to 0..1; tokens stay int64.
+    @overload
+    def __call__(self, inputs: Tensor) -> Tensor: ...
+    @overload
+    def __call__(self, inputs: Values) -> Values: ...
+    def __call__(self, inputs: Values) -> Values:
+        """Return float32 of the same shape, uint8 inputs first scaled to 0..1; tokens and masks stay.
 
         Args:
-            inputs: [batch, channels, ...].
+            inputs: [batch, channels, ...]; or several, in a tuple, or a dictionary by their names.
 
         Raises:
-            DataError: the number of channels is another than that of the examples measured.
+            DataError: the number of channels, or the number or names of inputs, are others than those
+                of the examples measured.
         """
+        if isinstance(inputs, Tensor):
+            return self._one(inputs)
+        given = inputs if isinstance(inputs, dict) else dict(enumerate(inputs))
+        known = dict(zip(self.names or range(len(self.parts)), self.parts, strict=True))
+        if self.parts and known.keys() != given.keys():
+            raise DataError(
+                f"The inputs are {', '.join(map(repr, given))}, but those measured were "
+                f"{', '.join(map(repr, known))}; measure them with Normalise.of(their training split)."
+            )
+        found = [known.get(name, self)._one(tensor) for name, tensor in given.items()]
+        return like(tuple(inputs) if isinstance(inputs, dict) else None, found)
+
+    def _one(self, inputs: Tensor) -> Tensor:
         if self.mean and (inputs.ndim < 2 or inputs.shape[1] != len(self.mean)):
             raise DataError(
                 f"Inputs {list(inputs.shape)} were to be normalised for {len(self.mean)} "
                 "channel(s); measure them with Normalise.of(their training split)."
             )
-        if inputs.dtype == torch.int64:
+        if inputs.dtype in AS_THEY_ARE:
             return inputs
         outputs = inputs.float()
         if self.mean or inputs.dtype == torch.uint8:
@@ -91,7 +130,7 @@ class Preprocess(nn.Module):
     def __init__(self, normalise: Normalise, example: Tensor) -> None:
         super().__init__()
         integers = example.dtype == torch.uint8
-        self.tokens = example.dtype == torch.int64
+        self.tokens = example.dtype in AS_THEY_ARE
         self.scale: Tensor | None
         self.shift: Tensor | None
         if normalise.mean or integers:
@@ -110,6 +149,34 @@ class Preprocess(nn.Module):
         if self.scale is None or self.shift is None:
             return inputs.float()
         return torch.addcmul(self.shift, inputs.float(), self.scale)
+
+
+class PreprocessSeveral(nn.Module):
+    """The same of several inputs, as `Normalise` normalises them.
+
+    Args:
+        normalise: normalisation of several inputs.
+        examples: stored examples, in a tuple, or a dictionary by their names.
+    """
+
+    def __init__(
+        self, normalise: Normalise, examples: tuple[Tensor, ...] | dict[str, Tensor]
+    ) -> None:
+        super().__init__()
+        tensors = examples.values() if isinstance(examples, dict) else examples
+        pairs = zip(normalise.parts, tensors, strict=True)
+        self.parts = nn.ModuleList(Preprocess(one, tensor) for one, tensor in pairs)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the normalised inputs, in their order."""
+        return tuple(part(tensor) for part, tensor in zip(self.parts, inputs, strict=True))
+
+
+def preprocess(normalise: Normalise, stored: Values) -> Preprocess | PreprocessSeveral:
+    """Return the module that normalises examples like these stored ones."""
+    if isinstance(stored, Tensor):
+        return Preprocess(normalise, stored)
+    return PreprocessSeveral(normalise, stored)
 
 
 def _chunks(images: Tensor | Stored) -> Iterator[Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
 from typing import Any
 
@@ -14,13 +14,20 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from supernet.data.images import from_array, from_pil
-from supernet.data.stored import EVALUATION, Items, random_state_kept, read, spread
+from supernet.data.packed import Layout
+from supernet.data.several import Several, Values
+from supernet.data.stored import EVALUATION, Items, Stored, random_state_kept, read, spread
 from supernet.errors import DataError
+from supernet.modules.nested import leaves
 from supernet.user_code import calling
 
-__all__ = ["Collate", "Pair", "Pairs", "length_of", "pairs_of", "spooled"]
+__all__ = ["LABEL", "Collate", "Pair", "Pairs", "length_of", "pairs_of", "spooled"]
 
-Pair = tuple[Tensor, Tensor]
+Pair = tuple[Values, Tensor]
+"""The input of an example, or its inputs, and its label."""
+
+LABEL = "label"
+"""What the label is called in examples that are dictionaries, unless told otherwise."""
 
 Collate = Callable[[list[Any]], Any]
 """Makes a batch of a list of examples, as the `collate_fn` of a `DataLoader` does."""
@@ -32,12 +39,15 @@ _CHECKED = 64
 class Pairs(Items):
     """The inputs of data sets, one after the other, each made anew whenever it is needed.
 
+    Several inputs of an example are read at once, and delivered packed, see `packed.py`.
+
     Labels are known before. Those that a data set lists as `targets` or `labels` are taken from there
     (through `Subset`s, and from `TensorDataset`s, too); otherwise each example is read once.
 
     Args:
         datasets: map-style data sets by their names in messages.
         collate: function that makes a batch of one example, instead of the example as it is.
+        label: name of the label in examples that are dictionaries.
 
     Attributes:
         targets: labels of each data set, `[n, ...]`, by its name.
@@ -47,29 +57,41 @@ class Pairs(Items):
         DataError: an example is no pair, or is another one each time though random state is seeded.
     """
 
-    def __init__(self, datasets: dict[str, Dataset[Any]], collate: Collate | None = None) -> None:
+    def __init__(
+        self,
+        datasets: dict[str, Dataset[Any]],
+        collate: Collate | None = None,
+        label: str = LABEL,
+    ) -> None:
         self._names = tuple(datasets)
         self._datasets = tuple(datasets.values())
         self._collate = collate
+        self._label = label
         lengths = [length_of(dataset, name) for name, dataset in datasets.items()]
         self._starts = (0, *accumulate(lengths))
         self.read_for_labels = list[str]()
         with random_state_kept():
             first = self._pair(0)[0]
             self.targets = {name: self._labels(number) for number, name in enumerate(self._names)}
-        self.shape, self.dtype = tuple(first.shape), first.dtype
+        self._layout = None if isinstance(first, Tensor) else Layout.of(first)
+        row = first if isinstance(first, Tensor) else self._packed(first, self.name(0))
+        self.shape, self.dtype = tuple(row.shape), row.dtype
         self._check_repeatable()
 
     def __len__(self) -> int:
         return self._starts[-1]
 
-    def part(self, name: str) -> Tensor:
-        """Return the numbers of the inputs of a data set, int64."""
+    def inputs(self, name: str) -> Stored | Several:
+        """Return the inputs of a data set."""
         number = self._names.index(name)
-        return torch.arange(self._starts[number], self._starts[number + 1])
+        numbers = torch.arange(self._starts[number], self._starts[number + 1])
+        if self._layout is None:
+            return Stored(self, numbers)
+        columns = [Stored(self, numbers, column=column) for column in self._layout.columns]
+        return Several(self._layout.like(columns))
 
     def read(self, number: int) -> Tensor:
-        """Return an input.
+        """Return an input, or several packed.
 
         Raises:
             DataError: it cannot be made, or its label is another one than before.
@@ -82,6 +104,15 @@ class Pairs(Items):
                 f"{self.name(number)} has the label {label.tolist()}, but had {known.tolist()} before; "
                 "a data set gives each index the same label at every call, and lists labels, if it does "
                 "(targets, labels), in the order of its examples"
+            )
+        return self._packed(found, self.name(number))
+
+    def _packed(self, found: Values, name: str) -> Tensor:
+        if self._layout is not None:
+            return self._layout.packed(found, name)
+        if not isinstance(found, Tensor):
+            raise DataError(
+                f"{name} has several inputs, but {self.name(0)} has one; give all one kind"
             )
         return found
 
@@ -101,7 +132,7 @@ class Pairs(Items):
             example = self._datasets[place][index]
             if self._collate is not None:
                 example = _single(self._collate([example]), name)
-        return pair_of(example, name)
+        return pair_of(example, name, self._label)
 
     def _check_repeatable(self) -> None:
         if not torch.equal(read(self, [0], EVALUATION), read(self, [0], EVALUATION)):
@@ -141,7 +172,7 @@ def length_of(dataset: object, name: str) -> int:
     return count
 
 
-def pairs_of(dataset: Dataset[Any], name: str) -> Iterator[Pair]:
+def pairs_of(dataset: Dataset[Any], name: str, label: str = LABEL) -> Iterator[Pair]:
     """Yield all examples of a data set, in its order.
 
     Of one that can only be gone through (`IterableDataset`), as many as its `__len__` says.
@@ -153,7 +184,7 @@ def pairs_of(dataset: Dataset[Any], name: str) -> Iterator[Pair]:
         for number in range(length_of(dataset, name)):
             with calling(f"{name}[{number}]", DataError):
                 example = dataset[number]
-            yield pair_of(example, f"{name}[{number}]")
+            yield pair_of(example, f"{name}[{number}]", label)
         return
     try:
         count = len(dataset)  # type: ignore[arg-type]  # PyTorch's class has none, others do
@@ -165,14 +196,14 @@ def pairs_of(dataset: Dataset[Any], name: str) -> Iterator[Pair]:
     number = 0
     with calling(lambda: f"{name}, example {number}", DataError, always=True):
         for number, example in enumerate(islice(iter(dataset), count)):
-            yield pair_of(example, f"{name}, example {number}")
+            yield pair_of(example, f"{name}, example {number}", label)
     if number + 1 < count:
         raise DataError(
             f"{name} ended after {number + 1} examples, but its length is {count}; mend its __len__"
         )
 
 
-def spooled(dataset: IterableDataset[Any], name: str) -> Dataset[Any]:
+def spooled(dataset: IterableDataset[Any], name: str, label: str = LABEL) -> Dataset[Any]:
     """Go through a data set once, and return one that has its examples by index, on disk.
 
     They lie in a file in the folder of temporary files (`TMPDIR`) that has no name any more, so its
@@ -184,50 +215,95 @@ def spooled(dataset: IterableDataset[Any], name: str) -> Dataset[Any]:
     """
     shape: tuple[int, ...] = ()
     dtype, labels = torch.uint8, list[Tensor]()
+    layout: Layout | None = None
     with tempfile.NamedTemporaryFile() as file:
-        for number, (found, label) in enumerate(pairs_of(dataset, name)):
+        for number, (given, target) in enumerate(pairs_of(dataset, name, label)):
+            if not labels and not isinstance(given, Tensor):
+                layout = Layout.of(given)
+            where = f"{name}, example {number}"
+            found = given if layout is None else layout.packed(given, where)
+            if not isinstance(found, Tensor):
+                raise DataError(f"{where} has several inputs, but the first has one")
             if not labels:
                 shape, dtype = tuple(found.shape), found.dtype
             if (tuple(found.shape), found.dtype) != (shape, dtype):
                 raise DataError(
-                    f"{name}, example {number} is {found.dtype} {list(found.shape)}, but the first is "
+                    f"{where} is {found.dtype} {list(found.shape)}, but the first is "
                     f"{dtype} {list(shape)}; let its transform give all the same shape and type"
                 )
             file.write(found.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-            labels.append(label)
+            labels.append(target)
         file.flush()
         size = len(labels) * int(np.prod(shape, dtype=np.int64))
         mapped = torch.from_file(file.name, shared=False, size=size, dtype=dtype)
-    return _Spooled(mapped.view(len(labels), *shape), _stacked(labels, name))
+    return _Spooled(mapped.view(len(labels), *shape), _stacked(labels, name), layout)
 
 
 class _Spooled(Dataset[Pair]):
-    def __init__(self, inputs: Tensor, targets: Tensor) -> None:
+    def __init__(self, inputs: Tensor, targets: Tensor, layout: Layout | None) -> None:
         self._inputs = inputs
+        self._layout = layout
         self.targets = targets
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def __getitem__(self, index: int) -> Pair:
-        return self._inputs[index], self.targets[index]
+        row = self._inputs[index]
+        return row if self._layout is None else self._layout.unpacked(row), self.targets[index]
 
 
-def pair_of(example: object, name: str) -> Pair:
+def pair_of(example: object, name: str, label: str = LABEL) -> Pair:
     """Return an example as tensors.
 
+    Args:
+        example: pair of an input and a label, where the input may be a tuple or a dictionary of several;
+            or a dictionary that holds the label too.
+        name: name of the example in messages.
+        label: name of the label in a dictionary.
+
     Raises:
-        DataError: it is no pair of an input and a number.
+        DataError: it is nothing of that.
     """
+    if isinstance(example, Mapping):
+        if label not in example or len(example) < 2:
+            raise DataError(
+                f"{name} is a {type(example).__name__}, not a pair (image, label), and holds "
+                f"{', '.join(map(str, example)) or 'nothing'}; a dictionary holds inputs by their "
+                f"names, and the label as {label!r}, unless Datasets(..., label=...) names another"
+            )
+        example = ({key: one for key, one in example.items() if key != label}, example[label])
     if not isinstance(example, list | tuple) or len(example) != 2:
-        raise DataError(f"{name} is a {type(example).__name__}, not a pair (image, label).")
+        several = isinstance(example, list | tuple) and len(example) > 2
+        raise DataError(
+            f"{name} is a {type(example).__name__}, not a pair (image, label)"
+            f"{'; of several inputs make a pair ((first, second), label)' if several else ''}."
+        )
     try:
-        return _input(example[0]), torch.as_tensor(example[1])
+        return _inputs(example[0]), torch.as_tensor(example[1])
     except (DataError, TypeError, ValueError, RuntimeError) as error:
         raise DataError(
             f"{name} cannot be used: {error}. An example is a pair (image, label): a tensor, uint8 "
             "array or Pillow image, and a number."
         ) from error
+
+
+def _inputs(given: object) -> Values:
+    """Return the input of an example, or its inputs."""
+    if isinstance(given, Mapping):
+        return {name: _part(one) for name, one in given.items()}
+    if isinstance(given, list | tuple) and not all(isinstance(one, int | float) for one in given):
+        return tuple(map(_part, given))
+    return _input(given)
+
+
+def _part(given: object) -> Tensor:
+    """Return one of several inputs, which may also be a number, or a list of numbers."""
+    if isinstance(given, Mapping):
+        raise DataError("one of several inputs is a dictionary; none holds others")
+    if isinstance(given, bool | int | float | list | tuple | np.number | np.bool_):
+        return torch.as_tensor(given)
+    return _input(given)
 
 
 def _input(image: object) -> Tensor:
@@ -242,15 +318,27 @@ def _input(image: object) -> Tensor:
     raise DataError(f"the image is a {type(image).__name__}")
 
 
-def _single(batch: object, name: str) -> tuple[Any, ...]:
+def _single(batch: object, name: str) -> Any:
     """Return the one example of a batch that was made of one."""
-    parts = tuple(batch) if isinstance(batch, list | tuple) else ()
-    if len(parts) != 2 or not all(isinstance(part, Tensor) and len(part) == 1 for part in parts):
+    pair = isinstance(batch, list | tuple) and len(batch) == 2
+    found = list(leaves(batch)) if pair or isinstance(batch, Mapping) else []
+    if not found or not all(
+        isinstance(one, Tensor) and one.ndim and len(one) == 1 for one in found
+    ):
+        parts = len(batch) if isinstance(batch, list | tuple) else 0
         raise DataError(
             f"{name}: of a list of one example, collate_fn must make a pair of tensors (inputs, labels) "
-            f"with one row each, not a {type(batch).__name__} of {len(parts) or 'no'} parts"
+            f"with one row each, not a {type(batch).__name__} of {parts or 'no'} parts; inputs may be "
+            "a tuple or a dictionary of them"
         )
-    return tuple(part[0] for part in parts)
+    return _first(batch)
+
+
+def _first(rows: Any) -> Any:
+    """Return the first rows of the tensors of a batch, in a tuple or dictionary as they were."""
+    if isinstance(rows, Mapping):
+        return {name: _first(one) for name, one in rows.items()}
+    return tuple(map(_first, rows)) if isinstance(rows, list | tuple) else rows[0]
 
 
 def _listed(dataset: Any, count: int) -> Tensor | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ _POSSIBLE = (
     "of IDX files (train-images-idx3-ubyte, ...), a file of texts and labels (.csv, .tsv, .jsonl), text "
     "to be continued (a .txt file, or a folder of them), a torch Dataset of (image, label) or a "
     "DataLoader of one, a Dataset or DatasetDict of Hugging Face, a pair of tensors or arrays (inputs, "
-    "targets), or a DataSource."
+    "targets), where several inputs are a tuple or a dictionary, or a DataSource."
 )
 
 
@@ -60,8 +60,9 @@ def as_source(data: object) -> DataSource:
     """Return the source that `data` stands for.
 
     Args:
-        data: a source, a data set, a DataLoader, a pair of tensors or arrays, a folder, a file of texts,
-            or one of "digits", "docstrings" and "prose".
+        data: a source, a data set, a DataLoader, a pair of tensors or arrays, whose inputs may be
+            several in a tuple or a dictionary, a folder, a file of texts, or one of "digits",
+            "docstrings" and "prose".
 
     Raises:
         DataError: it is nothing of that; the message lists what is possible.
@@ -74,9 +75,8 @@ def as_source(data: object) -> DataSource:
         return DataLoaders(data)
     if is_huggingface(data):
         return HuggingFace(data)
-    arrays = [part for part in data if isinstance(part, Tensor | np.ndarray)] if _pair(data) else []
-    if len(arrays) == 2:
-        return Tensors((torch.as_tensor(arrays[0]), torch.as_tensor(arrays[1])))
+    if _pair(data) and isinstance(data[1], Tensor | np.ndarray) and _arrays(data[0]):
+        return Tensors((_tensors(data[0]), torch.as_tensor(data[1])))
     if isinstance(data, str) and data in _READY:
         return _READY[data]()
     if isinstance(data, str | Path):
@@ -89,6 +89,22 @@ def as_source(data: object) -> DataSource:
 
 def _pair(data: object) -> TypeGuard[Sequence[object]]:
     return isinstance(data, list | tuple) and len(data) == 2
+
+
+def _arrays(inputs: object) -> bool:
+    """Return whether these are inputs: a tensor or an array, or several."""
+    if isinstance(inputs, list | tuple):
+        return any(isinstance(one, Tensor | np.ndarray) for one in inputs)
+    return isinstance(inputs, Tensor | np.ndarray | Mapping)
+
+
+def _tensors(inputs: Any) -> Any:
+    """Return inputs with tensors in the place of arrays."""
+    if isinstance(inputs, Mapping):
+        return {name: _tensors(one) for name, one in inputs.items()}
+    if isinstance(inputs, list | tuple):
+        return tuple(map(_tensors, inputs))
+    return torch.as_tensor(inputs) if isinstance(inputs, np.ndarray) else inputs
 
 
 def _folder(folder: Path) -> DataSource:

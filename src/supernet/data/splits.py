@@ -13,6 +13,7 @@ from torch import Tensor
 
 from supernet.data.augment import Augment
 from supernet.data.base import Examples, Raw
+from supernet.data.several import Several, parts_of
 from supernet.data.stored import Stored
 from supernet.errors import ConfigError, DataError
 from supernet.random import generator
@@ -46,7 +47,10 @@ class Sealed:
         if self._examples is None:
             raise DataError("The test split was opened; take its identity before.")
         hasher = hashlib.blake2b(repr(self._examples.classes).encode(), digest_size=16)
-        for part in (self._examples.inputs, self._examples.targets):
+        inputs = self._examples.inputs
+        if isinstance(inputs, Several):
+            hasher.update(repr(inputs.labels).encode())
+        for part in (*parts_of(inputs), self._examples.targets):
             if isinstance(part, Stored):
                 hasher.update(part.identity.encode())
                 continue

@@ -13,17 +13,29 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from supernet.data.packed import Column
 from supernet.data.workers import Pool
 from supernet.errors import DataError, ReadingError
 from supernet.random import derive_seed
 from supernet.user_code import calling
 
-__all__ = ["EVALUATION", "Ahead", "Items", "Key", "Stored", "random_state_kept", "read", "spread"]
+__all__ = [
+    "EVALUATION",
+    "PART",
+    "Ahead",
+    "Items",
+    "Key",
+    "Stored",
+    "random_state_kept",
+    "read",
+    "spread",
+]
 
 Key = tuple[int | str, ...]
 """What the random draws of a reading depend on besides the number of the example: seed, purpose, ..."""
@@ -31,7 +43,7 @@ Key = tuple[int | str, ...]
 EVALUATION: Key = (0, "evaluation")
 """The key of all that is no training: an example is the same each time it is scored."""
 
-_PART = 64
+PART = 64
 """Inputs that one process reads at a time, where all are wanted."""
 
 _LOOKED_AT = 64
@@ -82,6 +94,7 @@ class Stored:
         numbers: numbers of the inputs there, in their order, int64 `[n]`; by default all.
         device: device that batches are needed on.
         pool: processes that read; None to read in this one.
+        column: which of several inputs this is, where the reader delivers them packed.
 
     Attributes:
         shape: shape that all inputs would have as one tensor, `[n, ...]`.
@@ -95,13 +108,15 @@ class Stored:
         numbers: Tensor | None = None,
         device: str | torch.device = "cpu",
         pool: Pool | None = None,
+        column: Column | None = None,
     ) -> None:
         self.items = items
         self.numbers = torch.arange(len(items)) if numbers is None else numbers
         self.device = torch.device(device)
         self.pool = pool
-        self.shape = torch.Size((len(self.numbers), *items.shape))
-        self.dtype = items.dtype
+        self.column = column
+        self.shape = torch.Size((len(self.numbers), *(column or items).shape))
+        self.dtype = (column or items).dtype
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -121,28 +136,48 @@ class Stored:
 
     def select(self, indices: Tensor) -> Stored:
         """Return some of these inputs, in the order of `indices` (int64, [m]); nothing is read."""
-        return Stored(self.items, self.numbers[indices.cpu()], self.device, self.pool)
+        return self._with(self.numbers[indices.cpu()])
 
     def tensor_split(self, parts: int) -> tuple[Stored, ...]:
         """Return so many nearly equal parts, as `Tensor.tensor_split` does; nothing is read."""
-        split = self.numbers.tensor_split(parts)
-        return tuple(Stored(self.items, one, self.device, self.pool) for one in split)
+        return tuple(self._with(one) for one in self.numbers.tensor_split(parts))
 
     def to(self, device: str | torch.device) -> Stored:
         """Return the same inputs, whose batches are delivered on `device`."""
-        return Stored(self.items, self.numbers, device, self.pool)
+        return Stored(self.items, self.numbers, device, self.pool, self.column)
 
     def read_by(self, pool: Pool | None) -> Stored:
         """Return the same inputs, read by these processes; by None, in this one."""
-        return Stored(self.items, self.numbers, self.device, pool)
+        return Stored(self.items, self.numbers, self.device, pool, self.column)
+
+    @property
+    def ahead(self) -> int:
+        """Number of batches that are to be asked for ahead."""
+        return self.pool.ahead if self.pool else 0
+
+    def is_read_with(self, other: Stored) -> bool:
+        """Return whether one reading delivers these inputs and others, as packed rows."""
+        same = self.items is other.items and self.pool is other.pool
+        return same and torch.equal(self.numbers, other.numbers)
 
     def ask(self, key: Key = EVALUATION) -> Callable[[], Tensor]:
         """Have all these inputs read, and return what waits for them, and returns what `fetch` does."""
+        wait = self.ask_rows(key)
+        return lambda: self.delivered(wait)
+
+    def ask_rows(self, key: Key) -> Callable[[], Tensor]:
+        """Have them read, and return what waits for what the reader delivers, perhaps packed."""
         numbers = self.numbers.tolist()
         if self.pool is None:
-            return lambda: self._delivered(read(self.items, numbers, key))
-        wait = self.pool.ask(numbers, key)
-        return lambda: self._delivered(wait())
+            return lambda: read(self.items, numbers, key)
+        return self.pool.ask(numbers, key)
+
+    def delivered(self, wait: Callable[[], Tensor]) -> Tensor:
+        """Return these inputs of what the reader delivered, on the device."""
+        inputs = wait() if self.column is None else self.column.of(wait())
+        if self.device.type != "cuda":
+            return inputs.to(self.device)
+        return inputs.pin_memory().to(self.device, non_blocking=True)
 
     def fetch(self, key: Key = EVALUATION) -> Tensor:
         """Return all these inputs, `[n, ...]`, on the device; more than a few are read in parts.
@@ -153,7 +188,7 @@ class Stored:
         Raises:
             ReadingError: an input cannot be read, or has another shape or type; the message names it.
         """
-        parts = self.tensor_split(max(1, math.ceil(len(self) / _PART)))
+        parts = self.tensor_split(max(1, math.ceil(len(self) / PART)))
         if len(parts) == 1:
             return self.ask(key)()
         ahead = Ahead(lambda number: parts[number] if number < len(parts) else None, lambda _: key)
@@ -177,13 +212,25 @@ class Stored:
         hasher.update(looked_at.fetch().reshape(-1).view(torch.uint8).numpy().data)
         return hasher.hexdigest()
 
-    def _delivered(self, inputs: Tensor) -> Tensor:
-        if self.device.type != "cuda":
-            return inputs.to(self.device)
-        return inputs.pin_memory().to(self.device, non_blocking=True)
+    def _with(self, numbers: Tensor) -> Stored:
+        return Stored(self.items, numbers, self.device, self.pool, self.column)
 
 
-class Ahead:
+T = TypeVar("T", covariant=True)
+
+
+class Readable(Protocol[T]):
+    """What can be read: `Stored` inputs, or several."""
+
+    @property
+    def ahead(self) -> int:
+        """Number of batches that are to be asked for ahead."""
+
+    def ask(self, key: Key) -> Callable[[], T]:
+        """Have it read, and return what waits for it."""
+
+
+class Ahead(Generic[T]):
     """Stored inputs by the number of their batch, of which the next ones are read while one is used.
 
     Batches in turn are waited for least; any other order gives the same, only later. At most as many as
@@ -195,14 +242,16 @@ class Ahead:
     """
 
     def __init__(
-        self, part: Callable[[int], Stored | None], key: Callable[[int], Key] = lambda _: EVALUATION
+        self,
+        part: Callable[[int], Readable[T] | None],
+        key: Callable[[int], Key] = lambda _: EVALUATION,
     ) -> None:
         self._part = part
         self._key = key
-        self._coming: dict[int, Callable[[], Tensor]] = {}
+        self._coming: dict[int, Callable[[], T]] = {}
 
-    def __getitem__(self, number: int) -> Tensor:
-        """Return the inputs of a batch, `[batch, ...]`.
+    def __getitem__(self, number: int) -> T:
+        """Return the inputs of a batch, `[batch, ...]` each.
 
         Raises:
             ReadingError: one of them cannot be read.
@@ -210,8 +259,7 @@ class Ahead:
         part = self._part(number)
         assert part is not None  # only for what is to come
         wait = self._coming.pop(number, None) or part.ask(self._key(number))
-        ahead = part.pool.ahead if part.pool else 0
-        wanted = range(number + 1, number + 1 + ahead)
+        wanted = range(number + 1, number + 1 + part.ahead)
         self._coming = {other: self._coming[other] for other in self._coming if other in wanted}
         for other in wanted:
             if other not in self._coming and (following := self._part(other)) is not None:

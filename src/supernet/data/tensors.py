@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
 from supernet.data.augment import Augment
-from supernet.data.base import DataSource, Examples, Raw, make_examples
+from supernet.data.base import DataSource, Examples, Raw, make_examples, naming
 from supernet.data.images import stack
-from supernet.data.pairs import Collate, Pair, Pairs, pairs_of, spooled
+from supernet.data.packed import Layout
+from supernet.data.pairs import LABEL, Collate, Pairs, pairs_of, spooled
+from supernet.data.several import Held, Several, labels_of, parts_of
 from supernet.data.stored import Stored
 from supernet.errors import ConfigError, DataError
 
 __all__ = ["Datasets", "Tensors"]
 
 
+GivenPair = tuple[Tensor | Sequence[Tensor] | Mapping[str, Tensor], Tensor]
+"""Inputs, one or several, and targets."""
+
+
 class Tensors(DataSource):
     """Tensors of inputs and targets, as `Examples` describes them.
+
+    Several inputs are a tuple of tensors, which the model takes in this order, or a dictionary of
+    tensors by the names of its arguments, see `Several`.
 
     Args:
         train: inputs and targets to train and to select with.
@@ -30,8 +40,8 @@ class Tensors(DataSource):
 
     def __init__(
         self,
-        train: Pair,
-        test: Pair | None = None,
+        train: GivenPair,
+        test: GivenPair | None = None,
         name: str = "tensors",
         augment: Augment | None = None,
     ) -> None:
@@ -47,8 +57,10 @@ class Tensors(DataSource):
             DataError: something else than tensors, lengths or types that do not fit, numbers that
                 are not finite.
         """
-        train = _examples(self.train, self.name, None)
-        test = None if self.test is None else _examples(self.test, self.name, train.classes)
+        train = _checked(_given(self.train, self.name), self.name, None)
+        test = None
+        if self.test is not None:
+            test = _checked(_given(self.test, self.name), self.name, train.classes)
         return Raw(self.name, train, test, self.augment)
 
 
@@ -57,6 +69,10 @@ class Datasets(DataSource):
 
     An image is a tensor [channels, height, width] (uint8 or float; floats of any shape), a uint8
     array [height, width, channels], or a Pillow image.
+
+    Of several inputs an example is ((first, second), label), or ({"name": first, ...}, label), or a
+    dictionary {"name": first, ..., "label": label} with the label among them. Each is what an image may
+    be, or int64 tokens, a bool mask, a number, or a list of numbers.
 
     By default a data set is read once, into memory: random transforms of its own would be frozen.
     With `stream`, each example is read whenever a batch needs it, by processes of their own. Its
@@ -78,6 +94,7 @@ class Datasets(DataSource):
         collate: function that makes a batch of a list of examples (`collate_fn` of a `DataLoader`); it
             is called with one example at a time, and only with `stream`.
         workers: processes that read, unless a run is told another number.
+        label: name of the label in examples that are dictionaries.
 
     Raises:
         ConfigError: `collate` is given without `stream`.
@@ -93,6 +110,7 @@ class Datasets(DataSource):
         stream: bool = False,
         collate: Collate | None = None,
         workers: int = 2,
+        label: str = LABEL,
     ) -> None:
         if collate is not None and not stream:
             raise ConfigError("collate is used with stream=True only; give both, or none of them")
@@ -104,6 +122,7 @@ class Datasets(DataSource):
         self.stream = stream
         self.collate = collate
         self.workers = workers
+        self.label = label
 
     def load(self) -> Raw:
         """Return the data sets; class names are those of `train.classes` if it has any.
@@ -116,72 +135,74 @@ class Datasets(DataSource):
         for purpose, dataset in (("test", self.test), ("search", self.search)):
             if dataset is not None:
                 datasets[f"{self.name} ({purpose})"] = dataset
-        pairs, notes = self._streamed(datasets) if self.stream else (_in_memory(datasets), ())
+        pairs, notes = self._streamed(datasets) if self.stream else (self._in_memory(datasets), ())
         names = getattr(self.train, "classes", None)
         classes = tuple(map(str, names)) if isinstance(names, list | tuple) else None
-        train = _examples_of(pairs[self.name], self.name, classes)
+        train = _checked(pairs[self.name], self.name, classes)
         test, search = (
-            _examples_of(pairs[name], self.name, train.classes)
+            _checked(pairs[name], self.name, train.classes)
             if (name := f"{self.name} ({purpose})") in pairs
             else None
             for purpose in ("test", "search")
         )
         return Raw(self.name, train, test, self.augment, search, notes, self.workers)
 
+    def _in_memory(self, datasets: dict[str, Dataset[Any]]) -> dict[str, tuple[Held, Tensor]]:
+        return {name: _read(dataset, name, self.label) for name, dataset in datasets.items()}
+
     def _streamed(
         self, datasets: dict[str, Dataset[Any]]
-    ) -> tuple[dict[str, tuple[Stored, Tensor]], tuple[str, ...]]:
+    ) -> tuple[dict[str, tuple[Held, Tensor]], tuple[str, ...]]:
         """Return inputs and targets by name, and what is to be said of how targets were found."""
         indexed = {
-            name: spooled(dataset, name) if isinstance(dataset, IterableDataset) else dataset
+            name: spooled(dataset, name, self.label)
+            if isinstance(dataset, IterableDataset)
+            else dataset
             for name, dataset in datasets.items()
         }
-        items = Pairs(indexed, self.collate)
+        items = Pairs(indexed, self.collate, self.label)
         notes = tuple(
             f"every example of {name} was read once for its label; a list `targets` of the data set "
             "would save it"
             for name in items.read_for_labels
         )
-        stored = Stored(items)
-        return {n: (stored.select(items.part(n)), items.targets[n]) for n in indexed}, notes
+        return {name: (items.inputs(name), items.targets[name]) for name in indexed}, notes
 
 
-def _in_memory(datasets: dict[str, Dataset[Any]]) -> dict[str, Pair]:
-    return {name: _read(dataset, name) for name, dataset in datasets.items()}
+def _given(pair: object, name: str) -> tuple[Held, Tensor]:
+    """Return inputs and targets that were given as tensors.
+
+    Raises:
+        DataError: they are something else.
+    """
+    both = tuple(pair) if isinstance(pair, list | tuple) and len(pair) == 2 else ()
+    if len(both) == 2 and isinstance(both[1], Tensor):
+        if isinstance(both[0], Tensor):
+            return both[0], both[1]
+        if isinstance(both[0], list | tuple | Mapping):
+            with naming(name):
+                return Several(both[0]), both[1]
+    raise DataError(
+        f"{name}: data is a pair of tensors (inputs, targets), not a {type(pair).__name__}; "
+        "convert arrays with torch.as_tensor. Several inputs are a tuple of tensors, or a dictionary of "
+        "them by name."
+    )
 
 
-def _examples_of(
-    pair: Pair | tuple[Stored, Tensor], name: str, classes: tuple[str, ...] | None
-) -> Examples:
-    if isinstance(pair[0], Stored):
-        return _checked(pair[0], pair[1], name, classes)
-    return _examples(pair, name, classes)
-
-
-def _examples(pair: object, name: str, classes: tuple[str, ...] | None) -> Examples:
-    if not isinstance(pair, list | tuple) or list(map(torch.is_tensor, pair)) != [True, True]:
-        raise DataError(
-            f"{name}: data is a pair of tensors (inputs, targets), not a {type(pair).__name__}; "
-            "convert arrays with torch.as_tensor."
-        )
-    inputs, targets = cast(Pair, tuple(pair))
-    if inputs.is_floating_point() and not inputs.isfinite().all():
-        raise DataError(f"{name}: some inputs are infinite or not a number; remove them.")
-    return _checked(inputs, targets, name, classes)
-
-
-def _checked(
-    inputs: Tensor | Stored, targets: Tensor, name: str, classes: tuple[str, ...] | None
-) -> Examples:
+def _checked(pair: tuple[Held, Tensor], name: str, classes: tuple[str, ...] | None) -> Examples:
+    inputs, targets = pair
+    for part, which in zip(parts_of(inputs), labels_of(inputs), strict=True):
+        if isinstance(part, Tensor) and part.is_floating_point() and not part.isfinite().all():
+            raise DataError(f"{name}: some {which} are infinite or not a number; remove them.")
+        _check_channels(part, name, which)
     if not targets.is_floating_point():
         targets = targets.long()
     elif not targets.isfinite().all():
         raise DataError(f"{name}: some targets are infinite or not a number; remove them.")
-    _check_channels(inputs, name)
     return make_examples(name, inputs, targets, classes)
 
 
-def _check_channels(inputs: Tensor | Stored, name: str) -> None:
+def _check_channels(inputs: Tensor | Stored, name: str, which: str) -> None:
     """Refuse images whose channels are last; of floats only where nothing else is likely.
 
     Raises:
@@ -193,16 +214,26 @@ def _check_channels(inputs: Tensor | Stored, name: str) -> None:
     pixels = inputs.dtype == torch.uint8 or last > 1 or first == second
     if first > 4 and second > 4 and last in (1, 3, 4) and pixels:
         raise DataError(
-            f"{name}: inputs {list(inputs.shape)} look like images [n, height, width, channels], but "
+            f"{name}: {which} {list(inputs.shape)} look like images [n, height, width, channels], but "
             "channels come before height and width; give inputs.permute(0, 3, 1, 2). If these are "
             f"{first} channels, return Examples from a DataSource of your own"
         )
 
 
-def _read(dataset: Dataset[Any], name: str) -> Pair:
+def _read(dataset: Dataset[Any], name: str, label: str) -> tuple[Held, Tensor]:
     """Return the inputs and targets of all examples."""
-    pairs = list(pairs_of(dataset, name))
+    pairs = list(pairs_of(dataset, name, label))
     remedy = "Let the transform of the data set give all examples the same shape and type."
-    inputs = stack([pair[0] for pair in pairs], lambda number: f"{name}[{number}]", remedy)
     targets = stack([pair[1] for pair in pairs], lambda number: f"label {number}", remedy)
-    return inputs, targets
+    given = [pair[0] for pair in pairs]
+    alone = [one for one in given if isinstance(one, Tensor)]
+    if len(alone) == len(given):
+        return stack(alone, lambda number: f"{name}[{number}]", remedy), targets
+    if alone:
+        raise DataError(
+            f"{name} has examples of one input, and others of several; give all one kind"
+        )
+    with naming(name):
+        layout = Layout.of(given[0])
+        rows = [layout.sorted(one, f"{name}[{number}]") for number, one in enumerate(given)]
+        return Several(layout.like(map(torch.stack, zip(*rows, strict=True)))), targets

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import overload
-
-import torch
+from typing import Any, overload
 
 from supernet.data import Examples, Normalise
 from supernet.data.loader import Parts
+from supernet.data.several import batch_of, in_memory, nbytes
 from supernet.task import Batch
 
 __all__ = ["Batches", "InputsOf"]
@@ -33,11 +32,11 @@ class Batches(Sequence[Batch]):
         self, examples: Examples, batch_size: int, normalise: Normalise, keep: bool = False
     ) -> None:
         parts = math.ceil(len(examples) / batch_size)
-        few = examples.inputs.numel() * examples.inputs.dtype.itemsize <= IN_MEMORY
-        self._inputs = Parts(examples.tensor() if few else examples.inputs, parts)
+        few = nbytes(examples.inputs, as_read=True) <= IN_MEMORY
+        self._inputs = Parts(in_memory(examples.inputs) if few else examples.inputs, parts)
         self._targets = examples.targets.tensor_split(parts)
         self._normalise = normalise
-        self.nbytes = (8 if examples.words else 4) * examples.inputs.numel()
+        self.nbytes = nbytes(examples.inputs)
         """Bytes that all inputs take as float32, or tokens as int64."""
         self._kept = [self.make(number) for number in range(len(self))] if keep else []
 
@@ -59,10 +58,10 @@ class Batches(Sequence[Batch]):
 
     def make(self, number: int) -> Batch:
         """Return a part whose inputs nobody else has, also where others are kept."""
-        return self._normalise(self._inputs[number]), self._targets[number]
+        return batch_of(self._normalise(self._inputs[number]), self._targets[number])
 
 
-class InputsOf(Sequence[Sequence[torch.Tensor]]):
+class InputsOf(Sequence[Sequence[Any]]):
     """The inputs of batches, without their targets."""
 
     def __init__(self, batches: Batches) -> None:
@@ -72,12 +71,10 @@ class InputsOf(Sequence[Sequence[torch.Tensor]]):
         return len(self._batches)
 
     @overload
-    def __getitem__(self, number: int) -> Sequence[torch.Tensor]: ...
+    def __getitem__(self, number: int) -> Sequence[Any]: ...
     @overload
-    def __getitem__(self, number: slice) -> Sequence[Sequence[torch.Tensor]]: ...
-    def __getitem__(
-        self, number: int | slice
-    ) -> Sequence[torch.Tensor] | Sequence[Sequence[torch.Tensor]]:
+    def __getitem__(self, number: slice) -> Sequence[Sequence[Any]]: ...
+    def __getitem__(self, number: int | slice) -> Sequence[Any] | Sequence[Sequence[Any]]:
         if isinstance(number, slice):
             return [self[one] for one in range(*number.indices(len(self)))]
         return self._batches[number][:-1]

@@ -19,6 +19,7 @@ from supernet.evaluate.segments import (
     program,
 )
 from supernet.evaluate.side_effects import UntraceableError
+from supernet.modules.calls import given_as
 from supernet.net import SuperNet
 from supernet.net.batchnorm import Norm, norms_with_statistics
 
@@ -68,8 +69,12 @@ class CutGraph:
     def value(self, node: fx.Node, results: dict[fx.Node, Any], inputs: Inputs) -> Any:
         """Return what a node computes, from the values of those before it and the inputs."""
         if node.op == "placeholder":
-            position = self._placeholders.index(node)
-            return inputs[position] if position < len(inputs) else node.args[0]
+            position, (given, named) = self._placeholders.index(node), given_as(inputs)
+            if str(node.target).startswith("*") and (named or len(given) > position + 1):
+                raise UntraceableError("its forward takes any number of inputs (*args or **kwargs)")
+            if str(node.target) in named:
+                return named[str(node.target)]
+            return given[position] if position < len(given) else node.args[0]
         args, kwargs = map_arg((node.args, node.kwargs), results.__getitem__)
         if node.op == "output":
             return args[0]

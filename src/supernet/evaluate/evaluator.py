@@ -22,6 +22,7 @@ from supernet.evaluate.sharing import SharedForward
 from supernet.evaluate.side_effects import UntraceableError
 from supernet.evaluate.tuning import tuned_network
 from supernet.failures import attempted, failure_kind
+from supernet.modules.calls import given_as
 from supernet.modules.modes import evaluating
 from supernet.net import SuperNet
 from supernet.net.batchnorm import (
@@ -367,16 +368,20 @@ class _Given(nn.Module):
     """Stands for a model whose output on one batch is known already."""
 
     output: Any = None
-    inputs: Sequence[torch.Tensor] = ()
+    inputs: Sequence[Any] = ()
 
-    def forward(self, *inputs: torch.Tensor) -> Any:
+    def forward(self, *inputs: Any, **named: Any) -> Any:
         """Return the known output.
 
         Raises:
             UntraceableError: the task runs the model on anything but the batch's inputs.
         """
-        if len(inputs) != len(self.inputs) or any(
-            one is not other for one, other in zip(inputs, self.inputs, strict=True)
+        known, known_named = given_as(self.inputs)
+        given = [*enumerate(inputs), *sorted(named.items())]
+        expected = [*enumerate(known), *sorted(known_named.items())]
+        if len(given) != len(expected) or any(
+            one[0] != other[0] or one[1] is not other[1]
+            for one, other in zip(given, expected, strict=True)
         ):
             raise UntraceableError("the task runs the model on other inputs than the batch's")
         return self.output

@@ -11,6 +11,7 @@ from torch import fx, nn
 
 from supernet.choice import ChoiceModule
 from supernet.evaluate.side_effects import UntraceableError, nothing_changed
+from supernet.modules.nested import tensors
 from supernet.net import SuperNet
 from supernet.net.batchnorm import Norm
 from supernet.space import Value
@@ -30,8 +31,8 @@ __all__ = [
     "storage",
 ]
 
-Inputs = Sequence[torch.Tensor]
-"""The inputs of one batch."""
+Inputs = Sequence[Any]
+"""The inputs of one batch: tensors, or one dictionary of them by name."""
 
 Signature = frozenset[str]
 """Labels of the decisions that a value depends on."""
@@ -130,7 +131,7 @@ def program(nodes: Sequence[fx.Node], outputs: Sequence[fx.Node]) -> Program:
 def size(batches: Sequence[Inputs], number: int) -> int:
     """Return the number of images in a batch, without making it where possible."""
     known = getattr(batches, "size", None)
-    return int(known(number)) if known else len(batches[number][0])
+    return int(known(number)) if known else len(next(tensors(batches[number])))
 
 
 def storage(values: Iterable[torch.Tensor], seen: set[int]) -> int:

@@ -46,6 +46,7 @@ from supernet.evaluate.side_effects import (
     nothing_changed,
 )
 from supernet.modules.modes import evaluating
+from supernet.modules.nested import mapped, tensors
 from supernet.net import SuperNet
 from supernet.net.batchnorm import (
     Statistics,
@@ -262,7 +263,7 @@ class SharedForward:
             if batch in held:
                 results[source] = held[batch]
         shared = [tensor for value in results.values() for tensor in handed_tensors(value)]
-        watch = TensorWatch([*shared, *inputs], values)
+        watch = TensorWatch([*shared, *tensors(inputs)], values)
         for node, over in program:
             results[node] = self._model.value(node, results, inputs)
             for source in over:
@@ -275,7 +276,7 @@ class SharedForward:
         """Return what is to be said of the node that changes a value which others read."""
         results = {s: self._model.segment_of[s].values[s].get(batch) for s in segment.sources}
         shared = [tensor for value in results.values() for tensor in handed_tensors(value)]
-        watch, name = TensorWatch([*shared, *inputs], values=True), "a module"
+        watch, name = TensorWatch([*shared, *tensors(inputs)], values=True), "a module"
         for node, _ in program:
             results[node] = self._model.value(node, results, inputs)
             if watch.changed():
@@ -326,10 +327,10 @@ class SharedForward:
         """
         calibration, evaluation, part = self._calibration, self._evaluation, self.part
         first = evaluation[0]
-        images = min(TRIAL, len(first[0]))
+        images = min(TRIAL, len(next(tensors(first))))
         batches = [evaluation, calibration]
         total = [sum(size(group, i) for i in range(len(group))) for group in batches]
-        few = [value[:images].clone() for value in first]
+        few = mapped(lambda value: value[:images].clone(), first)
         self._calibration, self._evaluation, self.part = [], [few], range(1)
         kept = {self._segments[-1].signature}
         try:

@@ -15,6 +15,7 @@ import torch
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from supernet.failures import check_memory
+from supernet.modules.calls import called
 
 __all__ = ["Inputs", "batched_inputs", "inputs_of"]
 
@@ -90,14 +91,14 @@ def batched_inputs(run: Callable[..., Any], example: Sequence[Any]) -> Inputs | 
     if sum(size > 0 for size in sizes) < 2:
         return inputs_of(example, [size > 0 for size in sizes])
     with torch.no_grad():
-        whole = list(_tensors(run(*example)))
+        whole = list(_tensors(called(run, example)))
         likely: list[bool] | None = None
         for tries, (size, chosen) in enumerate(_choices(sizes)):
             if tries == _TRIES:
                 break
             count = 3 if size != 3 else 2
             try:
-                found = list(_tensors(run(*_resized(example, chosen, count))))
+                found = list(_tensors(called(run, _resized(example, chosen, count))))
             except Exception as error:  # a model may raise anything where an input does not fit
                 check_memory(error)
                 continue

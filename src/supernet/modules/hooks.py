@@ -15,10 +15,11 @@ __all__ = ["hooked", "noting"]
 @contextmanager
 def hooked(
     modules: Iterable[nn.Module],
-    enter: Callable[[nn.Module, Any], Any] | None = None,
+    enter: Callable[..., Any] | None = None,
     leave: Callable[[nn.Module, Any, Any], Any] | None = None,
     *,
     first: bool = False,
+    named: bool = False,
 ) -> Iterator[None]:
     """Within the block, call functions before and after each call of the modules.
 
@@ -29,11 +30,12 @@ def hooked(
         leave: function that is given the module, its arguments and its output after a call that
             raised nothing; what it returns, unless None, takes the place of the output.
         first: whether `enter` is called before hooks that the modules have already.
+        named: whether `enter` is given the arguments by name too, as a third.
     """
     with ExitStack() as stack:
         for module in modules:
             if enter is not None:
-                handle = module.register_forward_pre_hook(enter, prepend=first)
+                handle = module.register_forward_pre_hook(enter, prepend=first, with_kwargs=named)
                 stack.callback(handle.remove)
             if leave is not None:
                 stack.callback(module.register_forward_hook(leave).remove)

@@ -10,7 +10,7 @@ import torch
 
 from supernet.errors import RoutingError
 
-__all__ = ["cut_batch", "joined_batch", "mapped", "tensors"]
+__all__ = ["cut_batch", "joined_batch", "leaves", "mapped", "tensors"]
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:
@@ -29,6 +29,17 @@ def tensors(value: Any) -> Iterator[torch.Tensor]:
     elif is_dataclass(value):
         for part in fields(value):
             yield from tensors(getattr(value, part.name))
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """Yield what lies in tuples, lists and dictionaries, tensors or not, in its order."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from leaves(item)
+    else:
+        yield value
 
 
 def mapped(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:

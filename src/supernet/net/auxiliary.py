@@ -80,14 +80,14 @@ class AuxiliarySuperNet(SuperNet):
         finally:
             self.__dict__["_beta"] = before
 
-    def _compute(self, *inputs: Any) -> Any:
+    def _compute(self, *inputs: Any, **named: Any) -> Any:
         if not self._beta:
-            return super()._compute(*inputs)
+            return super()._compute(*inputs, **named)
         with ExitStack() as hooks:
             for choice, module in self._beside:
                 handle = choice.register_forward_hook(_Adding(module, self._beta))
                 hooks.callback(handle.remove)
-            return super()._compute(*inputs)
+            return super()._compute(*inputs, **named)
 
     @property
     def gates_suffice(self) -> bool:

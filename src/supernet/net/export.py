@@ -21,9 +21,11 @@ from torch.export import ExportedProgram
 
 from supernet.errors import ConfigError, SupernetError
 from supernet.files import write_bytes
+from supernet.modules.calls import called, given_as
 from supernet.modules.copies import copied
 from supernet.modules.modes import evaluating
-from supernet.modules.nested import tensors
+from supernet.modules.nested import mapped, tensors
+from supernet.net.prepared import Example, as_inputs, input_names, prepared, with_signature
 
 __all__ = [
     "FORMATS",
@@ -100,18 +102,21 @@ class Difference:
 
 
 def export(
-    model: nn.Module, example: torch.Tensor, path: str | Path, before: nn.Module | None = None
+    model: nn.Module, example: Example, path: str | Path, before: nn.Module | None = None
 ) -> Difference | None:
     """Write a module, in evaluation mode, as a programme for batches of any size.
 
     The programme is run on the example, alone and twice in a batch, and written only if it computes the
-    same as the module. A `.pt2` file runs by `torch.export.load(path).module()(inputs)`.
+    same as the module. A `.pt2` file runs by `torch.export.load(path).module()(inputs)`. Of several
+    inputs it takes as many, or takes them by name, `(**inputs)`; those of an ONNX file have these names,
+    or are called "examples_0", "examples_1", ...
 
     Args:
-        model: an ordinary module of one input, for instance `supernet.derive(...)`; it is left as it is.
-        example: an input `[1, ...]` of the programme.
+        model: an ordinary module, for instance `supernet.derive(...)`; it is left as it is.
+        example: an input `[1, ...]` of the programme; of several a tuple, or a dictionary by name.
         path: ends with `.pt2`, or with `.onnx` for ONNX.
-        before: module that inputs pass through first, for instance their normalisation.
+        before: module that inputs pass through first, for instance their normalisation. Of several it
+            takes as many, in their order, and returns a tuple.
 
     Returns:
         How far the programme is from the module; None for ONNX where onnxruntime is not installed, and
@@ -124,10 +129,12 @@ def export(
     """
     path = Path(path)
     check_formats([path.suffix])
-    content = packed(traced_program(model, example, before), path.suffix)
-    whole = nn.Sequential(before, model) if before is not None else model
+    program = traced_program(model, example, before)
+    content = packed(program, path.suffix, input_names(example))
+    whole = prepared(model, before, example)
+    both: Example = mapped(lambda one: torch.cat([one, one]), example)
     with torch.no_grad(), evaluating(whole):
-        batches = [(batch, whole(batch)) for batch in (torch.cat([example, example]), example)]
+        batches = [(batch, called(whole, as_inputs(batch))) for batch in (both, example)]
     difference = verified_program(content, path.suffix, batches)
     write_bytes(path, content)
     return difference
@@ -150,9 +157,7 @@ def check_formats(formats: list[str]) -> None:
         )
 
 
-def export_program(
-    model: nn.Module, example: torch.Tensor, before: nn.Module | None = None
-) -> bytes:
+def export_program(model: nn.Module, example: Example, before: nn.Module | None = None) -> bytes:
     """Return the module in evaluation mode as a `torch.export` programme, for batches of any size.
 
     Raises:
@@ -162,38 +167,42 @@ def export_program(
 
 
 def traced_program(
-    model: nn.Module, example: torch.Tensor, before: nn.Module | None = None
+    model: nn.Module, example: Example, before: nn.Module | None = None
 ) -> ExportedProgram:
     """Return what a module computes in evaluation mode, as a programme for batches of any size.
 
     Modules within it with an attribute `training_only` that is true are left out.
 
     Args:
-        model: an ordinary module of one input; it is left as it is.
-        example: an input `[1, ...]` of the programme.
+        model: an ordinary module; it is left as it is.
+        example: an input `[1, ...]` of the programme, or several, see `export`.
         before: module that inputs pass through first, for instance their normalisation.
 
     Raises:
         ExportError: PyTorch cannot trace the module; the message names the place.
     """
-    whole = nn.Sequential(before, model) if before is not None else model
+    whole = prepared(model, before, example)
     whole = copied(whole).eval().cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     for module in list(whole.modules()):
         for name, child in list(module.named_children()):
             if getattr(child, "training_only", False):
                 setattr(module, name, None)
-    batch = torch.cat([example, example]).cpu()  # a batch of one would be taken as fixed
-    dimensions = ({0: torch.export.Dim.AUTO},)
+    whole = with_signature(whole, example)
+    # A batch of one would be taken as fixed.
+    batch = mapped(lambda one: torch.cat([one, one]).cpu().contiguous(), as_inputs(example))
+    args, named = given_as(batch)
+    axes = {name: {0: torch.export.Dim.AUTO} for name in input_names(example)}
+    dimensions = tuple(axes.values()) if isinstance(example, torch.Tensor) else axes
     try:
         # PyTorch prints the graph as far as it came, whatever else is said.
         with _quiet(), contextlib.redirect_stderr(io.StringIO()):
-            return torch.export.export(whole, (batch.contiguous(),), dynamic_shapes=dimensions)
+            return torch.export.export(whole, args, named or None, dynamic_shapes=dimensions)
     except Exception as error:  # PyTorch may raise anything on a model that it cannot trace
         raise _explained(error, model) from error
 
 
-def packed(program: ExportedProgram, suffix: str) -> bytes:
-    """Return the content of a file with this suffix.
+def packed(program: ExportedProgram, suffix: str, names: Sequence[str] = ("examples",)) -> bytes:
+    """Return the content of a file with this suffix; for ONNX, with these names of the inputs.
 
     Raises:
         ExportError: the programme uses what ONNX does not have.
@@ -208,7 +217,7 @@ def packed(program: ExportedProgram, suffix: str) -> bytes:
                 program,
                 dynamo=True,
                 verbose=False,
-                input_names=["examples"],
+                input_names=list(names),
                 output_names=["outputs"],
             )
         content: bytes = onnx.model_proto.SerializeToString()  # type: ignore[union-attr]
@@ -221,7 +230,7 @@ def packed(program: ExportedProgram, suffix: str) -> bytes:
 
 
 def verified_program(
-    content: bytes, suffix: str, batches: Sequence[tuple[torch.Tensor, Any]]
+    content: bytes, suffix: str, batches: Sequence[tuple[Example, Any]]
 ) -> Difference | None:
     """Run what is in a file with this suffix, on the CPU, and compare.
 
@@ -244,8 +253,9 @@ def verified_program(
         try:
             found = run(inputs)
         except Exception as error:  # whatever the programme's own checks raise
+            count = len(next(tensors(inputs)))
             raise ExportError(
-                f"the exported programme fails on a batch of {len(inputs)}: {_first_line(error)}; it is "
+                f"the exported programme fails on a batch of {count}: {_first_line(error)}; it is "
                 "not written. Does the model take the number of examples as a fixed number, or decide "
                 "by it?"
             ) from error
@@ -253,21 +263,26 @@ def verified_program(
     return differences[0]
 
 
-def _runner(content: bytes, suffix: str) -> Callable[[torch.Tensor], Any]:
+def _runner(content: bytes, suffix: str) -> Callable[[Example], Any]:
     if suffix == ".pt2":
         program = torch.export.load(io.BytesIO(content)).module()
-        return lambda inputs: program(inputs.cpu().contiguous())
+        return lambda inputs: called(program, mapped(_plain, as_inputs(inputs)))
     runtime = importlib.import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors only: what differs is said by the comparison
     session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    names = [given.name for given in session.get_inputs()]
 
-    def run(inputs: torch.Tensor) -> list[torch.Tensor]:
-        outputs = session.run(None, {name: inputs.cpu().contiguous().numpy()})
+    def run(inputs: Example) -> list[torch.Tensor]:
+        given = [_plain(tensor).numpy() for tensor in tensors(inputs)]
+        outputs = session.run(None, dict(zip(names, given, strict=True)))
         return [torch.as_tensor(output) for output in outputs]
 
     return run
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.cpu().contiguous()
 
 
 @contextlib.contextmanager

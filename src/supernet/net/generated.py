@@ -98,14 +98,14 @@ class GeneratedSuperNet(SuperNet):
         with torch.no_grad(), self.route(route):
             return {parameters[name]: weight for name, weight in self._generate().items()}
 
-    def _compute(self, *inputs: Any) -> Any:
+    def _compute(self, *inputs: Any, **named: Any) -> Any:
         made = {} if self._made is None else self._made
         mode = (torch.is_grad_enabled(), torch.is_inference_mode_enabled())
         if mode not in made:
             made[mode] = self._generate()
         # Each module with a generated weight is named once. Tying weights would add the other names of a
         # module that has several, and leave the generated weight there.
-        return functional_call(self.model, made[mode], inputs, tie_weights=False)
+        return functional_call(self.model, made[mode], inputs, named, tie_weights=False)
 
     @property
     def gates_suffice(self) -> bool:

@@ -20,9 +20,10 @@ from supernet.user_code import calling
 
 __all__ = ["DATA_ARGUMENTS", "FromCallable", "FromInstance", "ModelSource", "as_model_source"]
 
-DATA_ARGUMENTS = ("image", "classes", "vocabulary", "context")
-"""Constructor arguments that the data set gives: (channels, height, width), number of classes, and for
-text, instead of the image, numbers of words and of an example's tokens."""
+DATA_ARGUMENTS = ("image", "classes", "vocabulary", "context", "shapes")
+"""Constructor arguments that the data set gives: (channels, height, width), number of classes, and
+instead of the image, for text numbers of words and of an example's tokens, and of several inputs the
+shape of each in one example, by position or by name."""
 
 
 class ModelSource(ABC):

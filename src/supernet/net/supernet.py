@@ -18,6 +18,7 @@ from supernet.choice.routing import Gate, Routing
 from supernet.elastic.spec import dimensions_of, elastic_spec
 from supernet.elastic.unmasked import unmasked
 from supernet.errors import RoutingError, SpaceError
+from supernet.modules.calls import run
 from supernet.modules.nested import cut_batch, joined_batch
 from supernet.net.flow import Flow
 from supernet.ranks import apart, ranks, shared
@@ -128,22 +129,24 @@ class SuperNet(nn.Module):
         """Return what is used under a route in place of some of the model's parameters; here nothing."""
         return {}
 
-    def forward(self, *inputs: Any, routing: Route | None = None) -> Any:
+    def forward(self, *inputs: Any, routing: Route | None = None, **named: Any) -> Any:
         """Run the model on the inputs under a route.
 
         Args:
             inputs: inputs of the model; an architecture or a routing may follow as the last.
             routing: the route; without one, that of the surrounding `with supernet.route(...)`.
+            named: inputs of the model by name.
 
         Raises:
+            DataError: the model does not take so many inputs, or inputs of these names.
             RoutingError: there is no route, or it does not fit the space.
         """
         if routing is None and inputs and self._is_route(inputs[-1]):
             *inputs, routing = inputs  # type: ignore[assignment]
         if routing is None:
-            return self._run(*inputs)
+            return self._run(*inputs, **named)
         with self.route(routing):
-            return self._run(*inputs)
+            return self._run(*inputs, **named)
 
     @contextmanager
     def route(self, route: Route) -> Iterator[None]:
@@ -187,24 +190,24 @@ class SuperNet(nn.Module):
             return True
         return isinstance(value, Mapping) and bool(value.keys() & self.space.labels)
 
-    def _run(self, *inputs: Any) -> Any:
+    def _run(self, *inputs: Any, **named: Any) -> Any:
         if self._ghosts is None:
-            return self._computed(*inputs)
-        count = len(self._ghosts)
+            return self._computed(*inputs, **named)
+        count, whole = len(self._ghosts), (*inputs, named)
         known = elastic_spec(self.model)
-        if known is not None and known.example is not None and known.example.fit(inputs):
-            parts = known.example.cut(inputs, count)
+        if known is not None and known.example is not None and known.example.fit(whole):
+            parts = known.example.cut(whole, count)
         else:
-            parts = list(zip(*(cut_batch(value, count) for value in inputs), strict=True))
+            parts = list(zip(*(cut_batch(value, count) for value in whole), strict=True))
         outputs = []
-        for routing, part in zip(self._ghosts, parts, strict=True):
+        for routing, (*part, named_part) in zip(self._ghosts, parts, strict=True):
             with self._gated(routing), apart():
-                outputs.append(self._computed(*part))
+                outputs.append(self._computed(*part, **named_part))
         return joined_batch(outputs)
 
-    def _computed(self, *inputs: Any) -> Any:
+    def _computed(self, *inputs: Any, **named: Any) -> Any:
         """Run the model under the gates that are set, and remember them for the backward pass."""
-        outputs = self._compute(*inputs)
+        outputs = self._compute(*inputs, **named)
         if torch.is_grad_enabled():
             remember(outputs, list(self._labels), self.gates_suffice)
         return outputs
@@ -214,9 +217,9 @@ class SuperNet(nn.Module):
         """Whether a forward pass is told by its gates alone, so that parts of it can be repeated."""
         return True
 
-    def _compute(self, *inputs: Any) -> Any:
+    def _compute(self, *inputs: Any, **named: Any) -> Any:
         """Run the model under the gates that are set."""
-        return self.model(*inputs)
+        return run(self.model, inputs, named)
 
     def _path(self, place: ModulePlace) -> Path:
         return tuple((self._labels[choice], option) for choice, option in place.parents)

@@ -101,7 +101,8 @@ def run(
         model: an `nn.Module` with choices; or a class or function that returns one, and then its own
             initialisation gives fresh weights. Of an instance the supernet has the weights at first
             (see `initial`), and fresh ones are drawn module by module. Arguments called
-            `image`, `classes`, `vocabulary` and `context`, if it has them, are given by the data.
+            `image`, `classes`, `vocabulary`, `context` and `shapes` (of several inputs), if it has them,
+            are given by the data.
         data: "digits", a folder, a file of texts, a `torch.utils.data.Dataset`, a pair of tensors or
             arrays, ...
         strategy: short name, import path, class or object.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from supernet.cost import Constraints, CostTable, load_table, measure_costs
 from supernet.errors import ConfigError
+from supernet.modules.nested import tensors
 from supernet.net import SuperNet
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
@@ -58,7 +60,7 @@ def problem_of(run: Run, space: SearchSpace, costs: Mapping[str, CostTable]) -> 
 
 def cost_tables(
     supernet: SuperNet,
-    example: torch.Tensor,
+    example: Sequence[Any],
     files: Sequence[str],
     device: torch.device,
     other_device: bool,
@@ -67,7 +69,7 @@ def cost_tables(
 
     Args:
         supernet: supernet of the space.
-        example: one input of the model, `[1, ...]`.
+        example: inputs of the model for one example, see `Inputs.example`.
         files: tables of other quantities than "params" and "macs".
         device: device of the run.
         other_device: accept latencies of another device.
@@ -77,12 +79,13 @@ def cost_tables(
             known already.
         SpaceError: a file is made for another space.
     """
-    tables = measure_costs(supernet, example)
+    tables = measure_costs(supernet, *example)
+    shapes = [list(tensor.shape[1:]) for tensor in tensors(example)]
     for file in files:
         table = load_table(
             Path(file),
             supernet.space,
-            input_shape=tuple(example.shape[1:]),
+            input_shape=shapes if len(shapes) > 1 else shapes[0],
             device=device,
             other_device=other_device,
         )

@@ -15,15 +15,20 @@ from supernet.conversion import Conversion, Row, conversion_of, convert
 from supernet.cost import Constraints, CostTable, kept_for_backward, measure_costs
 from supernet.cost.constraint import number_text
 from supernet.cost.examples import example_inputs
-from supernet.errors import ConstraintError, SpaceError, SupernetError
+from supernet.errors import ConfigError, ConstraintError, SpaceError, SupernetError
+from supernet.modules.calls import called
 from supernet.modules.modes import evaluating
 from supernet.net import SuperNet, derive
+from supernet.reading import shown
 from supernet.space import Architecture
 from supernet.space.numbers import digits, size_text
 from supernet.zoo import SPACES
 from supernet.zoo.converted import built_from, rules_of
 
 __all__ = ["Diagnosis", "diagnose", "diagnose_named", "doctor_text"]
+
+KINDS = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
+"""Types that an input of a model has, by their names."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +73,13 @@ class Diagnosis:
         return {**asdict(self), "size": size, "ranges": ranges}
 
 
-def diagnose(
-    model: nn.Module, *example: torch.Tensor, constraints: Sequence[str] = ()
-) -> Diagnosis:
+def diagnose(model: nn.Module, *example: Any, constraints: Sequence[str] = ()) -> Diagnosis:
     """Say what of a model with choices, or of a converted one, is open, and what its networks cost.
 
     Args:
         model: holds choices, or was made by `supernet.convert`.
-        example: inputs of the model, `[batch, ...]`; costs are for one example.
+        example: inputs of the model, `[batch, ...]`, or one dictionary of them by name; costs are for
+            one example.
         constraints: bounds such as "macs <= 5e6", on params and macs.
 
     Raises:
@@ -105,6 +109,7 @@ def diagnose_named(
     words: int | None = None,
     classes: int = 10,
     constraints: Sequence[str] = (),
+    inputs: Mapping[str, object] | None = None,
     **options: Any,
 ) -> Diagnosis:
     """Diagnose a model that is named; one without choices is converted.
@@ -116,14 +121,19 @@ def diagnose_named(
         words: number of different tokens, for examples that are tokens; None for numbers.
         classes: number of classes, given to the model if it takes them.
         constraints: bounds such as "macs <= 5e6", see `diagnose`.
+        inputs: instead of a shape, of several inputs by name the type and the shape of one example, such
+            as `{"tokens": ["int64", 16], "mask": ["bool", 16]}`.
         options: arguments of the conversion, see `supernet.zoo.Converted`.
 
     Raises:
-        ConfigError: there is no such model.
+        ConfigError: there is no such model, or an input is not described so.
         SpaceError: it cannot be built.
         ConversionError: it cannot be converted.
     """
+    example: torch.Tensor | dict[str, torch.Tensor]
     example = torch.zeros(2, *shape, dtype=torch.float32 if words is None else torch.int64)
+    if inputs:
+        example = {name: _input(name, described) for name, described in inputs.items()}
     built = built_from(
         SPACES.get(model, model),
         arguments,
@@ -132,6 +142,7 @@ def diagnose_named(
         num_classes=classes,
         vocabulary=words,
         context=shape[-1],
+        shapes={name: tuple(one.shape[1:]) for name, one in _named(example).items()},
     )
     _check_example(built, example)
     if not any(isinstance(module, ChoiceModule) for module in built.modules()):
@@ -139,7 +150,26 @@ def diagnose_named(
     return diagnose(built, example, constraints=constraints)
 
 
-def _check_example(model: nn.Module, example: torch.Tensor) -> None:
+def _named(example: torch.Tensor | dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return example if isinstance(example, dict) else {}
+
+
+def _input(name: str, described: object) -> torch.Tensor:
+    """Return two examples of an input: zeros, or of a mask, one that masks nothing.
+
+    Raises:
+        ConfigError: it is not described by its type and shape.
+    """
+    kind, *shape = described if isinstance(described, list | tuple) else (described,)
+    if kind not in KINDS or not all(type(size) is int and size > 0 for size in shape):
+        raise ConfigError(
+            f"the input {name!r} is described by its type ({', '.join(KINDS)}) and the shape of one "
+            f"example, such as [int64, 16], not {shown(described)}"
+        )
+    return torch.full((2, *shape), kind == "bool", dtype=KINDS[kind])
+
+
+def _check_example(model: nn.Module, example: torch.Tensor | dict[str, torch.Tensor]) -> None:
     """Run the model once, under its first architecture if it has choices.
 
     Raises:
@@ -151,15 +181,22 @@ def _check_example(model: nn.Module, example: torch.Tensor) -> None:
     route = supernet.route(supernet.space[0]) if supernet else contextlib.nullcontext()
     try:
         with torch.no_grad(), evaluating(whole), route:
-            whole(example)
+            called(whole, [example])
     except SupernetError:
         raise
     except Exception as error:  # a user's model may raise anything
         raise SpaceError(
-            f"{type(model).__name__} cannot be run on examples of shape {list(example.shape[1:])} "
-            f"({example.dtype}): {type(error).__name__}: {error}. Say which it takes with "
-            "--shape, such as --shape 1,28,28, or for tokens with --words and --shape"
+            f"{type(model).__name__} cannot be run on examples of {_described(example)}: "
+            f"{type(error).__name__}: {error}. Say which it takes with "
+            "--shape, such as --shape 1,28,28, for tokens with --words and --shape, or for several "
+            "inputs with --inputs"
         ) from error
+
+
+def _described(example: torch.Tensor | dict[str, torch.Tensor]) -> str:
+    if isinstance(example, torch.Tensor):
+        return f"shape {list(example.shape[1:])} ({example.dtype})"
+    return ", ".join(f"{name} {one.dtype} {list(one.shape[1:])}" for name, one in example.items())
 
 
 def doctor_text(found: Diagnosis) -> str:
@@ -179,7 +216,7 @@ def doctor_text(found: Diagnosis) -> str:
     return "\n".join(lines)
 
 
-def _training_bytes(supernet: SuperNet, architecture: Architecture, *one: torch.Tensor) -> float:
+def _training_bytes(supernet: SuperNet, architecture: Architecture, *one: Any) -> float:
     return float(kept_for_backward(derive(supernet, architecture), *one))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from supernet.data import Augment
+from supernet.data import Augment, whole_batch
 from supernet.data.stored import spread
 from supernet.errors import ConfigError, DataError, RunFolderError
 from supernet.modules.modes import evaluating
@@ -214,7 +214,7 @@ def _probed(inputs: Inputs, seed: int) -> tuple[list[float | str], list[list[obj
     supernet, space = inputs.supernet, inputs.space
     examples = inputs.splits.train
     few = examples.select(spread(len(examples), EXAMPLES))
-    batch = (inputs.normalise(few.tensor()), few.targets)
+    batch = whole_batch(few, inputs.normalise)
 
     def probe(architecture: Architecture) -> dict[str, float]:
         with (

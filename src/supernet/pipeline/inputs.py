@@ -5,14 +5,25 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from supernet.config import RunConfig
-from supernet.data import Augment, Normalise, Raw, Splits, Stored, split_data
+from supernet.data import (
+    Augment,
+    Normalise,
+    Raw,
+    Several,
+    Splits,
+    Stored,
+    split_data,
+    whole_batch,
+)
+from supernet.data.several import parts_of
 from supernet.errors import DataError
+from supernet.modules.nested import mapped
 from supernet.modules.outputs import output_text
 from supernet.net import SuperNet
 from supernet.net.memory_format import memory_format
@@ -35,7 +46,8 @@ class Inputs:
         normalise: normalisation, from stored examples to inputs of models, measured on the training
             split.
         augment: random changes of training images.
-        example: zeros of the shape of one input, `[1, ...]`.
+        example: inputs of a model for one example, `[1, ...]` each, or one dictionary of them by name:
+            zeros, and masks that mask nothing.
         task: losses and measures.
         device: device that everything is computed on.
         models: builder of further models.
@@ -46,7 +58,7 @@ class Inputs:
     splits: Splits
     normalise: Normalise
     augment: Augment
-    example: torch.Tensor
+    example: tuple[Any, ...]
     task: Task
     device: torch.device
     models: Models
@@ -92,13 +104,17 @@ def inputs_of(run: Run, splits: Splits) -> Inputs:
         splits,
         normalise,
         config.split.augment or splits.augment,
-        torch.zeros_like(normalise(splits.train.select(torch.arange(1)).tensor())),
+        mapped(_blank, whole_batch(splits.train.select(torch.arange(1)), normalise)[:-1]),
         config.task,
         run.device,
         models,
         supernet,
         _identity(splits, supernet),
     )
+
+
+def _blank(inputs: torch.Tensor) -> torch.Tensor:
+    return torch.ones_like(inputs) if inputs.dtype == torch.bool else torch.zeros_like(inputs)
 
 
 def _loaded(run: Run) -> Splits:
@@ -129,7 +145,9 @@ def _identity(splits: Splits, supernet: SuperNet) -> str:
     parts = (splits.train, splits.search)
     data: list[torch.Tensor | str] = []
     for part in parts:
-        inputs = part.inputs
-        data += [inputs.identity if isinstance(inputs, Stored) else inputs, part.targets]
+        if isinstance(part.inputs, Several):
+            data.append(repr(part.inputs.names))
+        data += [one.identity if isinstance(one, Stored) else one for one in parts_of(part.inputs)]
+        data.append(part.targets)
     names = [splits.train.classes, splits.train.words]
     return digest([repr(supernet.space.decisions), shapes, data, names])

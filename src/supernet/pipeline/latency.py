@@ -8,6 +8,7 @@ from supernet.cost import LatencyTable, build_latency_table
 from supernet.errors import ConfigError, DamagedFileError
 from supernet.failures import MORE_MEMORY, machine_errors
 from supernet.files import read_json, storage_errors
+from supernet.modules.nested import mapped
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
 from supernet.track.sections import LatencyRecord
@@ -47,11 +48,11 @@ def measure_latency(
         raise ConfigError(f"batch_size is a number of examples, at least 1, not {batch_size}")
     with storage_errors(path):  # before anything is measured
         path.parent.mkdir(parents=True, exist_ok=True)
-    batch = inputs.example.expand(batch_size, *inputs.example.shape[1:]).contiguous()
+    batch = mapped(lambda x: x.expand(batch_size, *x.shape[1:]).contiguous(), inputs.example)
     less = f"Give a smaller --batch_size (now {batch_size}). {MORE_MEMORY}"
     with machine_errors("the measurement of latencies", less):
         table = build_latency_table(
-            inputs.supernet, batch, precision=precision, repeats=repeats, seed=run.seed
+            inputs.supernet, *batch, precision=precision, repeats=repeats, seed=run.seed
         )
     if failed := table.content.get("failed"):
         run.progress.say(

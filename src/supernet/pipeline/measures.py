@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from supernet.data import whole_batch
 from supernet.errors import DataError
 from supernet.failures import attempted
 from supernet.modules.modes import evaluating
@@ -52,7 +53,7 @@ def _measured(run: Run, inputs: Inputs) -> list[dict[str, torch.Tensor]]:
     """Return the measures of untrained architectures, without those that cannot be run."""
     supernet, examples = inputs.supernet, inputs.splits.train
     few = examples.select(torch.arange(min(EXAMPLES, len(examples))))
-    batch = (inputs.normalise(few.tensor()), few.targets)
+    batch = whole_batch(few, inputs.normalise)
     size, results = supernet.space.size, list[dict[str, torch.Tensor]]()
     for number in sorted({index * (size - 1) // (PROBES - 1) for index in range(PROBES)}):
         with (

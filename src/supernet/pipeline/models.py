@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from supernet.data import Examples
+from supernet.data import Examples, Several
+from supernet.data.several import like, parts_of
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.net.memory_format import memory_format
@@ -96,15 +97,26 @@ class Models:
 
 
 def data_arguments(examples: Examples) -> dict[str, Any]:
-    """Return the arguments that the data gives to models that take them."""
+    """Return the arguments that the data gives to models that take them.
+
+    They are `classes`, the number of classes if there are any, and
+
+    * of one input `image`, the shape of an example, such as (3, 32, 32);
+    * of the tokens of a text `vocabulary`, the number of words, and `context`, the length;
+    * of several inputs `shapes`, the shape of each in one example: a tuple, or a dictionary by their
+      names.
+    """
     given: dict[str, Any] = {}
     if examples.classes:
         given["classes"] = len(examples.classes)
-    if examples.words:
+    shapes = [tuple(part.shape[1:]) for part in parts_of(examples.inputs)]
+    if isinstance(examples.inputs, Several):
+        given["shapes"] = like(examples.inputs.names, shapes)
+    elif examples.words:
         given["vocabulary"] = len(examples.words)
-        given["context"] = examples.inputs.shape[1]
+        (given["context"],) = shapes[0]
     else:
-        given["image"] = tuple(examples.inputs.shape[1:])
+        (given["image"],) = shapes
     return given
 
 

@@ -137,7 +137,7 @@ class Networks:
         """
         if not self.run.config.retrain.model:
             return selected.costs
-        return {"params": count_params(model), "macs": count_macs(model, self.inputs.example)}
+        return {"params": count_params(model), "macs": count_macs(model, *self.inputs.example)}
 
 
 def network_name(selected: Selected, weights: WeightsName) -> str:

@@ -12,10 +12,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from supernet.data import Preprocess
+from supernet.data.normalise import preprocess
+from supernet.data.several import Values
 from supernet.files import write_bytes
+from supernet.modules.calls import called
+from supernet.modules.nested import mapped, tensors
 from supernet.net.batchnorm import recalibrated
 from supernet.net.export import TOLERANCE, packed, traced_program, verified_program
+from supernet.net.prepared import as_inputs, input_names
 from supernet.pipeline.networks import Networks
 from supernet.pipeline.scoring import protocol_of
 from supernet.space import Architecture
@@ -30,7 +34,7 @@ class Programs:
 
     Attributes:
         contents: bytes of each file, by its name.
-        takes: type and shape of the examples that they take.
+        takes: type and shape of the examples that they take; of several inputs, of each by its name.
         verification: for each file, by its name, how far its outputs are from what is expected
             (None where it was not run), and the tolerance.
     """
@@ -64,28 +68,37 @@ def programs(
     """
     run, inputs = networks.run, networks.inputs
     search, size = inputs.splits.search, protocol_of(run.config).batch_size
-    stored = search.select(torch.arange(min(size, len(search)))).tensor().cpu()
-    program = traced_program(model, stored[:1], Preprocess(inputs.normalise, stored))
-    contents = {f"model{suffix}": packed(program, suffix) for suffix in formats}
+    few = search.select(torch.arange(min(size, len(search)))).tensor()
+    stored: Values = mapped(torch.Tensor.cpu, few)
+    first: Values = mapped(lambda one: one[:1], stored)
+    program = traced_program(model, first, preprocess(inputs.normalise, stored))
+    names = input_names(first)
+    contents = {f"model{suffix}": packed(program, suffix, names) for suffix in formats}
     exact = torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     )
     untouched = architecture if weights == "inherited" else None
     with exact, torch.no_grad():
-        batches = [
-            (part, _expected(networks, untouched, model, part)) for part in (stored, stored[:1])
-        ]
+        batches = [(part, _expected(networks, untouched, model, part)) for part in (stored, first)]
     verification: dict[str, Any] = {"tolerance": TOLERANCE}
     for (name, content), suffix in zip(contents.items(), formats, strict=True):
         difference = verified_program(content, suffix, batches)
         verification[name] = difference and asdict(difference)
         if difference is None:
             run.progress.say(f"{name} is not verified, since onnxruntime is not installed")
-    takes = {
-        "dtype": str(stored.dtype).removeprefix("torch."),
-        "shape": ["batch", *stored.shape[1:]],
+    return Programs(contents, _takes(stored), verification)
+
+
+def _takes(stored: Values) -> dict[str, Any]:
+    """Return type and shape of what is taken; of several inputs, of each by its name."""
+    each = {
+        name: {
+            "dtype": str(one.dtype).removeprefix("torch."),
+            "shape": ["batch", *one.shape[1:]],
+        }
+        for name, one in zip(input_names(stored), tensors(stored), strict=True)
     }
-    return Programs(contents, takes, verification)
+    return each["examples"] if isinstance(stored, torch.Tensor) else each
 
 
 def write_network(folder: Path, model: nn.Module, made: Programs | None) -> None:
@@ -105,7 +118,7 @@ def write_network(folder: Path, model: nn.Module, made: Programs | None) -> None
 
 
 def _expected(
-    networks: Networks, untouched: Architecture | None, model: nn.Module, stored: torch.Tensor
+    networks: Networks, untouched: Architecture | None, model: nn.Module, stored: Values
 ) -> Any:
     """Return what a programme must return for stored examples.
 
@@ -113,15 +126,16 @@ def _expected(
         networks: maker of the network.
         untouched: architecture, if the network has the supernet's weights as they are.
         model: network.
-        stored: examples as the data set has them, `[batch, ...]`.
+        stored: examples as the data set has them, `[batch, ...]` each.
     """
-    inputs = networks.inputs.normalise(stored.to(networks.run.device))
+    on_device: Values = mapped(lambda one: one.to(networks.run.device), stored)
+    inputs = as_inputs(networks.inputs.normalise(on_device))
     if untouched is None:
-        return model(inputs)
+        return called(model, inputs)
     supernet = networks.inherits.supernet_of(untouched)
     batches, measures = (
         networks.calibration(),
         partial(checked_measures, networks.inputs.task, supernet),
     )
     with supernet.route(untouched), recalibrated(supernet, batches, measures):
-        return supernet(inputs)
+        return called(supernet, inputs)

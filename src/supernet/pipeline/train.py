@@ -6,17 +6,21 @@ import copy
 import dataclasses
 import inspect
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 import torch
 from torch import nn
 
 from supernet.cost import CostTable
-from supernet.data import Augment, Vocabulary
+from supernet.data import Augment, Several, Vocabulary, whole_batch
+from supernet.data.loader import augmented
 from supernet.errors import ConfigError, DataError
+from supernet.modules.calls import given_as
 from supernet.modules.modes import evaluating
+from supernet.modules.nested import leaves, tensors
 from supernet.modules.outputs import output_text
 from supernet.net import check_split
 from supernet.net.source import FromInstance
@@ -129,8 +133,9 @@ def _record_setting(run: Run, inputs: Inputs) -> None:
     )
     record_identity(run, inputs)
     if words := splits.train.words:
-        length = splits.train.inputs.shape[1]
-        Vocabulary(words, length, splits.train.classes).write(run.folder.vocabulary)
+        Vocabulary(words, inputs.example[0].shape[1], splits.train.classes).write(
+            run.folder.vocabulary
+        )
 
 
 def _say_data(run: Run, inputs: Inputs) -> None:
@@ -279,13 +284,25 @@ def _check_augment(run: Run, inputs: Inputs, augment: Augment) -> None:
         DataError: the augmentation cannot do that, or returns something else than inputs.
     """
     name = type(augment).__name__
+    held = inputs.splits.train.inputs
+    given = list(tensors(inputs.example))
+    values = held.like(given) if isinstance(held, Several) else given[0]
+    random = generator(run.seed, "check", device=run.device)
     with calling(f"the augmentation {name}", DataError, always=True):
-        changed = augment(inputs.example, generator(run.seed, "check", device=run.device))
-    if not isinstance(changed, torch.Tensor) or changed.shape[:1] != (1,):
-        raise DataError(
-            f"the augmentation {name} must return as many inputs as it is given, but of "
-            f"{output_text(inputs.example)} it made {output_text(changed)}"
-        )
+        changed = augmented(augment, values, random, held)
+    for one, other in zip(given, leaves(changed), strict=True):
+        if not isinstance(other, torch.Tensor) or other.shape[:1] != (1,):
+            raise DataError(
+                f"the augmentation {name} must return as many inputs as it is given, but of "
+                f"{output_text(one)} it made {output_text(other)}"
+            )
+
+
+def _shapes(inputs: Sequence[Any]) -> str:
+    """Return the shapes of a batch's inputs; where they are given by name, with their names."""
+    named = given_as(inputs)[1]
+    texts = [f"{name} {list(tensor.shape)}" for name, tensor in named.items()]
+    return ", ".join(texts or [str(list(tensor.shape)) for tensor in inputs])
 
 
 def _check_run(inputs: Inputs) -> None:
@@ -294,11 +311,11 @@ def _check_run(inputs: Inputs) -> None:
     targets = examples.targets
     last = int(targets.argmax()) if targets.ndim == 1 else 0
     few = examples.select(torch.tensor([0, last]))
-    batch = (inputs.normalise(few.tensor()), few.targets)
+    batch = whole_batch(few, inputs.normalise)
     supernet = inputs.supernet
     doing = (
-        f"the model and the task cannot be run on {inputs.splits.name} (inputs {list(batch[0].shape)}, "
-        f"targets {list(batch[1].shape)} {batch[1].dtype})"
+        f"the model and the task cannot be run on {inputs.splits.name} (inputs {_shapes(batch[:-1])}, "
+        f"targets {list(batch[-1].shape)} {batch[-1].dtype})"
     )
     with (
         calling(doing, DataError, always=True),

@@ -10,6 +10,7 @@ from typing import TypedDict
 
 import torch
 
+from supernet.data import whole_batch
 from supernet.failures import first_line
 from supernet.files import read_json, write_json
 from supernet.pipeline.context import Run
@@ -115,7 +116,7 @@ def _batch(run: Run, inputs: Inputs) -> Batch:
     train = inputs.splits.train
     order = torch.randperm(len(train), generator=generator(run.seed, "training free"))
     few = train.select(order[:EXAMPLES].to(train.targets.device))
-    return inputs.normalise(few.tensor()), few.targets
+    return whole_batch(few, inputs.normalise)
 
 
 def _number(value: float | None) -> float:

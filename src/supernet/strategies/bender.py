@@ -73,7 +73,7 @@ class BenderOneShot(Strategy):
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Add the gradients of the whole batch, each ghost batch under its own masks."""
         random = moment.stream("masks")
-        whole = len(batch[0]) * ranks()
+        whole = len(batch[-1]) * ranks()
         ghosts = max(1, round(whole / self.ghost_size))
         if ranks() > 1 and (ghosts % ranks() or whole % ghosts):
             raise ConfigError(

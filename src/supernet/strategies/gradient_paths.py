@@ -9,8 +9,9 @@ the start, behind which anything looks alike, are others for the trial.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,8 +19,9 @@ from torch import nn
 from supernet.choice import Gate, Routing
 from supernet.data import Loader
 from supernet.errors import ConfigError
+from supernet.modules.calls import called
 from supernet.modules.modes import evaluating
-from supernet.modules.nested import tensors
+from supernet.modules.nested import mapped, tensors
 from supernet.net import SuperNet
 from supernet.random import seeded
 from supernet.space import Architecture, Decision, OneOf, SearchSpace, Value
@@ -79,7 +81,7 @@ def check_gradient_paths(name: str, supernet: SuperNet, search: Loader | None) -
     numbers = [label for choice, label in supernet.choices.items() if choice.silent]
     if search is None or not numbers:
         return
-    inputs = [tensor[:EXAMPLES] for tensor in search.batch(0)[:-1]]
+    inputs = mapped(lambda tensor: tensor[:EXAMPLES], search.batch(0)[:-1])
     for label in dict.fromkeys(numbers):
         smaller = _with_smallest(supernet.space, label)
         if not _alike(supernet, inputs, smaller, label):
@@ -109,7 +111,7 @@ def _with_smallest(space: SearchSpace, label: str) -> Architecture:
 
 
 def _alike(
-    supernet: SuperNet, inputs: list[torch.Tensor], architecture: Architecture, label: str
+    supernet: SuperNet, inputs: Sequence[Any], architecture: Architecture, label: str
 ) -> bool:
     """Return whether the model computes the same with a number masked and cut."""
     hard = Routing.hard(supernet.space, architecture)
@@ -122,7 +124,7 @@ def _alike(
     for route in (hard, masked):
         # a model may draw noise
         with evaluating(supernet), torch.no_grad(), seeded(0), _without_zeros(supernet):
-            output = supernet(*inputs, routing=route)
+            output = called(supernet, inputs, routing=route)
             found.append([one for one in tensors(output) if one.is_floating_point()])
     cut, weighed = found
     return len(cut) == len(weighed) and all(map(_close, weighed, cut))

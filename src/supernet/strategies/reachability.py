@@ -10,6 +10,7 @@ from torch import nn
 from supernet.choice import InputChoice, Routing
 from supernet.failures import check_memory
 from supernet.modules.hooks import hooked
+from supernet.modules.nested import mapped, tensors
 from supernet.net import SuperNet
 from supernet.net.batchnorm import batch_statistics
 from supernet.ops import Zero
@@ -24,6 +25,10 @@ EXAMPLES = 2
 
 Kept = Mapping[str, tuple[int, ...]]
 """By decision, the options that are on."""
+
+
+def _marked(values: torch.Tensor) -> torch.Tensor:
+    return torch.full_like(values, torch.nan) if values.is_floating_point() else values
 
 
 class Reachability:
@@ -47,10 +52,9 @@ class Reachability:
     def __init__(self, model: SuperNet, task: Task, batch: Batch) -> None:
         self.model = model
         self._task = task
-        *inputs, targets = (tensor[:EXAMPLES] for tensor in batch)
-        self._whole = not all(x.is_floating_point() for x in inputs)
-        marked = [torch.full_like(x, torch.nan) if x.is_floating_point() else x for x in inputs]
-        self._batch = (*marked, targets)
+        few = mapped(lambda tensor: tensor[:EXAMPLES], tuple(batch))
+        self._whole = not all(x.is_floating_point() for x in tensors(few[:-1]))
+        self._batch = (*mapped(_marked, few[:-1]), few[-1])
         space = model.space
         paths = [path for d in space.decisions for path in space.conditions(d.label)]
         self._leading = {label for path in paths for label, _ in path}

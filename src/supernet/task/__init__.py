@@ -1,7 +1,7 @@
 """Losses and measures; classification is one task, not the only one."""
 
 from supernet.task.agreed import of_all_ranks
-from supernet.task.base import Batch, Task
+from supernet.task.base import Batch, Task, outputs_of
 from supernet.task.cast import in_precision
 from supernet.task.classification import Classification
 from supernet.task.language import LanguageModel
@@ -17,4 +17,5 @@ __all__ = [
     "in_precision",
     "loss_and_outputs",
     "of_all_ranks",
+    "outputs_of",
 ]

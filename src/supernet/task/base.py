@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from supernet.errors import ConfigError
+from supernet.modules.calls import called
 
-__all__ = ["Batch", "Task"]
+__all__ = ["Batch", "Task", "outputs_of"]
 
-Batch = Sequence[torch.Tensor]
-"""The tensors of one batch, each `[batch, ...]`, inputs first and targets last."""
+Batch = Sequence[Any]
+"""The tensors of one batch, each `[batch, ...]`, inputs first and targets last: `(inputs, targets)`, or
+of several inputs `(first, second, ..., targets)`, or by name `({"name": first, ...}, targets)`."""
+
+
+def outputs_of(model: nn.Module, batch: Batch) -> Any:
+    """Return what a model computes of the inputs of a batch, whatever these are.
+
+    It is `model(*inputs)`, or of inputs by name `model(**inputs)`.
+
+    Raises:
+        DataError: the model does not take so many inputs, or inputs of these names.
+    """
+    return called(model, batch[:-1])
 
 
 class Task(ABC):

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from supernet.errors import ConfigError, DataError
-from supernet.task.base import Batch, Task
+from supernet.task.base import Batch, Task, outputs_of
 
 __all__ = ["Classification"]
 
@@ -43,8 +43,8 @@ class Classification(Task):
         Raises:
             DataError: targets or logits have another shape or type.
         """
-        *inputs, targets = batch
-        logits, *further = _outputs(model(*inputs), targets)
+        targets = batch[-1]
+        logits, *further = _outputs(outputs_of(model, batch), targets)
         loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         for other in further:
             added = F.cross_entropy(other, targets, label_smoothing=self.label_smoothing)
@@ -61,8 +61,8 @@ class Classification(Task):
 
     def measure(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the cross-entropy (without smoothing) and whether the prediction is right."""
-        *inputs, targets = batch
-        logits = _outputs(model(*inputs), targets)[0]
+        targets = batch[-1]
+        logits = _outputs(outputs_of(model, batch), targets)[0]
         return {
             "loss": F.cross_entropy(logits, targets, reduction="none"),
             "accuracy": (logits.argmax(1) == targets).to(logits.dtype),

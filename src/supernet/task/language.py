@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from supernet.errors import DataError
-from supernet.task.base import Batch, Task
+from supernet.task.base import Batch, Task, outputs_of
 
 __all__ = ["LanguageModel"]
 
@@ -66,13 +66,13 @@ def _predicted(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tens
     Raises:
         DataError: these are no logits `[batch, length, vocabulary]` and tokens `[batch, length]`.
     """
-    *inputs, targets = batch
+    targets = batch[-1]
     if targets.ndim != 2 or targets.dtype != torch.int64:
         raise DataError(
             f"a language model needs the next tokens, int64 [batch, length], but the targets are "
             f"{targets.dtype} {list(targets.shape)}; use the data set `characters`, or another task"
         )
-    logits = model(*inputs)
+    logits = outputs_of(model, batch)
     shape = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     if not isinstance(logits, torch.Tensor) or logits.ndim != 3 or shape[:2] != [*targets.shape]:
         raise DataError(

@@ -9,7 +9,19 @@ from functools import cached_property
 
 import torch
 
-from supernet.data import DataSource, Examples, Loader, Normalise, Raw, Splits, Stored, split_data
+from supernet.data import (
+    DataSource,
+    Examples,
+    Loader,
+    Normalise,
+    Raw,
+    Several,
+    Splits,
+    Stored,
+    split_data,
+)
+from supernet.data.several import Values, is_stored, parts_of
+from supernet.modules.nested import tensors
 from supernet.testing.promises import expect, promise
 
 __all__ = ["PROMISES", "DataCase", "check_data"]
@@ -76,14 +88,30 @@ def check_data(source: DataSource) -> None:
         kept(case)
 
 
+def rows_of(values: Values) -> list[bytes]:
+    """Return the bytes of each example's inputs."""
+    parts = [tensor.cpu().contiguous().numpy() for tensor in tensors(values)]
+    return [b"".join(row.tobytes() for row in rows) for rows in zip(*parts, strict=True)]
+
+
 def contents(examples: Examples) -> list[bytes]:
-    return [inputs.cpu().contiguous().numpy().tobytes() for inputs in examples.tensor()]
+    return rows_of(examples.tensor())
+
+
+def alike(first: Values, second: Values) -> bool:
+    """Return whether inputs are the same, bit for bit, and called the same."""
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, dict) and isinstance(second, dict) and first.keys() != second.keys():
+        return False
+    pairs = list(zip(tensors(first), tensors(second), strict=True))
+    return all(one.dtype == other.dtype and torch.equal(one, other) for one, other in pairs)
 
 
 def is_random(examples: Examples) -> bool:
     """Return whether inputs are others in each epoch, by transforms of the data's own."""
     inputs = examples.inputs
-    return isinstance(inputs, Stored) and not torch.equal(
+    return not isinstance(inputs, torch.Tensor) and not alike(
         inputs.fetch(), inputs.fetch((1, "other"))
     )
 
@@ -114,9 +142,7 @@ def every_load_is_the_same(case: DataCase) -> None:
         other = {"train": again.train, "search": again.search, "test": again.test}[name]
         expect(other is not None, f"{name} examples in every load", "none in the second")
         assert other is not None  # which `expect` ensures
-        same = first.inputs.shape == other.inputs.shape and torch.equal(
-            first.tensor(), other.tensor()
-        )
+        same = alike(first.tensor(), other.tensor())
         expect(same, f"the same {name} inputs", "others in the second load")
         same = torch.equal(first.targets, other.targets)
         expect(same, f"the same {name} targets", "others in the second load")
@@ -127,13 +153,13 @@ def every_load_is_the_same(case: DataCase) -> None:
 @promise
 def tokens_have_words(case: DataCase) -> None:
     """Tokens, and nothing else, have words, which are different and the same in all splits."""
-    words = case.raw.train.words
-    tokens = case.raw.train.inputs.dtype == torch.int64
+    words, inputs = case.raw.train.words, case.raw.train.inputs
+    tokens = not isinstance(inputs, Several) and inputs.dtype == torch.int64
     expect(bool(words) == tokens, "words for tokens and for nothing else", f"{len(words)} words")
     expect(len(set(words)) == len(words), "different words", "one several times")
     for name, part in {**case.given, **case.parts()}.items():
         expect(part.words == words, "the words of the training examples", f"others in {name}")
-        highest = int(part.tensor().max()) if words else 0
+        highest = int(next(tensors(part.tensor())).max()) if words else 0
         expect(not words or highest < len(words), f"tokens below {len(words)}", highest)
 
 
@@ -224,17 +250,16 @@ def an_epoch_serves_each_example_once(case: DataCase) -> None:
     examples = case.raw.train
     loader = Loader(examples, BATCH, seed=5, normalise=Normalise())
     # Known after the same conversion, so that a batch can be traced to its examples.
-    known = Counter(inputs.numpy().tobytes() for inputs in Normalise()(examples.tensor()))
+    known = Counter(rows_of(Normalise()(examples.tensor())))
     batches, wanted = loader.batches_per_epoch, len(examples) // BATCH
     expect(batches == wanted, f"{wanted} batches", batches)
-    epoch = [loader.batch(step)[0] for step in range(batches)]
-    served = Counter(inputs.numpy().tobytes() for batch in epoch for inputs in batch)
+    epoch = [loader.batch(step)[:-1] for step in range(batches)]
+    served = Counter(row for inputs in epoch for row in rows_of(inputs))
     expect(served.total() == BATCH * batches, f"{BATCH * batches} examples", served.total())
     if is_random(examples):  # an input cannot be traced, but its target can
-        served = Counter(
-            str(one.tolist()) for step in range(batches) for one in loader.batch(step)[1]
-        )
-        known = Counter(str(target.tolist()) for target in examples.targets)
+        targets = [one for step in range(batches) for one in loader.batch(step)[-1]]
+        served = Counter(str(one.tolist()).encode() for one in targets)
+        known = Counter(str(target.tolist()).encode() for target in examples.targets)
     expect(served <= known, "each example once", f"{(served - known).total()} more")
 
 
@@ -242,13 +267,16 @@ def an_epoch_serves_each_example_once(case: DataCase) -> None:
 def batches_do_not_depend_on_what_was_asked_before(case: DataCase) -> None:
     """A batch does not depend on what was asked before."""
     raw = case.raw
-    kind = torch.int64 if raw.train.words else torch.float32
+    kept = (torch.int64, torch.bool)
+    kinds = [
+        part.dtype if part.dtype in kept else torch.float32 for part in parts_of(raw.train.inputs)
+    ]
     loader = Loader(raw.train, BATCH, 5, raw.augment)
     for step in (0, 7, 1, 30, 2, 200, 0):
-        inputs, targets = loader.batch(step)
-        fresh_inputs, fresh_targets = Loader(raw.train, BATCH, 5, raw.augment).batch(step)
-        expect(inputs.dtype == kind, f"inputs of {kind}", inputs.dtype)
-        same = torch.equal(inputs, fresh_inputs) and torch.equal(targets, fresh_targets)
+        batch = loader.batch(step)
+        found = [tensor.dtype for tensor in tensors(batch[:-1])]
+        expect(found == kinds, f"inputs of {kinds}", found)
+        same = alike(batch, Loader(raw.train, BATCH, 5, raw.augment).batch(step))
         expect(same, f"the same batch of step {step} from a new loader", "another")
 
 
@@ -256,7 +284,7 @@ def batches_do_not_depend_on_what_was_asked_before(case: DataCase) -> None:
 def stored_inputs_are_the_same_whatever_reads_them(case: DataCase) -> None:
     """Stored inputs are the same whatever reads them."""
     raw = case.raw
-    if not isinstance(raw.train.inputs, Stored):
+    if not is_stored(raw.train.inputs):
         return
     steps = (0, 1, 2, 7, 3, 300)
     alone = Loader(raw.read_by(0).train, BATCH, 5, raw.augment)
@@ -264,9 +292,8 @@ def stored_inputs_are_the_same_whatever_reads_them(case: DataCase) -> None:
     state = torch.get_rng_state()
     for workers in (0, 1, 2):
         loader = Loader(raw.read_by(workers).train, BATCH, 5, raw.augment)
-        for step, (inputs, targets) in zip(steps, wanted, strict=True):
-            found = loader.batch(step)
-            same = torch.equal(found[0], inputs) and torch.equal(found[1], targets)
+        for step, batch in zip(steps, wanted, strict=True):
+            same = alike(loader.batch(step), batch)
             expect(same, f"the same batch of step {step} from {workers} processes", "another")
     same = torch.equal(torch.get_rng_state(), state)
     expect(same, "the random state of torch as it was", "another after reading")
@@ -275,9 +302,13 @@ def stored_inputs_are_the_same_whatever_reads_them(case: DataCase) -> None:
 @promise
 def stored_inputs_are_known_again(case: DataCase) -> None:
     """What stored inputs are known by is the same in every load, and other for other examples."""
-    first, again = case.raw.train.inputs, case.source.load().train.inputs
-    if not isinstance(first, Stored) or not isinstance(again, Stored):
-        return
+    both = case.raw.train.inputs, case.source.load().train.inputs
+    for first, again in zip(*map(parts_of, both), strict=True):
+        if isinstance(first, Stored) and isinstance(again, Stored):
+            _is_known_again(first, again)
+
+
+def _is_known_again(first: Stored, again: Stored) -> None:
     expect(first.identity == again.identity, "the same identity in every load", "another")
     fewer = first.select(torch.arange(len(first) - 1))
     turned = first.select(torch.arange(len(first)).flip(0))

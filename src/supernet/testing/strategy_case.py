@@ -86,7 +86,9 @@ class StrategyCase:
     @cached_property
     def inputs(self) -> torch.Tensor:
         """The inputs as networks see them, [n, ...]."""
-        return Normalise.of(self.examples)(self.examples.tensor())
+        found = Normalise.of(self.examples)(self.examples.tensor())
+        assert isinstance(found, torch.Tensor)  # the models of the contract take one input
+        return found
 
     @property
     def batch(self) -> Batch:

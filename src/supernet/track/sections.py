@@ -306,7 +306,8 @@ class RetrainRecord(Section):
         evidence: record of this evidence; missing where none was asked for.
         baselines: the random architectures. Empty where the space holds no other one that
             satisfies the constraints, or all that were drawn failed.
-        program: type and shape of what `model.pt2` takes; null where it is not written.
+        program: type and shape of what `model.pt2` takes, of several inputs of each by its name; null
+            where it is not written.
         ranking: the worth of the ranking by one-shot scores.
     """
 

@@ -80,7 +80,8 @@ def az_complexity(network: InitialNetwork) -> float:
     """Multiply-adds of one example, a part of AZ-NAS (Lee and Ham, 2024)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UncountedWarning)
-        return float(count_macs(network.model, *(value[:1] for value in network.inputs)))
+        one = network.like(value[:1] for value in network.inputs)
+        return float(count_macs(network.model, *one))
 
 
 def log_ranks(parts: Sequence[Sequence[float]]) -> list[float]:
@@ -120,7 +121,7 @@ def _views(network: InitialNetwork) -> _Views:
         for value in noise_like(network, "az inputs")
     ]
     with network.running(redrawn(network, "az weights", kaiming), "az") as model:
-        features = features_of(model, blocks, inputs)
+        features = features_of(model, blocks, network.like(inputs))
     stream, gains = generator(network.seed, "az signs"), list[float]()
     for entering, leaving in reversed(list(pairwise(features))):
         signs = torch.randint(0, 2, leaving.shape, generator=stream).to(leaving) * 2 - 1

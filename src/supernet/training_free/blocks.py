@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from supernet.errors import ConfigError
+from supernet.modules.calls import called
 from supernet.modules.hooks import hooked
 from supernet.modules.nested import tensors
 
@@ -53,7 +55,7 @@ class _Feature:
 
 
 def features_of(
-    model: nn.Module, blocks: Sequence[nn.Module], inputs: Sequence[torch.Tensor]
+    model: nn.Module, blocks: Sequence[nn.Module], inputs: Sequence[Any]
 ) -> list[torch.Tensor]:
     """Run a model, and return what entered its first block and what each block returned, with graphs.
 
@@ -72,7 +74,7 @@ def features_of(
         return output.clone() if isinstance(output, torch.Tensor) else None
 
     with hooked(blocks[:1], enter), hooked(blocks, leave=leave):
-        model(*inputs)
+        called(model, inputs)
     values = [place.value for place in (entered, *kept.values())]
     return [value for value in values if value is not None and value.is_floating_point()]
 

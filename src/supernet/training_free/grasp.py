@@ -24,7 +24,7 @@ def grasp(network: InitialNetwork) -> float:
     """
     weights, inputs = network.weights(), network.inputs
     with network.running(weights, "first pass") as model:
-        loss = network.task.loss(model, [*inputs, network.batch[-1]])
+        loss = network.task.loss(model, [*network.like(inputs), network.batch[-1]])
     chosen = weights_of(weights)
     if not chosen or not loss.requires_grad:
         return 0.0

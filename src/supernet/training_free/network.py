@@ -6,7 +6,7 @@ its parameters and buffers, in a mode that is put back, and draws from a random 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,7 @@ from torch.func import functional_call
 from supernet.errors import ConfigError
 from supernet.modules.hooks import hooked
 from supernet.modules.modes import in_mode
-from supernet.modules.nested import tensors
+from supernet.modules.nested import mapped, tensors
 from supernet.net.memory_format import memory_format
 from supernet.random import derive_seed, generator, seeded
 from supernet.task import Batch, Task, loss_and_outputs
@@ -53,9 +53,9 @@ class StandIn(nn.Module):
         self.model = model
         self.values = {**dict(weights), **_buffers(model, weights)}
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **named: Any) -> Any:
         """Return the outputs of the model."""
-        return functional_call(self.model, self.values, inputs)
+        return functional_call(self.model, self.values, inputs, named)
 
     @cached_property
     def names(self) -> dict[int, str]:
@@ -81,14 +81,20 @@ class InitialNetwork:
 
     def __init__(self, model: nn.Module, batch: Batch, task: Task, seed: int = 0) -> None:
         self.model, self.task, self.seed = model, task, seed
-        self.layout = _layout(model, batch[0].device)
-        self.batch = [_laid_out(tensor, self.layout) for tensor in batch]
+        self.layout = _layout(model, batch[-1].device)
+        self.batch: list[Any] = mapped(lambda tensor: _laid_out(tensor, self.layout), list(batch))
         self._known: dict[Callable[..., Any], Any] = {}
 
     @property
     def inputs(self) -> list[torch.Tensor]:
-        """The inputs of the batch, `[batch, ...]` each."""
-        return self.batch[:-1]
+        """The inputs of the batch, `[batch, ...]` each; those by name in their order, too."""
+        return list(tensors(self.batch[:-1]))
+
+    def like(self, inputs: Iterable[torch.Tensor]) -> list[Any]:
+        """Return tensors in the place of the inputs, as a batch has them."""
+        following = iter(inputs)
+        found: list[Any] = mapped(lambda _: next(following), self.batch[:-1])
+        return found
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the parameters by name, as tensors of their own that have gradients if they have."""
@@ -143,7 +149,7 @@ def first_pass(network: InitialNetwork) -> FirstPass:
 
     relus = [module for module in network.model.modules() if isinstance(module, nn.ReLU)]
     with network.running(weights, "first pass") as model, hooked(relus, leave=keep):
-        batch = [*inputs, network.batch[-1]]
+        batch = [*network.like(inputs), network.batch[-1]]
         loss, outputs = loss_and_outputs(network.task, model, batch, "a score without training")
     return FirstPass(weights, inputs, loss, outputs[0], activations)
 

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from supernet.errors import ConfigError
+from supernet.modules.calls import called
 from supernet.modules.hooks import hooked
 from supernet.training_free.network import InitialNetwork, first_output, weights_of
 
@@ -46,7 +47,7 @@ def synflow(network: InitialNetwork) -> float:
         return 0.0
     norms = [module for module in network.model.modules() if isinstance(module, _BatchNorm)]
     with network.running(weights, "synflow", training=False) as model, hooked(norms, leave=_input):
-        flow = first_output(model(*ones)).sum()
+        flow = first_output(called(model, network.like(ones))).sum()
     if not flow.requires_grad:
         return 0.0
     gradients = torch.autograd.grad(flow, chosen, materialize_grads=True)

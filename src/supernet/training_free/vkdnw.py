@@ -31,6 +31,7 @@ from torch import nn
 from torch.func import functional_call
 
 from supernet.errors import ConfigError
+from supernet.modules.calls import called
 from supernet.modules.hooks import hooked
 from supernet.training_free.az_nas import kaiming
 from supernet.training_free.network import (
@@ -97,7 +98,7 @@ def fisher(network: InitialNetwork) -> np.ndarray[Any, np.dtype[np.float64]]:
     owners = {place.owner: None for some in places.values() for place in some}
     with network.running(weights, "vkdnw", training=False) as model:
         with hooked(owners, leave=leave):
-            logits = first_output(model(*inputs))
+            logits = first_output(called(model, network.like(inputs)))
         _check(logits, weights, places, calls)
         jacobian = _jacobian(logits, model, places, calls)
     p = (1 - SMOOTHING) * logits.detach().softmax(1) + SMOOTHING / logits.shape[1]

@@ -15,12 +15,15 @@ finite.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from supernet.errors import ConfigError
+from supernet.modules.calls import called
 from supernet.modules.hooks import hooked
 from supernet.modules.nested import tensors
 from supernet.training_free.network import InitialNetwork, StandIn, noise_like, redrawn
@@ -57,13 +60,14 @@ def zen(network: InitialNetwork) -> float:
     weights = redrawn(network, "zen weights", lambda weight: 1.0)
     with network.running(weights, "zen") as model, torch.no_grad():
         with hooked(norms, enter):
-            before = _last_map(model, first)
-        after = _last_map(model, [x + STEP * e for x, e in zip(first, second, strict=True)])
+            before = _last_map(model, network.like(first))
+        moved = [x + STEP * e for x, e in zip(first, second, strict=True)]
+        after = _last_map(model, network.like(moved))
     change = float((after - before).abs().flatten(1).sum(1).mean())
     return math.log(max(change, TINY)) + sum(scales)
 
 
-def _last_map(model: StandIn, inputs: list[torch.Tensor]) -> torch.Tensor:
+def _last_map(model: StandIn, inputs: Sequence[Any]) -> torch.Tensor:
     """Run a model, and return the last map of several positions that a module returns.
 
     Raises:
@@ -77,7 +81,7 @@ def _last_map(model: StandIn, inputs: list[torch.Tensor]) -> torch.Tensor:
             found[:] = [first]
 
     with hooked(model.model.modules(), leave=leave):
-        model(*inputs)
+        called(model, inputs)
     if not found:
         raise ConfigError(
             "zen compares feature maps [batch, channels, height, width], but no module of the network "
