@@ -111,6 +111,10 @@ def _digits(folder):
     return Case(Digits(), 1797, None, (1, 8, 8))
 
 
+def _lost_digits(folder):
+    return Case(Digits(canvas=20, noise=0.5), 1797, None, (1, 20, 20))
+
+
 def _idx(folder):
     for split, counts, first in (("train", TRAIN, 0), ("t10k", TEST, 100)):
         images, labels = make_images(counts, first=first)
@@ -273,6 +277,7 @@ def _prose(folder):
 
 CASES = (
     _digits,
+    _lost_digits,
     _idx,
     _folder,
     _grey_folder,
