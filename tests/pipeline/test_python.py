@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -733,3 +734,47 @@ def test_a_model_of_numbers_to_be_predicted_is_given_no_classes(tmp_path, data):
         lambda classes=1: Net(classes), (data[0], data[0].sum(1)), tmp_path, task=Squares()
     )
     assert result.model.head.out_features == 1
+
+
+def test_a_result_is_short_and_a_table_in_notebooks(watched):
+    result = watched.result
+    text = repr(result)
+    assert len(text) < 300
+    assert f"chosen {result.metrics['retrain']['chosen']}" in text
+    assert f"report: {result.report}" in text
+    assert result.report.read_text().startswith("<!doctype html>")
+    html = result._repr_html_()
+    assert html.startswith("<pre")
+    assert all(one["key"] in html for one in result.metrics["retrain"]["candidates"])
+    empty = dataclasses.replace(result, metrics={})
+    assert repr(empty) == f"Result(report: {result.report})"
+
+
+def test_candidates_are_rows_best_first(watched):
+    rows = watched.result.candidates
+    space = sn.SuperNet(Net()).space
+    assert len(rows) == space.size
+    assert {tuple(row) for row in rows} == {
+        ("key", "loss", "accuracy", "params", "macs", "decision.a", "decision.b")
+    }
+    assert [row["loss"] for row in rows] == sorted(row["loss"] for row in rows)
+    for row in rows:
+        answers = {"a": row["decision.a"], "b": tuple(row["decision.b"])}
+        assert sn.Architecture(answers).key == row["key"]
+
+
+def test_the_trained_supernet_scores_as_the_table_says(watched):
+    result, (inputs, targets) = watched.result, examples()
+    supernet, best = result.supernet, result.candidates[0]
+    state = torch.load(result.folder / "supernet.pt", weights_only=True)["model"]
+    assert all(torch.equal(state[name], value) for name, value in supernet.state_dict().items())
+    answers = {"a": best["decision.a"], "b": tuple(best["decision.b"])}
+    with torch.no_grad(), supernet.route(sn.Architecture(answers)):
+        assert supernet(result.normalise(inputs)).shape == (len(targets), 3)
+
+
+def test_a_run_ends_with_its_table_and_report(data, tmp_path, capsys):
+    sn.run(Net, data, strategy="spos", searcher="exhaustive", options=OPTIONS, out=tmp_path / "run")
+    shown = capsys.readouterr().out
+    assert "stand-alone" in shown
+    assert shown.splitlines()[-1] == f"report: {tmp_path / 'run' / 'report.html'}"

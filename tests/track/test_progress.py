@@ -19,6 +19,52 @@ def no_thread_is_left():
     assert set(threading.enumerate()) == before
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """A time that the test moves."""
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+def test_without_a_terminal_a_line_comes_every_five_seconds(capsys, clock):
+    with Progress() as progress:
+        task = progress.task("training [1]", 40)
+        for step in range(1, 41):
+            clock[0] += 1
+            task.advance(loss=1 / step)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 8
+    assert lines[1] == "training [1]: 10 of 40, 1/s, 30.0 s left, loss 0.1"
+
+
+def test_a_task_that_begins_is_not_late(capsys, clock):
+    with Progress() as progress:
+        for name in "ab":
+            clock[0] += 4
+            progress.task(name, 10).advance()
+    assert capsys.readouterr().err == ""
+
+
+def test_neither_bars_nor_lines_where_none_are_wanted(capsys, clock):
+    with Progress(enabled=False) as progress:
+        task = progress.task("training", 40)
+        clock[0] += 60
+        task.advance()
+        progress.say("said")
+    assert capsys.readouterr().err == "said\n"
+
+
+def test_finished_bars_make_room(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("LINES", "12")
+    with Progress(enabled=True) as progress:
+        for number in range(30):
+            progress.task(f"network {number}", 1).advance()
+    shown = plain(capsys.readouterr().err).splitlines()[-6:]
+    assert [line.split("━")[0].strip() for line in shown] == [f"network {n}" for n in range(24, 30)]
+
+
 def test_without_a_terminal_only_said_lines_are_printed(capsys):
     with Progress() as progress:
         task = progress.task("training", 3)

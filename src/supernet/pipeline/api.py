@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from rich.console import Console
 from torch import nn
 
+from supernet.cost.quantities import LATENCY
 from supernet.data import Normalise
 from supernet.errors import ConfigError
+from supernet.evaluate.rows import Row
 from supernet.loggers import Hook
+from supernet.net import SuperNet
 from supernet.net.source import FromInstance
 from supernet.pipeline.execute import STEPS, execute, settings
 from supernet.pipeline.export import Exported, export_networks
@@ -28,6 +33,10 @@ from supernet.search import Searcher
 from supernet.space import Architecture
 from supernet.strategies import Strategy
 from supernet.task import Task
+from supernet.track import RunFiles, print_table, result_table
+from supernet.track.metrics import Metrics
+from supernet.track.numbers import score
+from supernet.track.result_texts import over_random_text
 
 __all__ = ["Result", "run"]
 
@@ -37,7 +46,7 @@ _KINDS: dict[str, type] = {"strategy": Strategy, "search.searcher": Searcher, "t
 """What an object has to be that is given for an option, or its class."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """The result of a run: the chosen architecture, its network, and the folder of the files.
 
@@ -57,6 +66,57 @@ class Result:
     model: nn.Module
     normalise: Normalise
     again: Opens = field(repr=False)
+
+    @property
+    def report(self) -> Path:
+        """The page that shows what was found; it opens in a browser."""
+        return self.folder / "report.html"
+
+    @property
+    def candidates(self) -> list[dict[str, Any]]:
+        """Candidates that the search scored on all examples, best first, as pandas and polars take them.
+
+        A row has "key", "loss", "accuracy", the costs by their names, and of each decision the answer
+        as "decision.LABEL", None where the architecture has none.
+
+        Raises:
+            DamagedFileError: the table cannot be read.
+        """
+        files = RunFiles.read(self.folder)
+        rows = [_row(one) for one in files.candidates]
+        every = dict.fromkeys(name for row in rows for name in row)
+        if files.config.get("evaluate", {}).get("rank_by") == "accuracy":
+            rows.sort(key=lambda row: (-(row["accuracy"] or 0.0), row["loss"]))
+        else:
+            rows.sort(key=lambda row: row["loss"])
+        return [{name: row.get(name) for name in every} for row in rows]
+
+    @property
+    def supernet(self) -> SuperNet:
+        """The trained supernet, read from the folder.
+
+        Raises:
+            SupernetError: it cannot be read any more, or the model's code is another one by now.
+        """
+        with self.again() as opened, settings(opened.run):
+            return opened.trained.supernet
+
+    def __repr__(self) -> str:
+        found = Metrics.from_json(dict(self.metrics))
+        parts = [f"chosen {found.retrain.chosen}"] if found.retrain else []
+        if found.test is not None:
+            parts.append(f"{score(found.test.chosen.score)} on {found.test.images:,} test examples")
+            parts.append(over_random_text(found.test, found.retrain).partition(", on ")[0])
+        return f"Result({'; '.join([*filter(None, parts), f'report: {self.report}'])})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the table of results."""
+        console = Console(width=110, record=True, file=io.StringIO())
+        console.print(result_table(Metrics.from_json(dict(self.metrics))))
+        style = "line-height: 1.15; white-space: pre; overflow-x: auto"
+        return console.export_html(
+            code_format=f'<pre style="{style}">{{code}}</pre>', inline_styles=True
+        )
 
     def export_networks(
         self, *picks: str, onnx: bool = False, to: str | Path | None = None
@@ -115,7 +175,8 @@ def run(
             or "fresh" ones.
         options: any other option of the command line by its dotted name, for instance
             `{"train.steps": 1000, "search.searcher.count": 50}`.
-        progress: whether to draw bars of the progress; by default on terminals only.
+        progress: True for bars of the progress, False for none, and for no table of results at the
+            end; by default bars on a terminal and in a notebook, and lines elsewhere.
         trust: go on in a folder of another origin that names code which is not given here.
         on_record: function `on_record(record, step)` that is given each record of the run as it is made:
             what `log.jsonl` holds, candidates as they are scored, retrained networks, test figures
@@ -138,7 +199,25 @@ def run(
         )
     with opens(on_record=on_record, profiler=profiler) as opened:
         execute(opened, list(STEPS))
-        return _result(opened, again=partial(opens, mode="read"))
+        result = _result(opened, again=partial(opens, mode="read"))
+        if progress is not False:
+            print_table(result_table(opened.run.folder.metrics))
+            print(f"report: {result.report}")
+        return result
+
+
+def _row(candidate: Row) -> dict[str, Any]:
+    answers = json.loads(candidate.architecture)
+    return {
+        "key": candidate.key,
+        "loss": candidate.loss,
+        "accuracy": candidate.accuracy,
+        "params": candidate.params,
+        "macs": candidate.macs,
+        **({} if candidate.latency_ms is None else {LATENCY: candidate.latency_ms}),
+        **json.loads(candidate.costs or "{}"),
+        **{f"decision.{label}": answer for label, answer in answers.items()},
+    }
 
 
 def _begun(model: object, initial: object) -> object:
