@@ -4,8 +4,8 @@ On NAS-Bench-201 (one cell in a stage) SPOS trains, or candidates are scored (`-
 process and by two, of one thread each. The commands run in turn. Training is measured in images per
 second, with the same batch, by the median of the log's records but the first; scoring in candidates per
 second of the whole step, all of it included. Printed is the median over the repeats of two processes
-divided by one; of scoring also divided by what two processes reach that know nothing of each other,
-which is what the machine can do.
+divided by one, and divided by what two processes reach that know nothing of each other (in training with
+half the batch each), which is what the machine can do.
 """
 
 from __future__ import annotations
@@ -38,43 +38,53 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=["training", "scoring"], default="training")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--channels", type=int, default=16)
+    parser.add_argument("--canvas", type=int, default=32, help="side of the images, in pixels")
     parser.add_argument("--candidates", type=int, default=300)
     given = parser.parse_args()
-    options = [*OPTIONS, f"--model.channels={given.channels}", f"--train.batch_size={given.batch}"]
+    options = [*OPTIONS, f"--model.channels={given.channels}", f"--data.canvas={given.canvas}"]
     with tempfile.TemporaryDirectory() as name:
         measure: Callable[[int], float]
-        trained = Path(name) / "trained"
+        separate: Callable[[], float]
+        trained, run = Path(name) / "trained", Path(name) / "run"
         if given.part == "training":
             unit = f"images/s, batch {given.batch}"
+            long = [*options, f"--train.steps={given.steps}"]
 
             def measure(count: int) -> float:
-                return training(
-                    Path(name) / "run", [*options, f"--train.steps={given.steps}"], count
-                )
+                shutil.rmtree(run, ignore_errors=True)
+                started(["train", *long, f"--train.batch_size={given.batch}"], run, count)
+                return images_per_second(run)
+
+            def separate() -> float:
+                halves = ["train", *long, f"--train.batch_size={given.batch // 2}"]
+                return sum(map(images_per_second, both(halves, run, None)))
         else:
             unit = f"candidates/s, {given.candidates} candidates"
             fewer = f"--search.searcher.count={given.candidates}"
             started(["train", *options, fewer, "--train.steps=1"], trained, 1)
 
             def measure(count: int) -> float:
-                return given.candidates / scoring(trained, Path(name) / "run", count)
+                started(SEARCH, copied(trained, run), count)
+                return given.candidates / seconds_of(run)
+
+            def separate() -> float:
+                pair = both(SEARCH, run, trained)
+                return given.candidates * sum(1 / seconds_of(each) for each in pair)
 
         ratios, of_machine = [], []
         for repeat in range(given.repeats):
-            one, two = (measure(count) for count in (1, 2))
+            one, two, apart = measure(1), measure(2), separate()
             ratios.append(two / one)
-            text = f"repeat {repeat + 1}: {one:,.1f} and {two:,.1f}"
-            if given.part == "scoring":
-                both = given.candidates * apart(trained, Path(name) / "apart")
-                of_machine.append(two / both)
-                text += f", {both:,.1f} apart,"
-            print(f"{text} {unit}", flush=True)
+            of_machine.append(two / apart)
+            print(
+                f"repeat {repeat + 1}: {one:,.1f} and {two:,.1f}, {apart:,.1f} apart, {unit}",
+                flush=True,
+            )
     print(f"two processes ÷ one: {summary(ratios)}, {given.repeats} repeats, {unit}")
-    if of_machine:
-        print(f"two processes ÷ two apart: {summary(of_machine)}")
+    print(f"two processes ÷ two apart: {summary(of_machine)}")
 
 
 def summary(ratios: list[float]) -> str:
@@ -82,26 +92,27 @@ def summary(ratios: list[float]) -> str:
     return f"{statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]"
 
 
-def training(folder: Path, options: list[str], count: int) -> float:
-    """Return the images per second of a training by so many processes."""
-    shutil.rmtree(folder, ignore_errors=True)
-    started(["train", *options], folder, count)
+def images_per_second(folder: Path) -> float:
+    """Return the speed of a training."""
     records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return statistics.median(record["images_per_second"] for record in records[1:])
 
 
-def scoring(trained: Path, folder: Path, count: int) -> float:
-    """Return the seconds of a search by so many processes."""
-    started(SEARCH, copied(trained, folder), count)
-    return seconds_of(folder)
+def both(command: list[str], folder: Path, start: Path | None) -> list[Path]:
+    """Run a command by two processes that know nothing of each other; return their folders.
 
-
-def apart(trained: Path, folder: Path) -> float:
-    """Return the searches per second of two processes that know nothing of each other."""
-    pair = [copied(trained, folder / str(number)) for number in range(2)]
-    for one in [process(SEARCH, each) for each in pair]:
-        assert one.wait() == 0
-    return sum(1 / seconds_of(each) for each in pair)
+    Args:
+        command: command and its options.
+        folder: folder that theirs are made in.
+        start: run folder that theirs are copies of at first.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    pair = [folder / str(number) for number in range(2)]
+    if start is not None:
+        for each in pair:
+            copied(start, each)
+    assert [one.wait() for one in [process(command, each) for each in pair]] == [0, 0]
+    return pair
 
 
 def copied(trained: Path, folder: Path) -> Path:

@@ -141,3 +141,12 @@ def test_inputs_that_are_not_images_are_refused_unless_nothing_is_to_be_done():
 def test_a_shift_out_of_sight_is_refused():
     with pytest.raises(DataError, match=r"only 4 pixels .* use at most 3"):
         Augment(crop=4)(torch.zeros(1, 1, 4, 9), generator(0))
+
+
+@pytest.mark.parametrize("own", [slice(0, 3), slice(3, 6), slice(0, 6)])
+def test_a_part_is_changed_as_in_its_batch(own):
+    images = torch.randn(6, 3, 8, 8, generator=generator(1))
+    augment = Augment(flip=True, crop=2, cutout=3)
+    whole = augment(images, generator(2))
+    assert not torch.equal(whole, images)
+    assert torch.equal(augment.of_part(images[own], generator(2), 6, own), whole[own])

@@ -6,6 +6,7 @@ image, `[b]`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,9 @@ from torch.nn import functional
 from supernet.errors import ConfigError, DataError
 
 __all__ = ["Augment"]
+
+Draw = Callable[[int], Tensor]
+"""Returns one integer in [0, high) per image, `[batch]`."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,35 @@ class Augment:
         Raises:
             DataError: the inputs are not images, or too small to be shifted by `crop`.
         """
+        return self.of_part(images, generator, len(images), slice(None))
+
+    def of_part(self, images: Tensor, generator: torch.Generator, count: int, own: slice) -> Tensor:
+        """Return what a part of a batch would be if all of it were augmented.
+
+        Args:
+            images: images of the part, see `__call__`.
+            generator: random numbers for all of the batch.
+            count: number of images in the whole batch.
+            own: where in the batch the part is.
+
+        Raises:
+            DataError: see `__call__`.
+        """
         if self == Augment():
             return images
         self._check(images)
         memory_format = _memory_format(images)
+
+        def draw(high: int) -> Tensor:
+            device = images.device
+            return torch.randint(high, (count,), generator=generator, device=device)[own]
+
         if self.flip:
-            images = _flip(images, generator)
+            images = _flip(images, draw)
         if self.crop:
-            images = _shift(images, self.crop, generator)
+            images = _shift(images, self.crop, draw)
         if self.cutout:
-            images = _cut_out(images, self.cutout, generator)
+            images = _cut_out(images, self.cutout, draw)
         return images.contiguous(memory_format=memory_format)
 
     def _check(self, images: Tensor) -> None:
@@ -87,30 +110,25 @@ def _memory_format(images: Tensor) -> torch.memory_format:
     return torch.contiguous_format if plain else torch.channels_last
 
 
-def _draw(images: Tensor, high: int, generator: torch.Generator) -> Tensor:
-    """Return one integer in [0, high) per image, [batch]."""
-    return torch.randint(high, (len(images),), generator=generator, device=images.device)
-
-
-def _flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    mirrored = _draw(images, 2, generator).bool().view(-1, 1, 1, 1)
+def _flip(images: Tensor, draw: Draw) -> Tensor:
+    mirrored = draw(2).bool().view(-1, 1, 1, 1)
     return torch.where(mirrored, images.flip(3), images)
 
 
-def _shift(images: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
+def _shift(images: Tensor, pixels: int, draw: Draw) -> Tensor:
     height, width = images.shape[2:]
     padded = functional.pad(images, (pixels, pixels, pixels, pixels))
     # Every window of the padded images as a view, [b, c, top, left, h, w]; one is copied per image.
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)
-    top = _draw(images, 2 * pixels + 1, generator)
-    left = _draw(images, 2 * pixels + 1, generator)
+    top = draw(2 * pixels + 1)
+    left = draw(2 * pixels + 1)
     return windows[torch.arange(len(images), device=images.device), :, top, left]
 
 
-def _cut_out(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
+def _cut_out(images: Tensor, side: int, draw: Draw) -> Tensor:
     height, width = images.shape[2:]
-    rows = _inside(height, side, _draw(images, height, generator))
-    columns = _inside(width, side, _draw(images, width, generator))
+    rows = _inside(height, side, draw(height))
+    columns = _inside(width, side, draw(width))
     return images.masked_fill(rows.view(-1, 1, height, 1) & columns.view(-1, 1, 1, width), 0.0)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -60,11 +61,13 @@ class Loader:
         self._purpose = purpose
         self._normalise = normalise or Normalise.of(examples)
         self._orders: dict[int, Tensor] = {}
-        # Images in memory are changed as a whole batch, so that ranks change them as one process does;
-        # of what is read, each rank reads its own part only.
-        self._whole = augment is not None and not is_stored(examples.inputs)
+        # Each rank has its own part only. What may change images in any way is given a whole batch, so
+        # that ranks change them as one process does, unless images had to be read for it.
+        anyhow = augment is not None and type(augment).__call__ is not Augment.__call__
+        self._whole = anyhow and not is_stored(examples.inputs)
         draws: tuple[str | int, ...] = (purpose, "augment")
-        self._drawn_for = draws if self._whole or not rank() else (*draws, rank())
+        apart = anyhow and not self._whole and rank()
+        self._drawn_for = (*draws, rank()) if apart else draws
         self._ahead: Ahead[Values] = Ahead(self._part, self._key)
 
     def batch(self, step: int) -> tuple[Any, ...]:
@@ -85,10 +88,17 @@ class Loader:
         if self._augment is not None:
             device = self._examples.targets.device
             random = generator(self._seed, *self._drawn_for, step, device=device)
-            inputs = augmented(self._augment, inputs, random, self._examples.inputs)
+            change = partial(self._change, self._augment, random)
+            inputs = augmented(self._augment, inputs, change, self._examples.inputs)
         own = own_part(len(indices)) if self._whole else slice(None)
         inputs, indices = mapped(lambda part: part[own], inputs), indices[own]
         return batch_of(inputs, self._examples.targets.index_select(0, indices))
+
+    def _change(self, augment: Augment, random: torch.Generator, images: Tensor) -> Tensor:
+        if type(augment).__call__ is not Augment.__call__:
+            return augment(images, random)
+        size = self.images_per_step
+        return augment.of_part(images, random, size, own_part(size))
 
     def _inputs(self, step: int, indices: Tensor) -> Values:
         held = self._examples.inputs
@@ -148,20 +158,22 @@ class Parts:
         return len((self._tensors or self._others)[number])
 
 
-def augmented(augment: Augment, inputs: Values, generator: torch.Generator, held: Held) -> Values:
+def augmented(
+    augment: Augment, inputs: Values, change: Callable[[Tensor], Tensor], held: Held
+) -> Values:
     """Return normalised inputs with random changes; of several the only images are changed.
 
     Args:
         augment: random changes of images.
         inputs: inputs of a batch, `[batch, ...]` each.
-        generator: random numbers, on the device of the images.
+        change: function that changes images by them, `[batch, channels, height, width]`.
         held: inputs that the batch is of.
 
     Raises:
         DataError: there are several inputs and none, or more than one, is uint8 images.
     """
     if isinstance(inputs, Tensor):
-        return augment(inputs, generator)
+        return change(inputs)
     assert isinstance(held, Several)
     if augment == Augment():
         return inputs
@@ -172,7 +184,7 @@ def augmented(augment: Augment, inputs: Values, generator: torch.Generator, held
             "transforms of a data set that is read with stream=True."
         )
     tensors = list(inputs.values() if isinstance(inputs, dict) else inputs)
-    tensors[held.image] = augment(tensors[held.image], generator)
+    tensors[held.image] = change(tensors[held.image])
     return held.like(tensors)
 
 

@@ -289,7 +289,7 @@ def _check_augment(run: Run, inputs: Inputs, augment: Augment) -> None:
     values = held.like(given) if isinstance(held, Several) else given[0]
     random = generator(run.seed, "check", device=run.device)
     with calling(f"the augmentation {name}", DataError, always=True):
-        changed = augmented(augment, values, random, held)
+        changed = augmented(augment, values, lambda images: augment(images, random), held)
     for one, other in zip(given, leaves(changed), strict=True):
         if not isinstance(other, torch.Tensor) or other.shape[:1] != (1,):
             raise DataError(
