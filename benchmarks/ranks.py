@@ -5,7 +5,8 @@ process and by two, of one thread each. The commands run in turn. Training is me
 second, with the same batch, by the median of the log's records but the first; scoring in candidates per
 second of the whole step, all of it included. Printed is the median over the repeats of two processes
 divided by one, and divided by what two processes reach that know nothing of each other (in training with
-half the batch each), which is what the machine can do.
+half the batch each), which is what the machine can do. Further options are those of the run, such as
+`--train.batch_norm=part`.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=16)
     parser.add_argument("--canvas", type=int, default=32, help="side of the images, in pixels")
     parser.add_argument("--candidates", type=int, default=300)
-    given = parser.parse_args()
-    options = [*OPTIONS, f"--model.channels={given.channels}", f"--data.canvas={given.canvas}"]
+    given, rest = parser.parse_known_args()
+    options = [*rest, *OPTIONS, f"--model.channels={given.channels}", f"--data.canvas={given.canvas}"]
     with tempfile.TemporaryDirectory() as name:
         measure: Callable[[int], float]
         separate: Callable[[], float]

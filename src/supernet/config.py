@@ -81,6 +81,8 @@ class TrainConfig:
             float16 older GPUs.
         accumulate: parts that a batch passes in, one after the other, to need less memory; batch norm
             has the statistics of each part.
+        batch_norm: batch whose statistics batch norm has where several processes train: the "whole" one,
+            as one process has it, or the "part" of each process, which is faster.
         ema: decay of a moving average of the weights over the steps, such as 0.999, which is what
             is used afterwards; null for the last weights.
         log_every: steps between records of the log, which are also the moments of checkpoints.
@@ -96,6 +98,7 @@ class TrainConfig:
     clip: float | None = 5.0
     precision: Precision = "float32"
     accumulate: int = 1
+    batch_norm: Literal["whole", "part"] = "whole"
     ema: float | None = None
     log_every: int = 20
     checkpoint_seconds: float = 20.0

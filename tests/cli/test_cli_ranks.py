@@ -152,3 +152,30 @@ def test_a_killed_process_is_noticed_and_the_run_goes_on_to_the_same_bits(tmp_pa
     assert [one.returncode for one in pair] == [0, 0], said
     whole, cut = (tmp_path / name / "supernet.pt" for name in ("whole", "cut"))
     assert cut.read_bytes() == whole.read_bytes()
+
+
+def test_batch_norm_of_parts_goes_on_with_as_many_processes(tmp_path):
+    """Two processes with statistics of their own, killed, are not what one would be."""
+    parts = [*SHORT, "--train.batch_norm", "part", "--train.checkpoint_seconds", "0"]
+    slowly = ["--train.log_every", "1", "--train.steps", "400"]
+    port = free_port()
+    pair = [started(tmp_path / "run", port, rank, ["train", *parts, *slowly]) for rank in range(2)]
+    checkpoint = tmp_path / "run" / "supernet.pt"
+    while not checkpoint.exists():
+        assert pair[0].poll() is None
+        time.sleep(0.05)
+    for one in pair:
+        one.send_signal(signal.SIGKILL)
+        one.communicate()
+    one = subprocess.run(
+        [sys.executable, "-m", "supernet", "train", "--out", str(tmp_path / "run")],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert one.returncode == 2
+    assert "was trained by 2 process(es)" in one.stderr
+    port = free_port()
+    pair = [started(tmp_path / "run", port, rank, ["train"]) for rank in range(2)]
+    said = [one.communicate(timeout=300)[0] for one in pair]
+    assert [one.returncode for one in pair] == [0, 0], said

@@ -81,6 +81,7 @@ def fit(
             clip=options.clip,
             precision=options.precision,
             accumulate=options.accumulate,
+            batch_norm=options.batch_norm,
             log_every=options.log_every,
             checkpoint_seconds=options.checkpoint_seconds,
             seed=seed,

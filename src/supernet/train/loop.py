@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -16,7 +16,7 @@ from supernet.errors import ConfigError
 from supernet.modules.nested import cut_batch
 from supernet.precision import Precision
 from supernet.random import seeded
-from supernet.ranks import pooling_batch_norm, rank
+from supernet.ranks import pooling_batch_norm, rank, ranks
 from supernet.task import Batch, Task, in_precision, of_all_ranks
 from supernet.train.agreement import check_agreement
 from supernet.train.average import MovingAverage
@@ -65,6 +65,8 @@ class Fit:
             are left out where a gradient is not finite.
         accumulate: parts that a batch is cut into, which pass one after the other; the step is by the
             sum of their gradients.
+        batch_norm: where several processes train, whether batch norm has the statistics of the "whole"
+            batch, or of the "part" of each process; then the same number of them goes on.
         ema: decay of the moving average of the weights that the model has in the end, and that
             `look` finds in it; None for the last weights.
         look: function that looks at the model and leaves it as it is. It is called with the number of
@@ -89,6 +91,7 @@ class Fit:
     lowest: float = 0.0
     precision: Precision = "float32"
     accumulate: int = 1
+    batch_norm: Literal["whole", "part"] = "whole"
     ema: float | None = None
     look: Callable[[int], Mapping[str, float]] | None = None
     mark: Callable[[str], None] = lambda part: None
@@ -112,7 +115,8 @@ class Fit:
         optimizer = self.optimizer(model.parameters())
         peaks = [group["lr"] for group in optimizer.param_groups]
         average = self._average(model)
-        state = TrainingState(model, optimizer, learner, average, self._scaler(model))
+        scaler, count = self._scaler(model), ranks() if self.batch_norm == "part" else 0
+        state = TrainingState(model, optimizer, learner, average, scaler, count)
         start = state.restored(checkpoint, self.identity, self.steps)
         diverged = Divergence(self.steps, self.warmup, self.clip, peaks[0])
         task = of_all_ranks(in_precision(task, self.precision))
@@ -127,7 +131,7 @@ class Fit:
         step = start
         with (
             seeded(self.seed),
-            pooling_batch_norm(),
+            pooling_batch_norm() if self.batch_norm == "whole" else nullcontext(),
             calling(lambda: f"step {step + 1} of {self.steps} of the training"),
         ):
             for step in range(start, self.steps):

@@ -7,6 +7,7 @@ from typing import Generic
 
 import torch
 
+from supernet.errors import ConfigError
 from supernet.train.average import MovingAverage
 from supernet.train.checkpoint import Checkpoint
 from supernet.train.learner import Learner, M
@@ -24,6 +25,7 @@ class TrainingState(Generic[M]):
         learner: training method.
         average: moving average of the weights, if there is one.
         scaler: scale of losses whose gradients are of type float16; switched off for others.
+        ranks: number of processes that train, where what is computed depends on it; else 0.
     """
 
     model: M
@@ -31,6 +33,7 @@ class TrainingState(Generic[M]):
     learner: Learner[M]
     average: MovingAverage | None
     scaler: torch.amp.GradScaler
+    ranks: int = 0
 
     def save(self, checkpoint: Checkpoint, step: int, identity: str, steps: int) -> None:
         """Write a checkpoint.
@@ -51,6 +54,7 @@ class TrainingState(Generic[M]):
                 "learner": self.learner.state_dict(),
                 "ema": average.state_dict() if average else {},
                 "scaler": self.scaler.state_dict(),
+                "ranks": self.ranks,
             }
         )
 
@@ -58,11 +62,18 @@ class TrainingState(Generic[M]):
         """Take up the state of a checkpoint and return its step; 0 where it has none of this identity.
 
         Raises:
+            ConfigError: it is of another number of processes, and they matter.
             DamagedFileError: it does not hold what was saved.
         """
         state = checkpoint.trained() if checkpoint else None
         if checkpoint is None or state is None or state["identity"] != identity:
             return 0
+        if state["step"] < steps and state["ranks"] != self.ranks:
+            raise ConfigError(
+                f"{checkpoint.path} was trained by {state['ranks']} process(es), with batch norm of the "
+                f"part that each has of a batch (batch_norm part), so {self.ranks} would compute "
+                "something else; go on with as many, or delete it to begin again"
+            )
         with checkpoint.restoring():
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
