@@ -1,4 +1,4 @@
-"""Whether searching pays: `python -m benchmarks.pays [CONFIG] --seeds 5`, with options of the run.
+"""Whether searching pays: `python -m benchmarks.pays --seeds 5`, with options of the run.
 
 A configuration runs with each seed. Printed are, for each, the test accuracy of the best network that
 the search found, the mean of the random networks of about its cost, and that of the network that was
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -21,7 +22,7 @@ from scipy import stats
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("config", nargs="?", default="configs/digits/lost.yaml")
+    parser.add_argument("--config", default="configs/digits/lost.yaml")
     parser.add_argument("--folder", type=Path, default=Path("runs/pays"))
     parser.add_argument("--seeds", type=int, default=5)
     given, rest = parser.parse_known_args()
@@ -61,6 +62,8 @@ def run(config: str, folder: Path, seed: int, options: list[str]) -> tuple[dict,
 
 def interval(values: list[float]) -> tuple[float, float]:
     """Return where the mean lies, with 95 %."""
+    if len(values) < 2:
+        return -math.inf, math.inf
     half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
     return statistics.mean(values) - half, statistics.mean(values) + half
 

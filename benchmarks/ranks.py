@@ -45,7 +45,12 @@ def main() -> None:
     parser.add_argument("--canvas", type=int, default=32, help="side of the images, in pixels")
     parser.add_argument("--candidates", type=int, default=300)
     given, rest = parser.parse_known_args()
-    options = [*rest, *OPTIONS, f"--model.channels={given.channels}", f"--data.canvas={given.canvas}"]
+    options = [
+        *rest,
+        *OPTIONS,
+        f"--model.channels={given.channels}",
+        f"--data.canvas={given.canvas}",
+    ]
     with tempfile.TemporaryDirectory() as name:
         measure: Callable[[int], float]
         separate: Callable[[], float]
