@@ -330,7 +330,7 @@ def test_files_are_read_at_one_door(here):
 
 
 HOSTILE = (
-    *("PIL", "numpy", "torch", "yaml", "rich", "pandas", "matplotlib", "IPython", "onnx", "plotly"),
+    *("PIL", "numpy", "torch", "yaml", "rich", "pandas", "matplotlib", "IPython", "onnx", "scipy"),
     *("random", "json", "argparse", "typing", "sqlite3", "html", "statistics", "csv", "site"),
 )
 

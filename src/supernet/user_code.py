@@ -27,7 +27,7 @@ __all__ = ["calling", "error_place"]
 _LIBRARIES = frozenset(
     {
         *("supernet", "torch", "numpy", "scipy", "sklearn", "jsonargparse", "yaml", "rich"),
-        *("plotly", "PIL", "optuna", "onnx", "onnxscript", "onnxruntime"),
+        *("PIL", "optuna", "onnx", "onnxscript", "onnxruntime"),
     }
 )
 """Packages whose lines are none of the user's; those of Python itself are told by their folder."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from tests.track.figures import tree
 
 from supernet.catalogue import catalogue
 from supernet.cli import main
@@ -384,3 +385,19 @@ def test_a_run_whose_reader_leaves_is_not_said_to_be_done(tmp_path, tiny):
         ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"], capture_output=True, check=False
     )
     assert done.returncode == 1
+
+
+@pytest.mark.slow
+def test_the_code_of_the_report_loads_the_chosen_network(finished, monkeypatch):
+    """Both ways compute the same; the module takes normalised examples."""
+    codes = [one.text for one in tree((finished / "report.html").read_text()).all("pre")]
+    program, module = (code for code in codes if "import torch" in code)
+    monkeypatch.chdir(finished)
+    examples = torch.randint(0, 17, (5, 1, 8, 8), dtype=torch.uint8)
+    first, second = {"examples": examples}, {}
+    exec(program, first)
+    exec(module, second)
+    data = json.loads((finished / "metrics.json").read_text())["data"]
+    normalised = (examples / 255 - data["mean"][0]) / data["std"][0]
+    with torch.no_grad():
+        torch.testing.assert_close(second["network"](normalised), first["outputs"])

@@ -11,7 +11,7 @@ import pytest
 
 CODE = """
 import resource, sys
-import plotly.graph_objects, torch
+import torch
 from torch import nn
 import supernet as sn, supernet.pipeline
 

@@ -66,14 +66,29 @@ def _log() -> str:
     return "".join(json.dumps(line) + "\n" for line in lines) + '{"stage": "retrain-a1", "st'
 
 
-def _candidates(path: Path, count: int) -> None:
+OPTIONS = ("separable 3x3", "identity", "max pool 3x3")
+INPUTS = (["cell k-2"], ["cell k-1"], ["cell k-2", "cell k-1"], ["cell k-1"])
+
+
+def _candidates(path: Path, count: int, label: str) -> None:
     draw = random.Random(1)
     with closing(sqlite3.connect(path)) as store, store:
         store.execute(f"CREATE TABLE candidates ({COLUMNS})")
         for index in range(count):
             macs = draw.randint(300_000, 4_000_000)
             accuracy = min(0.97, 0.5 + macs / 12e6 + draw.random() * 0.2)
-            row = [f"a{index}", '{"x": 1}', "ok", 1.2 - accuracy, accuracy, macs // 40, macs, 1.5]
+            accuracy -= 0.1 * (index % 3 == 1)
+            answers = {label: OPTIONS[index % 3], "cell/inputs 1": INPUTS[index % 4]}
+            row = [
+                f"a{index}",
+                json.dumps(answers),
+                "ok",
+                1.2 - accuracy,
+                accuracy,
+                macs // 40,
+                macs,
+                1.5,
+            ]
             row += ["search", 360, "recalibrate", 256, 4, "w1", "Random", index // 12, 0, "2030"]
             store.execute(f"INSERT INTO candidates VALUES ({', '.join('?' * 18)})", row)
 
@@ -95,6 +110,13 @@ def _retrained(
 
 def full_metrics() -> dict:
     return {
+        "environment": {
+            "supernet": "0.1.0",
+            "torch": "2.13.0",
+            "python": "3.11.7",
+            "device": "cpu",
+            "threads": 1,
+        },
         "data": {
             "name": "digits",
             "train": 1077,
@@ -183,12 +205,12 @@ def write_run(folder: Path, *, until: str = "test", label: str = "cell/block 1")
     (folder / "config.yaml").write_text("strategy: spos\nseed: 0\ntrain:\n  steps: 1000\n")
     (folder / "log.jsonl").write_text(_log())
     steps = ["train", "search", "retrain", "test"]
-    kept = {"data", *steps[: steps.index(until) + 1]}
+    kept = {"environment", "data", *steps[: steps.index(until) + 1]}
     metrics = {name: value for name, value in full_metrics().items() if name in kept}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     if until == "train":
         return folder
-    _candidates(folder / "candidates.db", 60)
+    _candidates(folder / "candidates.db", 60, label)
     if until == "search":
         return folder
     chosen = {

@@ -152,7 +152,7 @@ def test_the_place_is_named(tmp_path, metrics, place, new, words):
 )
 def test_what_is_unusual_is_shown(run_folder, metrics, place, new):
     (run_folder / "metrics.json").write_text(json.dumps(changed(metrics, place, new)))
-    assert "Retrained candidates" in render(run_folder)
+    assert "Retrained networks" in render(run_folder)
 
 
 def test_an_architecture_that_is_not_of_its_key_is_noted(run_folder):

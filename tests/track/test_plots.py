@@ -1,4 +1,4 @@
-"""The figures, read back from their traces."""
+"""What the figures of the report show; how it is drawn is tested in test_charts.py."""
 
 import math
 
@@ -11,8 +11,13 @@ from supernet.track import plots
 NUMBERS = st.sampled_from([0.0, 1.0, 2.0, 3.0, math.inf, math.nan]) | st.floats(0, 3)
 
 
-def traces(figure):
-    return {trace.name: trace for trace in figure.data}
+def points(chart):
+    """Return the values of each series by name; of a line and its points those of the points."""
+    return {one.name: (list(one.x), list(one.y)) for one in chart.series}
+
+
+def series(chart, name):
+    return next(one for one in chart.series if one.name == name)
 
 
 def record(stage, step, loss, rate=0.1):
@@ -42,93 +47,111 @@ def test_the_front_wants_a_score_for_every_cost():
 
 def test_each_stage_is_a_line_over_its_steps():
     log = [record("retrain-a", 1, 3.0), record("retrain-b", 1, 4.0), record("retrain-a", 2, 2.0)]
-    lines = traces(plots.training_curves(log))
-    assert (lines["a"].x, lines["a"].y) == ((1, 2), (3.0, 2.0))
-    assert (lines["b"].x, lines["b"].y) == ((1,), (4.0,))
+    chart = plots.training_curves(log)
+    assert points(chart)["a"] == ([1, 2], [3.0, 2.0])
+    assert points(chart)["b"] == ([1], [4.0])
+    assert series(chart, "a").kind == series(chart, "b").kind == "line"
 
 
 def test_of_a_step_that_was_repeated_the_last_counts():
     log = [
         record("train", step, loss) for step, loss in ((10, 9.0), (30, 8.0), (20, 3.0), (10, 1.0))
     ]
-    line = traces(plots.training_curves(log))["loss"]
-    assert (line.x, line.y) == ((10, 20, 30), (1.0, 3.0, 8.0))
+    assert points(plots.training_curves(log))["loss"] == ([10, 20, 30], [1.0, 3.0, 8.0])
 
 
 def test_the_learning_rate_has_its_own_axis():
-    figure = plots.training_curves([record("train", 1, 3.0, rate=0.05)])
-    lines = traces(figure)
-    assert lines["learning rate"].yaxis == "y2"
-    assert lines["learning rate"].y == (0.05,)
-    assert lines["loss"].yaxis is None
-    assert figure.layout.yaxis2.side == "right"
+    chart = plots.training_curves([record("train", 1, 3.0, rate=0.05)])
+    assert points(chart)["learning rate"] == ([1], [0.05])
+    assert [one.side for one in chart.series] == [True, False]
+    assert chart.side.label == "learning rate"
+    assert plots.training_curves([{"stage": "t", "step": 1, "loss": 1.0}]).side is None
+
+
+def test_a_schedule_that_stages_share_is_drawn_once():
+    log = [
+        record(f"retrain-{i}", step, 3.0, rate=r) for i in "ab" for step, r in ((1, 1), (2, 0.5))
+    ]
+    other = record("retrain-c", 1, 3.0, rate=2)
+    names = [one.name for one in plots.training_curves([*log, other]).series]
+    assert names == ["learning rate", "learning rate", "a", "b", "c"]
 
 
 def test_a_record_without_a_loss_is_no_point():
-    assert plots.training_curves([{"stage": "search", "step": 1}]).data == ()
+    assert plots.training_curves([{"stage": "search", "step": 1}]).series == ()
 
 
-def test_many_stages_leave_the_legend_readable():
-    log = [record(f"retrain-{i}", 1, 3.0) for i in range(12)]
-    assert sum(trace.showlegend for trace in plots.training_curves(log).data) == 1
+def test_many_stages_are_told_by_what_they_are():
+    log = [record(f"retrain-{i}", 1, float(i)) for i in range(6)]
+    roles = {"retrain-1": "chosen", "retrain-2": "probe", "retrain-5": "random baseline"}
+    _, *lines = plots.training_curves(log, roles).series
+    assert [(one.name, one.y) for one in lines] == [
+        *(("best of the search", [float(i)]) for i in (0, 3, 4)),
+        ("probe", [2.0]),
+        ("random baseline", [5.0]),
+        ("chosen", [1.0]),
+    ]
+    assert [one.titles for one in lines] == [["0"], ["3"], ["4"], ["2"], ["5"], ["1"]]
+    assert len({one.colour for one in lines}) == 4
 
 
 @pytest.mark.parametrize(
-    ("metric", "best"), [("accuracy", (0.5, 0.5, 0.7, 0.7)), ("loss", (0.5, 0.4, 0.4, 0.1))]
+    ("metric", "best"), [("accuracy", [0.5, 0.5, 0.7, 0.7]), ("loss", [0.5, 0.4, 0.4, 0.1])]
 )
 def test_the_best_so_far_follows_the_metric(metric, best):
-    figure = plots.candidate_scores(
-        [0.5, 0.4, 0.7, 0.1], [0, 0, 1, None], list("abcd"), metric=metric
+    chart = plots.candidate_scores(
+        [0.5, 0.4, 0.7, 0.1],
+        [0, 0, 1, None],
+        list("abcd"),
+        roles={"b": "chosen", "z": "probe"},
+        metric=metric,
     )
-    lines = traces(figure)
-    assert lines["best so far"].y == best
-    assert lines["candidate"].y == (0.5, 0.4, 0.7, 0.1)
-    assert lines["candidate"].text[1:] == ("b<br>generation 0", "c<br>generation 1", "d")
-    assert figure.layout.yaxis.title.text == f"one-shot {metric}"
-    assert (figure.layout.yaxis.tickformat is not None) == (metric == "accuracy")
+    assert points(chart) == {
+        "candidate": ([1, 3, 4], [0.5, 0.7, 0.1]),
+        "best so far": ([1, 2, 3, 4], best),
+        "chosen": ([2], [0.4]),
+    }
+    assert series(chart, "candidate").titles == ["a, generation 0", "c, generation 1", "d"]
+    assert chart.y.label == f"one-shot {metric}"
+    assert (chart.y.unit == "percent") == (metric == "accuracy")
 
 
-@pytest.mark.parametrize(("metric", "front"), [("accuracy", (10, 20)), ("loss", (10, 30))])
+@pytest.mark.parametrize(("metric", "front"), [("accuracy", [10, 20]), ("loss", [10, 30])])
 def test_the_front_follows_the_metric(metric, front):
-    figure = plots.cost_and_score([30, 20, 10], [0.1, 0.9, 0.5], list("abc"), metric=metric)
-    assert traces(figure)["Pareto front"].x == front
+    chart = plots.cost_and_score([30, 20, 10], [0.1, 0.9, 0.5], list("abc"), metric=metric)
+    both = [one for one in chart.series if one.name == "Pareto front"]
+    assert [one.kind for one in both] == ["steps", "points"]
+    assert all(one.x == front for one in both)
 
 
-def test_the_chosen_candidate_is_marked():
-    figure = plots.cost_and_score([30, 20], [0.1, 0.9], ["a", "b"], chosen="b")
-    assert (traces(figure)["chosen"].x, traces(figure)["chosen"].y) == ((20,), (0.9,))
-    assert "chosen" not in traces(plots.cost_and_score([30], [0.1], ["a"], chosen="z"))
+def test_what_networks_are_is_marked_and_baselines_are_on_no_front():
+    roles = {"b": "chosen", "c": "random baseline"}
+    chart = plots.cost_and_score([30, 20, 10], [0.1, 0.9, 1.0], list("abc"), roles=roles)
+    assert points(chart) == {
+        "candidate": ([30], [0.1]),
+        "Pareto front": ([20], [0.9]),
+        "random baseline": ([10], [1.0]),
+        "chosen": ([20], [0.9]),
+    }
+    assert len({one.colour for one in chart.series}) == 4
 
 
-@pytest.mark.parametrize(
-    ("tau", "title"),
-    [
-        (0.333, "Kendall's τ of the probes = 0.33"),
-        (None, "Kendall's τ is not known"),
-        (math.nan, "Kendall's τ is not known"),
-    ],
-)
-def test_the_ranking_says_its_correlation(tau, title):
-    probes = [True, True, False]
-    figure = plots.ranking_plot(
-        [0.1, 0.2, 0.5], [0.3, 0.4, 0.6], ["a", "b", "c"], probes, tau=tau, chosen="a"
+def test_the_ranking_tells_networks_by_what_they_are():
+    roles = ["chosen", "probe", "random baseline", "top", "probe"]
+    chart = plots.ranking_plot(
+        [0.1, 0.2, 0.5, 0.6, 0.7], [0.3, 0.4, 0.6, 0.7, 0.8], list("abcde"), roles, metric="loss"
     )
-    assert figure.layout.title.text == title
-    points = traces(figure)
-    assert (points["chosen"].x, points["chosen"].y) == ((0.1,), (0.3,))
-    assert (points["probe"].x, points["probe"].y) == ((0.2,), (0.4,))
-    assert (points["other"].x, points["other"].y) == ((0.5,), (0.6,))
+    assert points(chart) == {
+        "best of the search": ([0.6], [0.7]),
+        "probe": ([0.2, 0.7], [0.4, 0.8]),
+        "random baseline": ([0.5], [0.6]),
+        "chosen": ([0.1], [0.3]),
+    }
+    assert (chart.x.label, chart.y.label) == ("one-shot loss", "stand-alone loss")
+    assert series(chart, "probe").titles == ["b", "e"]
 
 
-def test_labels_cannot_hold_markup():
-    label = "<a href='x'>"
-    figures = [
-        plots.training_curves([record("train", 1, 1.0), record(label, 1, 1.0)]),
-        plots.candidate_scores([1.0], [None], [label]),
-        plots.cost_and_score([1.0], [1.0], [label], chosen=label),
-        plots.ranking_plot([1.0], [1.0], [label], [True], chosen=label),
-    ]
-    for figure in figures:
-        shown = [str(trace.name) + str(trace.text) for trace in figure.data]
-        assert any("&lt;a" in text for text in shown)
-        assert not any("<a" in text for text in shown)
+def test_curves_leave_out_what_has_no_points():
+    chart = plots.curves({"a": [(0, 1.0), (5, 2.0)], "b": [], "c": [(0, 3.0)]}, "loss")
+    assert points(chart) == {"a": ([0, 5], [1.0, 2.0]), "c": ([0], [3.0])}
+    assert len({one.colour for one in chart.series}) == 2

@@ -1,19 +1,32 @@
 """The page: what it shows, what it leaves out, and that nothing in it can run or be fetched."""
 
 import json
+import os
 import re
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from html.parser import HTMLParser
+from statistics import fmean
 
 import pytest
-from plotly.offline import get_plotlyjs
+from tests.track import figures
 
 from supernet.errors import DamagedFileError, RunFolderError
 from supernet.track.report import render
 from supernet.track.report_file import write_report
 
 EVIL = "</script><script>alert(1)</script>"
+FIGURES = [
+    "ranking",
+    "retraining",
+    "decisions",
+    "candidates",
+    "front-macs",
+    "front-latency_ms",
+    "training",
+]
 
 
 class Page(HTMLParser):
@@ -59,12 +72,17 @@ def edit(path, change):
     path.write_text(json.dumps(content))
 
 
-def figure(shown, name):
-    """Return the traces of a figure, by name."""
-    script = next(s for s in shown.scripts if f'newPlot( "{name}"' in " ".join(s.split()))
-    start = script.index("[", script.index("newPlot"))
-    data, _ = json.JSONDecoder().raw_decode(script[start:])
-    return {trace["name"]: trace for trace in data}
+def drawing(folder, name):
+    """Return the element of a figure."""
+    [found] = [
+        one for one in figures.tree(render(folder)).all("figure") if one.attributes["id"] == name
+    ]
+    return found
+
+
+def figure(folder, name):
+    """Return what a figure shows, read back from the drawing."""
+    return figures.figure(drawing(folder, name).all("svg")[0])
 
 
 def test_a_finished_run_shows_everything(run_folder):
@@ -72,27 +90,24 @@ def test_a_finished_run_shows_everything(run_folder):
     assert shown.headings == [
         "Architecture search on digits",
         "Changed files",  # a key such as "a1" is no digest of answers
-        "Training the supernet",
-        "Candidates",
-        "Score and multiply-adds",
-        "Score and latency in ms",
-        "Retrained candidates",
-        "Ranking",
-        "Retraining",
         "The chosen cell",
         "Decisions",
         "Costs",
+        "Retrained networks",
+        "Ranking",
+        "Retraining",
+        "What each decision does to one-shot scores",
+        "Candidates",
+        "One-shot score and multiply-adds",
+        "One-shot score and latency in ms",
+        "Training the supernet",
+        "Space",
+        "Load the chosen network",
+        "Device and versions",
         "Time per stage",
         "Configuration",
     ]
-    assert shown.ids == [
-        "training",
-        "candidates",
-        "front-macs",
-        "front-latency_ms",
-        "ranking",
-        "retraining",
-    ]
+    assert shown.ids == FIGURES
 
 
 def test_the_headline_compares_the_chosen_with_the_random_one(run_folder):
@@ -106,9 +121,19 @@ def test_the_headline_compares_the_chosen_with_the_random_one(run_folder):
 
 def test_tables_show_candidates_decisions_and_costs(run_folder):
     rows = page(run_folder).rows
-    assert ["a1", "top", "88.45 %", "61.44 k", "2.35 M", "97.22 %", "96.67 %"] in rows
-    assert ["a3", "random", "70.12 %", "61.44 k", "2.35 M", "93.89 %", "93.61 %"] in rows
-    assert ["cell/inputs 1", "cell k-2, cell k-1"] in rows
+    assert [
+        "a1",
+        "best of the search",
+        "88.45 %",
+        "61.44 k",
+        "2.35 M",
+        "97.22 %",
+        "96.67 %",
+    ] in rows
+    baseline = "a3 \u25cf\xa0random baseline 70.12 % 61.44 k 2.35 M 93.89 % 93.61 %"
+    assert baseline in [" ".join(row) for row in rows_of(figures.tree(render(run_folder)))]
+    assert ["device", "cpu, 1 thread"] in rows
+    assert ["PyTorch version", "2.13.0"] in rows
     assert ["chosen", "61.44 k", "2.35 M", "1.5 ms"] in rows
     assert ["train", "1 min 50 s"] in rows
     assert ["retrain", "3 min 12 s"] in rows
@@ -117,22 +142,10 @@ def test_tables_show_candidates_decisions_and_costs(run_folder):
 @pytest.mark.parametrize(
     ("until", "figures", "hints"),
     [
-        ("train", ["training"], ["search", "retrain", "test"]),
-        (
-            "search",
-            ["training", "candidates", "front-macs", "front-latency_ms"],
-            ["retrain", "test"],
-        ),
-        (
-            "retrain",
-            ["training", "candidates", "front-macs", "front-latency_ms", "ranking", "retraining"],
-            ["test"],
-        ),
-        (
-            "test",
-            ["training", "candidates", "front-macs", "front-latency_ms", "ranking", "retraining"],
-            [],
-        ),
+        ("train", FIGURES[-1:], ["search", "retrain", "test"]),
+        ("search", FIGURES[2:], ["retrain", "test"]),
+        ("retrain", FIGURES, ["test"]),
+        ("test", FIGURES, []),
     ],
 )
 def test_an_unfinished_run_says_which_step_fills_the_rest(
@@ -152,8 +165,10 @@ def test_each_file_may_be_missing(run_folder, name):
 
 
 def test_the_curve_holds_every_whole_line_of_the_log(run_folder):
-    curve = figure(page(run_folder), "training")["loss"]
-    assert curve["x"] == list(range(20, 1001, 20))
+    curve = figure(run_folder, "training").points["loss"]
+    assert [x for x, _ in curve] == pytest.approx(list(range(20, 1001, 20)), abs=2)
+    losses = [2.3 * 0.985 ** (step / 8) + 0.3 + 0.05 * (step % 3) for step in range(20, 1001, 20)]
+    assert [y for _, y in curve] == pytest.approx(losses, abs=0.01)
 
 
 def test_a_latency_that_was_not_measured_has_no_column(run_folder):
@@ -163,7 +178,7 @@ def test_a_latency_that_was_not_measured_has_no_column(run_folder):
 
 
 def test_retraining_has_a_line_per_candidate(run_folder):
-    assert list(figure(page(run_folder), "retraining")) == ["a0", "a1", "learning rate"]
+    assert list(figure(run_folder, "retraining").points) == ["learning rate", "a0", "a1"]
 
 
 def test_a_chosen_one_that_is_worse_than_random_is_said_so(run_folder):
@@ -181,7 +196,8 @@ def test_a_torn_line_in_the_middle_does_not_hide_the_rest(run_folder):
     log = run_folder / "log.jsonl"
     whole = {"stage": "train", "step": 1020, "loss": 0.5}
     log.write_text(log.read_text() + "\n" + json.dumps(whole) + "\n")
-    assert figure(page(run_folder), "training")["loss"]["x"][-1] == 1020
+    last = figure(run_folder, "training").points["loss"][-1]
+    assert last == pytest.approx((1020, 0.5), abs=2)
 
 
 def change_candidates(folder, *statements):
@@ -200,9 +216,16 @@ def test_only_candidates_that_compare_are_shown(run_folder):
         "UPDATE candidates SET status = 'failed' WHERE key = 'a7'",
         "UPDATE candidates SET status = 'failed', weights = NULL WHERE key = 'a59'",
     )
-    shown = figure(page(run_folder), "candidates")["candidate"]["text"]
-    keys = [text.split("<")[0] for text in shown]
-    assert keys == [f"a{i}" for i in range(59) if i not in (4, 5, 6, 7, 8, 9)]
+    titles = figure(run_folder, "candidates").titles
+    keys = [title.split(",")[0] for titles in titles.values() for title in titles]
+    baseline = 3
+    assert sorted(keys) == sorted(
+        f"a{i}" for i in range(59) if i not in (4, 5, 6, 7, 8, 9, baseline)
+    )
+    assert [[title.split(",")[0] for title in titles[n]] for n in ("probe", "chosen")] == [
+        ["a2"],
+        ["a1"],
+    ]
 
 
 def test_a_task_without_accuracy_shows_losses(run_folder):
@@ -216,7 +239,7 @@ def test_a_task_without_accuracy_shows_losses(run_folder):
 
     edit(run_folder / "metrics.json", drop)
     shown = page(run_folder)
-    best = figure(shown, "candidates")["best so far"]["y"]
+    best = [y for _, y in figure(run_folder, "candidates").points["best so far"]]
     assert best == sorted(best, reverse=True)
     assert best[0] > best[-1]
     assert "loss 0.1203" in shown.words
@@ -252,28 +275,156 @@ def test_no_text_of_a_run_can_become_markup(make_run, tmp_path):
     edit(folder / "metrics.json", poison)
     edit(folder / "architecture.json", poison_drawing)
     shown = page(folder)
-    assert len(shown.scripts) == len(plain.scripts)
-    assert not any(script.strip().startswith("alert") for script in shown.scripts)
+    assert shown.scripts == plain.scripts == []
     # It is shown as text wherever it was put.
     assert f"Architecture search on {EVIL}" in shown.headings
     assert EVIL in shown.headings
-    assert [EVIL, EVIL] in shown.rows
+    assert any(row[:2] == [EVIL, EVIL] for row in shown.rows)
     assert EVIL in shown.words
-    assert figure(shown, "front-macs")["chosen"]["text"] == [
-        "&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;"
+    assert figure(folder, "front-macs").titles["chosen"][0].startswith(EVIL)
+
+
+def test_the_page_fetches_nothing_and_runs_nothing(run_folder):
+    text, shown = render(run_folder), page(run_folder)
+    assert shown.addresses == shown.scripts == []
+    urls = set(re.findall(r"https?://[^\s\"'<>]+", text))
+    # A name space is a name, no address to fetch from.
+    assert urls <= {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"@import|url\(|\son[a-z]+=", text)
+
+
+def grow(folder, candidates, networks):
+    """Write more candidates, and more trainings of networks, into the files of a run."""
+    with closing(sqlite3.connect(folder / "candidates.db")) as store, store:
+        rows = store.execute("SELECT * FROM candidates").fetchall()
+        for index in range(candidates - len(rows)):
+            row = [f"more {index:012}", *rows[index % len(rows)][1:]]
+            store.execute(f"INSERT INTO candidates VALUES ({', '.join('?' * len(row))})", row)
+    log = folder / "log.jsonl"
+    lines = [
+        json.dumps({"stage": f"retrain-{i}", "step": step, "loss": i + 1 / step})
+        for i in range(networks)
+        for step in range(20, 20_000, 20)
     ]
+    log.write_text("\n".join([log.read_text(), *lines]))
+
+
+def test_the_page_is_small(run_folder):
+    assert len(render(run_folder)) < 100_000
+    grow(run_folder, 1000, 20)
+    assert len(render(run_folder)) < 200_000
 
 
 @pytest.mark.slow
-def test_the_page_fetches_nothing_and_holds_plotly_once(run_folder):
+def test_the_page_of_a_long_run_is_small_too(run_folder):
+    grow(run_folder, 10_000, 20)
     text = render(run_folder)
-    assert page(run_folder).addresses == []
-    assert text.count(get_plotlyjs()) == 1
-    rest = text.replace(get_plotlyjs(), "")
-    urls = set(re.findall(r"https?://[^\s\"'<>]+", rest))
-    # A name space is a name, no address to fetch from.
-    assert urls <= {"http://www.w3.org/2000/svg"}
-    assert not re.search(r"@import|url\(", rest)
+    assert len(text) < 300_000
+    assert "2,000 of 9,997 candidates are drawn." in text
+
+
+@pytest.mark.slow
+def test_the_same_files_make_the_same_bytes(make_run, tmp_path):
+    code = "import sys; from pathlib import Path; from supernet.track.report import render; "
+    code += "sys.stdout.buffer.write(render(Path(sys.argv[1])).encode())"
+    folder = make_run(tmp_path / "run")
+    for seed in ("1", "2"):
+        made = subprocess.run(
+            [sys.executable, "-c", code, str(folder)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        )
+        assert made.stdout.decode() == render(folder)
+
+
+def rows_of(found):
+    """Return the cells of all tables, row by row."""
+    return [
+        ["".join(o.text for o in (*c.all("span"), c)) for c in row.all("td")]
+        for row in found.all("tr")
+    ]
+
+
+def test_alternatives_stand_beside_decisions(run_folder):
+    scores = {}
+    with closing(sqlite3.connect(run_folder / "candidates.db")) as store:
+        for key, accuracy, answers in store.execute(
+            "SELECT key, accuracy, architecture FROM candidates"
+        ):
+            if key != "a3":  # the random baseline
+                scores[key] = (accuracy, json.loads(answers))
+    chosen, other = (
+        fmean(score for score, one in scores.values() if one["cell/block 1"] == option)
+        for option in ("separable 3x3", "max pool 3x3")
+    )
+    table = rows_of(figures.tree(render(run_folder)))
+    rows = {row[0]: row for row in table if len(row) == 5}
+    row = rows["cell/block 1"]
+    assert row[1] == "separable 3x3"
+    assert row[3] == "max pool 3x3"
+    assert float(row[4].split()[0]) == pytest.approx(100 * (other - chosen), abs=0.006)
+    assert rows["cell/inputs 1"][1:2] + rows["cell/inputs 1"][3:] == [
+        "cell k-2, cell k-1",
+        "—",
+        "—",
+    ]
+
+
+def test_options_have_their_mean_scores_and_the_chosen_are_marked(run_folder):
+    found = figures.tree(render(run_folder))
+    [shares] = drawing(run_folder, "decisions").all("svg")
+    assert [one.text for one in shares.all("text", "name")] == ["cell/block 1", "cell/inputs 1"]
+    [options] = [
+        one for one in found.all("svg") if one.attributes.get("aria-label") == "cell/block 1"
+    ]
+    rows = options.all("g", "interval")
+    assert {one.all("text")[0].text for one in rows} == {
+        "separable 3x3",
+        "identity",
+        "max pool 3x3",
+    }
+    assert [one.all("text")[0].text for one in rows if "marked" in one.kinds] == ["separable 3x3"]
+    assert rows[-1].title.startswith("identity: ")
+    with closing(sqlite3.connect(run_folder / "candidates.db")) as store:
+        [[mean]] = store.execute(
+            "SELECT avg(accuracy) FROM candidates WHERE architecture LIKE '%identity%'"
+        )
+    assert f"{100 * mean:.2f} %" in rows[-1].title
+    assert "20 candidates" in rows[-1].title
+
+
+def test_answers_that_cannot_be_read_leave_the_rest(run_folder):
+    change_candidates(run_folder, "UPDATE candidates SET architecture = 'none' WHERE key = 'a5'")
+    assert "What each decision does to one-shot scores" in page(run_folder).headings
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (None, "model = ...  # the model"),
+        (
+            "{class_path: supernet.zoo.Bender, init_args: {channels: 4}}",
+            "Bender(channels=4, image=(1, 8, 8), classes=10)",
+        ),
+        (
+            "{class_path: mine.Net, init_args: {a: b}}",
+            "model = Net(a='b')  # and, where it asks for them, image",
+        ),
+        ("{class_path: 'os; import os.x'}", "model = ...  # the model"),
+    ],
+)
+def test_code_that_loads_the_network_names_the_model(run_folder, model, words):
+    (run_folder / "config.yaml").write_text(f"model: {model}\n" if model else "seed: 0\n")
+
+    def program(metrics):
+        metrics["retrain"]["program"] = {"dtype": "uint8", "shape": ["batch", 1, 8, 8]}
+
+    edit(run_folder / "metrics.json", program)
+    codes = [one.text for one in figures.tree(render(run_folder)).all("pre")]
+    assert "# examples as the data set has them: uint8, [batch, 1, 8, 8]" in codes[0]
+    assert words in codes[1]
+    assert "import os" not in codes[1]
 
 
 @pytest.mark.slow

@@ -121,7 +121,7 @@ def test_the_report_shows_moments_and_decisions(folder):
     assert "While the supernet trained" not in before.headings
     write_watch(folder / "watch.json", record())
     found = page(folder)
-    assert {"While the supernet trained", "What decisions matter to the scores"} <= {
+    assert {"While the supernet trained", "What decisions matter to watched networks"} <= {
         *found.headings
     }
     assert {"watched-loss", "watched-tau"} <= {*found.ids}

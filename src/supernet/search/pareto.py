@@ -25,12 +25,16 @@ def pareto_front(points: Sequence[Point]) -> list[int]:
         ConfigError: the points differ in length.
     """
     _length(points)
-    front: list[int] = []
-    # A point can only be dominated by one that comes before it in this order.
+    front, different = list[int](), list[tuple[float, ...]]()
+    # A point can only be dominated by one that comes before it in this order; equal ones are neighbours.
     known = [i for i, point in enumerate(points) if not any(map(math.isnan, point))]
     for i in sorted(known, key=lambda i: tuple(points[i])):
-        if not any(_dominates(points[j], points[i]) for j in front):
+        point = tuple(points[i])
+        if point in different[-1:]:
             front.append(i)
+        elif not any(_dominates(other, point) for other in different):
+            front.append(i)
+            different.append(point)
     return sorted(front)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from supernet.cost.quantities import unit_of
 
 __all__ = [
     "MISSING",
+    "answer_text",
     "cost_text",
     "count",
     "duration",
@@ -74,3 +76,8 @@ def tuned_text(tuning: str, networks: int, seconds: float | None) -> str:
         f"Trained before the score: {count(networks)} network{'' if networks == 1 else 's'}, "
         f"{tuning}{each}, in {duration(seconds)}."
     )
+
+
+def answer_text(answer: Any) -> str:
+    """Return the answer to a decision: the option, or all of several."""
+    return ", ".join(map(str, answer)) if isinstance(answer, list | tuple) else str(answer)

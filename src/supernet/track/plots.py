@@ -1,18 +1,17 @@
-"""Plotly figures from plain numbers; they read well on a light and on a dark page."""
+"""The figures of the report from plain numbers."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import accumulate
 from typing import Any, Literal
 
-import plotly.graph_objects as go
-
 from supernet.search import pareto
+from supernet.track.charts import Axis, Chart, Series
+from supernet.track.scales import Unit
 
 __all__ = [
+    "ROLE_COLOURS",
     "Metric",
     "candidate_scores",
     "cost_and_score",
@@ -21,14 +20,15 @@ __all__ = [
     "ranking_plot",
     "training_curves",
     "truth_plot",
+    "unit_of",
 ]
 
 Metric = Literal["accuracy", "loss"]
 
-_BLUE, _ORANGE, _GREEN, _GREY = "#4c7bd0", "#d9822b", "#3d9970", "#9aa5b4"
-_STAGE_COLOURS = (_BLUE, _ORANGE, _GREEN, "#8e6bbf", "#c0504d", "#4aa5b5", "#b59f3b", "#7d8896")
+_COLOURS = ("blue", "orange", "green", "violet", "red", "cyan", "yellow", "slate")
 _LONGEST_LEGEND = 4
-_INK, _GRID = "#6b7686", "rgba(128,140,155,.22)"
+ROLE_COLOURS = {"probe": "violet", "random baseline": "green", "chosen": "orange"}
+"""Colours of networks by what they are in the run, others being grey; later ones lie above."""
 
 
 def front_by_cost(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
@@ -41,43 +41,49 @@ def front_by_cost(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
     return sorted(pareto.pareto_front(points), key=lambda i: (points[i], i))
 
 
-def training_curves(records: Sequence[Mapping[str, Any]]) -> go.Figure:
+def unit_of(metric: Metric) -> Unit:
+    """Return how values of a metric are written: accuracies in 0–1 as percent, losses as they are."""
+    return "percent" if metric == "accuracy" else "number"
+
+
+def training_curves(
+    records: Sequence[Mapping[str, Any]], roles: Mapping[str, str] | None = None
+) -> Chart:
     """Draw loss over step, a line per stage, and the learning rate on a second axis.
 
     Args:
         records: lines of the log with stage, step and loss; learning_rate is optional. Of two
             records of the same stage and step the later counts: a resumed run repeats steps.
+        roles: roles of the trained networks by stage; of many stages the legend tells these.
     """
-    figure = _figure("step", "loss")
     stages: dict[str, dict[int, Mapping[str, Any]]] = {}
     for record in records:
         if record.get("loss") is not None:
             stages.setdefault(str(record["stage"]), {})[record["step"]] = record
+    series, rates = [], dict[tuple[tuple[int, float], ...], None]()
     for index, (stage, by_step) in enumerate(stages.items()):
         steps = sorted(by_step)
-        figure.add_scatter(
-            x=steps,
-            y=[by_step[step]["loss"] for step in steps],
-            name="loss" if len(stages) == 1 else escape(stage.removeprefix("retrain-")),
-            mode="lines",
-            line_color=_STAGE_COLOURS[index % len(_STAGE_COLOURS)],
-            showlegend=len(stages) <= _LONGEST_LEGEND,
+        key = "loss" if len(stages) == 1 else stage.removeprefix("retrain-")
+        name, colour = key, _COLOURS[index % len(_COLOURS)]
+        if len(stages) > _LONGEST_LEGEND:
+            name = (roles or {}).get(stage, "best of the search")
+            colour = ROLE_COLOURS.get(name, "grey")
+        losses = [by_step[step]["loss"] for step in steps]
+        series.append(Series(name, steps, losses, "line", colour, [key]))
+        known = [(step, by_step[step].get("learning_rate")) for step in steps]
+        rates[tuple((step, rate) for step, rate in known if rate is not None)] = None
+    # Stages of one kind share their schedule, which is drawn once.
+    drawn = [
+        Series(
+            "learning rate", [s for s, _ in one], [r for _, r in one], "line", "dotted", side=True
         )
-    for index, by_step in enumerate(stages.values()):
-        steps = sorted(by_step)
-        figure.add_scatter(
-            x=steps,
-            y=[by_step[step].get("learning_rate") for step in steps],
-            name="learning rate",
-            mode="lines",
-            yaxis="y2",
-            # Stages of one kind share their schedule: one entry in the legend stands for all.
-            showlegend=index == 0,
-            line={"color": _GREY, "dash": "dot", "width": 1.5},
-        )
-    side = {"title": "learning rate", "overlaying": "y", "side": "right", "showgrid": False}
-    ticks = {"tickmode": "auto", "nticks": 6, "rangemode": "tozero", "zeroline": False}
-    return figure.update_layout(yaxis2={**side, **ticks}, margin_r=64)
+        for one in rates
+        if one
+    ]
+    side = Axis("learning rate") if drawn else None
+    above = list(ROLE_COLOURS)
+    series.sort(key=lambda one: above.index(one.name) if one.name in ROLE_COLOURS else -1)
+    return Chart(Axis("step"), Axis("loss"), (*drawn, *series), side)
 
 
 def candidate_scores(
@@ -85,22 +91,31 @@ def candidate_scores(
     generations: Sequence[int | None],
     labels: Sequence[str],
     *,
+    roles: Mapping[str, str] | None = None,
     metric: Metric = "accuracy",
-) -> go.Figure:
-    """Draw every candidate in the order of its evaluation, and the best so far."""
-    figure = _figure("candidate, in order of evaluation", f"one-shot {metric}")
+) -> Chart:
+    """Draw every candidate in the order of its evaluation, and the best so far.
+
+    Args:
+        scores: one-shot score of each candidate.
+        generations: number of the generation of each, where it has one.
+        labels: key of each.
+        roles: roles of some by key: "probe", "random baseline" or "chosen".
+        metric: measure that the scores are.
+    """
     order = list(range(1, len(scores) + 1))
-    hover = [
-        escape(label) + ("" if generation is None else f"<br>generation {generation}")
+    titles = [
+        label + ("" if generation is None else f", generation {generation}")
         for label, generation in zip(labels, generations, strict=True)
     ]
-    _points(figure, order, scores, hover, "candidate", _GREY)
     best = list(accumulate(scores, max if metric == "accuracy" else min))
-    line = {"shape": "hv", "color": _BLUE}
-    figure.add_scatter(
-        x=order, y=best, name="best so far", mode="lines", line=line, hoverinfo="skip"
+    line = Series("best so far", order, best, "steps", "blue")
+    points = _by_role(order, scores, titles, [(roles or {}).get(label, "") for label in labels])
+    return Chart(
+        Axis("candidate, in order of evaluation"),
+        Axis(f"one-shot {metric}", unit_of(metric)),
+        (points[0], line, *points[1:]) if points else (line,),
     )
-    return _percent(figure, metric, "y")
 
 
 def cost_and_score(
@@ -109,73 +124,61 @@ def cost_and_score(
     labels: Sequence[str],
     *,
     quantity: str = "multiply-adds",
-    chosen: str | None = None,
+    roles: Mapping[str, str] | None = None,
     metric: Metric = "accuracy",
-) -> go.Figure:
-    """Draw one-shot score against a cost, with the Pareto front and the chosen one.
+) -> Chart:
+    """Draw one-shot score against a cost, with the Pareto front of the candidates.
 
     Args:
-        costs: cost of each candidate.
-        scores: score of each candidate.
-        labels: key of each candidate.
+        costs: cost of each network.
+        scores: one-shot score of each.
+        labels: key of each.
         quantity: name of the costs' quantity.
-        chosen: the label to mark.
+        roles: roles of some by key; random baselines are no candidates, and so
+            not on the front.
         metric: measure that the scores are; an accuracy is best high, a loss low.
     """
-    figure = _figure(quantity, f"one-shot {metric}")
-    _points(figure, costs, scores, [escape(label) for label in labels], "candidate", _GREY)
-    front = front_by_cost(costs, scores if metric == "accuracy" else [-score for score in scores])
-    figure.add_scatter(
-        x=[costs[i] for i in front],
-        y=[scores[i] for i in front],
-        name="Pareto front",
-        mode="lines+markers",
-        line={"shape": "hv", "color": _BLUE},
-        marker_size=7,
-        hoverinfo="skip",
+    found = [(roles or {}).get(label, "") for label in labels]
+    own = [i for i, role in enumerate(found) if role != "random baseline"]
+    signed = [scores[i] if metric == "accuracy" else -scores[i] for i in own]
+    front = [own[i] for i in front_by_cost([costs[i] for i in own], signed)]
+    front = list({(costs[i], scores[i]): i for i in reversed(front)}.values())[::-1]  # no two alike
+    x, y = [costs[i] for i in front], [scores[i] for i in front]
+    points = _by_role(costs, scores, labels, found)
+    return Chart(
+        Axis(quantity),
+        Axis(f"one-shot {metric}", unit_of(metric)),
+        (
+            *points[:1],
+            Series("Pareto front", x, y, "steps", "blue"),
+            Series("Pareto front", x, y, "points", "blue", [labels[i] for i in front]),
+            *points[1:],
+        ),
     )
-    if chosen is not None and chosen in labels:
-        i = list(labels).index(chosen)
-        _points(figure, [costs[i]], [scores[i]], [escape(labels[i])], "chosen", _ORANGE, size=13)
-    return _percent(figure, metric, "y")
 
 
 def ranking_plot(
-    supernet: Sequence[float],
-    standalone: Sequence[float],
+    one_shot: Sequence[float],
+    stand_alone: Sequence[float],
     labels: Sequence[str],
-    probes: Sequence[bool],
+    roles: Sequence[str],
     *,
-    tau: float | None = None,
-    chosen: str | None = None,
     metric: Metric = "accuracy",
-) -> go.Figure:
-    """Draw the score with shared weights against the score after retraining.
+) -> Chart:
+    """Draw the one-shot score against the stand-alone score.
 
     Args:
-        supernet: one-shot score of each architecture.
-        standalone: validation score of the same architectures, trained on their own.
+        one_shot: one-shot score of each architecture.
+        stand_alone: score of the same architectures on the search split, trained on their own.
         labels: key of each architecture.
-        probes: for each architecture, whether it is among those that the correlation is of.
-        tau: Kendall's rank correlation of the two, for the title; None if undefined.
-        chosen: the label to mark.
+        roles: role of each: "best of the search", "probe", "random baseline" or "chosen".
         metric: measure that the scores are.
     """
-    figure = _figure(f"one-shot {metric}", f"stand-alone {metric}")
-    unknown = tau is None or math.isnan(tau)
-    known = "τ is not known" if unknown else f"τ of the probes = {tau:.2f}"
-    title = {"text": f"Kendall's {known}", "font_size": 14, "x": 0.01, "xanchor": "left"}
-    hover = [escape(label) for label in labels]
-    kinds = [
-        "chosen" if label == chosen else "probe" if probe else "other"
-        for label, probe in zip(labels, probes, strict=True)
-    ]
-    for name, colour in (("probe", _BLUE), ("other", _GREY), ("chosen", _ORANGE)):
-        rows = [i for i, kind in enumerate(kinds) if kind == name]
-        x, y = [supernet[i] for i in rows], [standalone[i] for i in rows]
-        if rows:
-            _points(figure, x, y, [hover[i] for i in rows], name, colour, size=11)
-    return _percent(figure.update_layout(title=title, margin_t=56), metric, "xy")
+    unit = unit_of(metric)
+    points = _by_role(one_shot, stand_alone, labels, roles, other="best of the search", size=5)
+    return Chart(
+        Axis(f"one-shot {metric}", unit), Axis(f"stand-alone {metric}", unit), tuple(points)
+    )
 
 
 def truth_plot(
@@ -183,7 +186,7 @@ def truth_plot(
     values: Sequence[float],
     labels: Sequence[str],
     score: str,
-) -> go.Figure:
+) -> Chart:
     """Draw what networks score against what they are worth.
 
     Args:
@@ -192,71 +195,48 @@ def truth_plot(
         labels: key of each.
         score: name of the score.
     """
-    figure = _figure(escape(f"one-shot {score}"), "what networks are worth")
-    _points(figure, scores, values, [escape(label) for label in labels], "network", _BLUE)
-    return figure.update_layout(showlegend=False)
+    points = Series("network", scores, values, titles=labels, listed=False)
+    return Chart(Axis(f"one-shot {score}"), Axis("what networks are worth"), (points,))
 
 
-def curves(lines: Mapping[str, Sequence[tuple[int, float]]], value: str) -> go.Figure:
+def curves(lines: Mapping[str, Sequence[tuple[int, float]]], value: str) -> Chart:
     """Draw values over steps, a line for each name.
 
     Args:
         lines: steps with their values by name; those without any are left out.
         value: name of what the values are.
     """
-    figure = _figure("step", escape(value))
+    series = []
     for number, (name, points) in enumerate(lines.items()):
         if points:
             steps, values = zip(*points, strict=True)
-            colour = _STAGE_COLOURS[number % len(_STAGE_COLOURS)]
-            figure.add_scatter(
-                x=steps, y=values, name=escape(name), mode="lines+markers", line_color=colour
-            )
-    return figure.update_layout(showlegend=True)
+            colour = _COLOURS[number % len(_COLOURS)]
+            titles = [name] * len(steps)
+            series += [
+                Series(name, steps, values, "line", colour),
+                Series(name, steps, values, "points", colour, titles),
+            ]
+    return Chart(Axis("step"), Axis(value), tuple(series))
 
 
-def _percent(figure: go.Figure, metric: Metric, axes: str) -> go.Figure:
-    """Show accuracies in 0–1 as percent; a loss stays as it is."""
-    for axis in axes if metric == "accuracy" else "":
-        figure.layout[f"{axis}axis"].update(tickformat=".3~p", hoverformat=".2%")
-    return figure
-
-
-def _points(
-    figure: go.Figure,
+def _by_role(
     x: Sequence[float],
     y: Sequence[float],
-    hover: list[str],
-    name: str,
-    colour: str,
+    titles: Sequence[str],
+    roles: Sequence[str],
     *,
-    size: int = 7,
-) -> None:
-    marker = {"color": colour, "size": size, "opacity": 0.85}
-    template = f"%{{text}}<br>%{{x}}, %{{y}}<extra>{name}</extra>"
-    figure.add_scatter(
-        x=x, y=y, text=hover, name=name, mode="markers", marker=marker, hovertemplate=template
-    )
-
-
-def _figure(x: str, y: str) -> go.Figure:
-    axis = {"gridcolor": _GRID, "zeroline": False, "linecolor": _GRID, "ticks": ""}
-    return go.Figure(
-        layout={
-            "template": "none",
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "font": {"color": _INK, "family": "system-ui, sans-serif", "size": 12},
-            "margin": {"l": 64, "r": 16, "t": 16, "b": 48},
-            "height": 340,
-            "legend": {
-                "orientation": "h",
-                "y": 1.02,
-                "yanchor": "bottom",
-                "x": 1,
-                "xanchor": "right",
-            },
-            "xaxis": {"title": x, **axis},
-            "yaxis": {"title": y, **axis},
-        }
-    )
+    other: str = "candidate",
+    size: float = 3.0,
+) -> list[Series]:
+    """Return the points by what they are, the many below the few; those of no known role are others."""
+    colours = {other: "grey", **ROLE_COLOURS}
+    kinds = [role if role in colours else other for role in roles]
+    series = []
+    for role, colour in colours.items():
+        rows = [i for i, kind in enumerate(kinds) if kind == role]
+        if rows:
+            places = [x[i] for i in rows], [y[i] for i in rows]
+            radius = size if role == other else max(size, 5.0)
+            named = [titles[i] for i in rows]
+            series.append(Series(role, *places, "points", colour, named, radius))
+    return series

@@ -10,6 +10,7 @@ from supernet.track.result_texts import ranking_text
 from supernet.track.run_files import RunFiles
 from supernet.track.sections import RetrainRecord
 from supernet.track.tables import ranking_cells, ranking_heads
+from supernet.track.verdict_texts import roles_by_key
 
 __all__ = ["believed", "ranked_probes"]
 
@@ -38,13 +39,12 @@ def ranked_probes(run: RunFiles, retrain: RetrainRecord) -> str:
     trained = [row.alone.get(truth, row.validation) for row in measured]
     accuracy = all(one.get("accuracy") is not None for one in [*shared, *trained])
     metric: plots.Metric = "accuracy" if accuracy else "loss"
+    roles = roles_by_key(run)
     figure = plots.ranking_plot(
         [_of(one, metric) for one in shared],
         [_of(one, metric) for one in trained],
         [row.key for row in measured],
-        [row.probe for row in measured],
-        tau=ranking.correlation.kendall_tau,
-        chosen=run.chosen,
+        [roles.get(row.key, "") for row in measured],
         metric=metric,
     )
     return page.section("Ranking", page.figure("ranking", figure), ranking_text(ranking))

@@ -47,14 +47,16 @@ def ranking_text(ranking: OneShotRanking | None) -> str:
     sample = f"n = {found.n} drawn at random from {ranking.population:,} candidates"
     if found.kendall_tau is None:
         return f"Rank correlation of one-shot scores with {truth}: Kendall's τ is undefined ({sample})."
-    text = f"Rank correlation of one-shot scores with {truth}: Kendall's {_tau(found)}, {sample}"
+    text = (
+        f"Rank correlation of one-shot scores with {truth}: Kendall's {tau_text(found)}, {sample}"
+    )
     text += "." if found.meaningful else ": too few to mean anything."
     for quantity, cost in ranking.costs.items():
         if cost.correlation.kendall_tau is None:
             continue
-        text += f" {COSTS[quantity]} alone: {_tau(cost.correlation)}"
+        text += f" {COSTS[quantity]} alone: {tau_text(cost.correlation)}"
         if difference := cost.difference:
-            text += f", exceeded by {difference.value:+.2f} ({_interval(difference)})"
+            text += f", exceeded by {difference.value:+.2f} ({interval_text(difference)})"
         text += "."
     return text
 
@@ -77,10 +79,10 @@ def over_random_text(test: TestRecord | None, retrain: RetrainRecord | None) -> 
     what = "Best of the search" if test.searched else "Chosen"
     text = (
         f"{what} over random: {_difference(over)} than {against}, on {test.images:,} test examples "
-        f"({_interval(examples, over.measure)} over examples"
+        f"({interval_text(examples, over.measure)} over examples"
     )
     if networks := over.networks:
-        text += f", {_interval(networks, over.measure)} over random architectures"
+        text += f", {interval_text(networks, over.measure)} over random architectures"
     elif count == 1:
         text += "; others may differ: --retrain.baselines 5"
     else:
@@ -102,7 +104,7 @@ def gain_text(over: OverRandom, test: TestRecord) -> str:
     if test.searched is not None:
         unit = f"({test.searched.key}) {unit}"
     random = "a random one" if count == 1 else f"{count} random ones"
-    interval = _interval(over.networks or over.examples, over.measure)
+    interval = interval_text(over.networks or over.examples, over.measure)
     what = "architectures" if over.networks else f"{test.images:,} examples"
     return f"{unit} {random} ({interval} over {what})"
 
@@ -176,12 +178,12 @@ def _difference(over: OverRandom) -> str:
     return f"{abs(100 * value):.2f} points {'better' if value >= 0 else 'worse'}"
 
 
-def _tau(found: RankCorrelation) -> str:
+def tau_text(found: RankCorrelation) -> str:
     text = f"τ = {found.kendall_tau:.2f}"
-    return text if found.low is None else f"{text} ({_interval(found)})"
+    return text if found.low is None else f"{text} ({interval_text(found)})"
 
 
-def _interval(found: Interval | RankCorrelation, measure: str = "") -> str:
+def interval_text(found: Interval | RankCorrelation, measure: str = "") -> str:
     ends = [end for end in (found.low, found.high) if end is not None]
     shown = [f"{end:+.4f}" if measure == "loss" else f"{end:.2f}" for end in ends]
     if measure == "accuracy":

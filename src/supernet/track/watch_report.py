@@ -166,7 +166,7 @@ def _decisions(record: WatchRecord) -> str:
     table = page.table(
         ["decision", "best option", "worst option"], [row for _, row in rows], text=3
     )
-    return page.section("What decisions matter to the scores", table, note)
+    return page.section("What decisions matter to watched networks", table, note)
 
 
 def _spreads(record: WatchRecord, moment: MomentRecord) -> list[OptionSpread]:
