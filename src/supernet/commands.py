@@ -12,6 +12,7 @@ from pathlib import Path
 from supernet.errors import ConfigError
 from supernet.failures import MORE_MEMORY, machine_errors
 from supernet.reading import shown
+from supernet.suggestions import did_you_mean
 from supernet.terminal import Arguments, file_path, mapping, number, several, whole_number
 
 __all__ = ["COMMANDS", "Command"]
@@ -32,7 +33,7 @@ class Command:
         parser: makes the parser of its own arguments, of a name for messages.
         act: does it; is given the command, its own arguments, and those that its parser leaves.
         leaves: whether its parser leaves arguments that it does not know, which are options of a run.
-        explain: prints its help, where the parser does not.
+        explain: prints its help, where the parser does not; is told whether everything is asked for.
         works: whether it does more than print, so that a broken pipe is a failure.
         ranks: whether several processes that `torchrun` started do it together.
     """
@@ -42,7 +43,7 @@ class Command:
     parser: Callable[[str], Arguments]
     act: Callable[[Command, argparse.Namespace, list[str]], None]
     leaves: bool = True
-    explain: Callable[[Command], None] | None = None
+    explain: Callable[[Command, bool], None] | None = None
     works: bool = True
     ranks: bool = False
 
@@ -54,14 +55,43 @@ class Command:
     def run(self, arguments: Sequence[str]) -> None:
         """Do what the arguments after its name ask for."""
         if self.explain is not None and {"-h", "--help"} & set(arguments):
-            self.explain(self)
+            self.explain(self, "all" in arguments)
             return
         if not self.ranks:
             _check_alone(self)
-        if self.leaves:
-            self.act(self, *self.parser(self.program).parse_known_args(arguments))
-        else:
-            self.act(self, self.parser(self.program).parse_args(arguments), [])
+        parser = self.parser(self.program)
+        if not self.leaves:
+            self.act(self, parser.parse_args(arguments), [])
+            return
+        given, rest = parser.parse_known_args(arguments)
+        _check_names(parser, rest)
+        self.act(self, given, rest)
+
+
+def _check_names(parser: Arguments, rest: Sequence[str]) -> None:
+    """Check that options without a dot are those of a run, and say which of all was meant.
+
+    Args:
+        parser: parser of the command's own arguments.
+        rest: what it left.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    given = [name for one in rest if "." not in (name := one.partition("=")[0])]
+    options = [name for name in given if name.startswith("--")]
+    if not options:
+        return
+    from supernet.parser import OPTIONS
+
+    possible = [f"--{name}" for name in OPTIONS]
+    for name in options:
+        if name not in possible:
+            own = [one for one in parser.names if one != "--help"]
+            raise ConfigError(
+                f"there is no option {shown(name)}{did_you_mean(name, [*own, *possible])} "
+                f"(see {parser.prog} --help)"
+            )
 
 
 def _check_alone(command: Command) -> None:
@@ -92,24 +122,23 @@ def _profiled_parser(program: str) -> Arguments:
     return parser
 
 
-def _explain_step(command: Command) -> None:
-    from supernet.parser import help_text
+def _explain_step(command: Command, everything: bool) -> None:
+    from supernet.option_help import run_help
 
-    _explain_folder(command)
-    print(f"{_TRUST}: {_TRUST_HELP}\n")
-    print("--profile: say where time and memory went, in a table and in profile.json\n")
-    print("--profile.trace N: and trace N training steps, into trace.json for Perfetto\n")
-    print(help_text(command.program))
-
-
-def _explain_report(command: Command) -> None:
-    _explain_folder(command)
-    print("--to FILE: where the page is written (default: report.html in the run folder)\n")
+    own = {
+        "--out DIR, --run DIR": f"the run folder (default: {_DEFAULT_OUT})",
+        _TRUST: _TRUST_HELP,
+        "--profile": "say where time and memory went, in a table and in profile.json",
+        "--profile.trace N": "and trace N training steps, into trace.json for Perfetto",
+    }
+    print(f"{command.program}: {command.help}\n")
+    print(run_help(command.name, own, everything))
 
 
-def _explain_folder(command: Command) -> None:
+def _explain_report(command: Command, everything: bool) -> None:
     print(f"{command.program}: {command.help}\n")
     print(f"--out DIR, --run DIR: the run folder (default: {_DEFAULT_OUT})\n")
+    print("--to FILE: where the page is written (default: report.html in the run folder)\n")
 
 
 def _steps(command: Command, given: argparse.Namespace, rest: list[str]) -> None:

@@ -7,6 +7,7 @@ its import path, and the ready ones by a short name too.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import json
 import re
@@ -53,7 +54,7 @@ from supernet.strategies import STRATEGIES, Strategy
 from supernet.task import Task
 from supernet.zoo import SPACES
 
-__all__ = ["DEFAULTS", "build_parser", "differences", "help_text", "parse"]
+__all__ = ["DEFAULTS", "OPTIONS", "build_parser", "differences", "help_text", "parse"]
 
 _GROUPS = {
     "split": SplitConfig,
@@ -84,6 +85,9 @@ DEFAULTS: dict[str, Any] = {
     "logger": None,
 }
 """What `supernet run` does without a configuration: the Bender space on handwritten digits."""
+
+OPTIONS = ("config", "print_config", *(field.name for field in dataclasses.fields(RunConfig)))
+"""Options of a run, and groups of them, without dots."""
 
 _DESCRIPTION = """
 Where an option names a model, data set, strategy, searcher, logger or optimizer, give a short name

@@ -32,10 +32,15 @@ class Arguments(argparse.ArgumentParser):
     def __init__(self, prog: str, **options: Any) -> None:
         super().__init__(prog=prog, allow_abbrev=False, **options)
 
+    @property
+    def names(self) -> list[str]:
+        """The options, as they are written out."""
+        return [name for name in self._option_string_actions if name != "-h"]
+
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong, with which option was meant."""
         unknown = message.partition("unrecognized arguments: ")[2].split(" ")[0].partition("=")[0]
-        near = did_you_mean(unknown, [name for name in self._option_string_actions if name != "-h"])
+        near = did_you_mean(unknown, self.names)
         cut = message if len(message) < 300 else f"{message[:300]}…"
         raise ConfigError(f"{cut}{near} (see {self.prog} --help)")
 
