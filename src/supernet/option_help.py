@@ -72,9 +72,8 @@ def run_help(command: str, own: Mapping[str, str], everything: bool) -> str:
     with safe_children():
         options = options_of(build_parser(program))
     lines = [f"usage: {program} [--config FILE] [--OPTION VALUE ...]", "", "The call:"]
-    lines += option_lines(
-        {**own, "--config FILE": "a file of options in YAML; may be given several times"}.items()
-    )
+    config = "a YAML file of options, or a name of 'supernet configs'; may be given several times"
+    lines += option_lines({**own, "--config FILE": config}.items())
     if command == "run":
         options |= _default_arguments()
         for title, names in _COMMON.items():

@@ -108,7 +108,11 @@ def build_parser(program: str, defaults: Mapping[str, Any] = DEFAULTS) -> Argume
     parser = ArgumentParser(
         prog=program, exit_on_error=False, allow_abbrev=False, description=_DESCRIPTION
     )
-    parser.add_argument("--config", action="config", help="YAML file with any of the options below")
+    parser.add_argument(
+        "--config",
+        action="config",
+        help="YAML file with any of the options below, or the name of a shipped one",
+    )
     parser.add_argument(
         "--seed", type=int, default=0, help="all random draws of a run depend on it"
     )

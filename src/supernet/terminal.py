@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ __all__ = [
     "complain",
     "mapping",
     "number",
+    "print_json",
     "several",
     "usable_streams",
     "whole_number",
@@ -102,6 +104,11 @@ def _converted(read: Callable[[], Any]) -> Any:
         return read()
     except ConfigError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def print_json(value: object) -> None:
+    """Write one JSON object, or list, to standard output."""
+    print(json.dumps(value, indent=2, allow_nan=False))
 
 
 @contextlib.contextmanager

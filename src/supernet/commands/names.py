@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
+from pathlib import Path
 
 from supernet.commands.base import Command
+from supernet.errors import ConfigError
 from supernet.failures import MORE_MEMORY, machine_errors
-from supernet.terminal import Arguments, mapping, number, several, whole_number
+from supernet.reading import shown
+from supernet.suggestions import did_you_mean
+from supernet.terminal import (
+    Arguments,
+    file_path,
+    mapping,
+    number,
+    print_json,
+    several,
+    whole_number,
+)
 
 __all__ = ["NAMES"]
 
@@ -110,6 +123,73 @@ def _zoo(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
             print(f"  {name:<{width}}  {entry['summary']}")
 
 
+_ACTIONS = {"list": 0, "show": 1, "copy": 2}
+"""What is done with shipped configurations, and how many words follow."""
+
+
+def _configs_parser(program: str) -> Arguments:
+    parser = Arguments(
+        program,
+        usage=f"{program} [--json] [list | show NAME | copy NAME FILE]",
+        description="List the configurations that come with supernet, show one, or copy one to change "
+        "it. 'supernet run --config NAME' uses one as it is.",
+    )
+    parser.add_argument("action", nargs="?", default="list", help="list, show or copy")
+    parser.add_argument("words", nargs="*", help="the name of one, such as digits/spos, and a file")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _configs(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
+    from supernet.shipped import about, shipped, shipped_path
+
+    if given.action not in _ACTIONS:
+        raise ConfigError(
+            f"configurations are not to be {shown(given.action)}"
+            f"{did_you_mean(given.action, _ACTIONS)}; possible: {', '.join(_ACTIONS)}"
+        )
+    if len(given.words) != _ACTIONS[given.action]:
+        raise ConfigError(
+            f"write {command.program} list, {command.program} show NAME or {command.program} copy NAME "
+            f"FILE; after {given.action} {len(given.words)} words were given"
+        )
+    if given.action == "list":
+        found = {name: about(file) for name, file in shipped().items()}
+        width = max(map(len, found))
+        lines = [
+            f"{name:<{width}}  {textwrap.shorten(text, 98 - width, placeholder=' …')}"
+            for name, text in found.items()
+        ]
+        print_json(found) if given.json else print("\n".join(lines))
+        return
+    name = given.words[0]
+    text = shipped_path(name).read_text(encoding="utf-8")
+    if given.action == "show":
+        print_json({"name": name, "text": text}) if given.json else print(text, end="")
+        return
+    target = file_path(given.words[1])
+    _write_new(target, text)
+    if given.json:
+        print_json({"name": name, "file": str(target)})
+    else:
+        print(f"{name}: {target}; use it with: supernet run --config {target}")
+
+
+def _write_new(file: Path, text: str) -> None:
+    """Write a file that is not there yet.
+
+    Raises:
+        ConfigError: it is, or cannot be written.
+    """
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError as error:
+        raise ConfigError(f"{file} is there already, and is not replaced; name another") from error
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written: {error.strerror}") from error
+
+
 NAMES = (
     Command(
         "doctor",
@@ -125,6 +205,13 @@ NAMES = (
         _zoo,
         leaves=False,
         works=False,
+    ),
+    Command(
+        "configs",
+        "list, show or copy the configurations that come with supernet",
+        _configs_parser,
+        _configs,
+        leaves=False,
     ),
 )
 """The commands, in the order in which help lists them."""
