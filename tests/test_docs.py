@@ -24,6 +24,7 @@ from supernet.loggers import LOGGERS
 from supernet.parser import help_text
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
+from supernet.task import TASKS
 from supernet.training_free import COMBINED, TRAINING_FREE
 from supernet.zoo import SPACES
 
@@ -169,7 +170,7 @@ def known_options() -> set[str]:
         ("strategy", STRATEGIES),
         ("search.searcher", SEARCHERS),
         ("logger", LOGGERS),
-        ("task", {}),
+        ("task", TASKS),
     ):
         for path in classes.values():
             module, _, name = path.rpartition(".")

@@ -10,7 +10,6 @@ import torch
 from jsonargparse import Namespace
 from torch.utils.data import Dataset
 
-import supernet.task
 from supernet.code_checks import KINDS
 from supernet.data import SOURCES
 from supernet.errors import ConfigError
@@ -20,7 +19,7 @@ from supernet.reading import check_text, shown, yaml_value
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
 from supernet.suggestions import did_you_mean
-from supernet.task import Task
+from supernet.task import TASKS
 from supernet.zoo import SPACES
 
 __all__ = ["LATER", "NAMED", "OPTIONAL", "SHORT", "dot_arguments", "written_class"]
@@ -30,6 +29,7 @@ SHORT = {
     "data": SOURCES,
     "strategy": STRATEGIES,
     "search.searcher": SEARCHERS,
+    "task": TASKS,
     "logger": LOGGERS,
 }
 """Options with short names."""
@@ -46,7 +46,7 @@ TRAININGS = ("train", *LATER)
 PATHS = {SPACES["converted"]: ("model",), SOURCES["dataset"]: ("train", "test")}
 """Classes of ours with arguments that are import paths, too."""
 
-NAMED = (*SHORT, "task", *(f"{training}.optimizer" for training in TRAININGS))
+NAMED = (*SHORT, *(f"{training}.optimizer" for training in TRAININGS))
 """Options that name a class."""
 
 
@@ -131,14 +131,10 @@ def _classes(option: str) -> list[str]:
     """Return the classes that need no import path."""
     if option in SHORT:
         return [path.rpartition(".")[2] for path in SHORT[option].values()]
-    module, kind = (
-        (supernet.task, Task) if option == "task" else (torch.optim, torch.optim.Optimizer)
-    )
-    found = vars(module).items()
     return [
         name
-        for name, one in found
-        if isinstance(one, type) and issubclass(one, kind) and not inspect.isabstract(one)
+        for name, one in vars(torch.optim).items()
+        if isinstance(one, type) and issubclass(one, torch.optim.Optimizer)
     ]
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-from jsonargparse import ArgumentParser
 
 from supernet.classes import LATER
-from supernet.imports import resolve, safe_children
-from supernet.option_text import UNBROKEN, Option, option_lines, options_of, short_name
+from supernet.imports import safe_children
+from supernet.option_text import Option, class_options, option_lines, options_of, short_name
 from supernet.parser import DEFAULTS, build_parser, help_text
 from supernet.track.contents import STEPS
 
-__all__ = ["class_options", "run_help"]
+__all__ = ["run_help"]
 
 _COMMON = {
     "The model and the data": ("model", "data", "split.search_fraction", "split.limit"),
@@ -126,34 +123,8 @@ def _default_arguments() -> dict[str, Option]:
     return {one.name: one for one in found}
 
 
-def class_options(path: str) -> dict[str, Option]:
-    """Return the arguments of a class or function by name.
-
-    Args:
-        path: its import path.
-    """
-    found: Any = resolve(path)
-    parser = ArgumentParser(exit_on_error=False)
-    with safe_children():
-        if isinstance(found, type):
-            parser.add_class_arguments(found, None, fail_untyped=False)
-        else:
-            parser.add_function_arguments(found, None, fail_untyped=False)
-        return options_of(parser)
-
-
 def _lines(options: Iterable[Option], brief: bool) -> list[str]:
-    return option_lines(
-        (f"--{one.name} {one.value}", _with_default(one, one.brief if brief else one.help))
-        for one in options
-    )
-
-
-def _with_default(option: Option, words: str) -> str:
-    if option.default is None or option.default in ("null", "[]", "{}"):
-        return words
-    ended = words if words.endswith("...") else words.removesuffix(".")
-    return f"{ended} (default:{UNBROKEN}{option.default})"
+    return option_lines((f"--{one.name} {one.value}", one.words(brief)) for one in options)
 
 
 def _more(program: str) -> list[str]:

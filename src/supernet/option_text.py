@@ -14,14 +14,15 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from supernet.classes import SHORT
+from supernet.imports import resolve, safe_children
 
-__all__ = ["UNBROKEN", "Option", "option_lines", "options_of", "short_name"]
+__all__ = ["Option", "class_options", "option_lines", "options_of", "short_name"]
 
 _WIDTH = 100
 _COLUMN = 34
 """Columns of the terminal, and those of them before the words."""
 
-UNBROKEN = "\N{NO-BREAK SPACE}"
+_UNBROKEN = "\N{NO-BREAK SPACE}"
 """A space at which no line is broken."""
 
 _WORDS = {
@@ -59,6 +60,30 @@ class Option:
         """What it is, in the first phrase of its help."""
         return re.split(r"; |(?<!\.)\.(?: |$)", self.help, maxsplit=1)[0]
 
+    def words(self, brief: bool = False) -> str:
+        """What it is, all of it or in brief, and its default."""
+        words = self.brief if brief else self.help
+        if self.default is None or self.default in ("null", "[]", "{}"):
+            return words
+        ended = words if words.endswith("...") else words.removesuffix(".")
+        return f"{ended} (default:{_UNBROKEN}{self.default})".lstrip()
+
+
+def class_options(path: str) -> dict[str, Option]:
+    """Return the arguments of a class or function by name.
+
+    Args:
+        path: its import path.
+    """
+    found: Any = resolve(path)
+    parser = ArgumentParser(exit_on_error=False)
+    with safe_children():
+        if isinstance(found, type):
+            parser.add_class_arguments(found, None, fail_untyped=False)
+        else:
+            parser.add_function_arguments(found, None, fail_untyped=False)
+        return options_of(parser)
+
 
 def option_lines(options: Iterable[tuple[str, str]]) -> list[str]:
     """Return lines of at most 100 columns: what is written on the left, what it is on the right.
@@ -79,7 +104,7 @@ def option_lines(options: Iterable[tuple[str, str]]) -> list[str]:
             subsequent_indent=" " * _COLUMN,
             break_on_hyphens=False,
         )
-    return [line.replace(UNBROKEN, " ") for line in lines]
+    return [line.replace(_UNBROKEN, " ") for line in lines]
 
 
 def options_of(parser: ArgumentParser) -> dict[str, Option]:
@@ -126,8 +151,16 @@ def _default(value: Any) -> str:
         return short_name(value["class_path"])
     if isinstance(value, str):
         return value
-    if value is None or isinstance(value, bool | int | float | list | tuple | dict):
-        plain = list(value) if isinstance(value, tuple) else value
-        text = yaml.safe_dump(plain, default_flow_style=True, width=10_000)
-        return text.removesuffix("\n").removesuffix("\n...")
-    return type(value).__name__
+    try:
+        text: str = yaml.dump(value, Dumper=_Plain, default_flow_style=True, width=10_000)
+    except yaml.YAMLError:  # an object
+        return str(value)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes data in full, however often a part of it occurs."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        """Return that nothing is written as a reference."""
+        return True

@@ -51,7 +51,7 @@ from supernet.option_errors import check_nulls, explanation
 from supernet.reading import plain_value
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES, Strategy
-from supernet.task import Task
+from supernet.task import TASKS, Task
 from supernet.zoo import SPACES
 
 __all__ = ["DEFAULTS", "OPTIONS", "build_parser", "differences", "help_text", "parse"]
@@ -76,7 +76,7 @@ _SGD = {
 DEFAULTS: dict[str, Any] = {
     "model": {"class_path": SPACES["bender"], "init_args": {"channels": 8, "groups": [1, 1]}},
     "data": {"class_path": SOURCES["digits"]},
-    "task": {"class_path": "supernet.task.Classification"},
+    "task": {"class_path": TASKS["classification"]},
     "strategy": {"class_path": STRATEGIES["bender"]},
     "train.optimizer": _SGD,
     "few_shot.train.optimizer": _SGD,
@@ -144,7 +144,7 @@ def build_parser(program: str, defaults: Mapping[str, Any] = DEFAULTS) -> Argume
     )
     parser.add_argument("--data", type=DataSource, help="the data set: a short name or a class")
     parser.add_argument("--split", type=SplitConfig, default=SplitConfig())
-    parser.add_argument("--task", type=Task, help="losses and measures")
+    parser.add_argument("--task", type=Task, help="losses and measures: a short name or a class")
     parser.add_argument("--strategy", type=Strategy, help="how the shared weights are learned")
     parser.add_argument("--train", type=TrainConfig, default=TrainConfig())
     parser.add_argument("--sharing", type=SharingConfig, default=SharingConfig())

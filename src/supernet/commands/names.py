@@ -101,26 +101,34 @@ def _doctor(command: Command, given: argparse.Namespace, rest: list[str]) -> Non
 def _zoo_parser(program: str) -> Arguments:
     parser = Arguments(
         program,
-        description="List spaces, strategies, searchers, data sets and scores without training.",
+        description="List spaces, strategies, searchers, tasks, data sets, loggers and scores without "
+        "training, or explain one: what it is, its arguments, the paper, configurations, an example.",
     )
+    parser.add_argument("name", nargs="?", help="a short name, such as spos")
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     return parser
 
 
 def _zoo(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
-    from supernet.catalogue import catalogue
+    from supernet.catalogue import catalogue, explained, explanation_text
 
+    if given.name is not None:
+        found = explained(given.name)
+        if given.json:
+            print_json({given.name: found})
+        else:
+            print("\n\n".join(map(explanation_text, found)))
+        return
     entries = catalogue()
     if given.json:
-        import json
-
-        print(json.dumps(entries, indent=2))
+        print_json(entries)
         return
     width = max(len(name) for group in entries.values() for name in group)
     for kind, group in entries.items():
         print(f"{kind}:")
         for name, entry in group.items():
             print(f"  {name:<{width}}  {entry['summary']}")
+    print("'supernet zoo NAME' explains one.")
 
 
 _ACTIONS = {"list": 0, "show": 1, "copy": 2}
@@ -200,7 +208,7 @@ NAMES = (
     ),
     Command(
         "zoo",
-        "list what has a name: spaces, strategies, searchers, data sets, scores",
+        "list what has a name (spaces, strategies, searchers, tasks, data sets, ...), or explain one",
         _zoo_parser,
         _zoo,
         leaves=False,
