@@ -22,7 +22,7 @@ from supernet.suggestions import did_you_mean
 from supernet.task import TASKS
 from supernet.zoo import SPACES
 
-__all__ = ["LATER", "NAMED", "OPTIONAL", "SHORT", "dot_arguments", "written_class"]
+__all__ = ["LATER", "NAMED", "OPTIONAL", "SHORT", "dot_arguments", "names_of", "written_class"]
 
 SHORT = {
     "model": SPACES,
@@ -138,8 +138,13 @@ def _classes(option: str) -> list[str]:
     ]
 
 
+def names_of(option: str) -> list[str]:
+    """Return the names that need no import path, for an option that names a class."""
+    return list(SHORT.get(option, _classes(option)))
+
+
 def _possible(option: str) -> str:
-    names = ", ".join(SHORT.get(option, _classes(option)))
+    names = ", ".join(names_of(option))
     return f"possible: {names}, or the import path of a class of your own, such as package.module.Class"
 
 

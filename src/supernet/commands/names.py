@@ -6,7 +6,7 @@ import argparse
 import textwrap
 from pathlib import Path
 
-from supernet.commands.base import Command
+from supernet.commands.base import Answer, Command
 from supernet.errors import ConfigError
 from supernet.failures import MORE_MEMORY, machine_errors
 from supernet.reading import shown
@@ -16,7 +16,6 @@ from supernet.terminal import (
     file_path,
     mapping,
     number,
-    print_json,
     several,
     whole_number,
 )
@@ -65,13 +64,10 @@ def _doctor_parser(program: str) -> Arguments:
     parser.add_argument(
         "--keep", action="append", default=[], help="pattern of modules that stay; several times"
     )
-    parser.add_argument("--json", action="store_true", help="as one JSON object")
     return parser
 
 
-def _doctor(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
-    import json
-
+def _doctor(command: Command, given: argparse.Namespace, rest: list[str]) -> Answer:
     from supernet.pipeline import diagnose_named, doctor_text
     from supernet.track import doctor_table, print_table
 
@@ -91,11 +87,12 @@ def _doctor(command: Command, given: argparse.Namespace, rest: list[str]) -> Non
             inputs=given.inputs,
             **options,
         )
-    if given.json:
-        print(json.dumps(found.to_json(), indent=2))
-        return
-    print_table(doctor_table(found.rows_as_text()))
-    print(doctor_text(found))
+
+    def show() -> None:
+        print_table(doctor_table(found.rows_as_text()))
+        print(doctor_text(found))
+
+    return Answer(found.to_json(), show)
 
 
 def _zoo_parser(program: str) -> Arguments:
@@ -105,30 +102,26 @@ def _zoo_parser(program: str) -> Arguments:
         "training, or explain one: what it is, its arguments, the paper, configurations, an example.",
     )
     parser.add_argument("name", nargs="?", help="a short name, such as spos")
-    parser.add_argument("--json", action="store_true", help="as one JSON object")
     return parser
 
 
-def _zoo(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
+def _zoo(command: Command, given: argparse.Namespace, rest: list[str]) -> Answer:
     from supernet.catalogue import catalogue, explained, explanation_text
 
     if given.name is not None:
         found = explained(given.name)
-        if given.json:
-            print_json({given.name: found})
-        else:
-            print("\n\n".join(map(explanation_text, found)))
-        return
+        return Answer({given.name: found}, lambda: print("\n\n".join(map(explanation_text, found))))
     entries = catalogue()
-    if given.json:
-        print_json(entries)
-        return
-    width = max(len(name) for group in entries.values() for name in group)
-    for kind, group in entries.items():
-        print(f"{kind}:")
-        for name, entry in group.items():
-            print(f"  {name:<{width}}  {entry['summary']}")
-    print("'supernet zoo NAME' explains one.")
+
+    def show() -> None:
+        width = max(len(name) for group in entries.values() for name in group)
+        for kind, group in entries.items():
+            print(f"{kind}:")
+            for name, entry in group.items():
+                print(f"  {name:<{width}}  {entry['summary']}")
+        print("'supernet zoo NAME' explains one.")
+
+    return Answer(entries, show)
 
 
 _ACTIONS = {"list": 0, "show": 1, "copy": 2}
@@ -144,11 +137,10 @@ def _configs_parser(program: str) -> Arguments:
     )
     parser.add_argument("action", nargs="?", default="list", help="list, show or copy")
     parser.add_argument("words", nargs="*", help="the name of one, such as digits/spos, and a file")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
 
-def _configs(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
+def _configs(command: Command, given: argparse.Namespace, rest: list[str]) -> Answer:
     from supernet.shipped import about, shipped, shipped_path
 
     if given.action not in _ACTIONS:
@@ -168,19 +160,17 @@ def _configs(command: Command, given: argparse.Namespace, rest: list[str]) -> No
             f"{name:<{width}}  {textwrap.shorten(text, 98 - width, placeholder=' …')}"
             for name, text in found.items()
         ]
-        print_json(found) if given.json else print("\n".join(lines))
-        return
+        return Answer(found, lambda: print("\n".join(lines)))
     name = given.words[0]
     text = shipped_path(name).read_text(encoding="utf-8")
     if given.action == "show":
-        print_json({"name": name, "text": text}) if given.json else print(text, end="")
-        return
+        return Answer({"name": name, "text": text}, lambda: print(text, end=""))
     target = file_path(given.words[1])
     _write_new(target, text)
-    if given.json:
-        print_json({"name": name, "file": str(target)})
-    else:
-        print(f"{name}: {target}; use it with: supernet run --config {target}")
+    return Answer(
+        {"name": name, "file": str(target)},
+        lambda: print(f"{name}: {target}; use it with: supernet run --config {target}"),
+    )
 
 
 def _write_new(file: Path, text: str) -> None:

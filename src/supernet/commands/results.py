@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from supernet.commands.base import DEFAULT_OUT, TRUST, TRUST_HELP, Command, check_folder
+from supernet.commands.base import DEFAULT_OUT, TRUST, TRUST_HELP, Answer, Command, check_folder
 from supernet.terminal import Arguments, file_path, whole_number
 
 __all__ = ["RESULTS"]
@@ -35,7 +35,7 @@ def _latency_parser(program: str) -> Arguments:
     return parser
 
 
-def _latency(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
+def _latency(command: Command, given: argparse.Namespace, rest: list[str]) -> Answer:
     from supernet.pipeline import measure_latency, open_run, settings
     from supernet.track import latency_text
 
@@ -52,8 +52,10 @@ def _latency(command: Command, given: argparse.Namespace, rest: list[str]) -> No
             precision=given.precision,
             repeats=given.repeats,
         )
-    print(latency_text(table.content))
-    print(f"table: {path}")
+    return Answer(
+        {"table": str(path), **table.content},
+        lambda: print(f"{latency_text(table.content)}\ntable: {path}"),
+    )
 
 
 def _export_parser(program: str) -> Arguments:
@@ -83,7 +85,7 @@ def _export_parser(program: str) -> Arguments:
     return parser
 
 
-def _export(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
+def _export(command: Command, given: argparse.Namespace, rest: list[str]) -> Answer:
     from supernet.pipeline import check_identity, export_networks, open_run, settings
     from supernet.track import export_table, print_table
 
@@ -96,16 +98,23 @@ def _export(command: Command, given: argparse.Namespace, rest: list[str]) -> Non
     ):
         check_identity(opened, read_only=True)
         exported = export_networks(opened, given.pick, onnx=given.onnx, to=given.to)
-    print_table(export_table([one.content for one in exported]))
-    for one in exported:
-        print(f"{one.name}: {one.folder}")
-    if (left_out := len(set(given.pick)) - len(exported)) > 0:
+    count = len(set(given.pick))
+    error = None
+    if (left_out := count - len(exported)) > 0:
         from supernet.errors import NoNetworkError
 
-        raise NoNetworkError(
-            f"{left_out} of {len(set(given.pick))} networks were not exported, for the reasons above; "
+        error = NoNetworkError(
+            f"{left_out} of {count} networks were not exported, for the reasons above; "
             "the others are whole"
         )
+
+    def show() -> None:
+        print_table(export_table([one.content for one in exported]))
+        for one in exported:
+            print(f"{one.name}: {one.folder}")
+
+    networks = [{"name": one.name, "folder": str(one.folder), **one.content} for one in exported]
+    return Answer({"networks": networks, "left_out": max(left_out, 0)}, show, error)
 
 
 def _rank_parser(program: str) -> Arguments:
@@ -155,14 +164,11 @@ def _rank_parser(program: str) -> Arguments:
     parser.add_argument(
         "--seed", type=whole_number(0), default=0, help="of draws and intervals (default: 0)"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(TRUST, action="store_true", help=TRUST_HELP)
     return parser
 
 
-def _rank(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
-    import json
-
+def _rank(command: Command, given: argparse.Namespace, rest: list[str]) -> Answer | None:
     from supernet.pipeline import SCORES, ProbeOptions, as_rank, open_run, rank_run
     from supernet.ranks import rank
     from supernet.track import print_table, ranking_table
@@ -180,12 +186,16 @@ def _rank(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
                 options=options,
                 free=SCORES if given.training_free is None else _names(given.training_free),
             )
-        if given.json:
-            print(json.dumps(ranking.summary(), indent=2))
-            return
+        first = rank() == 0
+    if not first:
+        return None
+
+    def show() -> None:
         print_table(ranking_table(ranking))
         print(ranking.sentences())
         print(f"ranking: {out / 'ranking.json'}")
+
+    return Answer(ranking.summary(), show)
 
 
 def _names(text: str) -> list[str]:

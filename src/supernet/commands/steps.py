@@ -6,7 +6,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from supernet.commands.base import DEFAULT_OUT, TRUST, TRUST_HELP, Command, check_folder
+from supernet.commands.base import (
+    DEFAULT_OUT,
+    JSON,
+    JSON_HELP,
+    TRUST,
+    TRUST_HELP,
+    Answer,
+    Command,
+    check_folder,
+)
 from supernet.errors import ConfigError
 from supernet.reading import shown
 from supernet.terminal import Arguments, file_path, whole_number
@@ -36,6 +45,7 @@ def _explain_step(command: Command, everything: bool) -> None:
         TRUST: TRUST_HELP,
         "--profile": "say where time and memory went, in a table and in profile.json",
         "--profile.trace N": "and trace N training steps, into trace.json for Perfetto",
+        JSON: JSON_HELP,
     }
     print(f"{command.program}: {command.help}\n")
     print(run_help(command.name, own, everything))
@@ -45,9 +55,10 @@ def _explain_report(command: Command, everything: bool) -> None:
     print(f"{command.program}: {command.help}\n")
     print(f"--out DIR, --run DIR: the run folder (default: {DEFAULT_OUT})\n")
     print("--to FILE: where the page is written (default: report.html in the run folder)\n")
+    print(f"{JSON}: {JSON_HELP}\n")
 
 
-def _steps(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
+def _steps(command: Command, given: argparse.Namespace, rest: list[str]) -> Answer | None:
     from supernet.parser import parse
     from supernet.pipeline import STEPS, Profiler, as_rank, execute, open_run
     from supernet.ranks import rank
@@ -70,12 +81,26 @@ def _steps(command: Command, given: argparse.Namespace, rest: list[str]) -> None
             steps = {"run": list(STEPS), "train": ["train", "few_shot"]}
             execute(opened, steps.get(command.name, [command.name]))
             metrics = opened.run.folder.metrics
+        first = rank() == 0
+    if not first:
+        return None
+    report = out / "report.html" if command.name == "run" else None
+
+    def show() -> None:
         if metrics.retrain is not None:
             print_table(result_table(metrics))
         for table in profile_tables(profiler.record) if profiler else ():
             print_table(table)
-        if command.name == "run":
-            print(f"report: {out / 'report.html'}")
+        if report is not None:
+            print(f"report: {report}")
+
+    content = {
+        "folder": str(out),
+        "report": None if report is None else str(report),
+        "metrics": metrics.to_json(),
+        "profile": None if profiler is None else profiler.record.to_json(),
+    }
+    return Answer(content, show)
 
 
 def _report_parser(program: str) -> Arguments:
@@ -84,7 +109,7 @@ def _report_parser(program: str) -> Arguments:
     return parser
 
 
-def _report(command: Command, given: argparse.Namespace, rest: list[str]) -> None:
+def _report(command: Command, given: argparse.Namespace, rest: list[str]) -> Answer:
     """Write the report from the files alone, whatever made them."""
     check_folder(given.out)
     from supernet.track import RunFiles, print_table, result_table, write_report
@@ -94,9 +119,19 @@ def _report(command: Command, given: argparse.Namespace, rest: list[str]) -> Non
     path, read = write_report(given.out, given.to), RunFiles.read(given.out)
     for note in read.notes:
         print(f"warning: {note}", file=sys.stderr)
-    if read.metrics.retrain is not None:
-        print_table(result_table(read.metrics))
-    print(f"report: {path}")
+
+    def show() -> None:
+        if read.metrics.retrain is not None:
+            print_table(result_table(read.metrics))
+        print(f"report: {path}")
+
+    content = {
+        "folder": str(given.out),
+        "report": str(path),
+        "metrics": read.metrics.to_json(),
+        "warnings": list(read.notes),
+    }
+    return Answer(content, show)
 
 
 STEPS = (
