@@ -24,8 +24,6 @@ from typing import Any
 
 import torch
 
-CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "digits"
-
 SHORT = ("--train.steps=60", "--retrain.train.steps=40", "--retrain.top=2", "--retrain.probes=2")
 
 RUNS: dict[str, tuple[str, ...]] = {
@@ -50,7 +48,7 @@ RUNS: dict[str, tuple[str, ...]] = {
         "--few_shot.train.steps=20",
     ),
 }
-"""By name a configuration of `configs/digits`, and options."""
+"""By name a shipped configuration of the digits, and options."""
 
 
 def main() -> None:
@@ -83,7 +81,7 @@ def _results() -> Iterator[tuple[str, dict[str, str]]]:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "run"
             command = [sys.executable, "-m", "supernet", "run", "--out", str(out)]
-            command += ["--config", str(CONFIGS / f"{config}.yaml"), *SHORT, *options]
+            command += ["--config", f"digits/{config}", *SHORT, *options]
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
             ended = subprocess.run(command, capture_output=True, text=True, env=environment)
             if ended.returncode:

@@ -22,7 +22,7 @@ from scipy import stats
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", default="configs/digits/lost.yaml")
+    parser.add_argument("--config", default="digits/lost")
     parser.add_argument("--folder", type=Path, default=Path("runs/pays"))
     parser.add_argument("--seeds", type=int, default=5)
     given, rest = parser.parse_known_args()

@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def models() -> tuple[OFA, OFA]:
-    """Return the space of `configs/digits/sandwich.yaml`, and a larger one."""
+    """Return the space of the configuration `digits/sandwich`, and a larger one."""
     widths, depths, kernels = ((6, 8), (12, 16)), (1, 2, 3), (3, 5)
     small = OFA((1, 8, 8), 10, 8, widths, (1, 2), depths, kernels, (2, 3, 4), 64, stem_stride=1)
     widths = (24, 32), (40, 48)

@@ -24,6 +24,7 @@ from supernet.loggers import LOGGERS
 from supernet.parser import help_text
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
+from supernet.task import TASKS
 from supernet.training_free import COMBINED, TRAINING_FREE
 from supernet.zoo import SPACES
 
@@ -160,7 +161,8 @@ def test_the_readme_names_all_that_is_registered(names):
 def known_options() -> set[str]:
     """Return every option of the commands, those of ready and of documented classes included."""
     found = set(OPTION.findall(help_text("supernet run"))) | OF_COMMANDS
-    found |= set(OPTION.findall(inspect.getsource(importlib.import_module("supernet.commands"))))
+    for file in (ROOT / "src/supernet/commands").glob("*.py"):
+        found |= set(OPTION.findall(file.read_text()))
     documented = list(constructors())
     for option, classes in (
         ("model", SPACES),
@@ -168,7 +170,7 @@ def known_options() -> set[str]:
         ("strategy", STRATEGIES),
         ("search.searcher", SEARCHERS),
         ("logger", LOGGERS),
-        ("task", {}),
+        ("task", TASKS),
     ):
         for path in classes.values():
             module, _, name = path.rpartition(".")

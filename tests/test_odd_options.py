@@ -126,7 +126,7 @@ def test_empty_groups_in_a_file_are_as_if_left_out(tmp_path):
         (["--strategy={class_path: spos, init_args: 3}"], "init_args 3 is no mapping"),
         (["--config={strategy: 3}"], "strategy 3 is no name of a class; possible: alphanet"),
         (["--strategy=SPOSS"], "did you mean 'spos'"),
-        (["--task=Classificaton"], "did you mean 'Classification'"),
+        (["--task=Classificaton"], "did you mean 'classification'"),
         (["--train.optimizer=AdamWW"], "did you mean 'AdamW'"),
         (["--config={config: x.yaml}"], "names another one"),
         (["--task.label_smoothing=null"], "task.label_smoothing cannot be null"),

@@ -19,6 +19,7 @@ from supernet.errors import ConfigError
 from supernet.imports import dotted, look_here
 from supernet.origin import check_classes, check_origin, code_in, is_own_file
 from supernet.reading import check_number, check_text, read_text, shown, yaml_value
+from supernet.shipped import config_path, shipped
 
 __all__ = [
     "Layer",
@@ -70,8 +71,8 @@ def read_layers(
     files = {one: read_config_file(path) for one in joined if (path := _file(one)) is not None}
     named = set(code_in([one for one in joined if one not in files]))
     for one, options in [] if trust else files.items():
-        path = Path(one.partition("=")[2])
-        if not is_own_file(path, options):
+        path = config_path(one.partition("=")[2])
+        if path not in shipped().values() and not is_own_file(path, options):
             check_origin(f"the configuration {path}", options, named)
     if foreign is not None and not trust:
         check_origin(foreign, base, {*named, *code_in(list(files.values()))})
@@ -85,7 +86,7 @@ def _file(argument: str) -> Path | None:
     """Return the configuration file that an argument names, if it does."""
     name, equals, value = argument.partition("=")
     text = value.lstrip().startswith("{") or "\n" in value
-    return Path(value) if name == "--config" and equals and not text else None
+    return config_path(value) if name == "--config" and equals and not text else None
 
 
 def with_train_options(layers: Sequence[Layer]) -> list[Layer]:

@@ -10,7 +10,6 @@ import torch
 from jsonargparse import Namespace
 from torch.utils.data import Dataset
 
-import supernet.task
 from supernet.code_checks import KINDS
 from supernet.data import SOURCES
 from supernet.errors import ConfigError
@@ -20,16 +19,17 @@ from supernet.reading import check_text, shown, yaml_value
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES
 from supernet.suggestions import did_you_mean
-from supernet.task import Task
+from supernet.task import TASKS
 from supernet.zoo import SPACES
 
-__all__ = ["LATER", "NAMED", "OPTIONAL", "SHORT", "dot_arguments", "written_class"]
+__all__ = ["LATER", "NAMED", "OPTIONAL", "SHORT", "dot_arguments", "names_of", "written_class"]
 
 SHORT = {
     "model": SPACES,
     "data": SOURCES,
     "strategy": STRATEGIES,
     "search.searcher": SEARCHERS,
+    "task": TASKS,
     "logger": LOGGERS,
 }
 """Options with short names."""
@@ -46,7 +46,7 @@ TRAININGS = ("train", *LATER)
 PATHS = {SPACES["converted"]: ("model",), SOURCES["dataset"]: ("train", "test")}
 """Classes of ours with arguments that are import paths, too."""
 
-NAMED = (*SHORT, "task", *(f"{training}.optimizer" for training in TRAININGS))
+NAMED = (*SHORT, *(f"{training}.optimizer" for training in TRAININGS))
 """Options that name a class."""
 
 
@@ -131,19 +131,20 @@ def _classes(option: str) -> list[str]:
     """Return the classes that need no import path."""
     if option in SHORT:
         return [path.rpartition(".")[2] for path in SHORT[option].values()]
-    module, kind = (
-        (supernet.task, Task) if option == "task" else (torch.optim, torch.optim.Optimizer)
-    )
-    found = vars(module).items()
     return [
         name
-        for name, one in found
-        if isinstance(one, type) and issubclass(one, kind) and not inspect.isabstract(one)
+        for name, one in vars(torch.optim).items()
+        if isinstance(one, type) and issubclass(one, torch.optim.Optimizer)
     ]
 
 
+def names_of(option: str) -> list[str]:
+    """Return the names that need no import path, for an option that names a class."""
+    return list(SHORT.get(option, _classes(option)))
+
+
 def _possible(option: str) -> str:
-    names = ", ".join(SHORT.get(option, _classes(option)))
+    names = ", ".join(names_of(option))
     return f"possible: {names}, or the import path of a class of your own, such as package.module.Class"
 
 

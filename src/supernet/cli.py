@@ -62,7 +62,8 @@ def _run(command: str, rest: Sequence[str]) -> None:
             f"the working directory cannot be used: {error.strerror}; change to another one"
         ) from error
     if command in COMMANDS:
-        COMMANDS[command].run(rest)
+        together = [name for name, one in COMMANDS.items() if one.ranks]
+        COMMANDS[command].run(rest, together)
     elif not command or command.startswith("-"):
         parser = _parser()
         parser.parse_args([command, *rest] if command else [])

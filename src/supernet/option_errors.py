@@ -107,10 +107,17 @@ def _value(message: str) -> str | None:
     wanted, choices = _expected(message)
     if not option or given is None or not wanted:
         return None
+    below = re.match(r"^NestedArg\(key='([^']*)'", given[1])
+    if below and not any(one.startswith("a mapping") for one in wanted):
+        return f"there is no option {f'{option}.{below[1]}'!r}; {option} is {_either(wanted)}"
     value = re.sub(r"^NestedArg\(key='.*?', val='?(.*?)'?\)$", r"\1", given[1])
-    wanted = list(dict.fromkeys(wanted))
-    listed = ", ".join(wanted[:-1]) + " or " * (len(wanted) > 1) + wanted[-1]
-    return f"{option} cannot be {value!r}{did_you_mean(value, choices)}; possible: {listed}"
+    near = did_you_mean(value, choices)
+    return f"{option} cannot be {value!r}{near}; possible: {_either(wanted)}"
+
+
+def _either(wanted: Sequence[str]) -> str:
+    kinds = list(dict.fromkeys(wanted))
+    return ", ".join(kinds[:-1]) + " or " * (len(kinds) > 1) + kinds[-1]
 
 
 def _expected(message: str) -> tuple[list[str], list[str]]:

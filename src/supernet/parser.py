@@ -7,6 +7,7 @@ its import path, and the ready ones by a short name too.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import json
 import re
@@ -50,10 +51,10 @@ from supernet.option_errors import check_nulls, explanation
 from supernet.reading import plain_value
 from supernet.search import SEARCHERS
 from supernet.strategies import STRATEGIES, Strategy
-from supernet.task import Task
+from supernet.task import TASKS, Task
 from supernet.zoo import SPACES
 
-__all__ = ["DEFAULTS", "build_parser", "differences", "help_text", "parse"]
+__all__ = ["DEFAULTS", "OPTIONS", "build_parser", "differences", "help_text", "parse"]
 
 _GROUPS = {
     "split": SplitConfig,
@@ -75,7 +76,7 @@ _SGD = {
 DEFAULTS: dict[str, Any] = {
     "model": {"class_path": SPACES["bender"], "init_args": {"channels": 8, "groups": [1, 1]}},
     "data": {"class_path": SOURCES["digits"]},
-    "task": {"class_path": "supernet.task.Classification"},
+    "task": {"class_path": TASKS["classification"]},
     "strategy": {"class_path": STRATEGIES["bender"]},
     "train.optimizer": _SGD,
     "few_shot.train.optimizer": _SGD,
@@ -84,6 +85,9 @@ DEFAULTS: dict[str, Any] = {
     "logger": None,
 }
 """What `supernet run` does without a configuration: the Bender space on handwritten digits."""
+
+OPTIONS = ("config", "print_config", *(field.name for field in dataclasses.fields(RunConfig)))
+"""Options of a run, and groups of them, without dots."""
 
 _DESCRIPTION = """
 Where an option names a model, data set, strategy, searcher, logger or optimizer, give a short name
@@ -104,7 +108,11 @@ def build_parser(program: str, defaults: Mapping[str, Any] = DEFAULTS) -> Argume
     parser = ArgumentParser(
         prog=program, exit_on_error=False, allow_abbrev=False, description=_DESCRIPTION
     )
-    parser.add_argument("--config", action="config", help="YAML file with any of the options below")
+    parser.add_argument(
+        "--config",
+        action="config",
+        help="YAML file with any of the options below, or the name of a shipped one",
+    )
     parser.add_argument(
         "--seed", type=int, default=0, help="all random draws of a run depend on it"
     )
@@ -136,7 +144,7 @@ def build_parser(program: str, defaults: Mapping[str, Any] = DEFAULTS) -> Argume
     )
     parser.add_argument("--data", type=DataSource, help="the data set: a short name or a class")
     parser.add_argument("--split", type=SplitConfig, default=SplitConfig())
-    parser.add_argument("--task", type=Task, help="losses and measures")
+    parser.add_argument("--task", type=Task, help="losses and measures: a short name or a class")
     parser.add_argument("--strategy", type=Strategy, help="how the shared weights are learned")
     parser.add_argument("--train", type=TrainConfig, default=TrainConfig())
     parser.add_argument("--sharing", type=SharingConfig, default=SharingConfig())

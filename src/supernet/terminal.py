@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ __all__ = [
     "complain",
     "mapping",
     "number",
+    "print_json",
     "several",
     "usable_streams",
     "whole_number",
@@ -32,10 +34,15 @@ class Arguments(argparse.ArgumentParser):
     def __init__(self, prog: str, **options: Any) -> None:
         super().__init__(prog=prog, allow_abbrev=False, **options)
 
+    @property
+    def names(self) -> list[str]:
+        """The options, as they are written out."""
+        return [name for name in self._option_string_actions if name != "-h"]
+
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong, with which option was meant."""
         unknown = message.partition("unrecognized arguments: ")[2].split(" ")[0].partition("=")[0]
-        near = did_you_mean(unknown, [name for name in self._option_string_actions if name != "-h"])
+        near = did_you_mean(unknown, self.names)
         cut = message if len(message) < 300 else f"{message[:300]}…"
         raise ConfigError(f"{cut}{near} (see {self.prog} --help)")
 
@@ -97,6 +104,11 @@ def _converted(read: Callable[[], Any]) -> Any:
         return read()
     except ConfigError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def print_json(value: object) -> None:
+    """Write one JSON object, or list, to standard output."""
+    print(json.dumps(value, indent=2, allow_nan=False))
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from supernet.parser import parse
+from supernet.shipped import shipped
 
 
 def _refused(result: tuple[int, str, str], *words: str, code: int = 2) -> None:
@@ -276,7 +277,7 @@ def test_full_disk_loses_nothing(tmp_path, finished, tiny, read, call):
 
 @pytest.mark.slow
 def test_shipped_configurations_are_valid():
-    files = sorted(Path("configs").rglob("*.yaml"))
+    files = list(shipped().values())
     assert len(files) >= 4
     for file in files:
         _, plain = parse("supernet run", ["--config", str(file)])

@@ -61,6 +61,30 @@ def test_unknown_commands_and_options_are_answered_with_the_nearest(call):
     assert "did you mean 'run'" in call("rnu")[2]
     assert "did you mean '--json'" in call("zoo", "--jsno")[2]
     assert "did you mean '--shape'" in call("doctor", "bender", "--shap=3")[2]
+    assert "did you mean 'spos'" in call("doctor", "spo")[2]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("run --train.step 5", "--train.step=5; did you mean 'train.steps'"),
+        ("run --see 1", "no option '--see'; did you mean '--seed'"),
+        ("run --trus", "no option '--trus'; did you mean '--trust'"),
+        ("search --ou x", "no option '--ou'; did you mean '--out'"),
+        ("run --profil", "no option '--profil'; did you mean '--profile'"),
+        ("export --pic x", "no option '--pic'; did you mean '--pick'"),
+        ("rank --probe 3", "no option '--probe'; did you mean '--probes'"),
+        ("latency --repeat=3", "no option '--repeat'; did you mean '--repeats'"),
+        ("run --train.steps.x 5", "no option 'train.steps.x'; train.steps is a whole number"),
+        ("run --device cudaa", "did you mean 'cuda'"),
+    ],
+)
+def test_no_prefix_is_taken_for_an_option(command, said, call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call(*command.split())
+    assert (code, out) == (2, "")
+    assert said in err
+    assert not (tmp_path / "runs/default/config.yaml").exists()
 
 
 @pytest.mark.slow

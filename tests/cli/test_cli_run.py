@@ -188,14 +188,6 @@ finally:
     assert all(step in done.stdout for step in ("run", "train", "search", "retrain", "test", "zoo"))
 
 
-def test_help_of_run_names_all_options(call):
-    code, out, _ = call("run", "--help")
-    assert code == 0
-    for option in ("--out", "--seed", "--train.steps", "--search.constraints", "--retrain.probes"):
-        assert option in out
-    assert "optimizer steps" in out
-
-
 def test_unknown_command_is_refused():
     assert main(["serach"]) == 2
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from supernet.shipped import shipped
+
 ROOT = Path(__file__).parents[2]
 LEAST = 77
 """The setuptools that the project is built by, see pyproject.toml."""
@@ -66,7 +68,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     sources = {str(f.relative_to(ROOT / "src")) for f in (ROOT / "src").rglob("*.py")}
     inside = {name for name in names if ".dist-info/" not in name}
-    assert inside == sources | {"supernet/py.typed"}
+    configs = {str(f.relative_to(ROOT / "src")) for f in shipped().values()}
+    assert len(configs) > 50
+    assert inside == sources | configs | {"supernet/py.typed"}
 
 
 def test_the_commands_and_a_short_run_work_away_from_the_repository(installed, tmp_path):
@@ -78,6 +82,7 @@ def test_the_commands_and_a_short_run_work_away_from_the_repository(installed, t
     assert (package.parent / f"supernet-{number}.dist-info").exists()
     assert "usage: supernet" in run(installed / "supernet", "--help", cwd=tmp_path)
     assert "betadarts" in run(installed / "supernet", "zoo", cwd=tmp_path)
+    assert "digits/spos" in run(installed / "supernet", "configs", cwd=tmp_path)
     options = ["--model.channels=4", "--model.cells=1", "--strategy=spos", "--train.steps=3"]
     options += ["--retrain.train.steps=3", "--retrain.top=1", "--search.searcher.count=3"]
     command = [installed / "supernet", "run", "--model=nasbench201", "--data=digits"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +12,9 @@ from supernet.data import Characters, Text
 from supernet.parser import parse
 from supernet.pipeline import execute, open_run
 from supernet.pipeline.train import check_inputs, check_options
+from supernet.shipped import shipped, shipped_path
 
-FILES = sorted(Path("configs").rglob("*.yaml"))
+FILES = list(shipped().values())
 
 IMAGES = {"cifar10": (3, 32, 32), "digits": (1, 8, 8), "fashion-mnist": (1, 28, 28)}
 """By data set, the shape of its images."""
@@ -121,7 +121,7 @@ METHODS = (
     "gdas-cells pcdarts pdarts proxyless singlepath snas"
 )
 
-PAPERS = [Path(f"configs/cifar10/{name}.yaml") for name in METHODS.split()]
+PAPERS = [shipped_path(f"cifar10/{name}") for name in METHODS.split()]
 """With the schedules of the papers."""
 
 

@@ -43,6 +43,7 @@ from supernet.net import SuperNet, derive
 from supernet.net.flow import Flow
 from supernet.random import stream
 from supernet.space import Architecture, Path, Sampling, SearchSpace
+from supernet.suggestions import did_you_mean
 
 __all__ = ["PRECISIONS", "build_latency_table"]
 
@@ -209,7 +210,10 @@ def _check(
     batch: Sequence[Any], precision: str, warmup: int, repeats: int, fit: int | None, held_out: int
 ) -> None:
     if precision not in PRECISIONS:
-        raise ConfigError(f"no precision {precision!r}; possible: {', '.join(PRECISIONS)}")
+        raise ConfigError(
+            f"no precision {precision!r}; possible: {', '.join(PRECISIONS)}"
+            f"{did_you_mean(precision, PRECISIONS)}"
+        )
     if repeats < 1 or min(warmup, fit or 0, held_out) < 0:
         raise ConfigError(
             f"repeats ({repeats}) must be at least 1, and warmup ({warmup}), fit ({fit}) and held_out "

@@ -14,6 +14,7 @@ from supernet.errors import ConfigError, RunFolderError
 from supernet.net.source import ModelSource
 from supernet.pipeline.hooks import Hooks
 from supernet.pipeline.profiler import Profiler
+from supernet.suggestions import did_you_mean
 from supernet.track import Progress, RunFolder, StageLog
 from supernet.track.sections import Section
 
@@ -126,5 +127,6 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(
             f"the device {name!r} cannot be used: {str(error).splitlines()[0]}"
+            f"{did_you_mean(name, ('auto', 'cpu', 'cuda', 'mps'))}"
         ) from error
     return device

@@ -22,6 +22,7 @@ from supernet.net import SuperNet, derive
 from supernet.reading import shown
 from supernet.space import Architecture
 from supernet.space.numbers import digits, size_text
+from supernet.suggestions import did_you_mean
 from supernet.zoo import SPACES
 from supernet.zoo.converted import built_from, rules_of
 
@@ -132,6 +133,11 @@ def diagnose_named(
     """
     example: torch.Tensor | dict[str, torch.Tensor]
     example = torch.zeros(2, *shape, dtype=torch.float32 if words is None else torch.int64)
+    if model not in SPACES and not {".", ":"} & set(model):
+        raise ConfigError(
+            f"there is no space {shown(model)}{did_you_mean(model, SPACES)}; possible: "
+            f"{', '.join(SPACES)}, or a class or function of your own as package.module:name"
+        )
     if inputs:
         example = {name: _input(name, described) for name, described in inputs.items()}
     built = built_from(

@@ -9,6 +9,7 @@ from supernet.task.measured import checked_measures
 from supernet.task.watched import loss_and_outputs
 
 __all__ = [
+    "TASKS",
     "Batch",
     "Classification",
     "LanguageModel",
@@ -19,3 +20,9 @@ __all__ = [
     "of_all_ranks",
     "outputs_of",
 ]
+
+TASKS = {
+    "classification": "supernet.task.Classification",
+    "language": "supernet.task.LanguageModel",
+}
+"""The tasks by their short names."""

@@ -1,0 +1,79 @@
+"""Help shows what is met first, fits two screens, and lists everything where that is asked for."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from supernet.option_text import Option, option_lines
+from supernet.parser import build_parser
+from supernet.track.contents import STEPS
+
+OPTION = re.compile(r"--([a-z_][\w.]*)")
+
+
+def test_help_of_a_run_fits_two_screens(call):
+    code, out, _ = call("run", "--help")
+    lines = out.splitlines()
+    assert code == 0
+    assert 40 <= len(lines) <= 80
+    assert max(map(len, lines)) <= 100
+    for option in ("--out", "--seed", "--model", "--train.optimizer.lr", "--search.constraints"):
+        assert option in out
+    assert re.search(r"--train\.steps N +number of optimizer steps \(default: 500\)", out)
+    assert re.search(r"--search\.searcher NAME .*\(default: random\)", out)
+    assert "--train.checkpoint_seconds" not in out
+    assert "'supernet run --help all'" in out
+
+
+def test_help_all_lists_every_option(call):
+    code, out, _ = call("run", "--help", "all")
+    assert code == 0
+    for action in build_parser("supernet run")._actions:
+        assert f"--{action.dest}" in out or action.dest == "help"
+    for own in ("--out DIR", "--trust", "--profile.trace N"):
+        assert own in out
+
+
+@pytest.mark.parametrize(
+    ("command", "shown", "hidden"),
+    [
+        ("train", "sharing.until", "retrain.top"),
+        ("search", "evaluate.tune.finalists", "train.steps"),
+        ("retrain", "retrain.match", "search.constraints"),
+        ("test", "device", "retrain.match"),
+    ],
+)
+def test_help_of_a_step_shows_what_its_results_depend_on(command, shown, hidden, call):
+    code, out, _ = call(command, "--help")
+    assert code == 0
+    found = OPTION.findall(out)
+    assert shown in found
+    assert hidden not in found
+    assert max(map(len, out.splitlines())) <= 100
+    (step,) = [one for one in STEPS if one.name == command]
+    for option in step.options:
+        assert any(one == option or one.startswith(f"{option}.") for one in found)
+
+
+def test_long_words_stand_on_a_line_of_their_own():
+    lines = option_lines([("--short N", "words"), (f"--{'long' * 12} N", "other words")])
+    assert lines == [
+        "  --short N                       words",
+        f"  --{'long' * 12} N",
+        "                                  other words",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "brief"),
+    [
+        ("auto, cpu, cuda, ...", "auto, cpu, cuda, ..."),
+        ("A share. More of it.", "A share"),
+        ("a norm; null for none.", "a norm"),
+        ("a share such as 0.5 of all.", "a share such as 0.5 of all"),
+    ],
+)
+def test_the_first_phrase_of_a_help(text, brief):
+    assert Option("x", "N", text, None).brief == brief
