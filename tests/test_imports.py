@@ -245,4 +245,5 @@ def test_import_paths_are_looked_for_in_one_pass(sign):
 def test_a_name_without_a_module_is_no_short_name(capsys):
     assert main(["doctor", "nosuch", "--shape", "4"]) == 2
     said = capsys.readouterr().err
-    assert "'nosuch' cannot be imported: it names no module. Write package.module.name" in said
+    assert "there is no space 'nosuch'" in said
+    assert "a class or function of your own as package.module:name" in said

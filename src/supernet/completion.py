@@ -65,7 +65,7 @@ def completion_script(shell: str, helps: Mapping[str, str], options: Words, valu
     Args:
         shell: one of `SHELLS`.
         helps: a line on each command, by its name.
-        options: what may be written after each command.
+        options: options that each command takes.
         values: words that may be written after each option, or after a command or another word.
     """
     values = {name: words for name, words in values.items() if words}

@@ -60,7 +60,7 @@ def run_help(command: str, own: Mapping[str, str], everything: bool) -> str:
 
     Args:
         command: name of the command.
-        own: what is written for arguments that it has besides the options of a run, and what they are.
+        own: arguments that it has besides the options of a run, as written, with a line on each.
         everything: whether all options are listed.
     """
     program = f"supernet {command}"

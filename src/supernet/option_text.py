@@ -45,9 +45,9 @@ class Option:
 
     Attributes:
         name: dotted name.
-        value: what stands for its value, such as N or auto|batch.
+        value: word that stands for its value, such as N or auto|batch.
         help: sentences that say what it is.
-        default: what holds where it is not given, as it would be written; None where it must be given.
+        default: value where it is not given, as it would be written; None where it must be given.
     """
 
     name: str
@@ -73,7 +73,7 @@ def class_options(path: str) -> dict[str, Option]:
     """Return the arguments of a class or function by name.
 
     Args:
-        path: its import path.
+        path: import path of it.
     """
     found: Any = resolve(path)
     parser = ArgumentParser(exit_on_error=False)

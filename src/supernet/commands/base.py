@@ -41,9 +41,9 @@ class Answer:
     """What a command found, for programs and for people.
 
     Attributes:
-        content: what `--json` prints, plain data.
+        content: plain data, which `--json` prints.
         show: prints it in words and tables.
-        error: what is raised after that, where not all could be done.
+        error: error that is raised after that, where not all could be done.
     """
 
     content: Mapping[str, Any]
@@ -133,7 +133,7 @@ def _check_names(parser: Arguments, rest: Sequence[str]) -> None:
 
     Args:
         parser: parser of the command's own arguments.
-        rest: what it left.
+        rest: arguments that it left.
 
     Raises:
         ConfigError: one is not.
