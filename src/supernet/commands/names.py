@@ -146,7 +146,7 @@ def _configs(command: Command, given: argparse.Namespace, rest: list[str]) -> An
     if given.action not in _ACTIONS:
         raise ConfigError(
             f"configurations are not to be {shown(given.action)}"
-            f"{did_you_mean(given.action, _ACTIONS)}; possible: {', '.join(_ACTIONS)}"
+            f"{did_you_mean(given.action, _ACTIONS)}; possible: list, show NAME, copy NAME FILE"
         )
     if len(given.words) != _ACTIONS[given.action]:
         raise ConfigError(
