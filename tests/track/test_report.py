@@ -422,9 +422,29 @@ def test_code_that_loads_the_network_names_the_model(run_folder, model, words):
 
     edit(run_folder / "metrics.json", program)
     codes = [one.text for one in figures.tree(render(run_folder)).all("pre")]
-    assert "# examples as the data set has them: uint8, [batch, 1, 8, 8]" in codes[0]
+    assert "# examples: uint8, [batch, 1, 8, 8]\noutputs = program(examples)" in codes[0]
     assert words in codes[1]
     assert "import os" not in codes[1]
+
+
+@pytest.mark.parametrize(
+    ("names", "call"),
+    [
+        (("tokens", "mask"), "program(tokens=tokens, mask=mask)"),
+        (("examples_0", "examples_1"), "program(examples_0, examples_1)"),
+        (("tokens", "a b\nimport os"), "program(**inputs)"),
+    ],
+)
+def test_a_programme_of_several_inputs_is_given_all_of_them(run_folder, names, call):
+    def program(metrics):
+        taken = {"dtype": "int64", "shape": ["batch", 12]}
+        metrics["retrain"]["program"] = dict.fromkeys(names, taken)
+
+    edit(run_folder / "metrics.json", program)
+    [code, *_] = [one.text for one in figures.tree(render(run_folder)).all("pre")]
+    assert code.endswith(f"outputs = {call}")
+    comments = [" ".join(f"# {name}: int64, [batch, 12]".split()) for name in names]
+    assert code.splitlines()[4:-1] == comments
 
 
 @pytest.mark.slow

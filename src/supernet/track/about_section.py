@@ -67,14 +67,30 @@ def loading(run: RunFiles) -> str:
 
 
 def _program(retrain: RetrainRecord) -> str:
-    taken = retrain.program or {}
-    shape = ", ".join(map(str, taken.get("shape", ())))
+    taken = _taken(retrain)
+    shapes = {name: ", ".join(map(str, one.get("shape", ()))) for name, one in taken.items()}
+    notes = [
+        f"{name}: {one.get('dtype', 'any type')}, [{shapes[name]}]" for name, one in taken.items()
+    ]
+    lines = "".join(
+        f"# {' '.join(note.split())}\n" for note in notes
+    )  # one line each, whatever is in it
+    by_position = all(name.startswith("examples") for name in taken)
+    given = ", ".join(name if by_position else f"{name}={name}" for name in taken)
+    if not all(name.isidentifier() for name in taken):
+        given = "**inputs"
     return (
         "import torch\n\n"
         'program = torch.export.load("model.pt2").module()\n'
-        f"# examples as the data set has them: {taken.get('dtype', 'any type')}, [{shape}]\n"
-        "outputs = program(examples)"
+        f"# takes examples as the data set has them:\n{lines}outputs = program({given})"
     )
+
+
+def _taken(retrain: RetrainRecord) -> dict[str, Mapping[str, Any]]:
+    """Return type and shape of each input of the programme, by its name."""
+    taken = retrain.program or {}
+    several = {name: one for name, one in taken.items() if isinstance(one, Mapping)}
+    return several or ({"examples": taken} if taken else {})
 
 
 def _state_dict(run: RunFiles, retrain: RetrainRecord) -> str:
@@ -122,7 +138,7 @@ def _asked(module: str, name: str) -> set[str] | None:
 
 def _data(run: RunFiles, retrain: RetrainRecord) -> dict[str, Any]:
     """Return what the data gives to a model that asks for it."""
-    data, shape = run.metrics.data, (retrain.program or {}).get("shape")
+    data, shape = run.metrics.data, _taken(retrain).get("examples", {}).get("shape")
     found: dict[str, Any] = {}
     if isinstance(shape, list | tuple) and len(shape) == 4:
         found["image"] = tuple(shape[1:])
