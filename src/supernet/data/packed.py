@@ -24,8 +24,8 @@ class Column:
 
     Args:
         start: number of its first byte.
-        shape: its shape in one example, `[...]`.
-        dtype: its type.
+        shape: shape of the input in one example, `[...]`.
+        dtype: type of the input.
     """
 
     start: int

@@ -44,8 +44,8 @@ class Several:
     are.
 
     Args:
-        given: by position, a sequence, or by the name of the model's argument, a mapping: tensors
-            `[n, ...]`, or `Stored` inputs.
+        given: tensors `[n, ...]`, or `Stored` inputs: by position, a sequence, or by the name of the
+            model's argument, a mapping.
 
     Attributes:
         names: names of the inputs; None if they are given by position.

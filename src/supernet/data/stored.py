@@ -94,7 +94,7 @@ class Stored:
         numbers: numbers of the inputs there, in their order, int64 `[n]`; by default all.
         device: device that batches are needed on.
         pool: processes that read; None to read in this one.
-        column: which of several inputs this is, where the reader delivers them packed.
+        column: number of this among several inputs, where the reader delivers them packed.
 
     Attributes:
         shape: shape that all inputs would have as one tensor, `[n, ...]`.
