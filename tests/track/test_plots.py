@@ -77,6 +77,14 @@ def test_a_schedule_that_stages_share_is_drawn_once():
     assert names == ["learning rate", "learning rate", "a", "b", "c"]
 
 
+def test_few_stages_have_lines_of_their_own_and_what_they_are():
+    log = [record(f"retrain-{i}", 1, 3.0) for i in "abc"]
+    roles = {"retrain-a": "chosen", "retrain-b": "random baseline"}
+    _, *lines = plots.training_curves(log, roles).series
+    assert [one.name for one in lines] == ["c", "b (random baseline)", "a (chosen)"]
+    assert [one.colour for one in lines][1:] == ["green", "orange"]
+
+
 def test_a_record_without_a_loss_is_no_point():
     assert plots.training_curves([{"stage": "search", "step": 1}]).series == ()
 
@@ -126,7 +134,9 @@ def test_the_front_follows_the_metric(metric, front):
 
 def test_what_networks_are_is_marked_and_baselines_are_on_no_front():
     roles = {"b": "chosen", "c": "random baseline"}
-    chart = plots.cost_and_score([30, 20, 10], [0.1, 0.9, 1.0], list("abc"), roles=roles)
+    chart = plots.cost_and_score(
+        [30, 20, 10], [0.1, 0.9, 1.0], list("abc"), roles=roles, outside=["c"]
+    )
     assert points(chart) == {
         "candidate": ([30], [0.1]),
         "Pareto front": ([20], [0.9]),

@@ -178,7 +178,7 @@ def test_a_latency_that_was_not_measured_has_no_column(run_folder):
 
 
 def test_retraining_has_a_line_per_candidate(run_folder):
-    assert list(figure(run_folder, "retraining").points) == ["learning rate", "a0", "a1"]
+    assert list(figure(run_folder, "retraining").points) == ["learning rate", "a0", "a1 (chosen)"]
 
 
 def test_a_chosen_one_that_is_worse_than_random_is_said_so(run_folder):
@@ -484,3 +484,25 @@ def test_a_folder_without_a_run_is_refused(tmp_path, name):
     with pytest.raises(RunFolderError, match="holds no run"):
         write_report(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_random_baseline_that_is_chosen_is_no_candidate(run_folder):
+    def choose(metrics):
+        drawn = {**metrics["search"]["selected"][0], "key": "a3", "role": "random"}
+        metrics["retrain"]["baselines"]["networks"] = [drawn]
+        metrics["retrain"].update(chosen="a3", searched="a1")
+        metrics["test"]["chosen"]["key"] = "a3"
+
+    edit(run_folder / "metrics.json", choose)
+    edit(run_folder / "architecture.json", lambda one: one.update(key="a3"))
+    change_candidates(
+        run_folder, "UPDATE candidates SET accuracy = 0.99, macs = 1 WHERE key = 'a3'"
+    )
+    titles = figure(run_folder, "candidates").titles
+    assert not any(title.startswith("a3,") for one in titles.values() for title in one)
+    front = figure(run_folder, "front-macs")
+    assert [title.partition(":")[0] for title in front.titles["chosen"]] == ["a3"]
+    assert not any(title.startswith("a3:") for title in front.titles["Pareto front"])
+    words = " ".join(page(run_folder).words)
+    assert "a3 (random baseline) was chosen" in words
+    assert "59 candidates' one-shot accuracy" in words

@@ -46,7 +46,7 @@ def machine(run: RunFiles) -> str:
     rows = [[f"{name} version", one] for name, one in versions.items() if one is not None]
     if where.device is not None:
         rows.insert(0, ["device", f"{where.device}{threads}"])
-    table = page.section("Device and versions", page.table(["", ""], rows, text=2)) if rows else ""
+    table = page.section("Device and versions", page.table([], rows, text=2)) if rows else ""
     return page.pair(table, _times(run))
 
 

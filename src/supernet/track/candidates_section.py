@@ -17,7 +17,7 @@ from supernet.track.forest import Line, forest
 from supernet.track.numbers import tuned_text
 from supernet.track.records import Score
 from supernet.track.run_files import RunFiles
-from supernet.track.verdict_texts import ROLES, roles_by_key
+from supernet.track.verdict_texts import baseline_keys, roles_by_key
 
 __all__ = ["CandidateScores", "candidates", "decisions"]
 
@@ -50,7 +50,7 @@ class CandidateScores:
         """Return those of a run: accuracies, or losses where the task has no accuracy."""
         accurate = any(row.accuracy is not None for row in run.candidates)
         metric: plots.Metric = "accuracy" if accurate else "loss"
-        baselines = {key for key, role in roles_by_key(run).items() if role == ROLES["random"]}
+        baselines = baseline_keys(run)
         found = [(row, _of(row, metric)) for row in run.candidates if row.key not in baselines]
         known = [(row, value) for row, value in found if value is not None]
         read = [(value, _architecture(row)) for row, value in known if math.isfinite(value)]
@@ -195,6 +195,7 @@ def _front(run: RunFiles, found: CandidateScores, roles: Mapping[str, str], quan
         [key for _, _, key in points],
         quantity=_COSTS[quantity],
         roles=roles,
+        outside=baseline_keys(run),
         metric=found.metric,
     )
     note = "The front: no candidate beats these."

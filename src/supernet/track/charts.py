@@ -31,7 +31,7 @@ FEWEST = 20
 WIDTH, HEIGHT = 400.0, 250.0
 """Of the drawing, in user units; a text is 11 of them high."""
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 14.0, 8.0, 40.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62.0, 14.0, 8.0, 40.0
 
 
 @dataclass(frozen=True)

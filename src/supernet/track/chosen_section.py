@@ -66,7 +66,10 @@ def _costs(run: RunFiles) -> str:
     measured = {row.key: row.costs for row in retrain.candidates} if retrain else {}
     stored = {row.key: _priced(row) for row in run.candidates}
     rows = []
-    for name, key in (("chosen", run.chosen), *(("random baseline", key) for key in run.random)):
+    for name, key in (
+        ("chosen", run.chosen),
+        *(("random baseline", key) for key in run.random if key != run.chosen),
+    ):
         if key is not None and (key in measured or key in stored):
             cost = {**stored.get(key, {}), **measured.get(key, {})}
             time = cost_text(LATENCY, cost.get(LATENCY))

@@ -12,8 +12,8 @@ from supernet.track.scales import Scale, Unit, ticks, written
 
 __all__ = ["Line", "forest"]
 
-_ROW, _LEFT, _RIGHT, _BOTTOM = 20.0, 140.0, 24.0, 22.0
-_LONGEST = 20
+_ROW, _LEFT, _RIGHT, _BOTTOM = 20.0, 158.0, 20.0, 22.0
+_LONGEST = 24
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ def _row(one: Line, scale: Scale, unit: Unit, y: float) -> str:
         f"{one.name}: {written(one.value.value, unit)} ({written(one.value.low, unit)} to "
         f"{written(one.value.high, unit)}){', ' if one.title else ''}{one.title}"
     )
-    name = one.name if len(one.name) <= _LONGEST else f"{one.name[: _LONGEST - 1]}…"
+    half = _LONGEST // 2
+    short = f"{one.name[: half - 1]}…{one.name[-half:]}"
+    name = one.name if len(one.name) <= _LONGEST else short
     return (
         f'<g class="interval{" marked" if one.marked else ""}"><title>{escape(said)}</title>'
         f'<text class="name" x="{_LEFT - 8:.0f}" y="{y:.1f}">{escape(name)}</text>'

@@ -73,8 +73,10 @@ def _name(component: Any) -> str:
 
 def size_text(text: str) -> str:
     """Return a number of architectures, which may be beyond all floats."""
-    if not (text.isascii() and text.isdigit()) or len(text) < 7:
+    if not (text.isascii() and text.isdigit()):
         return text
+    if len(text) < 7:
+        return f"{int(text):,}"
     mantissa, exponent = f"{Decimal(text):.2e}".split("e+")
     power = exponent.translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{mantissa} \N{MULTIPLICATION SIGN} 10{power}"

@@ -136,7 +136,7 @@ def table(
     """Return a table whose first `text` columns are words and the others numbers.
 
     Args:
-        heads: headings of the columns.
+        heads: headings of the columns; empty for none.
         rows: cells of each row.
         text: the number of columns with words.
         marked: the first cell of the row that stands out.
@@ -156,7 +156,8 @@ def table(
     body = "".join(
         f"<tr{' class=chosen' if row[0] == marked else ''}>{line('td', row)}</tr>" for row in rows
     )
-    return f'<div class="scroll"><table><tr>{line("th", heads)}</tr>{body}</table></div>'
+    head = f"<tr>{line('th', heads)}</tr>" if heads else ""
+    return f'<div class="scroll"><table>{head}{body}</table></div>'
 
 
 def figure(name: str, chart: charts.Chart) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ __all__ = [
 
 Metric = Literal["accuracy", "loss"]
 
-_COLOURS = ("blue", "orange", "green", "violet", "red", "cyan", "yellow", "slate")
+_COLOURS = ("blue", "red", "cyan", "yellow", "slate")
 _LONGEST_LEGEND = 4
 ROLE_COLOURS = {"probe": "violet", "random baseline": "green", "chosen": "orange"}
 """Colours of networks by what they are in the run, others being grey; later ones lie above."""
@@ -64,10 +64,11 @@ def training_curves(
     for index, (stage, by_step) in enumerate(stages.items()):
         steps = sorted(by_step)
         key = "loss" if len(stages) == 1 else stage.removeprefix("retrain-")
-        name, colour = key, _COLOURS[index % len(_COLOURS)]
+        role = (roles or {}).get(stage, "best of the search")
+        name = f"{key} ({role})" if role in ROLE_COLOURS else key
+        colour = ROLE_COLOURS.get(role, _COLOURS[index % len(_COLOURS)])
         if len(stages) > _LONGEST_LEGEND:
-            name = (roles or {}).get(stage, "best of the search")
-            colour = ROLE_COLOURS.get(name, "grey")
+            name, colour = role, ROLE_COLOURS.get(role, "grey")
         losses = [by_step[step]["loss"] for step in steps]
         series.append(Series(name, steps, losses, "line", colour, [key]))
         known = [(step, by_step[step].get("learning_rate")) for step in steps]
@@ -81,8 +82,8 @@ def training_curves(
         if one
     ]
     side = Axis("learning rate") if drawn else None
-    above = list(ROLE_COLOURS)
-    series.sort(key=lambda one: above.index(one.name) if one.name in ROLE_COLOURS else -1)
+    above = list(ROLE_COLOURS.values())
+    series.sort(key=lambda one: above.index(one.colour) if one.colour in above else -1)
     return Chart(Axis("step"), Axis("loss"), (*drawn, *series), side)
 
 
@@ -125,6 +126,7 @@ def cost_and_score(
     *,
     quantity: str = "multiply-adds",
     roles: Mapping[str, str] | None = None,
+    outside: Collection[str] = (),
     metric: Metric = "accuracy",
 ) -> Chart:
     """Draw one-shot score against a cost, with the Pareto front of the candidates.
@@ -134,12 +136,12 @@ def cost_and_score(
         scores: one-shot score of each.
         labels: key of each.
         quantity: name of the costs' quantity.
-        roles: roles of some by key; random baselines are no candidates, and so
-            not on the front.
+        roles: roles of some by key: "probe", "random baseline" or "chosen".
+        outside: keys of networks that are no candidates, and so not on the front.
         metric: measure that the scores are; an accuracy is best high, a loss low.
     """
     found = [(roles or {}).get(label, "") for label in labels]
-    own = [i for i, role in enumerate(found) if role != "random baseline"]
+    own = [i for i, label in enumerate(labels) if label not in outside]
     signed = [scores[i] if metric == "accuracy" else -scores[i] for i in own]
     front = [own[i] for i in front_by_cost([costs[i] for i in own], signed)]
     front = list({(costs[i], scores[i]): i for i in reversed(front)}.values())[::-1]  # no two alike

@@ -10,7 +10,15 @@ from supernet.track.result_texts import interval_text, tau_text
 from supernet.track.run_files import RunFiles
 from supernet.track.sections import RetrainRecord, TestRecord
 
-__all__ = ["ROLES", "believed_text", "chosen_text", "compared_text", "role_text", "roles_by_key"]
+__all__ = [
+    "ROLES",
+    "baseline_keys",
+    "believed_text",
+    "chosen_text",
+    "compared_text",
+    "role_text",
+    "roles_by_key",
+]
 
 ROLES = {
     "top": "best of the search",
@@ -31,8 +39,14 @@ def roles_by_key(run: RunFiles) -> dict[str, str]:
     """Return which networks are probes, random baselines and the chosen one, by key."""
     rows = run.metrics.retrain.candidates if run.metrics.retrain else ()
     roles = {row.key: ROLES["probe"] for row in rows if row.probe}
-    roles |= {row.key: ROLES["random"] for row in rows if row.role == "random"}
+    roles |= dict.fromkeys(baseline_keys(run), ROLES["random"])
     return roles | ({run.chosen: "chosen"} if run.chosen else {})
+
+
+def baseline_keys(run: RunFiles) -> set[str]:
+    """Return the keys of the random baselines, which are no candidates of the search."""
+    rows = run.metrics.retrain.candidates if run.metrics.retrain else ()
+    return {row.key for row in rows if row.role == "random"}
 
 
 def chosen_text(metrics: Metrics) -> str:
