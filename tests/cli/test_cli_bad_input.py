@@ -106,6 +106,7 @@ def test_one_class_and_too_few_images(tmp_path, call, tiny):
         (["--evaluate.batch_size=0"], ["evaluate.batch_size"]),
         (["--search.searcher=exhaustive", "--search.searcher.limit=10"], ["limit"]),
         (["--retrain.model={chanels: 3}"], ["chanels"]),
+        (["--retrain.model.channels=abc"], ["cannot be built with channels 'abc'", "TypeError"]),
     ],
 )
 def test_wrong_options(tmp_path, call, tiny, options, words):

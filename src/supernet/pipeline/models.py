@@ -19,6 +19,7 @@ from supernet.random import derive_seed, seeded
 from supernet.space import SearchSpace
 from supernet.strategies import Strategy
 from supernet.train.learner import M
+from supernet.user_code import calling
 
 __all__ = ["Models", "data_arguments", "placed"]
 
@@ -73,7 +74,13 @@ class Models:
         Raises:
             ConfigError: it does not take these arguments.
         """
-        return self.source.build(derive_seed(self.seed, *purpose), self.arguments, **overrides)
+        given = ", ".join(f"{name} {value!r}" for name, value in overrides.items())
+        with calling(
+            lambda: f"the model cannot be built with {given or 'its arguments'}",
+            ConfigError,
+            always=bool(overrides),
+        ):
+            return self.source.build(derive_seed(self.seed, *purpose), self.arguments, **overrides)
 
     def retraining(self, key: str, overrides: Mapping[str, Any], number: int = 0) -> SuperNet:
         """Return a new supernet whose weights are those of an architecture that is trained alone.
