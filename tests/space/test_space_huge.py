@@ -37,7 +37,7 @@ def test_a_size_is_written_as_it_is(space):
     assert size_text(space.size // 3) == "9.39e+4514"
     assert size_text(10**15 - 1) == "999,999,999,999,999"
     assert headline.size_text(digits(space.size)) == "2.82 × 10⁴⁵¹⁵"
-    assert headline.size_text("999999") == "999999"
+    assert headline.size_text("999999") == "999,999"
 
 
 @pytest.mark.slow
