@@ -34,6 +34,7 @@ __all__ = [
     "end",
     "environment_ranks",
     "explained",
+    "first_says",
     "gathered",
     "local_ranks",
     "own_part",
@@ -399,6 +400,11 @@ def bytes_of_first(content: bytes) -> bytes:
             shown = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         dist.broadcast(shown, 0)
     return shown.numpy().tobytes()
+
+
+def first_says(answer: bool) -> bool:
+    """Return the answer of rank 0 to a question that depends on a clock or the machine."""
+    return bytes_of_first(b"1" if answer else b"0") == b"1"
 
 
 def broadcast(tensors: Sequence[Tensor]) -> None:

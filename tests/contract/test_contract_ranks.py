@@ -112,3 +112,9 @@ def test_batch_norm_of_half_the_precision_has_whole_statistics(quick):
         exact = name in ("statistics", "parameters")
         tolerance = {"rtol": 1e-5, "atol": 1e-5} if exact else {"rtol": 0.01, "atol": 0.02}
         torch.testing.assert_close(together[name], value, msg=name, **tolerance)
+
+
+def test_processes_whose_clocks_differ_check_each_other_at_the_same_steps(quick):
+    alone, together = quick["clocks"]
+    assert len(alone["losses"]) == 6
+    assert_alike("spos", alone, together)

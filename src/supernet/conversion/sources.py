@@ -189,7 +189,7 @@ class _Watch(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func == torch.Tensor.shape.__get__ or func is torch.Tensor.size:  # type: ignore[attr-defined]
+        if func == torch.Tensor.shape.__get__ or func is torch.Tensor.size:  # type: ignore[attr-defined]  # stubs know no descriptor
             return self._sized(args[0], func(*args, **kwargs), *args[1:], *kwargs.values())
         scope = self._inside[-1] if self._inside else ""
         name = str(getattr(func, "__name__", func)).rstrip("_")

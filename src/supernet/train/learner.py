@@ -109,11 +109,11 @@ class Learner(ABC, Generic[M]):
         """Continue from what `state_dict` returned."""
 
 
-_factor: ContextVar[torch.Tensor | None] = ContextVar("factor", default=None)
+_factor: ContextVar[torch.Tensor | float | None] = ContextVar("factor", default=None)
 
 
 @contextmanager
-def scaled(factor: torch.Tensor) -> Iterator[None]:
+def scaled(factor: torch.Tensor | float) -> Iterator[None]:
     """Within the block `backward` adds so many times the gradients, `factor` being a scalar."""
     token = _factor.set(factor)
     try:

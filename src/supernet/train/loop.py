@@ -16,7 +16,7 @@ from supernet.errors import ConfigError
 from supernet.modules.nested import cut_batch
 from supernet.precision import Precision
 from supernet.random import seeded
-from supernet.ranks import pooling_batch_norm, rank, ranks
+from supernet.ranks import first_says, pooling_batch_norm, rank, ranks
 from supernet.task import Batch, Task, in_precision, of_all_ranks
 from supernet.train.agreement import check_agreement
 from supernet.train.average import MovingAverage
@@ -172,7 +172,8 @@ class Fit:
                 )
                 losses, logged, since = [], time.monotonic(), step + 1
                 self.mark("log")
-                if last or now - saved >= self.checkpoint_seconds:
+                # All ranks compare what they hold there, so the clock of the first one decides for all.
+                if last or first_says(now - saved >= self.checkpoint_seconds):
                     diverged.check_weights(model, step + 1)
                     by = {"optimizer": optimizer, "learner": learner, "scaler": state.scaler}
                     check_agreement(model, by, step + 1)
@@ -208,10 +209,11 @@ class Fit:
             raise ConfigError(
                 f"accumulate is {self.accumulate}, but a batch has only {size} examples to be divided"
             )
-        losses = []
+        losses, one = [], torch.ones((), device=batch[-1].device)
+        scale = scaler.scale(one) if scaler.is_enabled() else 1.0
         for part in cut_batch(tuple(batch), self.accumulate):
-            share = torch.full((), len(part[-1]) / size, device=batch[-1].device)
-            with scaled(scaler.scale(share)):
+            share = len(part[-1]) / size  # no tensor, which would round it to its type
+            with scaled(share * scale):
                 losses.append(learner.backward(state.model, task, part, moment) * share)
         return torch.stack(losses).sum()
 
