@@ -10,15 +10,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import yaml
-
 from supernet.arguments import value_at
 from supernet.classes import SHORT
 from supernet.errors import ConfigError
 from supernet.imports import resolve
 from supernet.net.source import DATA_ARGUMENTS
 from supernet.option_text import Option, class_options, option_lines
-from supernet.reading import shown
+from supernet.reading import shown, yaml_value
 from supernet.shipped import shipped
 from supernet.suggestions import did_you_mean
 from supernet.training_free import COMBINED, TRAINING_FREE
@@ -138,10 +136,8 @@ def _using(option: str, name: str, path: str) -> list[str]:
 @functools.cache
 def _shipped_options() -> dict[str, Any]:
     """Return what the shipped configurations say, by name; to read all takes a while."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return {
-        name: yaml.load(file.read_text(encoding="utf-8"), Loader=loader)
-        for name, file in shipped().items()
+        name: yaml_value(file.read_text(encoding="utf-8"), name) for name, file in shipped().items()
     }
 
 
