@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One thread per test worker: with more threads than cores, small operations wait for each other.
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: run test quick test-all check bench docs clean
+.PHONY: run test quick test-all check bench made clean
 
 run: .venv/installed
 	$(BIN)/supernet run --config digits/lost
@@ -28,9 +28,10 @@ check: .venv/installed
 bench: .venv/installed
 	$(ONE_THREAD) $(BIN)/python -m benchmarks
 
-# What is made of the code in docs: tables of run-folder.md, and the schema of metrics.json.
-docs: .venv/installed
+# What is made of the code: tables of run-folder.md, schemas, and what `run --help` prints.
+made: .venv/installed
 	$(BIN)/python -m supernet.track.published docs
+	$(BIN)/python -m supernet.option_help
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

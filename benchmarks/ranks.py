@@ -147,7 +147,6 @@ def process(command: list[str], folder: Path, **environment: str) -> subprocess.
         [sys.executable, "-m", "supernet", *command, "--out", str(folder)],
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
     )
 
 

@@ -15,7 +15,8 @@ from supernet.classes import SHORT
 from supernet.errors import ConfigError
 from supernet.imports import resolve
 from supernet.net.source import DATA_ARGUMENTS
-from supernet.option_text import Option, class_options, option_lines
+from supernet.option_lines import option_lines
+from supernet.option_text import Option, class_options
 from supernet.reading import shown, yaml_value
 from supernet.shipped import shipped
 from supernet.suggestions import did_you_mean

@@ -1,16 +1,23 @@
-"""What `--help` says: the common options on two screens, those of a step, or all there are."""
+"""What `--help` says: the common options on two screens, those of a step, or all there are.
+
+Building the parser of all options takes seconds, so the common ones and those of steps are shipped as
+texts, which `python -m supernet.option_help` writes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from supernet.classes import LATER
+from supernet.files import write_text
 from supernet.imports import safe_children
-from supernet.option_text import Option, class_options, option_lines, options_of, short_name
+from supernet.option_lines import option_lines
+from supernet.option_text import Option, class_options, options_of, short_name
 from supernet.parser import DEFAULTS, build_parser, help_text
 from supernet.track.contents import STEPS
 
-__all__ = ["run_help"]
+__all__ = ["all_options", "brief_help", "write_helps"]
 
 _COMMON = {
     "The model and the data": ("model", "data", "split.search_fraction", "split.limit"),
@@ -55,29 +62,38 @@ _MACHINE = ("device", "threads", "workers", "logger")
 """Options that no result of a step depends on, which all of them have."""
 
 
-def run_help(command: str, own: Mapping[str, str], everything: bool) -> str:
-    """Return the help of a command that does steps of a run.
+def all_options(command: str) -> str:
+    """Return all options that a command takes which does steps of a run."""
+    return help_text(f"supernet {command}")
+
+
+def brief_help(command: str) -> str:
+    """Return the common options of a run, or those of a step of it.
 
     Args:
         command: name of the command.
-        own: arguments that it has besides the options of a run, as written, with a line on each.
-        everything: whether all options are listed.
     """
     program = f"supernet {command}"
-    if everything:
-        return "\n".join([*option_lines(own.items()), "", help_text(program)])
     with safe_children():
         options = options_of(build_parser(program))
-    lines = [f"usage: {program} [--config FILE] [--OPTION VALUE ...]", "", "The call:"]
-    config = "a YAML file of options, or a name of 'supernet configs'; may be given several times"
-    lines += option_lines({**own, "--config FILE": config}.items())
     if command == "run":
         options |= _default_arguments()
+        lines = []
         for title, names in _COMMON.items():
             lines += ["", f"{title}:", *_lines((options[name] for name in names), brief=True)]
     else:
-        lines += _step_lines(command, options)
-    return "\n".join([*lines, "", *_more(program)]) + "\n"
+        lines = _step_lines(command, options)
+    return "\n".join([*lines[1:], "", *_more(program)]) + "\n"
+
+
+def write_helps(folder: Path) -> None:
+    """Write the shipped help of each command that does steps of a run, as COMMAND.txt.
+
+    Raises:
+        StorageError: a file cannot be written.
+    """
+    for command in ("run", *_OF_STEPS):
+        write_text(folder / f"{command}.txt", brief_help(command))
 
 
 def _step_lines(command: str, options: Mapping[str, Option]) -> list[str]:
@@ -133,3 +149,7 @@ def _more(program: str) -> list[str]:
         "'--strategy.help NAME' explains the arguments of a class, which are further options, such as",
         "--strategy bender --strategy.vanish 0.05.",
     ]
+
+
+if __name__ == "__main__":
+    write_helps(Path(__file__).parent / "commands" / "helps")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import textwrap
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -15,15 +14,9 @@ from jsonargparse import ArgumentParser, Namespace
 
 from supernet.classes import SHORT
 from supernet.imports import resolve, safe_children
+from supernet.option_lines import UNBROKEN
 
-__all__ = ["Option", "class_options", "option_lines", "options_of", "short_name"]
-
-_WIDTH = 100
-_COLUMN = 34
-"""Columns of the terminal, and those of them before the words."""
-
-_UNBROKEN = "\N{NO-BREAK SPACE}"
-"""A space at which no line is broken."""
+__all__ = ["Option", "class_options", "options_of", "short_name"]
 
 _WORDS = {
     int: "N",
@@ -66,7 +59,7 @@ class Option:
         if self.default is None or self.default in ("null", "[]", "{}"):
             return words
         ended = words if words.endswith("...") else words.removesuffix(".")
-        return f"{ended} (default:{_UNBROKEN}{self.default})".lstrip()
+        return f"{ended} (default:{UNBROKEN}{self.default})".lstrip()
 
 
 def class_options(path: str) -> dict[str, Option]:
@@ -83,28 +76,6 @@ def class_options(path: str) -> dict[str, Option]:
         else:
             parser.add_function_arguments(found, None, fail_untyped=False)
         return options_of(parser)
-
-
-def option_lines(options: Iterable[tuple[str, str]]) -> list[str]:
-    """Return lines of at most 100 columns: what is written on the left, what it is on the right.
-
-    Args:
-        options: pairs of what is written, and of the words about it.
-    """
-    lines = []
-    for written, words in options:
-        left = f"  {written}"
-        if len(left) > _COLUMN - 2:
-            lines.append(left)
-            left = ""
-        lines += textwrap.wrap(
-            words,
-            _WIDTH,
-            initial_indent=f"{left:<{_COLUMN}}",
-            subsequent_indent=" " * _COLUMN,
-            break_on_hyphens=False,
-        )
-    return [line.replace(_UNBROKEN, " ") for line in lines]
 
 
 def options_of(parser: ArgumentParser) -> dict[str, Option]:

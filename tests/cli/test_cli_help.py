@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from supernet.option_text import Option, option_lines
+import supernet.commands
+from supernet.option_help import write_helps
+from supernet.option_lines import option_lines
+from supernet.option_text import Option
 from supernet.parser import build_parser
 from supernet.track.contents import STEPS
+
+HELPS = Path(supernet.commands.__file__).parent / "helps"
 
 OPTION = re.compile(r"--([a-z_][\w.]*)")
 
@@ -25,6 +33,22 @@ def test_help_of_a_run_fits_two_screens(call):
     assert re.search(r"--search\.searcher NAME .*\(default: random\)", out)
     assert "--train.checkpoint_seconds" not in out
     assert "'supernet run --help all'" in out
+
+
+def test_shipped_helps_are_those_of_the_parser(tmp_path):
+    write_helps(tmp_path)
+    made = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert made == {file.name: file.read_text() for file in HELPS.iterdir()}, (
+        "they are stale: run `make made`"
+    )
+
+
+def test_help_of_a_step_needs_no_parser_of_options():
+    code = (
+        "import sys; from supernet.cli import main; main(['run', '--help']); "
+        "assert not {'torch', 'jsonargparse', 'numpy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
 def test_help_all_lists_every_option(call):

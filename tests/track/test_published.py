@@ -21,7 +21,7 @@ from supernet.track.metrics import Metrics, read_metrics
 from supernet.track.published import PAGE, SCHEMAS, made_page, made_schema, write_published
 
 DOCS = Path(__file__).parents[2] / "docs"
-STALE = "it is stale: run `make docs`"
+STALE = "it is stale: run `make made`"
 
 
 def test_what_is_published_is_made_of_the_code(tmp_path):

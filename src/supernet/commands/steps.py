@@ -17,10 +17,14 @@ from supernet.commands.base import (
     check_folder,
 )
 from supernet.errors import ConfigError
+from supernet.option_lines import option_lines
 from supernet.reading import shown
 from supernet.terminal import Arguments, file_path, whole_number
 
 __all__ = ["STEPS"]
+
+_HELPS = Path(__file__).parent / "helps"
+"""Options of the commands in words, see `supernet.option_help`."""
 
 
 def _step_parser(program: str) -> Arguments:
@@ -38,8 +42,6 @@ def _profiled_parser(program: str) -> Arguments:
 
 
 def _explain_step(command: Command, everything: bool) -> None:
-    from supernet.option_help import run_help
-
     own = {
         "--out DIR, --run DIR": f"the run folder (default: {DEFAULT_OUT})",
         TRUST: TRUST_HELP,
@@ -47,8 +49,18 @@ def _explain_step(command: Command, everything: bool) -> None:
         "--profile.trace N": "and trace N training steps, into trace.json for Perfetto",
         JSON: JSON_HELP,
     }
+    if everything:
+        from supernet.option_help import all_options
+
+        options = all_options(command.name)
+    else:
+        own["--config FILE"] = (
+            "a YAML file of options, or a name of 'supernet configs'; may be given several times"
+        )
+        options = (_HELPS / f"{command.name}.txt").read_text(encoding="utf-8")
     print(f"{command.program}: {command.help}\n")
-    print(run_help(command.name, own, everything))
+    print(f"usage: {command.program} [--config FILE] [--OPTION VALUE ...]\n\nThe call:")
+    print("\n".join(option_lines(own.items())), options, sep="\n\n")
 
 
 def _explain_report(command: Command, everything: bool) -> None:
