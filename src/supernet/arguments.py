@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from supernet.classes import LATER, NAMED, OPTIONAL, written_class
+from supernet.classes import FUNCTIONS, LATER, NAMED, OPTIONAL, TRAININGS, written_class
 from supernet.errors import ConfigError
 from supernet.imports import dotted, look_here
 from supernet.origin import check_classes, check_origin, code_in, is_own_file
@@ -28,6 +28,7 @@ __all__ = [
     "read_config_file",
     "read_layers",
     "value_at",
+    "with_one_length",
     "with_train_options",
 ]
 
@@ -90,7 +91,7 @@ def _file(argument: str) -> Path | None:
 
 
 def with_train_options(layers: Sequence[Layer]) -> list[Layer]:
-    """Return the layers with what `train` is given, but its steps, given to later trainings first.
+    """Return the layers with what `train` is given, but its length, given to later trainings first.
 
     So it holds for them wherever nothing else is said.
     """
@@ -112,8 +113,34 @@ def _of_training(options: Mapping[str, Any]) -> list[Layer]:
     return [
         (name.removeprefix("train."), value)
         for name, value in given.items()
-        if name != "train.steps" and not name.endswith(".help")
+        if name not in ("train.steps", "train.epochs") and not name.endswith(".help")
     ]
+
+
+def with_one_length(layers: Sequence[Layer]) -> list[Layer]:
+    """Return the layers with epochs that were given before taken back where steps are given.
+
+    Raises:
+        ConfigError: both are given as arguments.
+    """
+    found: list[Layer] = []
+    for training in TRAININGS:
+        both = [name for name, _ in layers if name in (f"{training}.steps", f"{training}.epochs")]
+        if len(set(both)) == 2:
+            raise ConfigError(
+                f"{training}.steps and {training}.epochs both say how long to train; give one of them"
+            )
+    for name, value in layers:
+        for training in TRAININGS:
+            given = value if name == "config" else {name: value}
+            steps, epochs = (
+                f"{training}.{one}" in given or value_at(given, f"{training}.{one}") is not None
+                for one in ("steps", "epochs")
+            )
+            if steps and not epochs:
+                found.append((f"{training}.epochs", None))
+        found.append((name, value))
+    return found
 
 
 def parser_arguments(
@@ -178,7 +205,7 @@ def _written_out(config: dict[str, Any]) -> dict[str, Any]:
             del outer[last]
         elif not isinstance(outer.get(last, {}), dict):
             raise ConfigError(_no_group(name, outer[last]))
-    for name in NAMED:
+    for name in (*NAMED, *FUNCTIONS):
         outer, last = _within(config, name)
         if last in outer:
             outer[last] = written_class(outer[last], name)

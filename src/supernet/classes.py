@@ -22,7 +22,16 @@ from supernet.suggestions import did_you_mean
 from supernet.task import TASKS
 from supernet.zoo import SPACES
 
-__all__ = ["LATER", "NAMED", "OPTIONAL", "SHORT", "dot_arguments", "names_of", "written_class"]
+__all__ = [
+    "LATER",
+    "NAMED",
+    "OPTIONAL",
+    "SHORT",
+    "TRAININGS",
+    "dot_arguments",
+    "names_of",
+    "written_class",
+]
 
 SHORT = {
     "model": SPACES,
@@ -49,6 +58,9 @@ PATHS = {SPACES["converted"]: ("model",), SOURCES["dataset"]: ("train", "test")}
 NAMED = (*SHORT, *(f"{training}.optimizer" for training in TRAININGS))
 """Options that name a class."""
 
+FUNCTIONS = tuple(f"{training}.schedule" for training in TRAININGS)
+"""Options that may name a function that is called as it is."""
+
 
 def written_class(value: Any, option: str) -> Any:
     """Return what an option is given, with the import path of the class that a short name stands for.
@@ -61,6 +73,8 @@ def written_class(value: Any, option: str) -> Any:
     Raises:
         ConfigError: the value is a name but not a known one, or cannot be used for this option.
     """
+    if option in FUNCTIONS:
+        return _written_function(value, option)
     if option not in NAMED:
         return value
     if isinstance(value, str) and value.lstrip().startswith("{"):
@@ -80,6 +94,24 @@ def written_class(value: Any, option: str) -> Any:
         near = did_you_mean(value, [*known, *classes])
         raise ConfigError(f"{option} {shown(value)} is unknown{near}; {_possible(option)}")
     _check_importable(option, value)
+    return dotted(value)
+
+
+def _written_function(value: Any, option: str) -> Any:
+    """Return the import path of a function in the form of all others; other values as they are.
+
+    Raises:
+        ConfigError: it cannot be imported, or names no function.
+    """
+    if not isinstance(value, str) or not {".", ":"} & set(value):
+        return value
+    check_text(value, f"the name of a function for {option}", longest=500)
+    try:
+        found = resolve(value)
+    except ConfigError as error:
+        raise ConfigError(f"{option} {error}") from error
+    if isinstance(found, type) or not callable(found):
+        raise ConfigError(f"{option} {value!r} is {shown(found)}, and must be a function")
     return dotted(value)
 
 

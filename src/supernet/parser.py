@@ -26,6 +26,7 @@ from supernet.arguments import (
     parser_arguments,
     read_layers,
     value_at,
+    with_one_length,
     with_train_options,
 )
 from supernet.classes import NAMED, OPTIONAL, SHORT, dot_arguments
@@ -191,6 +192,7 @@ def parse(
     layers = read_layers(arguments, base, trust, foreign)
     _check_owners(layers)
     again = copy.deepcopy(layers)
+    layers = with_one_length(layers)
     all_layers = with_train_options(layers)
     try:
         return _parsed(program, all_layers)

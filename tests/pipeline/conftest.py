@@ -34,6 +34,11 @@ class Net(nn.Module):
         return self.head(self.b(self.a(x)))
 
 
+def _instead(name, given):
+    """Return whether epochs are given instead of steps."""
+    return name.endswith(".steps") and name.removesuffix("steps") + "epochs" in given
+
+
 @pytest.fixture
 def search():
     """Return a function that runs a search of six networks in a folder."""
@@ -42,7 +47,8 @@ def search():
     data = inputs, inputs[:, :3].argmax(1)
 
     def run(out, **changes):
-        options = {**OPTIONS, **changes.pop("options", {})}
+        given = changes.pop("options", {})
+        options = {name: one for name, one in OPTIONS.items() if not _instead(name, given)} | given
         arguments = {"strategy": "spos", "searcher": "exhaustive", "progress": False, **changes}
         return sn.run(Net, data, out=out, options=options, **arguments)
 

@@ -327,6 +327,7 @@ WHOLE = {
     "learner": {},
     "ema": {},
     "scaler": {},
+    "stopping": {},
     "ranks": 0,
 }
 

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supernet.errors import ConfigError
 from supernet.train import Moment, Schedule
 
 KINDS = ["cosine", "linear", "constant"]
@@ -88,3 +89,16 @@ def test_draws_depend_on_seed_step_and_purpose_only():
         assert other[0] != draws()[0]
         assert other[1] != draws()[1]
     assert draws(purpose="mask")[0] != draws()[0]
+
+
+def test_a_schedule_may_be_a_function():
+    schedule = Schedule(lambda passed: (1 - passed) ** 0.9, 0.2, 0.1)
+    assert schedule.factor(0.2) == pytest.approx(1)
+    assert schedule.factor(0.6) == pytest.approx(0.1 + 0.9 * 0.5**0.9)
+    assert schedule.fall(0.25, 0.4) == pytest.approx(0.1 + 0.3 * 0.75**0.9)
+
+
+@pytest.mark.parametrize("returned", [-0.1, math.nan, math.inf, None, "1"])
+def test_a_function_that_returns_no_factor_is_refused(returned):
+    with pytest.raises(ConfigError, match=r"a number of 0 or more, but at 0\.500"):
+        Schedule(lambda passed: returned).factor(0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from supernet.config.searching import EvaluateConfig, RetrainConfig, SearchConfig
@@ -89,6 +89,15 @@ class RunConfig:
     search: SearchConfig
     retrain: RetrainConfig
     logger: Logger | None
+
+    def of_examples(self, count: int) -> RunConfig:
+        """Return the same options with the numbers of steps that epochs make of so many examples."""
+        return replace(
+            self,
+            train=self.train.of_examples(count),
+            few_shot=replace(self.few_shot, train=self.few_shot.train.of_examples(count)),
+            retrain=replace(self.retrain, train=self.retrain.train.of_examples(count)),
+        )
 
     def __post_init__(self) -> None:
         tune, retrain = self.evaluate.tune, self.retrain

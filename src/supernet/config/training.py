@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from torch import nn
 from supernet.errors import ConfigError
 from supernet.precision import Precision
 from supernet.strategies import Among
-from supernet.train import OptimizerFactory, ScheduleName
+from supernet.train import Decay, OptimizerFactory
 
 __all__ = ["AloneConfig", "FewShotConfig", "SharingConfig", "TrainConfig", "WatchConfig"]
 
@@ -28,9 +29,13 @@ class TrainConfig:
 
     Attributes:
         steps: number of optimizer steps.
+        epochs: passes over the examples that are trained on, such as 20 or 0.5, which say the number of
+            steps then; null for `steps`.
         batch_size: images per step.
         optimizer: any torch optimizer; its learning rate is the peak of the schedule.
-        schedule: shape of the learning rate's fall after the warm-up.
+        schedule: shape of the learning rate's fall after the warm-up: cosine, linear, constant, or the
+            import path of a function of the share of the steps that are done since, which returns the
+            factor.
         warmup: share of the steps over which the learning rate rises.
         lowest: learning rate at the end, as a share of its peak.
         clip: largest norm of the gradient; null for no limit.
@@ -48,9 +53,10 @@ class TrainConfig:
     """
 
     steps: int = 500
+    epochs: float | None = None
     batch_size: int = 64
     optimizer: OptimizerFactory = default_optimizer
-    schedule: ScheduleName = "cosine"
+    schedule: Decay = "cosine"
     warmup: float = 0.05
     lowest: float = 0.0
     clip: float | None = 5.0
@@ -67,6 +73,11 @@ class TrainConfig:
         for name, least in (("steps", self.fewest_steps), ("batch_size", 1), ("log_every", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if self.epochs is not None and not 0 < self.epochs < math.inf:
+            raise ConfigError(
+                f"epochs is a number of passes over the training examples above 0, or null, not "
+                f"{self.epochs}; how long to train can be given by steps, too"
+            )
         if not 1 <= self.accumulate <= self.batch_size:
             raise ConfigError(
                 f"accumulate is a number of parts of a batch of {self.batch_size} examples, at least 1, "
@@ -86,12 +97,32 @@ class TrainConfig:
                 f"not {self.ema}"
             )
 
+    def of_examples(self, count: int) -> Self:
+        """Return the same options with the number of steps that the epochs make of so many examples."""
+        if self.epochs is None:
+            return self
+        return replace(self, steps=max(1, round(self.epochs * count / self.batch_size)))
+
 
 @dataclass(frozen=True)
 class AloneConfig(TrainConfig):
-    """The training of a network by itself, which inherited weights may not need."""
+    """The training of a network by itself, which inherited weights may not need.
+
+    Attributes:
+        patience: records of the log in a row without a lower loss on the search split after which the
+            training ends; what is used are the weights with the lowest one. null for all steps.
+    """
+
+    patience: int | None = None
 
     fewest_steps: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.patience is not None and self.patience < 1:
+            raise ConfigError(
+                f"patience is a number of records of the log, at least 1, or null, not {self.patience}"
+            )
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from supernet.net.source import FromInstance
 from supernet.pipeline.execute import STEPS, execute, settings
 from supernet.pipeline.export import Exported, export_networks
 from supernet.pipeline.identity import check_identity
-from supernet.pipeline.objects import check_data, check_names, made
+from supernet.pipeline.objects import check_data, check_names, made, split_functions
 from supernet.pipeline.open import open_run
 from supernet.pipeline.profiler import Profiler
 from supernet.pipeline.state import RunState
@@ -174,7 +174,9 @@ def run(
         initial: start of a supernet of a model that is an instance: the weights that are "given",
             or "fresh" ones.
         options: any other option of the command line by its dotted name, for instance
-            `{"train.steps": 1000, "search.searcher.count": 50}`.
+            `{"train.steps": 1000, "search.searcher.count": 50}`. Optimizers may be functions of the
+            parameters (`"train.optimizer": lambda parameters: torch.optim.Adam(parameters, 1e-3)`), and
+            schedules of the share of the steps that are done.
         progress: True for bars of the progress, False for none, and for no table of results at the
             end; by default bars on a terminal and in a notebook, and lines elsewhere.
         trust: go on in a folder of another origin that names code which is not given here.
@@ -191,7 +193,12 @@ def run(
     given = {"model": _begun(model, initial), "data": data, "strategy": strategy, "task": task}
     given["search.searcher"] = _searcher(searcher, strategy)
     names, objects = _named_and_made(given)
-    arguments = _arguments(names, objects, constraints, {} if options is None else options)
+    if options is None:
+        options = {}
+    elif isinstance(options, Mapping):
+        options, functions = split_functions(options)
+        objects |= functions
+    arguments = _arguments(names, objects, constraints, options)
     opens = partial(open_run, arguments, folder, objects=objects, progress=progress, trust=trust)
     if not (on_record is None or callable(on_record)):
         raise ConfigError(

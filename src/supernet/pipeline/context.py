@@ -70,6 +70,10 @@ class Run:
                 f"{MOST_WORKERS}, or null, not {config.workers}"
             )
 
+    def know_examples(self, count: int) -> None:
+        """Take in how many examples are trained on, which numbers of epochs are of."""
+        object.__setattr__(self, "config", self.config.of_examples(count))
+
     @property
     def seed(self) -> int:
         """What all random draws depend on."""

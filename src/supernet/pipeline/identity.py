@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import platform
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 
+from supernet.config import TrainConfig
 from supernet.data import Augment, whole_batch
 from supernet.data.stored import spread
 from supernet.errors import ConfigError, DataError, RunFolderError
@@ -24,7 +26,7 @@ from supernet.ranks import bytes_of_all, ranks
 from supernet.space import Architecture
 from supernet.task import checked_measures
 from supernet.track.sections import IdentityRecord
-from supernet.train import OptimizerFactory, digest
+from supernet.train import digest
 from supernet.user_code import calling
 
 __all__ = ["check_identity", "record_identity"]
@@ -33,7 +35,7 @@ NAMES = {
     "model": "the code of the model",
     "task": "the code of the task",
     "strategy": "the code of the strategy",
-    "optimizer": "the code of the optimizer",
+    "optimizer": "the code of the optimizer or of the schedule",
     "augmentation": "the augmentation of the data",
     "weights": "the weights of the model that was given",
     "loss": "the loss of the untrained model on fixed examples",
@@ -166,18 +168,18 @@ def _parts(run: Run, inputs: Inputs) -> Parts:
             "model": _model_code(run, inputs),
             "task": code_of(task, without=("measure",)),
             "strategy": code_of(classes_of(config.strategy)),
-            "optimizer": _optimizer(config.train.optimizer),
+            "optimizer": _optimizer(config.train),
             "augmentation": _augmentation(inputs.augment),
             "loss": losses,
         },
-        "few_shot": {"optimizer": _optimizer(config.few_shot.train.optimizer)},
+        "few_shot": {"optimizer": _optimizer(config.few_shot.train)},
         "search": {
             "measures": code_of(task, only=("measure",)),
             "scores": scores,
             "searcher": code_of(classes_of(config.search.searcher)),
         },
         "retrain": {
-            "optimizer": _optimizer(config.retrain.train.optimizer),
+            "optimizer": _optimizer(config.retrain.train),
             "augmentation": _augmentation(config.retrain.augment),
         },
         "test": {"data": inputs.splits.test.identity},
@@ -199,10 +201,11 @@ def _model_code(run: Run, inputs: Inputs) -> str:
     return code_of([*makers, *kinds], without=("diagram", "extra_repr"))
 
 
-def _optimizer(make: OptimizerFactory) -> str:
+def _optimizer(train: TrainConfig) -> str:
     with calling("the optimizer cannot be made", ConfigError, always=True):
-        optimizer = make([torch.nn.Parameter(torch.zeros(1))])
-    return code_of([type(optimizer)])
+        optimizer = train.optimizer([torch.nn.Parameter(torch.zeros(1))])
+    functions = [one for one in (train.optimizer, train.schedule) if inspect.isfunction(one)]
+    return code_of([type(optimizer), *functions])
 
 
 def _probed(inputs: Inputs, seed: int) -> tuple[list[float | str], list[list[object]]]:

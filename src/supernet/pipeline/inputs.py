@@ -94,6 +94,7 @@ def inputs_of(run: Run, splits: Splits) -> Inputs:
     Raises:
         ConfigError: see `load_inputs`.
     """
+    run.know_examples(len(splits.train))
     config = run.config
     arguments = data_arguments(splits.train)
     models = Models(run.model, config.strategy, arguments, run.seed, run.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from supernet.arguments import value_at
+from supernet.classes import LATER, TRAININGS
 from supernet.config import RunConfig
 from supernet.data import as_source
 from supernet.errors import ConfigError, RunFolderError
@@ -32,9 +34,41 @@ __all__ = [
     "made",
     "put_back",
     "put_fingerprints",
+    "split_functions",
     "with_objects",
     "without_objects",
 ]
+
+OBJECTS = ("model", "data", "task", "strategy", "search.searcher")
+"""Options that may be objects."""
+
+FUNCTIONS = tuple(f"{one}.{name}" for one in TRAININGS for name in ("optimizer", "schedule"))
+"""Options that may be functions."""
+
+
+def split_functions(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, object]]:
+    """Return options without those that are functions, and these, which hold for later trainings too.
+
+    Raises:
+        ConfigError: an option is a function that takes none.
+    """
+    plain, functions = dict[str, Any](), dict[str, object]()
+    for name, value in options.items():
+        if not callable(value):
+            plain[name] = value
+        elif name in FUNCTIONS:
+            functions[name] = value
+        else:
+            raise ConfigError(
+                f"the option {name} cannot be {shown(value)}; functions may be given for "
+                f"{', '.join(FUNCTIONS)}"
+            )
+    for name, value in list(functions.items()):
+        for later in LATER if name.startswith("train.") else ():
+            again = f"{later}.{name.removeprefix('train.')}"
+            if not any(one == again or one.startswith(f"{again}.") for one in options):
+                functions[again] = value
+    return plain, functions
 
 
 def check_data(data: object) -> None:
@@ -114,27 +148,32 @@ def with_objects(config: RunConfig, objects: Mapping[str, object]) -> RunConfig:
     They are copied, but for the data: a run must not change what the caller gave, as a strategy's
     memory.
     """
-    if "data" in objects:
-        config = dataclasses.replace(config, data=as_source(objects["data"]))
-    if isinstance(task := objects.get("task"), Task):
-        config = dataclasses.replace(config, task=copy.deepcopy(task))
-    if isinstance(strategy := objects.get("strategy"), Strategy):
-        config = dataclasses.replace(config, strategy=copy.deepcopy(strategy))
-    if isinstance(searcher := objects.get("search.searcher"), Searcher):
-        search = dataclasses.replace(config.search, searcher=copy.deepcopy(searcher))
-        config = dataclasses.replace(config, search=search)
+    for name, value in objects.items():
+        if name == "data":
+            value = as_source(value)
+        elif name != "model":
+            value = copy.deepcopy(value)
+        if name != "model":
+            config = _replaced(config, name.split("."), value)
     return config
+
+
+def _replaced(options: Any, path: Sequence[str], value: object) -> Any:
+    """Return options, a dataclass, in which one at a path of names has a value."""
+    name, *further = path
+    inner = _replaced(getattr(options, name), further, value) if further else value
+    return dataclasses.replace(options, **{name: inner})
 
 
 def without_objects(stored: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the options that were Python objects, by dotted name, and all others."""
     base = copy.deepcopy(dict(stored))
     objects: dict[str, Any] = {}
-    for name in ("model", "data", "task", "strategy", "search.searcher"):
-        parts = name.split(".")
-        place = base if len(parts) == 1 else base.get(parts[0], {})
-        if _from_python(place.get(parts[-1])):
-            objects[name] = place.pop(parts[-1])
+    for name in (*OBJECTS, *FUNCTIONS):
+        outer, _, last = name.rpartition(".")
+        place = value_at(base, outer) if outer else base
+        if isinstance(place, dict) and _from_python(place.get(last)):
+            objects[name] = place.pop(last)
     return objects, base
 
 

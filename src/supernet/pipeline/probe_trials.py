@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from supernet.config import TrainConfig
+from supernet.config import AloneConfig
 from supernet.errors import ConfigError
 from supernet.evaluate import Candidate
 from supernet.net import derive
@@ -27,7 +27,7 @@ from supernet.typed import JsonRecord
 __all__ = ["ProbeTrials", "probe_training"]
 
 
-def probe_training(state: RunState, given: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
+def probe_training(state: RunState, given: Sequence[str]) -> tuple[AloneConfig, dict[str, Any]]:
     """Return how probes are trained, and the same as plain data.
 
     Raises:
@@ -45,7 +45,7 @@ def probe_training(state: RunState, given: Sequence[str]) -> tuple[TrainConfig, 
     ]
     _, base = without_objects(state.run.options)
     config, plain = parse("supernet rank", arguments, base)
-    train: TrainConfig = config.retrain.train
+    train = config.retrain.train.of_examples(len(state.inputs.splits.train))
     if train.steps < 1:
         raise ConfigError(
             "probes are trained from fresh weights, but retrain.train.steps of the run is 0; give "
@@ -69,7 +69,7 @@ class ProbeTrials:
         measure: name of what a network is worth by, "accuracy (0 to 1)" or "-loss".
     """
 
-    def __init__(self, state: RunState, train: TrainConfig, plain: Mapping[str, Any]) -> None:
+    def __init__(self, state: RunState, train: AloneConfig, plain: Mapping[str, Any]) -> None:
         self._run, self._inputs, self._train = state.run, state.inputs, train
         retrain = without_neutral(state.run.options["retrain"])
         self._identity = digest(
@@ -154,6 +154,7 @@ class ProbeTrials:
                 checkpoint,
                 self._identity,
                 options.augment,
+                patience=self._train.patience,
             )
             return _Reached(validate(run, self._inputs, model), spent.seconds).to_json()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from supernet.config import TrainConfig, WeightsName
+from supernet.config import AloneConfig, WeightsName
 from supernet.cost import CostTable
 from supernet.failures import OF_RUN, attempted, failure_kind, first_line
 from supernet.files import write_json
@@ -98,13 +98,15 @@ def _best(outcomes: Sequence[Outcome], known: Sequence[Selected]) -> tuple[Selec
     return next(one for one in known if one.key == best.key), best
 
 
-def _how(options: TrainConfig) -> str:
+def _how(options: AloneConfig) -> str:
     """Say in words what of `retrain.train` may come from `train`."""
+    schedule = getattr(options.schedule, "__name__", options.schedule)
+    ends = "" if options.patience is None else ", at most"
     optimizer = options.optimizer([torch.nn.Parameter(torch.zeros(1))])
     rate = optimizer.param_groups[0].get("lr")
     return (
         f"{options.steps:,} steps of {options.batch_size} examples by {type(optimizer).__name__}, "
-        f"learning rate {rate} ({options.schedule})"
+        f"learning rate {rate} ({schedule}){ends}"
     )
 
 

@@ -42,8 +42,9 @@ class RunState:
     @cached_property
     def trained(self) -> Trained:
         """The trained supernet."""
+        inputs = self.inputs  # by which it is known how many steps epochs are
         state = trained_state(self.run)  # what is missing is said before costs are counted
-        return load_trained(self.run, self.inputs, self.costs, state)
+        return load_trained(self.run, inputs, self.costs, state)
 
     @cached_property
     def shared(self) -> SharedWeights:

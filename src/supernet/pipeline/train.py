@@ -40,6 +40,7 @@ from supernet.pipeline.trained import (
 from supernet.pipeline.training import fit
 from supernet.pipeline.watch import watch_of
 from supernet.random import generator
+from supernet.reading import shown
 from supernet.search import Learned, Search
 from supernet.space.numbers import size_text
 from supernet.strategies import Alike, Strategy, TrainingContext, UpdateCounts, check_alike
@@ -269,6 +270,10 @@ def _check_optimizer(name: str, make: OptimizerFactory) -> None:
         optimizer = make([nn.Parameter(torch.zeros(1))])
     except Exception as error:  # optimizers check their arguments in ways of their own
         raise ConfigError(f"{name}.optimizer cannot be made: {error}") from error
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise ConfigError(
+            f"{name}.optimizer must return a torch.optim.Optimizer, but returned {shown(optimizer)}"
+        )
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise ConfigError(

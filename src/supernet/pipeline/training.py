@@ -9,6 +9,7 @@ from supernet.data import Augment, Loader
 from supernet.pipeline.alone import send_checkpoint
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
+from supernet.pipeline.scoring import validate
 from supernet.random import derive_seed
 from supernet.shared_work import breathe
 from supernet.track.sections import Spent
@@ -29,6 +30,7 @@ def fit(
     identity: str = "",
     augment: Augment | None = None,
     look: Callable[[int], Mapping[str, float]] | None = None,
+    patience: int | None = None,
 ) -> Spent:
     """Train a model by the one training loop; return seconds, steps and the last loss.
 
@@ -43,6 +45,8 @@ def fit(
         identity: text that the training belongs to besides.
         augment: random changes of images; None for what `split.augment` says.
         look: function that looks at the model at each record of the log, see `Fit`.
+        patience: records without a lower loss on the search split after which it ends; None for all
+            steps.
     """
     log = run.stage_log(stage)
     bar = run.progress.task(stage, options.steps)
@@ -90,6 +94,12 @@ def fit(
             advance=advance,
             identity=identity,
             mark=marked,
+            patience=patience,
+            judge=lambda: validate(run, inputs, model)["loss"],
         )
         loop.run(model, learner, inputs.task, loader, checkpoint)
-    return Spent(seconds=log.seconds, steps=options.steps, loss=log.last.get("loss"))
+    return Spent(
+        seconds=log.seconds,
+        steps=int(log.last.get("step", options.steps)),
+        loss=log.last.get("loss"),
+    )

@@ -229,6 +229,7 @@ def _trained(networks: Networks, one: Selected, weights: WeightsName) -> _Alone:
             run.folder.retrained(name),
             networks.identity(weights),
             options.augment,
+            patience=options.train.patience,
         )
         seconds = spent.seconds
         scores["scratch" if weights == "fresh" else "fine_tuned"] = validate(run, inputs, model)

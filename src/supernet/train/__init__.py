@@ -3,17 +3,17 @@
 from supernet.train.checkpoint import Checkpoint, digest
 from supernet.train.learner import Learner, Moment, Plain, average_gradients, backward
 from supernet.train.loop import Fit, OptimizerFactory, Scheduled
-from supernet.train.schedule import Schedule, ScheduleName
+from supernet.train.schedule import Decay, Schedule
 
 __all__ = [
     "Checkpoint",
+    "Decay",
     "Fit",
     "Learner",
     "Moment",
     "OptimizerFactory",
     "Plain",
     "Schedule",
-    "ScheduleName",
     "Scheduled",
     "average_gradients",
     "backward",

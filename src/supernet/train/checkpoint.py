@@ -56,6 +56,7 @@ class State(TypedDict):
     learner: dict[str, Any]
     ema: dict[str, Any]
     scaler: dict[str, Any]
+    stopping: dict[str, Any]
     ranks: Count
 
 

@@ -23,8 +23,9 @@ from supernet.train.average import MovingAverage
 from supernet.train.checkpoint import Checkpoint
 from supernet.train.divergence import Divergence
 from supernet.train.learner import Learner, M, Moment, average_gradients, check_adds, scaled
-from supernet.train.schedule import Schedule, ScheduleName
+from supernet.train.schedule import Decay, Schedule
 from supernet.train.state import TrainingState
+from supernet.train.stopping import EarlyStopping
 from supernet.user_code import calling
 
 __all__ = ["Fit", "OptimizerFactory", "Scheduled"]
@@ -72,13 +73,18 @@ class Fit:
         look: function that looks at the model and leaves it as it is. It is called with the number of
             steps that are done, before the first step of this call and at each record of the log, to
             which what it returns is added.
+        patience: records of the log in a row without a lower loss of `judge` after which the training
+            ends; the model is then, as after the last step, the one with the lowest. None for all steps
+            and the last model.
+        judge: function that returns the loss of the model on held-out examples, and leaves the model as
+            it is; needed with `patience`. The records have it as "search_loss".
         mark: function that is told when a part of a step has ended: "data", "backward", "optimizer",
             "log" or "checkpoint".
     """
 
     steps: int
     optimizer: OptimizerFactory
-    schedule: ScheduleName
+    schedule: Decay
     warmup: float
     clip: float | None
     log_every: int
@@ -94,6 +100,8 @@ class Fit:
     batch_norm: Literal["whole", "part"] = "whole"
     ema: float | None = None
     look: Callable[[int], Mapping[str, float]] | None = None
+    patience: int | None = None
+    judge: Callable[[], float] | None = None
     mark: Callable[[str], None] = lambda part: None
 
     def run(
@@ -116,7 +124,8 @@ class Fit:
         peaks = [group["lr"] for group in optimizer.param_groups]
         average = self._average(model)
         scaler, count = self._scaler(model), ranks() if self.batch_norm == "part" else 0
-        state = TrainingState(model, optimizer, learner, average, scaler, count)
+        stopping = None if self.patience is None else EarlyStopping(model, self.patience)
+        state = TrainingState(model, optimizer, learner, average, scaler, stopping, count)
         start = state.restored(checkpoint, self.identity, self.steps)
         diverged = Divergence(self.steps, self.warmup, self.clip, peaks[0])
         task = of_all_ranks(in_precision(task, self.precision))
@@ -160,6 +169,8 @@ class Fit:
                 rate = (step + 1 - since) * loader.images_per_step / max(now - logged, 1e-9)
                 if average and last:
                     average.take(step + 1)
+                    average = None
+                over, judged = self._judged(stopping, average, step + 1)
                 self.log(
                     {
                         "step": step + 1,
@@ -167,9 +178,12 @@ class Fit:
                         "learning_rate": peaks[0] * factor,
                         "images_per_second": round(rate, 1),
                         **metrics,
-                        **self._looked(step + 1, None if last else average),
+                        **judged,
+                        **self._looked(step + 1, average),
                     }
                 )
+                if stopping and (last := last or over):
+                    stopping.take()
                 losses, logged, since = [], time.monotonic(), step + 1
                 self.mark("log")
                 # All ranks compare what they hold there, so the clock of the first one decides for all.
@@ -178,9 +192,12 @@ class Fit:
                     by = {"optimizer": optimizer, "learner": learner, "scaler": state.scaler}
                     check_agreement(model, by, step + 1)
                     if checkpoint:
-                        state.save(checkpoint, step + 1, self.identity, self.steps)
+                        done = self.steps if last else step + 1
+                        state.save(checkpoint, done, self.identity, self.steps)
                     saved = time.monotonic()
                     self.mark("checkpoint")
+                if last:
+                    break
         if checkpoint:
             checkpoint.drop_previous()
 
@@ -232,6 +249,16 @@ class Fit:
             return {}
         with average.in_place(step) if average else nullcontext():
             return self.look(step)
+
+    def _judged(
+        self, stopping: EarlyStopping | None, average: MovingAverage | None, step: int
+    ) -> tuple[bool, Mapping[str, float]]:
+        """Return whether the training ends here, and what the record says of why."""
+        if stopping is None or self.judge is None:
+            return False, {}
+        with average.in_place(step) if average else nullcontext():
+            loss = self.judge()
+            return first_says(stopping.over(loss)), {"search_loss": loss}
 
     def _average(self, model: nn.Module) -> MovingAverage | None:
         if self.ema is None:

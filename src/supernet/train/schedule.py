@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Schedule", "ScheduleName"]
+from supernet.errors import ConfigError
+from supernet.reading import shown
+
+__all__ = ["Decay", "Schedule", "ScheduleName"]
 
 ScheduleName = Literal["cosine", "linear", "constant"]
+
+Decay = ScheduleName | Callable[[float], float]
+"""How the learning rate falls: by name, or a function of the share of the steps after the warm-up that
+are done, in [0, 1), which returns the factor."""
 
 
 @dataclass(frozen=True)
@@ -16,12 +24,12 @@ class Schedule:
     """A schedule: the factor of the optimizer's learning rate, by the step.
 
     Attributes:
-        kind: the decay ("constant": none).
+        kind: the decay ("constant": none), by name or as a function, see `Decay`.
         warmup: share of the run, in 0–1, over which the factor rises linearly.
         lowest: the factor that the decay ends at, in 0–1.
     """
 
-    kind: ScheduleName = "cosine"
+    kind: Decay = "cosine"
     warmup: float = 0.0
     lowest: float = 0.0
 
@@ -44,5 +52,20 @@ class Schedule:
         """
         if self.kind == "constant":
             return peak
-        left = 0.5 * (1 + math.cos(math.pi * passed)) if self.kind == "cosine" else 1 - passed
+        if self.kind == "cosine":
+            left = 0.5 * (1 + math.cos(math.pi * passed))
+        elif self.kind == "linear":
+            left = 1 - passed
+        else:
+            left = self._given(self.kind(passed), passed)
         return self.lowest + (peak - self.lowest) * left
+
+    @staticmethod
+    def _given(factor: object, passed: float) -> float:
+        """Return the factor that a function gave, checked."""
+        if isinstance(factor, (int, float)) and 0 <= factor < math.inf:
+            return float(factor)
+        raise ConfigError(
+            f"a schedule returns the factor of the learning rate, a number of 0 or more, but at "
+            f"{passed:.3f} of the steps after the warm-up this one returned {shown(factor)}"
+        )

@@ -11,6 +11,7 @@ from supernet.errors import ConfigError
 from supernet.train.average import MovingAverage
 from supernet.train.checkpoint import Checkpoint
 from supernet.train.learner import Learner, M
+from supernet.train.stopping import EarlyStopping
 
 __all__ = ["TrainingState"]
 
@@ -25,6 +26,7 @@ class TrainingState(Generic[M]):
         learner: training method.
         average: moving average of the weights, if there is one.
         scaler: scale of losses whose gradients are of type float16; switched off for others.
+        stopping: early stopping, if there is any.
         ranks: number of processes that train, where what is computed depends on it; else 0.
     """
 
@@ -33,6 +35,7 @@ class TrainingState(Generic[M]):
     learner: Learner[M]
     average: MovingAverage | None
     scaler: torch.amp.GradScaler
+    stopping: EarlyStopping | None = None
     ranks: int = 0
 
     def save(self, checkpoint: Checkpoint, step: int, identity: str, steps: int) -> None:
@@ -44,7 +47,7 @@ class TrainingState(Generic[M]):
             identity: text that the training belongs to.
             steps: number of all steps; after the last the model holds the average itself.
         """
-        average = self.average if step < steps else None
+        average, stopping = (self.average, self.stopping) if step < steps else (None, None)
         checkpoint.save(
             {
                 "step": step,
@@ -53,6 +56,7 @@ class TrainingState(Generic[M]):
                 "optimizer": self.optimizer.state_dict(),
                 "learner": self.learner.state_dict(),
                 "ema": average.state_dict() if average else {},
+                "stopping": stopping.state_dict() if stopping else {},
                 "scaler": self.scaler.state_dict(),
                 "ranks": self.ranks,
             }
@@ -80,5 +84,7 @@ class TrainingState(Generic[M]):
             self.learner.load_state_dict(state["learner"])
             if self.average and state["step"] < steps:
                 self.average.load_state_dict(state["ema"])
+            if self.stopping and state["step"] < steps:
+                self.stopping.load_state_dict(state["stopping"])
             self.scaler.load_state_dict(state["scaler"])
         return state["step"]
