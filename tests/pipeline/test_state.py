@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import supernet as sn
+from supernet.errors import ConfigError, RunFolderError
 from supernet.pipeline import STEPS, execute, open_run
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.retrained import Retrained
@@ -102,3 +103,35 @@ def test_models_are_built_as_often_as_they_are_needed(tmp_path):
 def test_what_is_handed_on_cannot_be_changed():
     for kind in (Inputs, Trained, SharedWeights, Searched, Retrained):
         assert kind.__dataclass_params__.frozen
+
+
+def test_overwriting_begins_anew_and_leaves_what_is_not_of_the_run(search, contents, tmp_path):
+    out = tmp_path / "run"
+    other = {"train.steps": 20}
+    search(out, options=other, strategy="fairnas").export_networks()
+    (out / "notes.txt").write_text("mine")
+    exported = sorted(one.name for one in (out / "exports").rglob("*"))
+    search(out, overwrite=True)
+    search(tmp_path / "fresh")
+    assert contents(out) == contents(tmp_path / "fresh")
+    assert (out / "notes.txt").read_text() == "mine"
+    assert sorted(one.name for one in (out / "exports").rglob("*")) == exported
+    files = {one.relative_to(out).as_posix() for one in out.rglob("*") if one.is_file()}
+    fresh = tmp_path / "fresh"
+    of_fresh = {one.relative_to(fresh).as_posix() for one in fresh.rglob("*") if one.is_file()}
+    assert {one for one in files if not one.startswith("exports")} == {*of_fresh, "notes.txt"}
+
+
+def test_overwriting_spares_folders_that_are_no_run(search, tmp_path):
+    (tmp_path / "config.yaml").write_text("mine: 1\n")
+    with pytest.raises(RunFolderError, match="nothing was changed"):
+        search(tmp_path, overwrite=True)
+    assert (tmp_path / "config.yaml").read_text() == "mine: 1\n"
+
+
+def test_wrong_options_overwrite_nothing(search, contents, tmp_path):
+    search(tmp_path / "run")
+    before = contents(tmp_path / "run")
+    with pytest.raises(ConfigError):
+        search(tmp_path / "run", overwrite=True, options={"train.stepps": 3})
+    assert contents(tmp_path / "run") == before

@@ -38,6 +38,10 @@ def _profiled_parser(program: str) -> Arguments:
     parser = _step_parser(program)
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--profile.trace", dest="trace", type=whole_number(1, 1000), default=0)
+    if program.endswith((" run", " train")):
+        parser.add_argument("--overwrite", action="store_true")
+    else:
+        parser.set_defaults(overwrite=False)
     return parser
 
 
@@ -49,6 +53,8 @@ def _explain_step(command: Command, everything: bool) -> None:
         "--profile.trace N": "and trace N training steps, into trace.json for Perfetto",
         JSON: JSON_HELP,
     }
+    if command.name in ("run", "train"):
+        own["--overwrite"] = "begin anew, and delete what a run left in the folder"
     if everything:
         from supernet.option_help import all_options
 
@@ -88,6 +94,7 @@ def _steps(command: Command, given: argparse.Namespace, rest: list[str]) -> Answ
             program=command.program,
             trust=given.trust,
             profiler=profiler,
+            anew=given.overwrite,
             progress=None if rank() == 0 else False,
         ) as opened:
             steps = {"run": list(STEPS), "train": ["train", "few_shot"]}

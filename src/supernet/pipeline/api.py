@@ -154,6 +154,7 @@ def run(
     trust: bool = False,
     on_record: Hook | None = None,
     profiler: Profiler | None = None,
+    overwrite: bool = False,
 ) -> Result:
     """Search around a model: train the supernet, rank, retrain the best, test once.
 
@@ -185,6 +186,8 @@ def run(
             (docs/logging.md). What it raises is said once, and the run goes on.
         profiler: profiler that measures where time and memory go, into `profile.json`; what it found is
             its `record`.
+        overwrite: begin anew in a folder that holds a run, whose files are deleted; by default it is
+            continued.
 
     Raises:
         SupernetError: the message says what is wrong and what to do.
@@ -204,7 +207,7 @@ def run(
         raise ConfigError(
             f"on_record is a function on_record(record, step), not {shown(on_record)}"
         )
-    with opens(on_record=on_record, profiler=profiler) as opened:
+    with opens(on_record=on_record, profiler=profiler, anew=overwrite) as opened:
         execute(opened, list(STEPS))
         result = _result(opened, again=partial(opens, mode="read"))
         if progress is not False:

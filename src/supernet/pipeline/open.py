@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,7 @@ def open_run(
     trust: bool = False,
     on_record: Hook | None = None,
     profiler: Profiler | None = None,
+    anew: bool = False,
 ) -> Iterator[RunState]:
     """Open a run folder: a new one, or one whose trained supernet the options still fit.
 
@@ -66,6 +68,8 @@ def open_run(
             `supernet.origin`.
         on_record: function that is given the records of the run, see `supernet.pipeline.hooks`.
         profiler: profiler that measures it.
+        anew: delete what a run left in the folder before, once the options are read; but not where
+            `torchrun` starts processes again after a failure.
 
     Raises:
         ConfigError: the options cannot be read, or name code and are not trusted.
@@ -74,7 +78,10 @@ def open_run(
     folder = RunFolder(out, write=mode != "read")
     objects = objects or {}
     try:
-        options = _read_options(folder, arguments, objects, program, mode, trust)
+        anew = anew and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
+        options = _read_options(folder, arguments, objects, program, mode, trust, anew)
+        if anew:
+            folder.empty()
         with Progress(progress) as shown:
             if folder.unlocked:
                 shown.say(
@@ -125,10 +132,11 @@ def _read_options(
     program: str,
     mode: Mode,
     trust: bool,
+    anew: bool,
 ) -> _Options:
     """Read the options of now, which continue those of the folder; see `open_run`."""
-    stored, begun = folder.read_config(), folder.has_results()
-    if arguments and not begun and mode == "run" and folder.metrics.latency is None:
+    stored, begun = (None, False) if anew else (folder.read_config(), folder.has_results())
+    if stored and arguments and not begun and mode == "run" and folder.metrics.latency is None:
         stored = None  # a first attempt failed, perhaps for an option that is now mended
     if stored is None and begun and not folder.config.exists():
         raise RunFolderError(

@@ -154,6 +154,15 @@ class RunFolder:
         needed = [name for entry in entries_of(step) for name in entry.needed(metrics)]
         return step in metrics.names and all((self.path / name).exists() for name in needed)
 
+    def empty(self) -> None:
+        """Delete every file that runs write, but not what was exported or other files that lie there."""
+        self._drop(ENTRIES)
+        for folder in (*FOLDERS, LOGS):
+            for file in (self.path / folder).glob("*.previous.pt"):
+                file.unlink()
+            with contextlib.suppress(OSError):  # it is not there, or not empty
+                (self.path / folder).rmdir()
+
     def has_results(self) -> bool:
         """Return whether anything was computed here that another configuration would spoil."""
         results = [entry for entry in ENTRIES if entry.is_result]
