@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One thread per test worker: with more threads than cores, small operations wait for each other.
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: run test quick test-all check bench made clean
+.PHONY: run test quick test-all check bench made docs clean
 
 run: .venv/installed
 	$(BIN)/supernet run --config digits/lost
@@ -43,5 +43,10 @@ made: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps timm
 	touch $@
 
+# The site, into site/; what it needs is installed beside the rest.
+docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 clean:
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

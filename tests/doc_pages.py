@@ -24,6 +24,7 @@ from io import StringIO
 from pathlib import Path
 from types import ModuleType
 
+from supernet.classes import TRAININGS
 from supernet.cli import main
 from supernet.parser import parse
 
@@ -45,6 +46,8 @@ MOST = {
     "split.limit": 150,
 }
 """Whatever schedule a page shows, the tests make it as short as this."""
+
+FEW_EPOCHS = 0.2
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,12 @@ def short(real: Callable[..., object]) -> Callable[..., object]:
     def run(
         *arguments: object, options: dict[str, object] | None = None, **given: object
     ) -> object:
-        return real(*arguments, options={**(options or {}), **MOST}, progress=False, **given)
+        asked = options or {}
+        few = {f"{name}.epochs" for name in TRAININGS} & set(asked)
+        steps = {
+            name: one for name, one in MOST.items() if name.replace("steps", "epochs") not in few
+        }
+        short = {**asked, **steps, **dict.fromkeys(few, FEW_EPOCHS)}
+        return real(*arguments, options=short, progress=False, **given)
 
     return run
