@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
 from torch import nn
 
 from supernet.cost.quantities import LATENCY
@@ -35,6 +33,7 @@ from supernet.strategies import Strategy
 from supernet.task import Task
 from supernet.track import RunFiles, print_table, result_table
 from supernet.track.metrics import Metrics
+from supernet.track.notebook import in_notebook, notebook_html
 from supernet.track.numbers import score
 from supernet.track.result_texts import over_random_text
 
@@ -111,12 +110,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the table of results."""
-        console = Console(width=110, record=True, file=io.StringIO())
-        console.print(result_table(Metrics.from_json(dict(self.metrics))))
-        style = "line-height: 1.15; white-space: pre; overflow-x: auto"
-        return console.export_html(
-            code_format=f'<pre style="{style}">{{code}}</pre>', inline_styles=True
-        )
+        return notebook_html(result_table(Metrics.from_json(dict(self.metrics))))[0]
 
     def export_networks(
         self, *picks: str, onnx: bool = False, to: str | Path | None = None
@@ -210,7 +204,7 @@ def run(
     with opens(on_record=on_record, profiler=profiler, anew=overwrite) as opened:
         execute(opened, list(STEPS))
         result = _result(opened, again=partial(opens, mode="read"))
-        if progress is not False:
+        if progress is not False and not in_notebook():  # which shows what is returned
             print_table(result_table(opened.run.folder.metrics))
             print(f"report: {result.report}")
         return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import (
@@ -19,18 +20,20 @@ from rich.progress import Progress as Bars
 from rich.progress import Task as BarTask
 from rich.text import Text
 
+from supernet.track.notebook import NotebookPlace, in_notebook
 from supernet.track.numbers import duration
 
 __all__ = ["Progress", "ProgressTask"]
 
-_SECONDS_BETWEEN_DRAWINGS = 0.1
-_SECONDS_BETWEEN_LINES = 5.0
+_SECONDS_BETWEEN = {"terminal": 0.1, "notebook": 0.5, "lines": 5.0}
+"""Seconds between two drawings of the bars, or two lines."""
+
 _FINISHED = 5
 """Finished bars that stay; older ones make room, as a terminal shows no more lines than it has."""
 
 
 class Progress:
-    """What is going on, on standard error: bars on a terminal and in a notebook, else lines.
+    """What is going on: bars on a terminal (standard error) and in a notebook's output, else lines.
 
     Bars are drawn when a task advances, not by a thread: nothing is left over when an exception
     ends the work, and a process that forks workers forks no lock held by a drawing thread.
@@ -41,9 +44,8 @@ class Progress:
     """
 
     def __init__(self, enabled: bool | None = None) -> None:
-        shown = Console(stderr=True)
-        self.enabled = shown.is_terminal or shown.is_jupyter if enabled is None else enabled
-        self._lines = enabled is None and not self.enabled
+        self._way = _way(enabled)
+        self._place = NotebookPlace()
         self._bars = Bars(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -51,10 +53,10 @@ class Progress:
             _Rate(),
             TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[metrics]}", style="dim", markup=False),
-            console=Console(stderr=True, force_terminal=self.enabled or None),
+            console=Console(stderr=True, force_terminal=self._way == "terminal" or None),
             auto_refresh=False,
             get_time=lambda: time.monotonic(),
-            disable=not self.enabled,
+            disable=self._way != "terminal",
         )
         self._drawn = 0.0
 
@@ -68,6 +70,8 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._way == "notebook" and self._bars.tasks:
+            self._draw()
         self._bars.stop()
 
     def task(self, description: str, total: int) -> ProgressTask:
@@ -79,26 +83,43 @@ class Progress:
         return ProgressTask(self, self._bars.add_task(description, total=total, metrics=""))
 
     def say(self, text: str) -> None:
-        """Print one line: above the bars on a terminal, plainly to standard error elsewhere."""
-        if self.enabled:
+        """Print one line: above the bars on a terminal, below them in a notebook, else plainly."""
+        if self._way == "terminal":
             self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
-            print(text, file=sys.stderr, flush=True)
+            # What a notebook is told on standard error looks like a failure.
+            file = sys.stdout if self._way == "notebook" else sys.stderr
+            print(text, file=file, flush=True)
 
     def _advance(self, task: TaskID, n: int, metrics: dict[str, float]) -> None:
-        if not (self.enabled or self._lines):
+        if self._way is None:
             return
         self._bars.advance(task, n)
         if metrics:
             self._bars.update(task, metrics="  ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
         now = time.monotonic()
-        if self._lines:
-            if now - self._drawn >= _SECONDS_BETWEEN_LINES:
-                self._drawn = now
-                self.say(_line(next(one for one in self._bars.tasks if one.id == task)))
-        elif now - self._drawn >= _SECONDS_BETWEEN_DRAWINGS or self._bars.finished:
+        late = now - self._drawn >= _SECONDS_BETWEEN[self._way]
+        if late or (self._way == "terminal" and self._bars.finished):
             self._drawn = now
+            if self._way == "lines":
+                self.say(_line(next(one for one in self._bars.tasks if one.id == task)))
+            else:
+                self._draw()
+
+    def _draw(self) -> None:
+        if self._way == "notebook":
+            self._place.draw(self._bars.get_renderable())
+        else:
             self._bars.refresh()
+
+
+def _way(enabled: bool | None) -> Literal["terminal", "notebook", "lines"] | None:
+    """Return how progress is shown."""
+    if enabled is False:
+        return None
+    if in_notebook():
+        return "notebook"
+    return "terminal" if enabled or Console(stderr=True).is_terminal else "lines"
 
 
 def _line(task: BarTask) -> str:
