@@ -17,6 +17,7 @@ from supernet import ranks
 from supernet.cost import measure_costs
 from supernet.data import Digits, Examples, Loader
 from supernet.ops import DropPath
+from supernet.pooled_norm import pooling_batch_norm
 from supernet.strategies import TrainingContext
 from supernet.strategies.guards import hessian
 from supernet.task import Classification
@@ -110,7 +111,7 @@ def normalised(affine):
         y = F.batch_norm(given, means, variances, *learned, training=True, momentum=0.3)
         return y, ranks.agreed((y.sin() * factors).mean())
 
-    with ranks.pooling_batch_norm():
+    with pooling_batch_norm():
         y, loss = loss_of(x)
         of_x, *others = torch.autograd.grad(loss, [x, weight, bias] if affine else [x])
         mixed = x.detach().square() + x.detach() * ranks.shared(alpha)[:, None, None]
@@ -132,7 +133,7 @@ def normalised_in_half():
     x = whole[own].requires_grad_()
     weight, bias = (torch.rand(3, generator=draws).float().requires_grad_() for _ in range(2))
     means, variances = torch.zeros(3).float(), torch.ones(3).float()
-    with ranks.pooling_batch_norm():
+    with pooling_batch_norm():
         y = F.batch_norm(x, means, variances, weight, bias, training=True, momentum=0.3)
         of_x, *others = torch.autograd.grad(y, [x, weight, bias], slopes[own])
     return {

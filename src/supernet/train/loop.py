@@ -14,9 +14,10 @@ from torch import nn
 from supernet.data import Loader
 from supernet.errors import ConfigError
 from supernet.modules.nested import cut_batch
+from supernet.pooled_norm import pooling_batch_norm
 from supernet.precision import Precision
 from supernet.random import seeded
-from supernet.ranks import first_says, pooling_batch_norm, rank, ranks
+from supernet.ranks import first_says, rank, ranks
 from supernet.task import Batch, Task, in_precision, of_all_ranks
 from supernet.train.agreement import check_agreement
 from supernet.train.average import MovingAverage
