@@ -90,11 +90,18 @@ class Constraints:
     """
 
     def __init__(
-        self, texts: Iterable[str], tables: Mapping[str, CostTable], space: SearchSpace
+        self,
+        texts: Iterable[str] = (),
+        tables: Mapping[str, CostTable] | None = None,
+        space: SearchSpace | None = None,
     ) -> None:
         self.texts = tuple(texts)
-        self.tables = dict(tables)
-        self.bounds = tuple(Constraint.parse(text, tables, space) for text in self.texts)
+        self.tables = dict(tables or {})
+        if self.texts and space is None:
+            raise ConstraintError("constraints are bounds within a space; give it as space=...")
+        self.bounds = tuple(
+            Constraint.parse(text, self.tables, space) for text in self.texts if space is not None
+        )
 
     def hold(self, architecture: Architecture) -> bool:
         """Return whether the architecture satisfies all constraints."""

@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from supernet.cost import CostTable
 from supernet.cost.quantities import LATENCY
-from supernet.errors import DamagedFileError, StorageError
+from supernet.errors import ConfigError, DamagedFileError, StorageError
 from supernet.evaluate.measure_sums import RankedBy
 from supernet.evaluate.rows import RANK, REMEDY, Provenance, Row, checked_row, row_digest
 from supernet.failures import Kind
@@ -96,6 +97,31 @@ class Candidate:
     kind: Kind | None = field(default=None, compare=False)
     by: RankedBy = field(default="accuracy", compare=False)
     tune_seconds: float | None = field(default=None, compare=False)
+
+    @classmethod
+    def scored(
+        cls,
+        architecture: Architecture,
+        *,
+        loss: float | None = None,
+        accuracy: float | None = None,
+        tables: Mapping[str, CostTable] | None = None,
+    ) -> Candidate:
+        """Return the candidate that an architecture becomes which you scored yourself.
+
+        Args:
+            architecture: what a searcher asked for.
+            loss: what it is ranked by where there is no accuracy, lower being better.
+            accuracy: what it is ranked by, higher being better.
+            tables: cost tables, as `supernet.cost.measure_costs` returns them.
+
+        Raises:
+            ConfigError: neither is given.
+        """
+        if loss is None and accuracy is None:
+            raise ConfigError("a candidate is scored by its loss or its accuracy; give one of them")
+        costs = {name: table.cost(architecture) for name, table in (tables or {}).items()}
+        return cls(architecture.key, architecture, "ok", loss, accuracy, costs)
 
     @property
     def rank_key(self) -> tuple[int, float, float, str]:

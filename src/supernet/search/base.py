@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from random import Random
@@ -61,15 +61,15 @@ class Problem:
 
     Attributes:
         space: space of the architectures.
-        constraints: constraints that every candidate must meet.
+        constraints: constraints that every candidate must meet; none if they are not given.
         seed: seed of all draws of the search.
         learned: architectures that the training led to, best first; none from most strategies.
         sampling: set that random draws are uniform over, see `SearchSpace.sample`.
     """
 
     space: SearchSpace
-    constraints: Constraints
-    seed: int
+    constraints: Constraints = field(default_factory=Constraints)
+    seed: int = 0
     learned: Sequence[Architecture] = ()
     sampling: Sampling = "decisions"
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import random as pythons
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Literal
+from typing import Literal, cast
 
 from supernet.errors import SpaceError
 from supernet.reading import shown
@@ -20,6 +21,9 @@ __all__ = ["Sampling", "SearchSpace"]
 
 Sampling = Literal["decisions", "architectures", "networks"]
 """What draws are uniform over, see `SearchSpace.sample`."""
+
+_PYTHONS = cast(Random, pythons)
+"""Python's own stream, whose functions are those of a `Random`."""
 
 _TRIES = 100
 """Draws of architectures after which the representative of the last one is taken."""
@@ -137,11 +141,11 @@ class SearchSpace:
         """Whether it is known which architectures are the same network."""
         return self._canonical is not None
 
-    def sample(self, random: Random, by: Sampling = "architectures") -> Architecture:
+    def sample(self, random: Random | None = None, by: Sampling = "architectures") -> Architecture:
         """Return an architecture drawn at random.
 
         Args:
-            random: draws it.
+            random: draws it; None for Python's own stream, which `random.seed` seeds.
             by: "architectures", uniformly from all `size` of them, so that an option with more
                 architectures below it is drawn more often; or "decisions", each that exists answered
                 by itself, parents first, uniformly among its answers. Where no decision lies in an
@@ -150,6 +154,8 @@ class SearchSpace:
                 know which are the same. They are drawn by rejection; where none of a hundred draws is
                 a canonical form, the last draw's is taken.
         """
+        if random is None:
+            random = _PYTHONS
         if by == "decisions":
             return self.build(lambda decision: decision.sample(random))
         drawn = self[random.randrange(self.size)]
