@@ -15,23 +15,29 @@ from supernet.net import SuperNet
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
 from supernet.search import Problem
-from supernet.space import SearchSpace
 
 __all__ = ["cost_tables", "load_costs", "problem_of"]
 
-RESERVED = {
-    "key",
-    "role",
-    "architecture",
-    "supernet",
-    "validation",
-    "values",
-    "weights",
-    "stand_alone",
-    "accuracy",
-    "loss",
-    "status",
-}
+RESERVED = frozenset(
+    {
+        "key",
+        "role",
+        "architecture",
+        "supernet",
+        "validation",
+        "values",
+        "weights",
+        "stand_alone",
+        "accuracy",
+        "loss",
+        "status",
+        "step",
+        "stage",
+        "error",
+        "searcher",
+        "generation",
+    }
+)
 """What stands beside the costs of a candidate."""
 
 
@@ -44,18 +50,31 @@ def load_costs(run: Run, inputs: Inputs) -> dict[str, CostTable]:
     """
     options = run.config.search
     files = [options.costs] if isinstance(options.costs, str) else options.costs
-    return cost_tables(inputs.supernet, inputs.example, files, run.device, options.other_device)
+    tables = cost_tables(inputs.supernet, inputs.example, files, run.device, options.other_device)
+    if both := sorted(tables.keys() & inputs.figures.keys()):
+        raise ConfigError(
+            f"{both[0]!r} is a cost and a figure of {type(inputs.task).__name__}; give one of them "
+            "another name"
+        )
+    return tables
 
 
-def problem_of(run: Run, space: SearchSpace, costs: Mapping[str, CostTable]) -> Problem:
+def problem_of(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Problem:
     """Return the space with the configured constraints.
 
     Raises:
         ConstraintError: a constraint cannot be read, or no architecture satisfies it.
     """
-    options = run.config.search
+    options, space = run.config.search, inputs.space
     constraints = Constraints(options.constraint_list, costs, space)
-    return Problem(space, constraints, run.seed, sampling=options.sampling)
+    return Problem(
+        space,
+        constraints,
+        run.seed,
+        sampling=options.sampling,
+        figures=tuple(inputs.figures),
+        lower=run.config.preference.lower,
+    )
 
 
 def cost_tables(

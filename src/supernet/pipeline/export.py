@@ -22,14 +22,14 @@ from supernet.config import WeightsName
 from supernet.cost import Constraints, cost_of
 from supernet.cost.constraint import number_text
 from supernet.errors import ConfigError, ConstraintError, RunFolderError
-from supernet.evaluate import Candidate
+from supernet.evaluate import Candidate, Preference
 from supernet.failures import attempted
 from supernet.files import write_json
 from supernet.folders import check_ours, new_folder, recover
 from supernet.net.export import check_formats
 from supernet.pipeline.context import Run
 from supernet.pipeline.failures import none_left_error
-from supernet.pipeline.networks import Networks, preference
+from supernet.pipeline.networks import Networks
 from supernet.pipeline.programs import programs, write_network
 from supernet.pipeline.scoring import validate
 from supernet.pipeline.searched import candidates_of
@@ -150,7 +150,9 @@ def _picked(opened: RunState, pick: str, candidates: Sequence[Candidate]) -> Sel
     held = [one for one in candidates if constraints.hold(one.architecture)]
     if held:
         rows = _retrained_rows(run)
-        found = max(held, key=lambda one: _known(rows, one))  # of equal ones the first
+        found = max(
+            held, key=lambda one: _known(run.config.preference, rows, one)
+        )  # of equal ones the first
         if found is not held[0]:
             run.progress.say(
                 f"{pick}: {found.key} is the best network known, as it was retrained; by one-shot score "
@@ -186,11 +188,11 @@ def _searching(run: Run, bounds: Sequence[str], *more: str) -> str:
     return f"supernet {command} {run.folder.path}{files}{shown}{options}"
 
 
-def _known(rows: Mapping[str, Outcome], candidate: Candidate) -> tuple[float, float]:
+def _known(
+    better: Preference, rows: Mapping[str, Outcome], candidate: Candidate
+) -> tuple[float, float]:
     """Return the best that is known of an architecture: its one-shot score, or after retraining."""
-    shared: Score = {"accuracy": candidate.accuracy, "loss": candidate.loss}
-    scores = [shared, *_trained(rows, candidate.key).values()]
-    return max(map(preference, scores))
+    return max(map(better.key, [candidate.scores, *_trained(rows, candidate.key).values()]))
 
 
 def _retrained_rows(run: Run) -> dict[str, Outcome]:
@@ -230,8 +232,9 @@ def _best(networks: Networks, selected: Selected) -> Network:
     trained = _trained(_retrained_rows(run), selected.key)
     if not trained:
         return as_it_is
-    name = max(trained, key=lambda name: preference(trained[name]))
-    if preference(trained[name]) < preference(as_it_is.validation):
+    key = run.config.preference.key
+    name = max(trained, key=lambda name: key(trained[name]))
+    if key(trained[name]) < key(as_it_is.validation):
         return as_it_is
     model = networks.retrained(selected, TRAINED_FROM[name])
     return Network(selected, name, model, trained[name])

@@ -42,11 +42,11 @@ def search(
     """
     log = run.stage_log("search")
     log.rewind(0)
-    problem = problem_of(run, inputs.space, costs)
+    problem = problem_of(run, inputs, costs)
     protocol, batch_norm = search_protocol(run, inputs, shared, problem)
     scores = evaluator(run, inputs, shared, protocol)
-    by, tell = run.config.evaluate.rank_by, run.hooks.tell
-    with CandidateTable(run.folder.candidates, by=by, tell=tell) as table:
+    better, path = run.config.preference, run.folder.candidates
+    with CandidateTable(path, by=better.by, lower=better.lower, tell=run.hooks.tell) as table:
         scorer = Scorer(scores, costs, table, shared.hash, run.seed)
         learned = architectures_of(run, inputs, costs, shared.trained)
         ranked, asked = _ranked(run, replace(problem, learned=learned), scorer, log.write)
@@ -91,6 +91,8 @@ def search(
             finalists=finalists,
             tuned=tuned,
             tune_seconds=tune_seconds,
+            ranked_by=better.figure,
+            lower_is_better=tuple(better.lower) if better.figure else (),
         )
     )
     return Searched(selected, scorer.provenance, len(passed), finalists)
@@ -134,6 +136,7 @@ def _ranked(
                 "candidates": len(found),
                 "accuracy": best.accuracy,
                 "loss": best.loss,
+                **best.measures,
             }
         )
     _check_any_passed(found.values(), 1)

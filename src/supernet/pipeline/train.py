@@ -45,7 +45,7 @@ from supernet.search import Learned, Search
 from supernet.space.numbers import size_text
 from supernet.strategies import Alike, Strategy, TrainingContext, UpdateCounts, check_alike
 from supernet.suggestions import did_you_mean
-from supernet.task import checked_measures
+from supernet.task import batch_figures, checked_measures
 from supernet.track.sections import DataRecord, EnvironmentRecord, StageRecord, TrainRecord
 from supernet.train import OptimizerFactory, digest
 from supernet.train.learner import check_adds
@@ -237,7 +237,7 @@ def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> s
             "leaves some out; use one of them"
         )
     if not isinstance(run.config.search.searcher, Learned):
-        Search(run.config.search.searcher, problem_of(run, inputs.space, costs)).ask()
+        Search(run.config.search.searcher, problem_of(run, inputs, costs)).ask()
     elif type(run.config.strategy).learned is Strategy.learned:
         raise ConfigError(
             f"the searcher 'learned' needs a strategy that learns the architecture, such as darts, not "
@@ -328,7 +328,7 @@ def _check_run(inputs: Inputs) -> None:
         evaluating(supernet),
         supernet.route(supernet.space[0]),
     ):
-        checked_measures(inputs.task, supernet, batch)
+        batch_figures(inputs.task, [checked_measures(inputs.task, supernet, batch)])
         loss = inputs.task.loss(supernet, batch)
     if not isinstance(loss, torch.Tensor) or loss.shape != ():
         raise DataError(

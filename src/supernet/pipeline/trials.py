@@ -18,7 +18,7 @@ from supernet.cost import CostTable
 from supernet.pipeline.alone import AloneTraining, train_alone
 from supernet.pipeline.baseline import draw_baselines
 from supernet.pipeline.failures import failed_file, none_left_error
-from supernet.pipeline.networks import Networks, network_name, preference
+from supernet.pipeline.networks import Networks, network_name
 from supernet.pipeline.scoring import validate
 from supernet.pipeline.searched import candidates_of, finalists_of
 from supernet.pipeline.training import fit
@@ -195,7 +195,8 @@ class Trials:
 
     def _pass(self, one: Selected, passed: Mapping[WeightsName, _Alone]) -> None:
         """Note what the trainings of an architecture led to that did not fail, at least one."""
-        better = max(passed, key=lambda weights: preference(passed[weights].last))
+        key = self._run.config.preference.key
+        better = max(passed, key=lambda weights: key(passed[weights].last))
         alone = {name: score for each in passed.values() for name, score in each.scores.items()}
         self.seconds[one.key] = sum(each.seconds for each in passed.values())
         self.known[one.key] = Outcome(

@@ -8,7 +8,7 @@ candidates brings it to where it was; nothing of a searcher is ever saved.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -65,6 +65,8 @@ class Problem:
         seed: seed of all draws of the search.
         learned: architectures that the training led to, best first; none from most strategies.
         sampling: set that random draws are uniform over, see `SearchSpace.sample`.
+        figures: figures of the task that objectives may name, besides "accuracy" and "loss".
+        lower: figures of which lower ones are better, besides the loss.
     """
 
     space: SearchSpace
@@ -72,6 +74,8 @@ class Problem:
     seed: int
     learned: Sequence[Architecture] = ()
     sampling: Sampling = "decisions"
+    figures: Sequence[str] = ()
+    lower: Collection[str] = ()
 
     def stream(self, *purpose: str | int) -> Random:
         """Return the random stream of the search for a purpose."""

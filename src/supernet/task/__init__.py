@@ -5,7 +5,7 @@ from supernet.task.base import Batch, Task, outputs_of
 from supernet.task.cast import in_precision
 from supernet.task.classification import Classification
 from supernet.task.language import LanguageModel
-from supernet.task.measured import checked_measures
+from supernet.task.measured import batch_figures, checked_figures, checked_measures
 from supernet.task.watched import loss_and_outputs
 
 __all__ = [
@@ -14,6 +14,8 @@ __all__ = [
     "Classification",
     "LanguageModel",
     "Task",
+    "batch_figures",
+    "checked_figures",
     "checked_measures",
     "in_precision",
     "loss_and_outputs",

@@ -135,11 +135,11 @@ def _retrained(run: RunFiles) -> str:
         [
             row.key,
             role_text(row.role, row.probe),
-            score(row.supernet),
+            score(row.supernet, retrain.figure),
             count(row.costs.get("params")),
             count(row.costs.get("macs")),
-            *(score(row.alone.get(kind)) for kind in kinds),
-            score(tested.get(row.key)),
+            *(score(row.alone.get(kind), retrain.figure) for kind in kinds),
+            score(tested.get(row.key), retrain.figure),
         ]
         for row in rows
     ]

@@ -67,10 +67,10 @@ def tested_text(metrics: Metrics) -> str:
 def other_text(metrics: Metrics) -> str:
     """Say what the chosen architecture reaches on the test split with the other weights, if known."""
     other = metrics.test and metrics.test.other
-    if not other:
+    if not other or not metrics.test:
         return ""
     how = "from scratch" if other.weights == "fresh" else "fine-tuned"
-    return f"The chosen architecture {how}: {score(other.score)} on the test split."
+    return f"The chosen architecture {how}: {score(other.score, metrics.test.figure)} on the test split."
 
 
 def tested_by_key(test: TestRecord | None) -> Mapping[str, Score]:
@@ -130,16 +130,17 @@ def result_table(metrics: Metrics) -> Table:
     for heading in ("one-shot", "parameters", macs, *latency, *headings, "test"):
         table.add_column(heading, justify="right")
     tested = tested_by_key(metrics.test)
+    figure = retrain.figure if retrain else ""
     for row in rows:
         chosen = retrain is not None and row.key == retrain.chosen
         table.add_row(
             Text(row.key + (" (chosen)" if chosen else _role(row))),
-            score(row.supernet),
+            score(row.supernet, figure),
             count(row.costs.get("params")),
             count(row.costs.get("macs")),
             *([cost_text(LATENCY, row.costs.get(LATENCY))] if timed else []),
-            *(score(row.alone.get(kind)) for kind in kinds),
-            score(tested.get(row.key)),
+            *(score(row.alone.get(kind), figure) for kind in kinds),
+            score(tested.get(row.key), figure),
             style="bold" if chosen else "",
         )
     return table
