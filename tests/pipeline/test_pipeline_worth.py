@@ -211,8 +211,8 @@ def each(name, values):
     return ExampleResults(name, {name: values}, values)
 
 
-def compared(chosen, random, better=Preference(), task=None):
-    return over_random(chosen, random, task or Classification(), better, 0)
+def compared(chosen, random, better=None, task=None):
+    return over_random(chosen, random, task or Classification(), better or Preference(), 0)
 
 
 def chosen_and_random(accuracies):

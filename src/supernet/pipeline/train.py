@@ -329,6 +329,7 @@ def _check_run(inputs: Inputs) -> None:
         supernet.route(supernet.space[0]),
     ):
         batch_figures(inputs.task, [checked_measures(inputs.task, supernet, batch)])
+        inputs.task.check_targets(targets)
         loss = inputs.task.loss(supernet, batch)
     if not isinstance(loss, torch.Tensor) or loss.shape != ():
         raise DataError(

@@ -40,6 +40,15 @@ class Task(ABC):
 
     lower_is_better: Collection[str] = ("loss",)
 
+    def check_targets(self, targets: torch.Tensor) -> None:  # noqa: B027 - most take any
+        """Refuse targets `[examples, ...]` whose values are none of this task; here none are.
+
+        It is called once, before training, with those of all training examples.
+
+        Raises:
+            DataError: they are none.
+        """
+
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the scalar that training minimises, a mean over the batch."""
