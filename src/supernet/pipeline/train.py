@@ -286,9 +286,16 @@ def _check_augment(run: Run, inputs: Inputs, augment: Augment) -> None:
     """Change one input at random.
 
     Raises:
+        ConfigError: the augmentation moves images whose targets it would have to move, too.
         DataError: the augmentation cannot do that, or returns something else than inputs.
     """
-    name = type(augment).__name__
+    name, moves = type(augment).__name__, augment.flip or augment.crop
+    if inputs.task.of_places and moves:
+        raise ConfigError(
+            f"the augmentation {name} flips or shifts images (flip {augment.flip}, crop "
+            f"{augment.crop}), but not the targets of {type(inputs.task).__name__}, which say what "
+            "is where; give --split.augment.flip false --split.augment.crop 0, and vary the data where it is read"
+        )
     held = inputs.splits.train.inputs
     given = list(tensors(inputs.example))
     values = held.like(given) if isinstance(held, Several) else given[0]

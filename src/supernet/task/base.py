@@ -36,9 +36,12 @@ class Task(ABC):
     Attributes:
         lower_is_better: names of the figures that are better when they are lower, as errors are; the
             loss is, whatever they say.
+        of_places: whether targets say something of places in an image, so that it cannot be flipped or
+            shifted without them.
     """
 
     lower_is_better: Collection[str] = ("loss",)
+    of_places: bool = False
 
     def check_targets(self, targets: torch.Tensor) -> None:  # noqa: B027 - most take any
         """Refuse targets `[examples, ...]` whose values are none of this task; here none are.

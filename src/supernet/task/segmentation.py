@@ -34,6 +34,8 @@ class Segmentation(Task):
         ConfigError: the smoothing is not in 0..1, or weights are no numbers of at least 0.
     """
 
+    of_places = True
+
     def __init__(
         self,
         ignore: int | None = 255,
