@@ -294,7 +294,8 @@ def _check_augment(run: Run, inputs: Inputs, augment: Augment) -> None:
         raise ConfigError(
             f"the augmentation {name} flips or shifts images (flip {augment.flip}, crop "
             f"{augment.crop}), but not the targets of {type(inputs.task).__name__}, which say what "
-            "is where; give --split.augment.flip false --split.augment.crop 0, and vary the data where it is read"
+            "is where; give --split.augment.flip false --split.augment.crop 0, and vary the data "
+            "where it is read"
         )
     held = inputs.splits.train.inputs
     given = list(tensors(inputs.example))
