@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import supernet as sn
-from supernet.errors import ConfigError, DataError
+from supernet.errors import ConfigError, ConstraintError, DataError
 from supernet.evaluate import measure
 from supernet.evaluate.rows import candidate_rows
 from supernet.search import NSGA2
@@ -197,3 +197,31 @@ def test_a_race_by_a_mean_of_another_name(tmp_path):
         "multilabel", tmp_path / "run", by="exact", options=options, searcher="evolution"
     )
     assert result.metrics["search"]["ranked_by"] == "exact"
+
+
+def test_a_bound_on_a_figure_is_kept_by_what_is_selected(tmp_path):
+    free = searched("segmentation", tmp_path / "run")
+    values = sorted(row["accuracy"] for row in free.candidates)
+    bound = f"accuracy <= {(values[2] + values[3]) / 2}"
+    constraints = [bound, "params <= 95%"]
+    result = searched("segmentation", tmp_path / "run", constraints=constraints)
+    assert result.metrics["train"] == free.metrics["train"]
+    allowed = [r for r in result.candidates if r["accuracy"] <= values[2]]
+    params = max(row["params"] for row in free.candidates)
+    top = [r["key"] for r in result.metrics["search"]["selected"] if r["role"] == "top"]
+    expected = [row["key"] for row in allowed if row["params"] <= 0.95 * params]
+    assert 0 < len(expected) < 4
+    assert top == expected[:2]
+    with pytest.raises(ConstraintError) as caught:
+        searched("segmentation", tmp_path / "run", constraints="mean_iou >= 99.5%")
+    best = max(row["mean_iou"] for row in free.candidates)
+    for word in ("none of the 6 candidates", "mean_iou >= 99.5%", f"reached is {best:.6g}"):
+        assert word in str(caught.value)
+
+
+def test_bounds_on_what_nobody_knows_are_refused(tmp_path):
+    with pytest.raises(
+        ConstraintError, match=r"'mean_iuo', .*params, and .*mean_iou.*did you mean"
+    ):
+        searched("segmentation", tmp_path / "run", constraints="mean_iuo >= 0.5")
+    assert not (tmp_path / "run" / "supernet.pt").exists()

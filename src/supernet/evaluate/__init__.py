@@ -2,6 +2,7 @@
 
 from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
 from supernet.evaluate.evaluator import Evaluator, Score
+from supernet.evaluate.figure_bounds import FigureBounds
 from supernet.evaluate.measuring import ExampleResults, example_results, measure
 from supernet.evaluate.noise import noise_ceiling
 from supernet.evaluate.paired import mean_interval, paired_difference, resampled_difference
@@ -18,6 +19,7 @@ __all__ = [
     "CandidateTable",
     "Evaluator",
     "ExampleResults",
+    "FigureBounds",
     "Interval",
     "PartsEvaluator",
     "Preference",

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from supernet.cost import Constraints, CostTable, load_table, measure_costs
-from supernet.errors import ConfigError
+from supernet.cost.constraint import read_constraint
+from supernet.errors import ConfigError, ConstraintError
+from supernet.evaluate import FigureBounds
 from supernet.modules.nested import tensors
 from supernet.net import SuperNet
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
 from supernet.search import Problem
+from supernet.suggestions import did_you_mean
 
-__all__ = ["cost_tables", "load_costs", "problem_of"]
+__all__ = ["cost_tables", "divided", "load_costs", "problem_of"]
 
 RESERVED = frozenset(
     {
@@ -66,15 +69,38 @@ def problem_of(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Prob
         ConstraintError: a constraint cannot be read, or no architecture satisfies it.
     """
     options, space = run.config.search, inputs.space
-    constraints = Constraints(options.constraint_list, costs, space)
+    of_costs, bounds = divided(options.constraint_list, inputs, costs)
     return Problem(
         space,
-        constraints,
+        Constraints(of_costs, costs, space),
         run.seed,
         sampling=options.sampling,
         figures=tuple(inputs.figures),
         lower=run.config.preference.lower,
+        bounds=bounds,
     )
+
+
+def divided(
+    texts: Iterable[str], inputs: Inputs, costs: Mapping[str, CostTable]
+) -> tuple[list[str], FigureBounds]:
+    """Return those of some constraints that bound costs, and those that bound figures of the task.
+
+    Raises:
+        ConstraintError: one cannot be read, or bounds neither.
+    """
+    figures = inputs.figures or {"loss": True, "accuracy": True}
+    of_costs, of_figures = list[str](), list[str]()
+    for text in texts:
+        name = read_constraint(text)[0]
+        if name not in costs and name not in figures:
+            raise ConstraintError(
+                f"the constraint {text!r} bounds {name!r}, but costs are known for "
+                f"{', '.join(sorted(costs))}, and {type(inputs.task).__name__} has the figures "
+                f"{', '.join(figures)}{did_you_mean(name, [*costs, *figures])}"
+            )
+        (of_costs if name in costs else of_figures).append(text)
+    return of_costs, FigureBounds.of(of_figures)
 
 
 def cost_tables(

@@ -28,6 +28,7 @@ from supernet.files import write_json
 from supernet.folders import check_ours, new_folder, recover
 from supernet.net.export import check_formats
 from supernet.pipeline.context import Run
+from supernet.pipeline.costs import divided
 from supernet.pipeline.failures import none_left_error
 from supernet.pipeline.networks import Networks
 from supernet.pipeline.programs import programs, write_network
@@ -146,8 +147,13 @@ def _picked(opened: RunState, pick: str, candidates: Sequence[Candidate]) -> Sel
     """Return the candidate that satisfies a pick of which the best network is known."""
     run, tables, space = opened.run, opened.costs, opened.inputs.space
     bounds = [bound.strip() for bound in re.split(r"\sand\s", pick)]
-    constraints = Constraints(bounds, tables, space)
-    held = [one for one in candidates if constraints.hold(one.architecture)]
+    of_costs, of_figures = divided(bounds, opened.inputs, tables)
+    constraints = Constraints(of_costs, tables, space)
+    held = [
+        one
+        for one in candidates
+        if constraints.hold(one.architecture) and of_figures.hold(one.scores)
+    ]
     if held:
         rows = _retrained_rows(run)
         found = max(
@@ -165,10 +171,12 @@ def _picked(opened: RunState, pick: str, candidates: Sequence[Candidate]) -> Sel
             f"{run.folder.candidates} holds no candidates of the search; delete it and run: "
             f"supernet search --run {run.folder.path}"
         )
+    scores = [one.scores for one in candidates]
+    by_figures = bool(of_figures.bounds) and not any(map(of_figures.hold, scores))
+    missed = of_figures.missed(scores) if by_figures else _missed(constraints, candidates, space)
     raise ConstraintError(
-        f"none of the {len(candidates):,} candidates of the search satisfies {pick!r}: "
-        f"{_missed(constraints, candidates, space)}. Search with it, with the weights there are: "
-        f"{_searching(run, constraints.texts)}"
+        f"none of the {len(candidates):,} candidates of the search satisfies {pick!r}: {missed}. Search "
+        f"with it, with the weights there are: {_searching(run, bounds)}"
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from supernet.cost import CostTable
 from supernet.evaluate.resampling import Array
 from supernet.fidelity import FEWEST_PROBES, together
+from supernet.pipeline.costs import problem_of
 from supernet.pipeline.evidence import evidence_of, evidence_record, scores_of, start_of
 from supernet.pipeline.networks import Networks
 from supernet.pipeline.searched import candidates_of
@@ -48,7 +49,9 @@ def retrain_promising(
     run, options = networks.run, networks.run.config.retrain
     if not options.promising:
         return [], [], None
-    candidates = candidates_of(run, networks.inherits, networks.searched)
+    bounds = problem_of(run, networks.inputs, costs).bounds
+    every = candidates_of(run, networks.inherits, networks.searched)
+    candidates = [one for one in every if bounds.hold(one.scores)]
     place = {one.key: number for number, one in enumerate(candidates)}
     free = training_free(
         run, networks.inputs, [one.architecture for one in candidates], options.evidence

@@ -9,10 +9,11 @@ import torch
 
 from supernet.config import AloneConfig, WeightsName
 from supernet.cost import CostTable
-from supernet.evaluate import Preference
+from supernet.evaluate import FigureBounds, Preference
 from supernet.failures import OF_RUN, attempted, failure_kind, first_line
 from supernet.files import write_json
 from supernet.pipeline.context import Run
+from supernet.pipeline.costs import problem_of
 from supernet.pipeline.failures import failure_summary
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.networks import Networks
@@ -60,11 +61,17 @@ def retrain(
     if evidence is not None and evidence.text():
         run.progress.say(evidence.text())
     of_search = [*selected, *substitutes, *promising]
-    better = run.config.preference
-    found, best_found = _best(better, outcomes, of_search)
+    better, bounds = run.config.preference, problem_of(run, inputs, costs).bounds
+    found, best_found = _best(better, bounds, outcomes, of_search)
     randoms, baselines = trials.random(found, [outcome.key for outcome in outcomes])
     outcomes += randoms
-    chosen, best = _best(better, outcomes, [*of_search, *baselines.networks])
+    chosen, best = _best(better, bounds, outcomes, [*of_search, *baselines.networks])
+    if not bounds.hold(best.validation):
+        missed = bounds.missed([one.validation for one in outcomes])
+        run.progress.say(
+            f"warning: no network that was trained alone satisfies {' and '.join(bounds.texts)}: "
+            f"{missed}; the best of them is chosen"
+        )
     program = _write_chosen(networks, chosen, best.weights)
     if trials.failed:
         tried = len(trials.known) + len(trials.lost)
@@ -96,10 +103,17 @@ def retrain(
 
 
 def _best(
-    better: Preference, outcomes: Sequence[Outcome], known: Sequence[Selected]
+    better: Preference,
+    bounds: FigureBounds,
+    outcomes: Sequence[Outcome],
+    known: Sequence[Selected],
 ) -> tuple[Selected, Outcome]:
-    """Return the architecture of the best outcome on the search split, and this outcome."""
-    best = max(outcomes, key=lambda outcome: better.key(outcome.validation))
+    """Return the architecture of the best outcome on the search split, and this outcome.
+
+    It keeps to the bounds on figures, if any does.
+    """
+    kept = [one for one in outcomes if bounds.hold(one.validation)]
+    best = max(kept or outcomes, key=lambda outcome: better.key(outcome.validation))
     return next(one for one in known if one.key == best.key), best
 
 

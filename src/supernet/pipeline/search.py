@@ -37,6 +37,7 @@ def search(
     """Score candidates into `candidates.db` and select the best, and probes.
 
     Raises:
+        ConstraintError: none that was scored keeps to the bounds on figures.
         NoNetworkError: no candidate could be scored, of the first `FEW` or of all.
         DataError: a measure of the task is no finite number for any of them, though their losses are.
     """
@@ -53,15 +54,17 @@ def search(
         passed = [candidate for candidate in ranked if candidate.status != "failed"]
         failed = [candidate for candidate in ranked if candidate.status == "failed"]
         whole = [candidate for candidate in passed if candidate.status == "ok"]
+        whole = problem.bounds.kept(whole)
         final = final_round(run, inputs, costs, shared, protocol, table, whole)
-        selected, lost = _select(run, problem, scorer, passed, final.passed if final else whole)
+        pool = problem.bounds.kept(final.passed) if final else whole
+        selected, lost = _select(run, problem, scorer, passed, pool)
         tuned, tune_seconds = _tuned(run, final.scorer if final else scorer)
         if kept := run.folder.metrics.retrain:  # the table alone was lost: make it whole
             random = verified(kept.baselines.networks)
             scorer.score([one.architecture for one in random], "baseline", 0)
     finalists = final.record if final else None
     expected = run.config.search.searcher.expected(problem)
-    if expected and asked < expected and run.config.search.constraint_list:
+    if expected and asked < expected and problem.constraints.texts:
         run.progress.say(
             f"{asked:,} candidates instead of {expected:,}: no more were found that satisfy "
             f"{' and '.join(problem.constraints.texts)}"

@@ -236,8 +236,9 @@ def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> s
             "few_shot.decision splits a supernet whose options are all in the race, but strategy.stages "
             "leaves some out; use one of them"
         )
+    problem = problem_of(run, inputs, costs)
     if not isinstance(run.config.search.searcher, Learned):
-        Search(run.config.search.searcher, problem_of(run, inputs, costs)).ask()
+        Search(run.config.search.searcher, problem).ask()
     elif type(run.config.strategy).learned is Strategy.learned:
         raise ConfigError(
             f"the searcher 'learned' needs a strategy that learns the architecture, such as darts, not "
