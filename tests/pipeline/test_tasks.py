@@ -108,6 +108,7 @@ def test_a_run_goes_by_the_figure(tmp_path, task):
     assert f"{figure} {test['chosen'][figure]:.4f}" in repr(result)
     report = result.report.read_text()
     assert f"one-shot {figure}" in report
+    assert f"Scores: {figure}." in report
     assert f"{figure} {test['chosen'][figure]:.4f}" in report
     assert measure_again(result, task) == {
         name: pytest.approx(best["validation"][name], rel=1e-5) for name in best["validation"]

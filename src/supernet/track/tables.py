@@ -119,7 +119,9 @@ def result_table(metrics: Metrics) -> Table:
         tested_text(metrics),
     )
     caption = " ".join(text for text in texts if text)
-    table = Table(title="Results", caption=caption, caption_justify="left", title_justify="left")
+    figure = retrain.figure if retrain else ""
+    title = f"Results: {figure}" if figure else "Results"
+    table = Table(title=title, caption=caption, caption_justify="left", title_justify="left")
     table.add_column("candidate", overflow="fold")
     rows = retrain.candidates if retrain else ()
     timed = any(LATENCY in row.costs for row in rows)
@@ -130,17 +132,16 @@ def result_table(metrics: Metrics) -> Table:
     for heading in ("one-shot", "parameters", macs, *latency, *headings, "test"):
         table.add_column(heading, justify="right")
     tested = tested_by_key(metrics.test)
-    figure = retrain.figure if retrain else ""
     for row in rows:
         chosen = retrain is not None and row.key == retrain.chosen
         table.add_row(
             Text(row.key + (" (chosen)" if chosen else _role(row))),
-            score(row.supernet, figure),
+            score(row.supernet, figure, named=False),
             count(row.costs.get("params")),
             count(row.costs.get("macs")),
             *([cost_text(LATENCY, row.costs.get(LATENCY))] if timed else []),
-            *(score(row.alone.get(kind), figure) for kind in kinds),
-            score(tested.get(row.key), figure),
+            *(score(row.alone.get(kind), figure, named=False) for kind in kinds),
+            score(tested.get(row.key), figure, named=False),
             style="bold" if chosen else "",
         )
     return table
