@@ -7,7 +7,7 @@ from torch import nn
 from supernet.data import Digits, Normalise, split_data
 from supernet.errors import CodeError, DataError
 from supernet.evaluate import measure
-from supernet.task import Classification, batch_figures, checked_measures
+from supernet.task import Classification, MultiLabel, batch_figures, checked_measures, in_precision
 
 
 class Returning(Classification):
@@ -124,3 +124,29 @@ def test_networks_are_not_measured_with_such_a_task():
     assert set(good) == {"loss", "accuracy"}
     with pytest.raises(DataError, match="the measure 'f1'"):
         measure(model, Returning(f1=torch.tensor(0.5)), splits.search, normalise, 100)
+
+
+class Doubled(Classification):
+    lower_is_better = ("twice",)
+
+    def figures(self, means):
+        return {**means, "twice": 2 * means["accuracy"]}
+
+
+def test_a_task_of_half_the_precision_has_the_figures_of_the_task(batch):
+    model, task = nn.Linear(5, 3), in_precision(Doubled(), "bfloat16")
+    figures = batch_figures(task, [checked_measures(task, model, batch)])
+    assert figures.keys() == {"loss", "accuracy", "twice"}
+    assert figures["twice"] == 2 * figures["accuracy"]
+    assert tuple(task.lower_is_better) == ("twice",)
+
+
+def test_figures_of_batches_are_those_of_their_mean(batch):
+    task, model = MultiLabel(bins=0), nn.Linear(5, 3)
+    inputs, targets = batch[0], (torch.arange(18).view(6, 3) % 4 == 0).float()
+    parts = [
+        checked_measures(task, model, (inputs[i], targets[i])) for i in (slice(3), slice(3, 6))
+    ]
+    whole = batch_figures(task, [checked_measures(task, model, (inputs, targets))])
+    for name, value in batch_figures(task, parts).items():
+        torch.testing.assert_close(value, whole[name])

@@ -287,6 +287,7 @@ def _exported(
         "weights": network.weights,
         "supernet": dict(selected.supernet),
         "validation": network.validation,
+        "figure": run.config.preference.figure or None,
         "warning": warning,
         "costs": {name: _whole(cost) for name, cost in selected.costs.items()},
         "input": made.takes,
@@ -305,12 +306,13 @@ def _warning(run: Run, network: Network, pick: str | None) -> str | None:
         return None
     bounds = [] if pick is None else re.split(r"\s+and\s+", pick.strip())
     steps = () if run.config.retrain.train.steps else ("retrain.train.steps 500",)
+    reached = score_text(network.validation, run.config.preference.figure)
     both = () if run.config.retrain.model else ("retrain.weights both",)  # another model has others
     return (
-        f"its weights are the supernet's as they are, with {score_text(network.validation)} on the "
-        f"search split, but {type(strategy).__name__} trains them to rank networks, which are retrained "
-        "before use; strategies such as sandwich train networks that are not. Retrain the best within "
-        f"these bounds: {_searching(run, bounds, *steps, *both)}"
+        f"its weights are the supernet's as they are, with {reached} on the search split, but "
+        f"{type(strategy).__name__} trains them to rank networks, which are retrained before use; "
+        "strategies such as sandwich train networks that are not. Retrain the best within these bounds: "
+        f"{_searching(run, bounds, *steps, *both)}"
     )
 
 

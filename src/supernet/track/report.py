@@ -150,10 +150,10 @@ def _retrained(run: RunFiles) -> str:
     )
     named = f"Scores: {retrain.figure}. " if retrain.figure else ""
     note = (
-        f"{named}One-shot score: under the shared weights, on the search split. Stand-alone score: alone, on "
-        "the same split, trained from scratch, fine-tuned from the shared weights, or with these as "
-        "they are (inherited); the best by it is chosen. Test score: on the test split, which is read "
-        "once, afterwards. "
+        f"{named}One-shot score: under the shared weights, on the search split. Stand-alone score: "
+        "alone, on the same split, trained from scratch, fine-tuned from the shared weights, or with "
+        "these as they are (inherited); the best by it is chosen. Test score: on the test split, which "
+        "is read once, afterwards. "
     )
     texts = (
         over_random_text(test, retrain),

@@ -165,10 +165,10 @@ def export_table(contents: Sequence[Mapping[str, Any]]) -> Table:
         table.add_row(
             Text(one["pick"] or "(chosen)"),
             Text(one["key"]),
-            score(one["supernet"]),
+            score(one["supernet"], one.get("figure") or ""),
             *(cost_text(name, one["costs"].get(name)) for name in quantities),
             STAND_ALONE[one["weights"]],
-            score(one["validation"]),
+            score(one["validation"], one.get("figure") or ""),
             f"{apart:.1e}",
         )
     return table
