@@ -20,7 +20,7 @@ from supernet.ops import DropPath
 from supernet.pooled_norm import pooling_batch_norm
 from supernet.strategies import TrainingContext
 from supernet.strategies.guards import hessian
-from supernet.task import Classification
+from supernet.task import Classification, MultiLabel, batch_figures, checked_measures, of_all_ranks
 from supernet.train import Checkpoint, Fit
 
 
@@ -144,6 +144,18 @@ def normalised_in_half():
     }
 
 
+def figures():
+    """Return figures of several labels, which are no means over examples, of the whole batch."""
+    draws = torch.Generator().manual_seed(0)
+    logits, targets = (
+        torch.randn(20, 3, generator=draws),
+        torch.rand(20, 3, generator=draws).round(),
+    )
+    own, task = ranks.own_part(20), of_all_ranks(MultiLabel())
+    measures = checked_measures(task, torch.nn.Identity(), (logits[own], targets[own]))
+    return batch_figures(task, [measures])
+
+
 def continued(folder, pair, steps):
     """Train half of the steps by two ranks, and the others by whoever comes alone."""
     together = ranks.ranks() > 1
@@ -163,6 +175,7 @@ def main():
     # Only the first process's clock says that a checkpoint is due.
     found["clocks"] = trained("spos", "tiny", 6, seconds=1e9 if ranks.rank() else 0.0)
     found["half"] = normalised_in_half()
+    found["figures"] = figures()
     found["continued"] = continued(
         Path(file).parent, next(p for p in cases if p[:5] == "spos:"), int(steps)
     )

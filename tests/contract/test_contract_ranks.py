@@ -114,6 +114,13 @@ def test_batch_norm_of_half_the_precision_has_whole_statistics(quick):
         torch.testing.assert_close(together[name], value, msg=name, **tolerance)
 
 
+def test_figures_are_those_of_the_whole_batch(quick):
+    alone, together = quick["figures"]
+    assert 0.2 < alone["f1_macro"] < 0.9
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value, rtol=1e-6, atol=1e-9, msg=name)
+
+
 def test_processes_whose_clocks_differ_check_each_other_at_the_same_steps(quick):
     alone, together = quick["clocks"]
     assert len(alone["losses"]) == 6

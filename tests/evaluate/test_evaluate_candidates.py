@@ -46,6 +46,7 @@ def test_candidates_come_back(path, provenance, make_candidate):
         make_candidate("c", status="failed", loss=None, accuracy=None),
         make_candidate("d", latency_ms=1.25),
         make_candidate("e", energy_mj=0.75, memory=3),
+        dataclasses.replace(make_candidate("f"), measures={"mean_iou": 0.1 + 0.2, "errors": 4.0}),
     ]
     with CandidateTable(path) as table:
         for candidate in candidates:
@@ -355,6 +356,23 @@ def test_by_loss_the_lowest_comes_first_and_accuracy_breaks_ties(make_candidate)
     assert [one.score for one in ranked] == [-0.1, -0.2, -0.2, -2.0, None]
     assert dataclasses.replace(ranked[0], by="accuracy").score == 0.8
     assert dataclasses.replace(ranked[0], by="accuracy", accuracy=None).score == -0.1
+
+
+@pytest.mark.parametrize(("lower", "order"), [((), "cab"), (("f1",), "bac")])
+def test_by_another_figure_the_best_is_as_the_task_says(make_candidate, lower, order):
+    figures = {"a": 0.5, "b": 0.25, "c": 0.75}
+    candidates = [
+        dataclasses.replace(make_candidate(name), measures={"f1": value}, by="f1", lower=lower)
+        for name, value in figures.items()
+    ]
+    failed = make_candidate("d", status="failed", loss=None, accuracy=None)
+    ranked = sorted(
+        [dataclasses.replace(failed, by="f1"), *candidates], key=lambda one: one.rank_key
+    )
+    assert [one.measures.get("f1") for one in ranked] == [*(figures[one] for one in order), None]
+    assert ranked[0].score == (-0.25 if lower else 0.75)
+    even = dataclasses.replace(ranked[0], loss=ranked[0].loss - 1)
+    assert even.rank_key < ranked[0].rank_key  # the loss breaks ties
 
 
 def test_a_table_says_by_what_its_candidates_are_ranked(path, provenance, make_candidate):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import subprocess
@@ -109,6 +110,27 @@ def test_an_edited_loss_is_refused_and_an_edited_measure_repeats_the_search(tmp_
     assert second.metrics["tested_before"] == [first.metrics["test"]]
     third = search(tmp_path, task=named(Exact, "Mine"))
     assert third.metrics == second.metrics
+
+
+class Perplexity(Classification):
+    lower_is_better = ("perplexity",)
+
+    def figures(self, means):
+        return {**means, "perplexity": means["loss"].exp()}
+
+
+@pytest.mark.slow
+def test_edited_figures_repeat_the_search_and_may_be_ranked_by(tmp_path, capsys):
+    first = search(tmp_path, task=named(Plain, "Mine"))
+    capsys.readouterr()
+    options = {**OPTIONS, "evaluate.rank_by": "perplexity"}
+    second = search(tmp_path, task=named(Perplexity, "Mine"), options=options)
+    assert "Repeated for that: search, retrain, test" in capsys.readouterr().err
+    assert second.metrics["train"] == first.metrics["train"]
+    assert second.metrics["search"]["ranked_by"] == "perplexity"
+    values = [row["perplexity"] for row in second.candidates]
+    assert len(values) == len(first.candidates)
+    assert values == sorted(math.exp(row["loss"]) for row in second.candidates)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from torch import nn
 import supernet as sn
 from supernet.cost import Constraints, measure_costs
 from supernet.errors import ConfigError
-from supernet.evaluate import Candidate, kendall
+from supernet.evaluate import Candidate, ExampleResults, Preference, kendall
 from supernet.pipeline.baseline import _drawn
 from supernet.pipeline.ranking_quality import ranking_quality
 from supernet.pipeline.search import _select
@@ -23,6 +23,7 @@ from supernet.pipeline.test import over_random
 from supernet.random import stream
 from supernet.search import Problem, RandomSearch
 from supernet.space import Architecture
+from supernet.task import Classification
 from supernet.track.records import NetworkScore, Outcome, Selected
 
 
@@ -113,7 +114,7 @@ def test_the_correlation_is_of_the_probes_with_the_truth_that_it_names():
     truth = [i / 12 for i in range(12)]
     probes = [outcome(i, shared[i], scratch=truth[i], fine_tuned=0.5) for i in range(12)]
     best = [outcome(20 + i, i, probe=False, scratch=-i) for i in range(5)]
-    found = ranking_quality([*best, *probes, probes[0]], 200, 0)
+    found = ranking_quality(Preference(), [*best, *probes, probes[0]], 200, 0)
     expected = kendall(shared, truth)
     assert found.correlation == expected
     assert expected.n == 12
@@ -124,7 +125,7 @@ def test_the_correlation_is_of_the_probes_with_the_truth_that_it_names():
     assert params.difference.value == pytest.approx(expected.kendall_tau - tau)
     assert found.costs["macs"].correlation.kendall_tau is found.costs["macs"].difference is None
     tuned = [outcome(i, shared[i], inherited=shared[i], fine_tuned=truth[i]) for i in range(12)]
-    assert ranking_quality(tuned, 200, 0).truth == "fine_tuned"
+    assert ranking_quality(Preference(), tuned, 200, 0).truth == "fine_tuned"
 
 
 def test_scores_are_not_compared_with_themselves():
@@ -132,12 +133,12 @@ def test_scores_are_not_compared_with_themselves():
     as_they_are = [outcome(i, one, inherited=one) for i, one in enumerate(shared)]
     untouched = [outcome(i, one, fine_tuned=one) for i, one in enumerate(shared)]  # rate 0
     for outcomes in (as_they_are, untouched):
-        found = ranking_quality(outcomes, 200, 0)
+        found = ranking_quality(Preference(), outcomes, 200, 0)
         assert (found.correlation.kendall_tau, found.why) == (None, "same weights")
         assert not found.correlation.meaningful
         assert found.costs == {}
     best = [outcome(i, one, probe=False, scratch=one) for i, one in enumerate(shared)]
-    found = ranking_quality(best, 200, 0)
+    found = ranking_quality(Preference(), best, 200, 0)
     assert (found.correlation.kendall_tau, found.correlation.n, found.why) == (None, 0, "no probes")
 
 
@@ -205,34 +206,71 @@ def scored(key, **score):
     return NetworkScore(key=key, weights="fresh", score=score)
 
 
+def each(name, values):
+    values = np.asarray(values, dtype=float)
+    return ExampleResults(name, {name: values}, values)
+
+
+def compared(chosen, random, better=None, task=None):
+    return over_random(chosen, random, task or Classification(), better or Preference(), 0)
+
+
 def chosen_and_random(accuracies):
     """Networks that are right on the first examples of 400."""
     return [
-        (scored(str(i), accuracy=share), (np.arange(400) < 400 * share).astype(float))
+        (scored(str(i), accuracy=share), each("accuracy", np.arange(400) < 400 * share))
         for i, share in enumerate(accuracies)
     ]
 
 
 def test_the_difference_from_random_ones_is_paired():
     chosen, *random = chosen_and_random([0.9, 0.88])
-    one = over_random(chosen, random)
+    one = compared(chosen, random)
     assert one.measure == "accuracy"
     assert one.examples.value == pytest.approx(0.02)
     # Right on all the other is right on: 8 examples differ, though each accuracy is unsure by 0.03.
     assert 0 < one.examples.low < 0.02 < one.examples.high < 0.04
     assert one.networks is None
     chosen, *random = chosen_and_random([0.9, 0.88, 0.8])
-    two = over_random(chosen, random)
+    two = compared(chosen, random)
     assert two.examples.value == two.networks.value == pytest.approx(0.06)
     assert two.networks.low < 0 < two.examples.low
 
 
 def test_less_loss_is_better():
     losses = np.linspace(0, 2, 50)
-    chosen = (scored("0", loss=float(losses.mean())), losses)
-    worse = (scored("1", loss=float(losses.mean()) + 0.5), losses + 0.5)
-    found = over_random(chosen, [worse])
+    chosen = (scored("0", loss=float(losses.mean())), each("loss", losses))
+    worse = (scored("1", loss=float(losses.mean()) + 0.5), each("loss", losses + 0.5))
+    found = compared(chosen, [worse])
     assert (found.measure, found.examples.value) == ("loss", pytest.approx(0.5))
+
+
+class RootMean(Classification):
+    """Reports a figure that is no mean over examples, and better when lower."""
+
+    lower_is_better = ("rmse",)
+
+    def figures(self, means):
+        return {"loss": means["loss"], "rmse": means["square"].sqrt()}
+
+
+def test_a_figure_that_is_no_mean_is_compared_by_resampling_the_same_examples():
+    errors = np.random.default_rng(0).normal(size=300)
+    found = []
+    for number, size in enumerate((1.0, 1.1, 1.3)):
+        squares = (size * errors) ** 2
+        rmse, measures = float(np.sqrt(squares.mean())), {"loss": squares, "square": squares}
+        score = scored(str(number), loss=float(squares.mean()), rmse=rmse)
+        found.append((score, ExampleResults("rmse", measures, None)))
+    better = Preference("rmse", ("rmse",))
+    one = compared(found[0], found[1:], better, RootMean())
+    root = float(np.sqrt((errors**2).mean()))
+    assert one.measure == "rmse"
+    assert one.examples.value == pytest.approx(0.2 * root)
+    assert one.networks.value == pytest.approx(0.2 * root)
+    # The errors are proportional, so a resample changes the difference as it changes the root.
+    spread = 0.2 * root * np.std(errors**2) / (2 * root**2) / math.sqrt(300)
+    assert one.examples.high - one.examples.low == pytest.approx(2 * 1.96 * spread, rel=0.15)
 
 
 OPTIONS = {

@@ -1,7 +1,10 @@
+import warnings
 from typing import NamedTuple
 
 import pytest
 import torch
+from figures_of import figures_of, in_parts
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from torch import nn
 from torch.nn import functional as F
 
@@ -187,14 +190,57 @@ def test_probabilities_are_those_of_the_softmax(model, batch):
 @pytest.mark.parametrize(
     ("targets", "right", "wrong"),
     [
-        ([[1, 1, 0], [0, 0, 0]], "binary_cross_entropy_with_logits", "argmax"),
-        ([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]], "binary_cross_entropy_with_logits", "argmax"),
+        ([[1, 1, 0], [0, 0, 0]], "the task multilabel", "argmax"),
+        ([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]], "the task multilabel", "argmax"),
         ([[1, 0, 0], [0, 1, 0]], r"argmax\(1\)", "squeeze"),
         ([[2], [0]], r"squeeze\(1\)", "argmax"),
-        ([0.5, 1.5], "mse_loss", "argmax"),
+        ([0.5, 1.5], "the task regression", "argmax"),
+        ([[[0, 1]], [[1, 1]]], "the task segmentation", "argmax"),
     ],
 )
 def test_advice_fits_the_targets(targets, right, wrong):
     with pytest.raises(DataError, match=right) as caught:
         Classification().loss(nn.Linear(3, 3), (torch.zeros(2, 3), torch.tensor(targets)))
     assert wrong not in str(caught.value)
+
+
+def test_figures_by_class_are_those_of_scikit_learn():
+    random = torch.Generator().manual_seed(0)
+    targets = torch.randint(0, 4, (90,), generator=random).clamp(max=2)
+    logits = torch.randn(90, 5, generator=random)
+    logits[range(90), targets] += 1
+    logits[:, 4] = -10  # occurs nowhere; 3 is predicted only
+    found = figures_of(Classification(by_class=True), logits, targets)
+    predicted = logits.argmax(1)
+    assert found["accuracy"] == pytest.approx(accuracy_score(targets, predicted))
+    assert found["f1"] == pytest.approx(f1_score(targets, predicted, average="macro"))
+    with warnings.catch_warnings(action="ignore"):  # of the class that is predicted only
+        expected = balanced_accuracy_score(targets, predicted)
+    assert found["balanced_accuracy"] == pytest.approx(expected)
+    assert figures_of(Classification(), logits, targets).keys() == {"loss", "accuracy"}
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_weighted_loss_is_the_formula(model, batch, smoothing):
+    weights = torch.tensor([1.0, 2.0, 0.0, 0.5]).double()
+    logs = torch.log(torch.softmax(model(batch[0]).double(), 1))
+    target = torch.eye(4)[batch[1]] * (1 - smoothing) + smoothing / 4
+    expected = -(weights * target * logs).sum(1).mean().item()
+    task = Classification(smoothing, class_weights=weights.tolist())
+    assert task.loss(model, batch).item() == pytest.approx(expected, rel=1e-5)
+    plain = Classification().measure(model, batch)["loss"]
+    assert torch.equal(task.measure(model, batch)["loss"], plain)
+
+
+def test_the_weighted_loss_is_the_mean_of_its_parts():
+    random = torch.Generator().manual_seed(0)
+    logits, targets = torch.randn(12, 3, generator=random), torch.arange(12) % 3
+    whole, parts = in_parts(Classification(class_weights=[1, 5, 0.1]), logits, targets.sort()[0])
+    assert whole == pytest.approx(parts)
+
+
+def test_weights_of_other_classes_are_refused(model, batch):
+    with pytest.raises(DataError, match=r"class_weights has 3 weights.*of 4"):
+        Classification(class_weights=[1, 2, 3]).loss(model, batch)
+    with pytest.raises(ConfigError, match="class_weights"):
+        Classification(class_weights=[1, float("nan")])

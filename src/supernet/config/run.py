@@ -11,6 +11,7 @@ from supernet.config.training import FewShotConfig, SharingConfig, TrainConfig, 
 from supernet.data import Augment, DataSource
 from supernet.data.splits import FRACTION
 from supernet.errors import ConfigError
+from supernet.evaluate.preference import Preference
 from supernet.loggers import Logger
 from supernet.strategies import Strategy
 from supernet.task import Task
@@ -89,6 +90,11 @@ class RunConfig:
     search: SearchConfig
     retrain: RetrainConfig
     logger: Logger | None
+
+    @property
+    def preference(self) -> Preference:
+        """By which figure networks are ranked, and which are better when lower."""
+        return Preference(self.evaluate.rank_by, tuple(self.task.lower_is_better))
 
     def of_examples(self, count: int) -> RunConfig:
         """Return the same options with the numbers of steps that epochs make of so many examples."""

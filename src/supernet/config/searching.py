@@ -9,7 +9,6 @@ from typing import Any, Literal
 from supernet.config.training import AloneConfig
 from supernet.data import Augment
 from supernet.errors import ConfigError
-from supernet.evaluate.measure_sums import RankedBy
 from supernet.precision import Precision
 from supernet.search import Searcher
 from supernet.space import Sampling
@@ -57,8 +56,9 @@ class EvaluateConfig:
         batch_norm: statistics of the evaluation batch, or re-estimated per candidate; "auto" is what
             the strategy's paper does. "running" are those that training left, which have seen all paths
             and fit none; the published code of RandomNAS scores with them.
-        rank_by: measure that candidates are ranked by, the other one breaking ties. The loss also tells
-            apart how sure networks are; most papers rank by the accuracy.
+        rank_by: figure of the task that candidates are ranked by, such as loss, accuracy or mean_iou.
+            The loss, which breaks ties, also tells apart how sure networks are; most papers rank by the
+            accuracy.
         batch_size: images per evaluation and calibration batch.
         precision: type that convolutions and matrix products of candidates compute in, see `train`;
             networks that were trained alone are measured in float32.
@@ -73,7 +73,7 @@ class EvaluateConfig:
     """
 
     batch_norm: Literal["auto", "batch", "recalibrate", "running"] = "auto"
-    rank_by: RankedBy = "loss"
+    rank_by: str = "loss"
     batch_size: int = 256
     precision: Precision = "float32"
     calibration_batches: int | Literal["converge"] = 8

@@ -13,7 +13,7 @@ from supernet.reading import shown
 from supernet.space import Architecture, SearchSpace
 from supernet.suggestions import did_you_mean
 
-__all__ = ["Constraint", "Constraints", "number_text"]
+__all__ = ["Constraint", "Constraints", "number_text", "read_constraint"]
 
 LONGEST = 200
 """Characters of a constraint."""
@@ -27,6 +27,26 @@ _FORM = re.compile(
 def number_text(cost: float) -> str:
     """Return a cost for a message: whole numbers in full, others with six digits."""
     return f"{cost:,.0f}" if cost == round(cost) else f"{cost:,.6g}"
+
+
+def read_constraint(text: str) -> tuple[str, str, float, bool]:
+    """Return what a constraint bounds, by "<=" or ">=", by which number, and whether that is percent.
+
+    Raises:
+        ConstraintError: the text cannot be read.
+    """
+    if not isinstance(text, str):
+        raise ConstraintError(f"a constraint is a text such as 'macs <= 40e6', not {shown(text)}")
+    match = _FORM.fullmatch(text) if len(text) <= LONGEST else None
+    if match is None:
+        raise ConstraintError(
+            f"the constraint {shown(text)} cannot be read; write 'quantity <= number', with <= or "
+            ">=, for instance 'macs <= 40e6', or a share of the largest: 'params <= 60%'"
+        )
+    quantity, sense, number, percent = match.groups()
+    if not math.isfinite(float(number)):
+        raise ConstraintError(f"the constraint {shown(text)} bounds by no finite number")
+    return quantity, sense, float(number), bool(percent)
 
 
 @dataclass(frozen=True)
@@ -45,26 +65,14 @@ class Constraint:
             ConstraintError: the text cannot be read, the quantity has no table, or the bound lies
                 outside what the space reaches.
         """
-        if not isinstance(text, str):
-            raise ConstraintError(
-                f"a constraint is a text such as 'macs <= 40e6', not {shown(text)}"
-            )
-        match = _FORM.fullmatch(text) if len(text) <= LONGEST else None
-        if match is None:
-            raise ConstraintError(
-                f"the constraint {shown(text)} cannot be read; write 'quantity <= number', with <= or "
-                ">=, for instance 'macs <= 40e6', or a share of the largest: 'params <= 60%'"
-            )
-        quantity, sense, number, percent = match.groups()
-        if not math.isfinite(float(number)):
-            raise ConstraintError(f"the constraint {shown(text)} bounds by no finite number")
+        quantity, sense, number, percent = read_constraint(text)
         if quantity not in tables:
             raise ConstraintError(
                 f"the constraint {text!r} bounds {quantity!r}, but costs are known for "
                 f"{', '.join(sorted(tables))}{did_you_mean(quantity, tables)}"
             )
         smallest, largest = tables[quantity].range(space)
-        limit = float(number) * largest / 100 if percent else float(number)
+        limit = number * largest / 100 if percent else number
         if limit < smallest if sense == "<=" else limit > largest:
             raise ConstraintError(
                 f"no architecture satisfies {text!r}: {quantity} reaches from {number_text(smallest)} "

@@ -2,10 +2,12 @@
 
 from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
 from supernet.evaluate.evaluator import Evaluator, Score
-from supernet.evaluate.measuring import example_results, measure
+from supernet.evaluate.figure_bounds import FigureBounds
+from supernet.evaluate.measuring import ExampleResults, example_results, measure
 from supernet.evaluate.noise import noise_ceiling
-from supernet.evaluate.paired import mean_interval, paired_difference
+from supernet.evaluate.paired import mean_interval, paired_difference, resampled_difference
 from supernet.evaluate.parts import PartsEvaluator
+from supernet.evaluate.preference import Preference
 from supernet.evaluate.protocol import Protocol, Tuning
 from supernet.evaluate.rank_correlation import RankCorrelation, kendall, kendall_difference
 from supernet.evaluate.resampling import Interval
@@ -16,8 +18,11 @@ __all__ = [
     "Candidate",
     "CandidateTable",
     "Evaluator",
+    "ExampleResults",
+    "FigureBounds",
     "Interval",
     "PartsEvaluator",
+    "Preference",
     "Protocol",
     "Provenance",
     "RankCorrelation",
@@ -33,4 +38,5 @@ __all__ = [
     "noise_ceiling",
     "paired_difference",
     "recalibrated",
+    "resampled_difference",
 ]

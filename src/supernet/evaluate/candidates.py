@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from supernet.cost import CostTable
 from supernet.cost.quantities import LATENCY
 from supernet.errors import ConfigError, DamagedFileError, StorageError
-from supernet.evaluate.measure_sums import RankedBy
+from supernet.evaluate.preference import Preference
 from supernet.evaluate.rows import RANK, REMEDY, Provenance, Row, checked_row, row_digest
 from supernet.failures import Kind
 from supernet.files import check_ordinary
@@ -31,6 +31,7 @@ _COLUMNS = {
     "status": "TEXT NOT NULL",
     "loss": "REAL",
     "accuracy": "REAL",
+    "measures": "TEXT",
     "params": "INTEGER",
     "macs": "INTEGER",
     LATENCY: "REAL",
@@ -58,7 +59,12 @@ CREATE TABLE IF NOT EXISTS candidates (
 )
 """
 
-_LATER = {"tuning": "''", "precision": "''", "tune_seconds": "NULL"}
+_LATER = {
+    "tuning": "''",
+    "precision": "''",
+    "tune_seconds": "NULL",
+    "measures": "NULL",
+}
 """Columns that tables of earlier versions lack, and what holds there."""
 
 _MADE = "SELECT sql FROM sqlite_master WHERE name = 'candidates'"
@@ -83,8 +89,10 @@ class Candidate:
         error: message of what was raised, if scoring failed.
         kind: kind of the failure; only when the candidate was just scored, as the table has no
             column for it.
-        by: measure that candidates are ranked by, the other one breaking ties.
+        by: measure that candidates are ranked by, the loss breaking ties; of equal losses the accuracy.
         tune_seconds: time of the training before the score, or None where there was none.
+        measures: all other figures of the task, by name.
+        lower: figures of which lower ones are better, besides the loss.
     """
 
     key: str
@@ -95,8 +103,15 @@ class Candidate:
     costs: Mapping[str, float]
     error: str | None = None
     kind: Kind | None = field(default=None, compare=False)
-    by: RankedBy = field(default="accuracy", compare=False)
+    by: str = field(default="accuracy", compare=False)
     tune_seconds: float | None = field(default=None, compare=False)
+    measures: Mapping[str, float] = field(default_factory=dict)
+    lower: Collection[str] = field(default=(), compare=False)
+
+    @property
+    def scores(self) -> dict[str, float | None]:
+        """All figures by name: accuracy, loss and others."""
+        return {"accuracy": self.accuracy, "loss": self.loss, **self.measures}
 
     @classmethod
     def scored(
@@ -131,14 +146,21 @@ class Candidate:
         accuracy = 0.0 if self.accuracy is None or self.status == "failed" else self.accuracy
         if self.by == "loss":
             return (order, loss, -accuracy, self.key)
-        return (order, -accuracy, loss, self.key)
+        if self.by == "accuracy":
+            return (order, -accuracy, loss, self.key)
+        ranked = None if self.status == "failed" else self.value(self.by)
+        return (order, float("inf") if ranked is None else -ranked, loss, self.key)
 
     @property
     def score(self) -> float | None:
-        """What the candidate is ranked by, higher being better: accuracy, or minus the loss."""
-        if self.by == "accuracy" and self.accuracy is not None:
-            return self.accuracy
-        return None if self.loss is None else -self.loss
+        """What the candidate is ranked by, higher being better: a figure, or minus the loss."""
+        ranked = self.value(self.by)
+        return self.value("loss") if ranked is None else ranked
+
+    def value(self, name: str) -> float | None:
+        """Return a figure as a number that is higher when it is better; None where there is none."""
+        value = self.scores.get(name)
+        return None if value is None else Preference(self.by, self.lower).signed(name, value)
 
 
 class CandidateTable:
@@ -149,6 +171,7 @@ class CandidateTable:
         write: whether rows are to be added; otherwise the file is there, and perhaps cannot be
             written.
         by: measure that its candidates are ranked by.
+        lower: figures of which lower ones are better, besides the loss.
         tell: function that is given a record of each candidate that is added: stage "candidates", as
             step the number of its row, key, answers, scores and costs.
 
@@ -162,12 +185,13 @@ class CandidateTable:
         path: Path,
         *,
         write: bool = True,
-        by: RankedBy = "accuracy",
+        by: str = "accuracy",
+        lower: Collection[str] = (),
         tell: Callable[[Mapping[str, Any]], None] = lambda record: None,
     ) -> None:
         self._path = path
         self._tell = tell
-        self.by: RankedBy = by
+        self.by, self.lower = by, lower
         mode = "rwc" if write else "ro"
         if path.exists() and not path.is_dir():
             check_ordinary(path)
@@ -236,6 +260,7 @@ class CandidateTable:
             "status": candidate.status,
             "loss": candidate.loss,
             "accuracy": candidate.accuracy,
+            "measures": _json(candidate.measures),
             "error": candidate.error,
             **{name: candidate.costs.get(name) for name in _QUANTITIES},
             "costs": _others(candidate.costs),
@@ -253,8 +278,8 @@ class CandidateTable:
             self._connection.execute(
                 f"INSERT INTO candidates ({names}) VALUES ({marks}) ON CONFLICT DO UPDATE SET "
                 "status = excluded.status, loss = excluded.loss, accuracy = excluded.accuracy, "
-                "error = excluded.error, tune_seconds = excluded.tune_seconds, "
-                "digest = excluded.digest WHERE status = 'failed'",
+                "measures = excluded.measures, error = excluded.error, "
+                "tune_seconds = excluded.tune_seconds, digest = excluded.digest WHERE status = 'failed'",
                 list(row.values()),
             )
             if time.monotonic() - self._committed > 1:
@@ -270,6 +295,7 @@ class CandidateTable:
                 "step": number,
                 **{name: row[name] for name in ("key", "architecture", "status")},
                 **{name: row[name] for name in ("loss", "accuracy", "error")},
+                **candidate.measures,
                 **candidate.costs,
                 **{name: row[name] for name in ("searcher", "generation")},
             }
@@ -334,6 +360,7 @@ class CandidateTable:
     def _candidate(self, row: Row) -> Candidate:
         try:
             others = parse_json(row.costs or "{}", dict[str, float])
+            measures = parse_json(row.measures or "{}", dict[str, float])
             architecture = Architecture(parse_json(row.architecture, dict[str, Any]))
         except ValueError as error:
             raise DamagedFileError(
@@ -350,6 +377,8 @@ class CandidateTable:
             row.error,
             by=self.by,
             tune_seconds=row.tune_seconds,
+            measures=measures,
+            lower=self.lower,
         )
 
     @contextmanager
@@ -374,4 +403,8 @@ class CandidateTable:
 
 def _others(costs: Mapping[str, float]) -> str | None:
     others = {name: cost for name, cost in costs.items() if name not in _QUANTITIES}
-    return json.dumps(others, sort_keys=True) if others else None
+    return _json(others)
+
+
+def _json(values: Mapping[str, float]) -> str | None:
+    return json.dumps(dict(values), sort_keys=True) if values else None

@@ -13,9 +13,11 @@ import torch
 from torch import nn
 
 from supernet.data import Examples, Normalise
+from supernet.errors import ConfigError
 from supernet.evaluate.batches import Batches, InputsOf
-from supernet.evaluate.measure_sums import MeasureSums, RankedBy, Score
+from supernet.evaluate.measure_sums import MeasureSums, Score
 from supernet.evaluate.measuring import SCORING
+from supernet.evaluate.preference import Preference
 from supernet.evaluate.protocol import Protocol, Tuning
 from supernet.evaluate.racing import WORTH, DroppedCandidate, Race, rounds
 from supernet.evaluate.sharing import SharedForward
@@ -118,7 +120,7 @@ class Evaluator:
             DivergedError: the loss is not a finite number, or the tuning diverged.
             ConfigError: batches are so small that batch norm has no statistics.
         """
-        return self._plain(architecture, range(len(self._search)), MeasureSums()).score()
+        return self._plain(architecture, range(len(self._search)), self._sums()).score()
 
     def images_in(self, batches: int | None) -> int:
         """Return how many images the first evaluation batches hold; None stands for all batches."""
@@ -140,7 +142,7 @@ class Evaluator:
             Exception: what is not an architecture's own fault, as too little memory; see
                 `supernet.failures`.
         """
-        tallies = {architecture: MeasureSums() for architecture in architectures}
+        tallies = {architecture: self._sums() for architecture in architectures}
         for architecture, tally in self._tallies(tallies, self._first(batches)):
             yield architecture, tally if isinstance(tally, Exception) else tally.score()
 
@@ -158,27 +160,30 @@ class Evaluator:
         return shared.order(architectures) if shared else list(architectures)
 
     def example_scores(
-        self, architectures: Sequence[Architecture], by: RankedBy = "accuracy"
-    ) -> Iterator[tuple[Architecture, tuple[Score, np.ndarray] | Exception]]:
+        self, architectures: Sequence[Architecture], by: str = "accuracy"
+    ) -> Iterator[tuple[Architecture, tuple[Score, np.ndarray | None] | Exception]]:
         """Yield what `scores` does, each score with what was measured of every example, `[examples]`.
+
+        That is None where the measure is no mean over examples.
 
         Args:
             architectures: architectures to score, all different.
             by: measure of the examples; the loss where there is no accuracy.
         """
-        tallies = {architecture: MeasureSums(each=[], by=by) for architecture in architectures}
+        tallies = {architecture: self._sums(by) for architecture in architectures}
         for architecture, tally in self._tallies(tallies, self._first(None)):
             if isinstance(tally, Exception):
                 yield architecture, tally
             else:
-                yield architecture, (tally.score(), torch.cat(tally.each or []).cpu().numpy())
+                each = tally.examples()
+                yield architecture, (tally.score(), None if each is None else each.cpu().numpy())
 
     def race(
         self,
         architectures: Sequence[Architecture],
         keep: int,
         error: float = 0.05,
-        by: RankedBy = "accuracy",
+        by: str = "accuracy",
     ) -> Iterator[tuple[Architecture, Score | Exception | DroppedCandidate]]:
         """Yield each architecture as soon as its fate is known, the scores of the finalists last.
 
@@ -196,7 +201,7 @@ class Evaluator:
             by: measure that they are the best by; the loss where there is no accuracy.
 
         Raises:
-            ConfigError: `keep` or `error` is out of range.
+            ConfigError: `keep` or `error` is out of range, or the measure is no mean over examples.
         """
         parts = rounds(len(self._search))
         contest = Race(len(architectures), keep, len(parts), error)
@@ -210,7 +215,7 @@ class Evaluator:
         contest: Race,
         architectures: Sequence[Architecture],
         parts: Sequence[range],
-        by: RankedBy,
+        by: str,
     ) -> Iterator[tuple[Architecture, Score | Exception | DroppedCandidate]]:
         try:
             yield from self._race(contest, architectures, parts, by)
@@ -223,9 +228,9 @@ class Evaluator:
         contest: Race,
         architectures: Sequence[Architecture],
         parts: Sequence[range],
-        by: RankedBy,
+        by: str,
     ) -> Iterator[tuple[Architecture, Score | Exception | DroppedCandidate]]:
-        alive = {architecture: MeasureSums(each=[], by=by) for architecture in architectures}
+        alive = {architecture: self._sums(by) for architecture in architectures}
         parts, last = list(parts), parts[-1].stop
         while alive:
             part = parts.pop(0)
@@ -240,15 +245,22 @@ class Evaluator:
             if part.stop == last or not alive:
                 yield from scores.items()
                 return
-            results = np.stack([torch.cat(tally.each or []).cpu() for tally in alive.values()])
-            higher = by == "accuracy" and by in next(iter(scores.values()))
-            falls = contest.falls(results, higher)
+            results = np.stack([_raced_by(tally).cpu() for tally in alive.values()])
+            name = by if by in next(iter(scores.values())) else "loss"
+            lower = Preference(lower=self._task.lower_is_better).falls(name)
+            falls = contest.falls(results, not lower)
             if part.start and falls.mean() < WORTH:
                 parts = [range(part.stop, last)]
             for architecture, fell in zip(list(alive), falls, strict=True):
                 if fell:
                     images = alive.pop(architecture).images
                     yield architecture, DroppedCandidate(scores[architecture], images)
+
+    def _sums(self, each_by: str | None = None) -> MeasureSums:
+        """Return empty sums, which also keep one measure of each example if it is named."""
+        if each_by is None:
+            return MeasureSums(self._task)
+        return MeasureSums(self._task, each=[], by=each_by)
 
     def _tallies(
         self, before: dict[Architecture, MeasureSums], part: range, again: bool = False
@@ -385,6 +397,22 @@ class _Given(nn.Module):
         ):
             raise UntraceableError("the task runs the model on other inputs than the batch's")
         return self.output
+
+
+def _raced_by(tally: MeasureSums) -> torch.Tensor:
+    """Return the ranked measure of each example, `[examples]`.
+
+    Raises:
+        ConfigError: it is no mean over examples.
+    """
+    each = tally.examples()
+    if each is None:
+        raise ConfigError(
+            f"a race compares candidates example by example, but {tally.by!r} of "
+            f"{type(tally.task).__name__} is no mean over examples; score all candidates on all "
+            "examples, with --evaluate.race null, or rank by another figure"
+        )
+    return each
 
 
 def _caught(tally: Callable[[], MeasureSums]) -> MeasureSums | Exception:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from supernet.errors import DivergedError, MeasureError
+from supernet.task import Task, checked_figures
 
-__all__ = ["MeasureSums", "RankedBy", "Score"]
-
-RankedBy = Literal["accuracy", "loss"]
-"""Measures that candidates may be ranked by."""
+__all__ = ["MeasureSums", "Score"]
 
 Score = dict[str, float]
-"""Means over the examples, by measure: "loss", "accuracy" (0–1), ..."""
+"""The figures of a task over the examples: "loss", "accuracy" (0–1), ..."""
 
 
 @dataclass
@@ -24,51 +21,70 @@ class MeasureSums:
     """The sums of what was measured of one candidate so far.
 
     Attributes:
+        task: task that makes figures of the means.
         images: number of images that were measured.
-        sums: sums by measure, of the batches one after the other, in double precision.
+        sums: sums by measure, `[...]`, of the batches one after the other, in double precision.
         each: measure that candidates are ranked by, one tensor `[images]` for each batch; only
             where it is asked for.
-        by: name of this measure; the loss where a task has no other.
+        by: name of this measure; the loss where a task has no other that is one number per example.
     """
 
+    task: Task
     images: int = 0
     sums: dict[str, torch.Tensor] = field(default_factory=dict)
     each: list[torch.Tensor] | None = None
-    by: RankedBy = "accuracy"
+    by: str = "accuracy"
 
     def add(self, measures: dict[str, torch.Tensor], images: int) -> None:
         """Add a batch."""
         self.images += images
         for name, values in measures.items():
-            total = values.double().sum()
+            total = values.double().sum(0)
             self.sums[name] = self.sums[name] + total if name in self.sums else total
         if self.each is not None:
-            self.each.append(measures[self.by if self.by in measures else "loss"].float())
+            ranked = measures.get(self.by)
+            by_loss = ranked is None or ranked.ndim > 1
+            self.each.append((measures["loss"] if by_loss else measures[self.by]).float())
 
     def extend(self) -> MeasureSums:
         """Return a tally that goes on from here, and leaves this one as it is."""
-        return MeasureSums(
-            self.images,
-            dict(self.sums),
-            None if self.each is None else [*self.each],
-            self.by,
-        )
+        each = None if self.each is None else [*self.each]
+        return replace(self, sums=dict(self.sums), each=each)
 
     def score(self) -> Score:
-        """Return the means, with one host synchronisation.
+        """Return the figures, with one host synchronisation.
 
         Raises:
+            DataError: the figures are none, see `checked_figures`.
             DivergedError: the loss is not a finite number.
-            MeasureError: the loss is one, but another measure is not.
+            MeasureError: the loss is one, but another figure is not.
         """
-        means = (torch.stack(list(self.sums.values())) / self.images).tolist()
-        score = dict(zip(self.sums, means, strict=True))
+        figures = checked_figures(self.task, self.means())
+        device = self.sums["loss"].device
+        values = torch.stack([one.to(device, torch.double) for one in figures.values()])
+        score = dict(zip(figures, values.tolist(), strict=True))
         if not math.isfinite(score["loss"]):
             raise DivergedError(f"the loss on {self.images} examples is {score['loss']}")
-        for name, mean in score.items():
-            if not math.isfinite(mean):
+        for name, figure in score.items():
+            if not math.isfinite(figure):
                 raise MeasureError(
-                    f"the measure {name!r} on {self.images} examples is {mean}, though the loss is "
+                    f"the measure {name!r} on {self.images} examples is {figure}, though the loss is "
                     f"{score['loss']:.4g}"
                 )
         return score
+
+    def examples(self) -> torch.Tensor | None:
+        """Return of each example what candidates are ranked by, `[images]`.
+
+        None where that is no mean over examples, so that no example has a part of its own in it.
+        """
+        means = self.means()
+        figures = checked_figures(self.task, means)
+        by = self.by if self.by in figures else "loss"
+        if self.each is None or figures[by] is not means.get(by):
+            return None
+        return torch.cat(self.each)
+
+    def means(self) -> dict[str, torch.Tensor]:
+        """Return the means of all measures, `[...]` each."""
+        return {name: total / self.images for name, total in self.sums.items()}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from scipy import stats
 
 from supernet.errors import ConfigError
-from supernet.evaluate.resampling import Array, Interval
+from supernet.evaluate.resampling import Array, Interval, count_blocks, quantiles
 
-__all__ = ["mean_interval", "paired_difference"]
+__all__ = ["mean_interval", "paired_difference", "resampled_difference"]
 
 
 def paired_difference(
@@ -53,6 +53,47 @@ def paired_difference(
     return Interval(
         float(total / len(difference)), float(centre - half), float(centre + half), confidence
     )
+
+
+def resampled_difference(
+    figure: Callable[[Mapping[str, Array]], float],
+    results: Mapping[str, Array],
+    others: Sequence[Mapping[str, Array]],
+    seed: int,
+    confidence: float = 0.95,
+) -> Interval:
+    """Return how much larger a figure of one network is than the mean of others', of the same examples.
+
+    For figures that are no means over examples, as F1. The percentile interval of the paired bootstrap:
+    examples are drawn with replacement, and the figures of all networks computed of the same draw.
+
+    Args:
+        figure: computes the figure of the means of measures over examples, `[...]` each.
+        results: measures of one network, `[examples, ...]` each.
+        others: the same of other networks.
+        seed: seed of the draws.
+        confidence: confidence of the interval, such as 0.95.
+
+    Raises:
+        ConfigError: there are fewer than two examples, or the confidence is not a share.
+    """
+    n = len(next(iter(results.values())))
+    _check(confidence)
+    if n < 2:
+        raise ConfigError(f"a paired difference needs at least two examples, not {n}")
+    networks = [results, *others]
+
+    def difference(shares: Array) -> float:
+        means = [
+            {name: np.tensordot(shares, values, 1) for name, values in one.items()}
+            for one in networks
+        ]
+        first, *rest = map(figure, means)
+        return first - sum(rest) / len(rest)
+
+    drawn = [difference(row / n) for block in count_blocks(n, seed, 1) for row in block]
+    low, high = quantiles(np.array(drawn), confidence)
+    return Interval(difference(np.full(n, 1 / n)), low, high, confidence)
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval | None:

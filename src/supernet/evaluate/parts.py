@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from supernet.evaluate.evaluator import Evaluator, Score
-from supernet.evaluate.measure_sums import RankedBy
 from supernet.evaluate.protocol import Protocol
 from supernet.evaluate.racing import DroppedCandidate
 from supernet.space import Architecture, Option
@@ -89,7 +88,7 @@ class PartsEvaluator:
         architectures: Sequence[Architecture],
         keep: int,
         error: float = 0.05,
-        by: RankedBy = "accuracy",
+        by: str = "accuracy",
     ) -> Iterator[tuple[Architecture, Score | Exception | DroppedCandidate]]:
         """Race part by part: the best `keep` of all are among the best `keep` of the parts."""
         yield from self._lost(architectures)

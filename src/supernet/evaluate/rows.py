@@ -14,6 +14,7 @@ from typing import Any, Literal
 from supernet.errors import DamagedFileError
 from supernet.files import check_ordinary
 from supernet.record_fields import Inline, Omitted, keys_of, record_fields
+from supernet.strict_json import parse_json
 from supernet.typed import Count, JsonRecord, MisfitError
 
 __all__ = ["RANK", "REMEDY", "Provenance", "Row", "candidate_rows", "checked_row", "row_digest"]
@@ -68,6 +69,7 @@ class Row(JsonRecord):
         status: "ok", "partial" or "failed", see `Candidate`.
         loss: mean over the images; None where it failed.
         accuracy: in 0–1; None where the task has none.
+        measures: all other figures of the task, as JSON.
         params: the number of parameters; None where it is unknown, as for the other costs.
         macs: the number of multiply-adds.
         latency_ms: the latency, in ms.
@@ -93,16 +95,28 @@ class Row(JsonRecord):
     generation: int | None
     digest: str | None = None
     tune_seconds: float | None = None
+    measures: str | None = None
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """All figures but loss and accuracy, by name; none where they cannot be read."""
+        try:
+            return parse_json(self.measures or "{}", dict[str, float])
+        except ValueError:
+            return {}
 
 
 DECIDING = (
-    *("key", "architecture", "status", "loss", "accuracy", "error"),
+    *("key", "architecture", "status", "loss", "accuracy", "measures", "error"),
     *(field.name for field in record_fields(Provenance)),
 )
 """The columns that a digest is made of. Costs are computed anew when a row is read, and who asked for a
 candidate is only shown."""
 
-_LATER = {one.name: one.default for one in record_fields(Provenance) if one.how == "omitted"}
+_LATER = {
+    "measures": None,
+    **{one.name: one.default for one in record_fields(Provenance) if one.how == "omitted"},
+}
 """Columns that older tables lack, with what holds there; a digest has them where something else does."""
 
 

@@ -20,7 +20,7 @@ from supernet.space import Architecture
 
 __all__ = ["Scorer"]
 
-_SENT = ("key", "status", "loss", "accuracy", "error", "kind", "tune_seconds")
+_SENT = ("key", "status", "loss", "accuracy", "measures", "error", "kind", "tune_seconds")
 """What other ranks are told of a candidate; numbers pass as they are, to the bit."""
 
 
@@ -185,7 +185,8 @@ class Scorer:
             for row in json.loads(done.content):
                 architecture = by_key[row["key"]]
                 costs = self._costs_of(architecture)
-                yield Candidate(architecture=architecture, costs=costs, by=self._table.by, **row)
+                found = Candidate(architecture=architecture, costs=costs, **row)
+                yield replace(found, by=self._table.by, lower=self._table.lower)
 
     def _add(
         self, candidate: Candidate, provenance: Provenance, searcher: str, generation: int
@@ -226,9 +227,12 @@ class Scorer:
             error = f"{type(score).__name__}: {score}"
             found = Candidate(key, architecture, "failed", None, None, costs, error, kind)
         else:
+            others = {name: score[name] for name in score if name not in ("loss", "accuracy")}
             accuracy = score.get("accuracy")
             found = Candidate(key, architecture, status, score["loss"], accuracy, costs)
-        return replace(found, by=self._table.by, tune_seconds=self._spent())
+            found = replace(found, measures=others)
+        table = self._table
+        return replace(found, by=table.by, lower=table.lower, tune_seconds=self._spent())
 
     def _spent(self) -> float | None:
         """Return the seconds of tuning since this was asked last; None where nothing is tuned."""

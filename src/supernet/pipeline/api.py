@@ -75,8 +75,8 @@ class Result:
     def candidates(self) -> list[dict[str, Any]]:
         """Candidates that the search scored on all examples, best first, as pandas and polars take them.
 
-        A row has "key", "loss", "accuracy", the costs by their names, and of each decision the answer
-        as "decision.LABEL", None where the architecture has none.
+        A row has "key", "loss", "accuracy", the task's other figures and the costs by their names, and
+        of each decision the answer as "decision.LABEL", None where the architecture has none.
 
         Raises:
             DamagedFileError: the table cannot be read.
@@ -84,7 +84,11 @@ class Result:
         files = RunFiles.read(self.folder)
         rows = [_row(one) for one in files.candidates]
         every = dict.fromkeys(name for row in rows for name in row)
-        if files.config.get("evaluate", {}).get("rank_by") == "accuracy":
+        search = files.metrics.search
+        if search is not None and (by := search.ranked_by):
+            signed = search.preference.signed
+            rows.sort(key=lambda row: (-signed(by, row[by]), row["loss"]))
+        elif files.config.get("evaluate", {}).get("rank_by") == "accuracy":
             rows.sort(key=lambda row: (-(row["accuracy"] or 0.0), row["loss"]))
         else:
             rows.sort(key=lambda row: row["loss"])
@@ -104,7 +108,8 @@ class Result:
         found = Metrics.from_json(dict(self.metrics))
         parts = [f"chosen {found.retrain.chosen}"] if found.retrain else []
         if found.test is not None:
-            parts.append(f"{score(found.test.chosen.score)} on {found.test.images:,} test examples")
+            reached = score(found.test.chosen.score, found.test.figure)
+            parts.append(f"{reached} on {found.test.images:,} test examples")
             parts.append(over_random_text(found.test, found.retrain).partition(", on ")[0])
         return f"Result({'; '.join([*filter(None, parts), f'report: {self.report}'])})"
 
@@ -216,6 +221,7 @@ def _row(candidate: Row) -> dict[str, Any]:
         "key": candidate.key,
         "loss": candidate.loss,
         "accuracy": candidate.accuracy,
+        **candidate.figures,
         "params": candidate.params,
         "macs": candidate.macs,
         **({} if candidate.latency_ms is None else {LATENCY: candidate.latency_ms}),

@@ -35,7 +35,7 @@ def draw_baselines(
     those with these keys, which failed, are passed over as though they were not in the space.
     """
     run = networks.run
-    problem = problem_of(run, networks.inputs.space, costs)
+    problem = problem_of(run, networks.inputs, costs)
     options, architectures, tolerance = run.config.retrain, list[Architecture](), None
     match = options.match
     for tolerance in (*TOLERANCES, None) if match else (None,):

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from supernet.cost import Constraints, CostTable, load_table, measure_costs
-from supernet.errors import ConfigError
+from supernet.cost.constraint import read_constraint
+from supernet.errors import ConfigError, ConstraintError
+from supernet.evaluate import FigureBounds
 from supernet.modules.nested import tensors
 from supernet.net import SuperNet
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
 from supernet.search import Problem
-from supernet.space import SearchSpace
+from supernet.suggestions import did_you_mean
 
-__all__ = ["cost_tables", "load_costs", "problem_of"]
+__all__ = ["cost_tables", "divided", "load_costs", "problem_of"]
 
-RESERVED = {
-    "key",
-    "role",
-    "architecture",
-    "supernet",
-    "validation",
-    "values",
-    "weights",
-    "stand_alone",
-    "accuracy",
-    "loss",
-    "status",
-}
+RESERVED = frozenset(
+    {
+        "key",
+        "role",
+        "architecture",
+        "supernet",
+        "validation",
+        "values",
+        "weights",
+        "stand_alone",
+        "accuracy",
+        "loss",
+        "status",
+        "step",
+        "stage",
+        "error",
+        "searcher",
+        "generation",
+    }
+)
 """What stands beside the costs of a candidate."""
 
 
@@ -44,18 +53,54 @@ def load_costs(run: Run, inputs: Inputs) -> dict[str, CostTable]:
     """
     options = run.config.search
     files = [options.costs] if isinstance(options.costs, str) else options.costs
-    return cost_tables(inputs.supernet, inputs.example, files, run.device, options.other_device)
+    tables = cost_tables(inputs.supernet, inputs.example, files, run.device, options.other_device)
+    if both := sorted(tables.keys() & inputs.figures.keys()):
+        raise ConfigError(
+            f"{both[0]!r} is a cost and a figure of {type(inputs.task).__name__}; give one of them "
+            "another name"
+        )
+    return tables
 
 
-def problem_of(run: Run, space: SearchSpace, costs: Mapping[str, CostTable]) -> Problem:
+def problem_of(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Problem:
     """Return the space with the configured constraints.
 
     Raises:
         ConstraintError: a constraint cannot be read, or no architecture satisfies it.
     """
-    options = run.config.search
-    constraints = Constraints(options.constraint_list, costs, space)
-    return Problem(space, constraints, run.seed, sampling=options.sampling)
+    options, space = run.config.search, inputs.space
+    of_costs, bounds = divided(options.constraint_list, inputs, costs)
+    return Problem(
+        space,
+        Constraints(of_costs, costs, space),
+        run.seed,
+        sampling=options.sampling,
+        figures=tuple(inputs.figures),
+        lower=run.config.preference.lower,
+        bounds=bounds,
+    )
+
+
+def divided(
+    texts: Iterable[str], inputs: Inputs, costs: Mapping[str, CostTable]
+) -> tuple[list[str], FigureBounds]:
+    """Return those of some constraints that bound costs, and those that bound figures of the task.
+
+    Raises:
+        ConstraintError: one cannot be read, or bounds neither.
+    """
+    figures = inputs.figures or {"loss": True, "accuracy": True}
+    of_costs, of_figures = list[str](), list[str]()
+    for text in texts:
+        name = read_constraint(text)[0]
+        if name not in costs and name not in figures:
+            raise ConstraintError(
+                f"the constraint {text!r} bounds {name!r}, but costs are known for "
+                f"{', '.join(sorted(costs))}, and {type(inputs.task).__name__} has the figures "
+                f"{', '.join(figures)}{did_you_mean(name, [*costs, *figures])}"
+            )
+        (of_costs if name in costs else of_figures).append(text)
+    return of_costs, FigureBounds.of(of_figures)
 
 
 def cost_tables(

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from supernet.evaluate import Candidate
+from supernet.evaluate import Candidate, Preference
 from supernet.fidelity import Evidence, combine
 from supernet.track.records import EvidenceRecord
 
 __all__ = ["evidence_of", "evidence_record", "scores_of", "start_of"]
-
-SHARED = ("accuracy", "-loss")
-"""Scores under the shared weights."""
 
 PROMISING = 10
 """Most promising networks that are named."""
@@ -31,6 +28,13 @@ def scores_of(candidates: Sequence[Candidate], counts: Sequence[str]) -> dict[st
     found["-loss"] = [nan if loss is None else -loss for loss in losses]
     if any(one.by == "loss" for one in candidates):
         found = dict(reversed(found.items()))
+    for one in candidates[:1]:
+        better = Preference(one.by, one.lower)
+        if better.figure:
+            ranked = [
+                nan if (value := each.value(one.by)) is None else value for each in candidates
+            ]
+            found = {better.named(one.by): ranked, **found}
     found = {
         name: [one if ok else nan for one, ok in zip(values, passed, strict=True)]
         for name, values in found.items()
@@ -38,20 +42,20 @@ def scores_of(candidates: Sequence[Candidate], counts: Sequence[str]) -> dict[st
     return {**found, **{name: [one.costs[name] for one in candidates] for name in counts}}
 
 
-def start_of(scores: Mapping[str, Sequence[float]], free: Sequence[str]) -> list[str]:
+def start_of(scores: Mapping[str, Sequence[float]], counts: Collection[str]) -> list[str]:
     """Return what is believed before any probe: scores under shared weights and without training.
 
     Args:
         scores: scores of all networks by name.
-        free: names of the scores among them that need no training.
+        counts: names of the costs among them.
     """
-    return [name for name in scores if name in {*SHARED, *free}]
+    return [name for name in scores if name not in counts]
 
 
 def evidence_of(
     candidates: Sequence[Candidate],
     scores: Mapping[str, Sequence[float]],
-    free: Sequence[str],
+    counts: Collection[str],
     worth: Mapping[int, float],
     seed: int,
 ) -> Evidence:
@@ -60,26 +64,26 @@ def evidence_of(
     Args:
         candidates: the networks, `[n]`.
         scores: scores of all networks, `[n]` each, the one that the run ranks by first.
-        free: names of the scores among them that need no training.
+        counts: names of the costs among them.
         worth: worth of those that were trained alone, by number.
         seed: seed of the resampling.
     """
     architectures = [one.architecture for one in candidates]
-    return combine(scores, worth, start_of(scores, free), seed, architectures)
+    return combine(scores, worth, start_of(scores, counts), seed, architectures)
 
 
 def evidence_record(
     found: Evidence,
     candidates: Sequence[Candidate],
     scores: Mapping[str, Sequence[float]],
-    free: Sequence[str],
+    counts: Collection[str],
 ) -> EvidenceRecord:
     """Return what is written down of evidence."""
     assert found.start is not None  # there is one
     best = np.argsort(-found.mean, kind="stable")[:PROMISING]
     return EvidenceRecord(
         scores=tuple(scores),
-        start=" and ".join(start_of(scores, free)),
+        start=" and ".join(start_of(scores, counts)),
         left_out=found.left_out,
         alone=found.start,
         over=found.over,

@@ -22,14 +22,15 @@ from supernet.config import WeightsName
 from supernet.cost import Constraints, cost_of
 from supernet.cost.constraint import number_text
 from supernet.errors import ConfigError, ConstraintError, RunFolderError
-from supernet.evaluate import Candidate
+from supernet.evaluate import Candidate, Preference
 from supernet.failures import attempted
 from supernet.files import write_json
 from supernet.folders import check_ours, new_folder, recover
 from supernet.net.export import check_formats
 from supernet.pipeline.context import Run
+from supernet.pipeline.costs import divided
 from supernet.pipeline.failures import none_left_error
-from supernet.pipeline.networks import Networks, preference
+from supernet.pipeline.networks import Networks
 from supernet.pipeline.programs import programs, write_network
 from supernet.pipeline.scoring import validate
 from supernet.pipeline.searched import candidates_of
@@ -146,11 +147,18 @@ def _picked(opened: RunState, pick: str, candidates: Sequence[Candidate]) -> Sel
     """Return the candidate that satisfies a pick of which the best network is known."""
     run, tables, space = opened.run, opened.costs, opened.inputs.space
     bounds = [bound.strip() for bound in re.split(r"\sand\s", pick)]
-    constraints = Constraints(bounds, tables, space)
-    held = [one for one in candidates if constraints.hold(one.architecture)]
+    of_costs, of_figures = divided(bounds, opened.inputs, tables)
+    constraints = Constraints(of_costs, tables, space)
+    held = [
+        one
+        for one in candidates
+        if constraints.hold(one.architecture) and of_figures.hold(one.scores)
+    ]
     if held:
         rows = _retrained_rows(run)
-        found = max(held, key=lambda one: _known(rows, one))  # of equal ones the first
+        found = max(
+            held, key=lambda one: _known(run.config.preference, rows, one)
+        )  # of equal ones the first
         if found is not held[0]:
             run.progress.say(
                 f"{pick}: {found.key} is the best network known, as it was retrained; by one-shot score "
@@ -163,10 +171,12 @@ def _picked(opened: RunState, pick: str, candidates: Sequence[Candidate]) -> Sel
             f"{run.folder.candidates} holds no candidates of the search; delete it and run: "
             f"supernet search --run {run.folder.path}"
         )
+    scores = [one.scores for one in candidates]
+    by_figures = bool(of_figures.bounds) and not any(map(of_figures.hold, scores))
+    missed = of_figures.missed(scores) if by_figures else _missed(constraints, candidates, space)
     raise ConstraintError(
-        f"none of the {len(candidates):,} candidates of the search satisfies {pick!r}: "
-        f"{_missed(constraints, candidates, space)}. Search with it, with the weights there are: "
-        f"{_searching(run, constraints.texts)}"
+        f"none of the {len(candidates):,} candidates of the search satisfies {pick!r}: {missed}. Search "
+        f"with it, with the weights there are: {_searching(run, bounds)}"
     )
 
 
@@ -186,11 +196,11 @@ def _searching(run: Run, bounds: Sequence[str], *more: str) -> str:
     return f"supernet {command} {run.folder.path}{files}{shown}{options}"
 
 
-def _known(rows: Mapping[str, Outcome], candidate: Candidate) -> tuple[float, float]:
+def _known(
+    better: Preference, rows: Mapping[str, Outcome], candidate: Candidate
+) -> tuple[float, float]:
     """Return the best that is known of an architecture: its one-shot score, or after retraining."""
-    shared: Score = {"accuracy": candidate.accuracy, "loss": candidate.loss}
-    scores = [shared, *_trained(rows, candidate.key).values()]
-    return max(map(preference, scores))
+    return max(map(better.key, [candidate.scores, *_trained(rows, candidate.key).values()]))
 
 
 def _retrained_rows(run: Run) -> dict[str, Outcome]:
@@ -230,8 +240,9 @@ def _best(networks: Networks, selected: Selected) -> Network:
     trained = _trained(_retrained_rows(run), selected.key)
     if not trained:
         return as_it_is
-    name = max(trained, key=lambda name: preference(trained[name]))
-    if preference(trained[name]) < preference(as_it_is.validation):
+    key = run.config.preference.key
+    name = max(trained, key=lambda name: key(trained[name]))
+    if key(trained[name]) < key(as_it_is.validation):
         return as_it_is
     model = networks.retrained(selected, TRAINED_FROM[name])
     return Network(selected, name, model, trained[name])
@@ -276,6 +287,7 @@ def _exported(
         "weights": network.weights,
         "supernet": dict(selected.supernet),
         "validation": network.validation,
+        "figure": run.config.preference.figure or None,
         "warning": warning,
         "costs": {name: _whole(cost) for name, cost in selected.costs.items()},
         "input": made.takes,
@@ -294,12 +306,13 @@ def _warning(run: Run, network: Network, pick: str | None) -> str | None:
         return None
     bounds = [] if pick is None else re.split(r"\s+and\s+", pick.strip())
     steps = () if run.config.retrain.train.steps else ("retrain.train.steps 500",)
+    reached = score_text(network.validation, run.config.preference.figure)
     both = () if run.config.retrain.model else ("retrain.weights both",)  # another model has others
     return (
-        f"its weights are the supernet's as they are, with {score_text(network.validation)} on the "
-        f"search split, but {type(strategy).__name__} trains them to rank networks, which are retrained "
-        "before use; strategies such as sandwich train networks that are not. Retrain the best within "
-        f"these bounds: {_searching(run, bounds, *steps, *both)}"
+        f"its weights are the supernet's as they are, with {reached} on the search split, but "
+        f"{type(strategy).__name__} trains them to rank networks, which are retrained before use; "
+        "strategies such as sandwich train networks that are not. Retrain the best within these bounds: "
+        f"{_searching(run, bounds, *steps, *both)}"
     )
 
 

@@ -101,7 +101,7 @@ def scored(
     run, inputs, shared, costs = state.run, state.inputs, state.shared, state.costs
     searched = run.folder.metrics.search
     if searched is None:
-        protocol, _ = search_protocol(run, inputs, shared, problem_of(run, inputs.space, costs))
+        protocol, _ = search_protocol(run, inputs, shared, problem_of(run, inputs, costs))
     else:
         protocol = protocol_as(run, inputs, searched.protocol)
     scores = evaluator(run, inputs, shared, protocol)
@@ -145,9 +145,7 @@ def judged(
     counts = list(state.costs)
     scores = {**scores_of(candidates, counts), **free}
     if free:
-        scores[TOGETHER] = together(
-            [scores[name] for name in start_of(scores, list(free))]
-        ).tolist()
+        scores[TOGETHER] = together([scores[name] for name in start_of(scores, counts)]).tolist()
     lost = failed_candidates(candidates)
     if lost:
         run.progress.say(failure_summary(lost, len(candidates), "networks", "candidates.db"))
@@ -195,7 +193,8 @@ def _table(run: Run) -> CandidateTable:
     """Return the table of candidates; it is made where no search has been."""
     if run.folder.metrics.search is not None:
         return candidate_table(run)  # or says that it is missing
-    return CandidateTable(run.folder.candidates, by=run.config.evaluate.rank_by)
+    better = run.config.preference
+    return CandidateTable(run.folder.candidates, by=better.by, lower=better.lower)
 
 
 def _known(run: Run) -> list[Architecture]:

@@ -24,12 +24,15 @@ from supernet.pipeline.state import RunState
 from supernet.random import derive_seed, seeded
 from supernet.ranks import bytes_of_all, ranks
 from supernet.space import Architecture
-from supernet.task import checked_measures
+from supernet.task import batch_figures, checked_measures
 from supernet.track.sections import IdentityRecord
 from supernet.train import digest
 from supernet.user_code import calling
 
 __all__ = ["check_identity", "record_identity"]
+
+MEASURING = ("measure", "figures", "lower_is_better")
+"""Attributes of a task that say how networks are scored, and not how they are trained."""
 
 NAMES = {
     "model": "the code of the model",
@@ -166,7 +169,7 @@ def _parts(run: Run, inputs: Inputs) -> Parts:
     parts: Parts = {
         "train": {
             "model": _model_code(run, inputs),
-            "task": code_of(task, without=("measure",)),
+            "task": code_of(task, without=MEASURING),
             "strategy": code_of(classes_of(config.strategy)),
             "optimizer": _optimizer(config.train),
             "augmentation": _augmentation(inputs.augment),
@@ -174,7 +177,7 @@ def _parts(run: Run, inputs: Inputs) -> Parts:
         },
         "few_shot": {"optimizer": _optimizer(config.few_shot.train)},
         "search": {
-            "measures": code_of(task, only=("measure",)),
+            "measures": code_of(task, only=MEASURING),
             "scores": scores,
             "searcher": code_of(classes_of(config.search.searcher)),
         },
@@ -227,8 +230,10 @@ def _probed(inputs: Inputs, seed: int) -> tuple[list[float | str], list[list[obj
             supernet.route(architecture),
         ):
             loss = inputs.task.loss(supernet, batch).item()
-            measures = checked_measures(inputs.task, supernet, batch).items()
-        return {"": loss, **{name: value.double().mean().item() for name, value in measures}}
+            measures = checked_measures(inputs.task, supernet, batch)
+            precise = {name: value.double() for name, value in measures.items()}
+            figures = batch_figures(inputs.task, [precise])
+        return {"": loss, **{name: value.item() for name, value in figures.items()}}
 
     found: dict[str, list[float | str]] = {}
     for number in range(PROBES):

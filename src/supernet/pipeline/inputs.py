@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, cast
 
 import torch
@@ -23,18 +24,24 @@ from supernet.data import (
 )
 from supernet.data.several import parts_of
 from supernet.errors import DataError
+from supernet.failures import attempted
+from supernet.modules.modes import evaluating
 from supernet.modules.nested import mapped
 from supernet.modules.outputs import output_text
 from supernet.net import SuperNet
 from supernet.net.memory_format import memory_format
 from supernet.pipeline.context import Run
 from supernet.pipeline.models import Models, data_arguments
+from supernet.random import seeded
 from supernet.space import Architecture, SearchSpace
-from supernet.task import Task
+from supernet.task import Task, checked_figures, checked_measures
 from supernet.train import digest
 from supernet.user_code import calling
 
 __all__ = ["Inputs", "inputs_of", "load_inputs"]
+
+FEW = 8
+"""Examples that show which figures a task reports."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,33 @@ class Inputs:
     def space(self) -> SearchSpace:
         """All architectures."""
         return self.supernet.space
+
+    @cached_property
+    def figures(self) -> Mapping[str, bool]:
+        """The figures that the task reports, and of each whether it is a mean over examples.
+
+        Found by measuring a network on a few examples; empty where none of those tried can be run.
+        """
+        few = self.splits.train.select(torch.arange(min(FEW, len(self.splits.train))))
+        batch, space = whole_batch(few, self.normalise), self.space
+
+        def found(architecture: Architecture) -> dict[str, bool]:
+            with (
+                torch.no_grad(),
+                evaluating(self.supernet),
+                seeded(0),
+                self.supernet.route(architecture),
+            ):
+                measures = checked_measures(self.task, self.supernet, batch)
+            means = {name: values.double().mean(0) for name, values in measures.items()}
+            figures = checked_figures(self.task, means)
+            return {name: value is means.get(name) for name, value in figures.items()}
+
+        for number in sorted({0, space.size // 2, space.size - 1}):
+            figures = attempted(partial(found, space[number]))
+            if not isinstance(figures, Exception):
+                return figures
+        return {}
 
     @property
     def from_string(self) -> Callable[[str], Architecture] | None:

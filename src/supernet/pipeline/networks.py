@@ -24,10 +24,10 @@ from supernet.pipeline.searched import Searched
 from supernet.pipeline.shared_weights import SharedWeights
 from supernet.space import Architecture
 from supernet.task import checked_measures
-from supernet.track.records import Score, Selected
+from supernet.track.records import Selected
 from supernet.train import digest
 
-__all__ = ["Networks", "network_name", "preference"]
+__all__ = ["Networks", "network_name"]
 
 
 @dataclass(frozen=True)
@@ -143,10 +143,3 @@ class Networks:
 def network_name(selected: Selected, weights: WeightsName) -> str:
     """Return what the checkpoint of a network is called, and the stage that trains it ends with."""
     return selected.key if weights == "fresh" else f"{selected.key}-{weights}"
-
-
-def preference(score: Score) -> tuple[float, float]:
-    """Return what is larger for better scores: the accuracy if there is one, and minus the loss."""
-    accuracy, loss = score.get("accuracy"), score.get("loss")
-    worst = float("-inf") if loss is None else -loss
-    return (worst if accuracy is None else accuracy, worst)

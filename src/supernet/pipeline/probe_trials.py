@@ -15,7 +15,6 @@ from supernet.pipeline.alone import AloneTraining, train_alone
 from supernet.pipeline.changes import without_neutral
 from supernet.pipeline.failures import failed_file, failure_summary, none_left_error
 from supernet.pipeline.models import placed
-from supernet.pipeline.networks import preference
 from supernet.pipeline.objects import without_objects
 from supernet.pipeline.scoring import validate
 from supernet.pipeline.state import RunState
@@ -25,6 +24,8 @@ from supernet.train import Plain, digest
 from supernet.typed import JsonRecord
 
 __all__ = ["ProbeTrials", "probe_training"]
+
+ACCURACY = "accuracy (0 to 1)"
 
 
 def probe_training(state: RunState, given: Sequence[str]) -> tuple[AloneConfig, dict[str, Any]]:
@@ -66,7 +67,7 @@ class ProbeTrials:
         failed: trainings that failed.
         passed: number of those that did not.
         seconds: seconds of these.
-        measure: name of what a network is worth by, "accuracy (0 to 1)" or "-loss".
+        measure: name of what a network is worth by, such as "accuracy (0 to 1)" or "-loss".
     """
 
     def __init__(self, state: RunState, train: AloneConfig, plain: Mapping[str, Any]) -> None:
@@ -76,7 +77,7 @@ class ProbeTrials:
             [plain, retrain["model"], retrain["augment"], state.inputs.identity]
         )
         self.failed: list[Failed] = []
-        self.passed, self.seconds, self.measure = 0, 0.0, "accuracy (0 to 1)"
+        self.passed, self.seconds, self.measure = 0, 0.0, ACCURACY
 
     def values(
         self, candidates: Sequence[Candidate], often: Sequence[int]
@@ -104,11 +105,12 @@ class ProbeTrials:
                 self.failed.append(one)
                 continue
             reached = _Reached.from_json(one)
-            if reached.score.get("accuracy") is None:
-                self.measure = "-loss"
+            better = self._run.config.preference
+            name = better.final(reached.score)
+            self.measure = ACCURACY if name == "accuracy" else better.named(name)
             self.passed += 1
             self.seconds += reached.seconds
-            found[place].append(preference(reached.score)[0])
+            found[place].append(better.key(reached.score)[0])
         return [tuple(values) for values in found]
 
     def check(self, count: int) -> None:

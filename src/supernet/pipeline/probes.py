@@ -106,8 +106,8 @@ def rank_by_probes(
     if len(kept) >= FEWEST_PROBES:
         scores = {**scores_of(pool, list(state.costs)), **found}
         worth = {index: one.value for index, one in zip(kept, networks, strict=True)}
-        told = evidence_of(pool, scores, list(found), worth, seed)
-        evidence = evidence_record(told, pool, scores, list(found))
+        told = evidence_of(pool, scores, state.costs, worth, seed)
+        evidence = evidence_record(told, pool, scores, state.costs)
     return judged(
         state, source, networks, candidates, protocol, seed, some, trials.failed, record, evidence
     )
@@ -149,7 +149,7 @@ def _drawn(strata: Sequence[int], count: int, seed: int) -> list[int]:
 
 def _pool(state: RunState, probes: int, seed: int) -> tuple[list[Candidate], Provenance]:
     """Return random candidates of the space that the search's constraints leave, all scored."""
-    problem = problem_of(state.run, state.inputs.space, state.costs)
+    problem = problem_of(state.run, state.inputs, state.costs)
     drawn = problem.sample(POOL * probes, stream(seed, "rank", "pool"))
     candidates, protocol = scored(state, drawn)
     return [one for one in candidates if one.status == "ok"], protocol

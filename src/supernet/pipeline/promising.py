@@ -15,8 +15,9 @@ import numpy as np
 from supernet.cost import CostTable
 from supernet.evaluate.resampling import Array
 from supernet.fidelity import FEWEST_PROBES, together
+from supernet.pipeline.costs import problem_of
 from supernet.pipeline.evidence import evidence_of, evidence_record, scores_of, start_of
-from supernet.pipeline.networks import Networks, preference
+from supernet.pipeline.networks import Networks
 from supernet.pipeline.searched import candidates_of
 from supernet.pipeline.training_free import training_free
 from supernet.pipeline.trials import LEAST, Trials
@@ -48,23 +49,26 @@ def retrain_promising(
     run, options = networks.run, networks.run.config.retrain
     if not options.promising:
         return [], [], None
-    candidates = candidates_of(run, networks.inherits, networks.searched)
+    bounds = problem_of(run, networks.inputs, costs).bounds
+    every = candidates_of(run, networks.inherits, networks.searched)
+    candidates = [one for one in every if bounds.hold(one.scores)]
     place = {one.key: number for number, one in enumerate(candidates)}
     free = training_free(
         run, networks.inputs, [one.architecture for one in candidates], options.evidence
     )
     scores = {**scores_of(candidates, list(costs)), **free}
-    worth = {place[one.key]: preference(one.validation)[0] for one in outcomes if one.key in place}
+    key = run.config.preference.key
+    worth = {place[one.key]: key(one.validation)[0] for one in outcomes if one.key in place}
     selected, found = list[Selected](), list[Outcome]()
     record: EvidenceRecord | None = None
     failed, left = {place[key] for key in trials.lost if key in place}, LEAST
     while len(found) < options.promising and left and len(worth) + len(failed) < len(candidates):
         known = sorted({*worth, *failed})
         if len(worth) < FEWEST_PROBES:
-            number = _best(together([scores[name] for name in start_of(scores, list(free))]), known)
+            number = _best(together([scores[name] for name in start_of(scores, costs)]), known)
         else:
-            told = evidence_of(candidates, scores, list(free), worth, run.seed)
-            record = evidence_record(told, candidates, scores, list(free))
+            told = evidence_of(candidates, scores, costs, worth, run.seed)
+            record = evidence_record(told, candidates, scores, costs)
             last = len(found) + 1 == options.promising
             number = _best(told.mean, known) if last else told.next_probes(1, run.seed, known)[0]
         one = Selected.of(candidates[number], "promising")
@@ -73,7 +77,7 @@ def retrain_promising(
             failed.add(number)
             left -= 1
             continue
-        worth[number] = preference(passed[0].validation)[0]
+        worth[number] = key(passed[0].validation)[0]
         selected.append(one)
         found += passed
     return selected, found, record

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from supernet.evaluate import kendall, kendall_difference
-from supernet.pipeline.networks import preference
+from supernet.evaluate import Preference, kendall, kendall_difference
 from supernet.track.records import CostName, CostRanking, OneShotRanking, Outcome, Truth
 
 __all__ = ["ranking_quality"]
@@ -18,7 +17,9 @@ COSTS: tuple[CostName, ...] = ("params", "macs")
 """Costs whose own ranking is compared."""
 
 
-def ranking_quality(outcomes: Sequence[Outcome], population: int, seed: int) -> OneShotRanking:
+def ranking_quality(
+    better: Preference, outcomes: Sequence[Outcome], population: int, seed: int
+) -> OneShotRanking:
     """Return how well one-shot scores, and plain costs, rank the stand-alone scores of the probes.
 
     Only probes count: they are drawn at random from the candidates, so that what is found is true of all
@@ -26,6 +27,7 @@ def ranking_quality(outcomes: Sequence[Outcome], population: int, seed: int) -> 
     looks worse than it is, and beside evenly spread ones better.
 
     Args:
+        better: which scores are better.
         outcomes: outcomes of all networks that were retrained.
         population: the number of candidates that the probes were drawn from.
         seed: seed of the resampling.
@@ -34,8 +36,8 @@ def ranking_quality(outcomes: Sequence[Outcome], population: int, seed: int) -> 
     kind = next((kind for kind in TRUTHS if any(kind in one.alone for one in probes)), None)
     # Training from some weights may have failed.
     probes = [one for one in probes if kind in one.alone]
-    truth = [preference(one.alone[kind])[0] for one in probes if kind]
-    shared = [preference(one.supernet)[0] for one in probes]
+    truth = [better.key(one.alone[kind])[0] for one in probes if kind]
+    shared = [better.key(one.supernet)[0] for one in probes]
     found = OneShotRanking(
         truth=kind,
         population=population,

@@ -9,12 +9,14 @@ import torch
 
 from supernet.config import AloneConfig, WeightsName
 from supernet.cost import CostTable
+from supernet.evaluate import FigureBounds, Preference
 from supernet.failures import OF_RUN, attempted, failure_kind, first_line
 from supernet.files import write_json
 from supernet.pipeline.context import Run
+from supernet.pipeline.costs import problem_of
 from supernet.pipeline.failures import failure_summary
 from supernet.pipeline.inputs import Inputs
-from supernet.pipeline.networks import Networks, preference
+from supernet.pipeline.networks import Networks
 from supernet.pipeline.programs import Programs, programs, write_network
 from supernet.pipeline.promising import retrain_promising
 from supernet.pipeline.ranking_quality import ranking_quality
@@ -59,10 +61,17 @@ def retrain(
     if evidence is not None and evidence.text():
         run.progress.say(evidence.text())
     of_search = [*selected, *substitutes, *promising]
-    found, best_found = _best(outcomes, of_search)
+    better, bounds = run.config.preference, problem_of(run, inputs, costs).bounds
+    found, best_found = _best(better, bounds, outcomes, of_search)
     randoms, baselines = trials.random(found, [outcome.key for outcome in outcomes])
     outcomes += randoms
-    chosen, best = _best(outcomes, [*of_search, *baselines.networks])
+    chosen, best = _best(better, bounds, outcomes, [*of_search, *baselines.networks])
+    if not bounds.hold(best.validation):
+        missed = bounds.missed([one.validation for one in outcomes])
+        run.progress.say(
+            f"warning: no network that was trained alone satisfies {' and '.join(bounds.texts)}: "
+            f"{missed}; the best of them is chosen"
+        )
     program = _write_chosen(networks, chosen, best.weights)
     if trials.failed:
         tried = len(trials.known) + len(trials.lost)
@@ -84,7 +93,8 @@ def retrain(
             evidence=evidence,
             baselines=baselines,
             program=program,
-            ranking=ranking_quality(outcomes, searched.ranked, run.seed),
+            figure=better.figure,
+            ranking=ranking_quality(better, outcomes, searched.ranked, run.seed),
         )
     )
     if text := chosen_at_random_text(run.folder.metrics.retrain):
@@ -92,9 +102,18 @@ def retrain(
     return load_retrained(run)
 
 
-def _best(outcomes: Sequence[Outcome], known: Sequence[Selected]) -> tuple[Selected, Outcome]:
-    """Return the architecture of the best outcome on the search split, and this outcome."""
-    best = max(outcomes, key=lambda outcome: preference(outcome.validation))
+def _best(
+    better: Preference,
+    bounds: FigureBounds,
+    outcomes: Sequence[Outcome],
+    known: Sequence[Selected],
+) -> tuple[Selected, Outcome]:
+    """Return the architecture of the best outcome on the search split, and this outcome.
+
+    It keeps to the bounds on figures, if any does.
+    """
+    kept = [one for one in outcomes if bounds.hold(one.validation)]
+    best = max(kept or outcomes, key=lambda outcome: better.key(outcome.validation))
     return next(one for one in known if one.key == best.key), best
 
 

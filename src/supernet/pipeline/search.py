@@ -37,31 +37,34 @@ def search(
     """Score candidates into `candidates.db` and select the best, and probes.
 
     Raises:
+        ConstraintError: none that was scored keeps to the bounds on figures.
         NoNetworkError: no candidate could be scored, of the first `FEW` or of all.
         DataError: a measure of the task is no finite number for any of them, though their losses are.
     """
     log = run.stage_log("search")
     log.rewind(0)
-    problem = problem_of(run, inputs.space, costs)
+    problem = problem_of(run, inputs, costs)
     protocol, batch_norm = search_protocol(run, inputs, shared, problem)
     scores = evaluator(run, inputs, shared, protocol)
-    by, tell = run.config.evaluate.rank_by, run.hooks.tell
-    with CandidateTable(run.folder.candidates, by=by, tell=tell) as table:
+    better, path = run.config.preference, run.folder.candidates
+    with CandidateTable(path, by=better.by, lower=better.lower, tell=run.hooks.tell) as table:
         scorer = Scorer(scores, costs, table, shared.hash, run.seed)
         learned = architectures_of(run, inputs, costs, shared.trained)
         ranked, asked = _ranked(run, replace(problem, learned=learned), scorer, log.write)
         passed = [candidate for candidate in ranked if candidate.status != "failed"]
         failed = [candidate for candidate in ranked if candidate.status == "failed"]
         whole = [candidate for candidate in passed if candidate.status == "ok"]
+        whole = problem.bounds.kept(whole)
         final = final_round(run, inputs, costs, shared, protocol, table, whole)
-        selected, lost = _select(run, problem, scorer, passed, final.passed if final else whole)
+        pool = problem.bounds.kept(final.passed) if final else whole
+        selected, lost = _select(run, problem, scorer, passed, pool)
         tuned, tune_seconds = _tuned(run, final.scorer if final else scorer)
         if kept := run.folder.metrics.retrain:  # the table alone was lost: make it whole
             random = verified(kept.baselines.networks)
             scorer.score([one.architecture for one in random], "baseline", 0)
     finalists = final.record if final else None
     expected = run.config.search.searcher.expected(problem)
-    if expected and asked < expected and run.config.search.constraint_list:
+    if expected and asked < expected and problem.constraints.texts:
         run.progress.say(
             f"{asked:,} candidates instead of {expected:,}: no more were found that satisfy "
             f"{' and '.join(problem.constraints.texts)}"
@@ -91,6 +94,8 @@ def search(
             finalists=finalists,
             tuned=tuned,
             tune_seconds=tune_seconds,
+            ranked_by=better.figure,
+            lower_is_better=tuple(better.lower) if better.figure else (),
         )
     )
     return Searched(selected, scorer.provenance, len(passed), finalists)
@@ -134,6 +139,7 @@ def _ranked(
                 "candidates": len(found),
                 "accuracy": best.accuracy,
                 "loss": best.loss,
+                **best.measures,
             }
         )
     _check_any_passed(found.values(), 1)

@@ -56,8 +56,8 @@ def candidate_table(run: Run, *, write: bool = True) -> CandidateTable:
     """
     if not run.folder.candidates.exists():
         raise RunFolderError(f"{run.folder.candidates} is missing; {run.repeat('search')}")
-    by = run.config.evaluate.rank_by
-    return CandidateTable(run.folder.candidates, write=write, by=by)
+    better = run.config.preference
+    return CandidateTable(run.folder.candidates, write=write, by=better.by, lower=better.lower)
 
 
 def candidates_of(run: Run, shared: SharedWeights, searched: Searched) -> list[Candidate]:

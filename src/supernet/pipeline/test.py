@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Literal
 
 import numpy as np
+import torch
 
 from supernet.config import WeightsName
-from supernet.evaluate import example_results, mean_interval, paired_difference
+from supernet.evaluate import (
+    ExampleResults,
+    Preference,
+    example_results,
+    mean_interval,
+    paired_difference,
+    resampled_difference,
+)
 from supernet.evaluate.resampling import Array
 from supernet.failures import attempted
 from supernet.pipeline.failures import failure_summary
-from supernet.pipeline.networks import Networks, preference
+from supernet.pipeline.networks import Networks
 from supernet.pipeline.retrained import Retrained
 from supernet.pipeline.scoring import protocol_of
-from supernet.track.records import Failed, NetworkScore, OverRandom, Score, Selected
+from supernet.task import Task, checked_figures
+from supernet.track.records import Failed, NetworkScore, OverRandom, Selected
 from supernet.track.result_texts import better_text
 from supernet.track.sections import TestRecord
 
 __all__ = ["test"]
 
-Measured = tuple[NetworkScore, Array]
-"""What is recorded of a network, and the result of each example that networks are ranked by."""
+Measured = tuple[NetworkScore, ExampleResults]
+"""What is recorded of a network, and what of each example makes the figure that is compared."""
 
 
 def test(networks: Networks, retrained: Retrained) -> None:
@@ -35,6 +43,7 @@ def test(networks: Networks, retrained: Retrained) -> None:
     decided.
     """
     run, inputs, one = networks.run, networks.inputs, retrained.chosen
+    better = run.config.preference
     log = run.folder.stage_log("test")
     compared: list[tuple[Selected, WeightsName]] = [retrained.searched, *retrained.random]
     place = [selected.key for selected, _ in compared].index(one.key)
@@ -47,7 +56,9 @@ def test(networks: Networks, retrained: Retrained) -> None:
         list[Measured | None](),
     )
     for (selected, kind), model in zip([*compared, *others], models, strict=True):
-        measures = partial(example_results, model, inputs.task, examples, inputs.normalise, size)
+        measures = partial(
+            example_results, model, inputs.task, examples, inputs.normalise, size, better
+        )
         found_out = attempted(measures)
         if isinstance(found_out, Exception):
             role = "chosen" if selected.key == one.key else selected.role
@@ -63,16 +74,23 @@ def test(networks: Networks, retrained: Retrained) -> None:
     nothing = NetworkScore(key=one.key, weights=retrained.weights, score={})
     chosen, searched = tested[place], tested[0]
     random = [each for each in tested[1 : len(compared)] if each is not None]
-    better = [found for found, _ in random if chosen and _better(found.score, chosen[0].score)]
+    above = [
+        found.key
+        for found, _ in random
+        if chosen and better.key(found.score)[0] > better.key(chosen[0].score)[0]
+    ]
     found = TestRecord(
         seconds=log.seconds,
         images=len(examples),
         chosen=chosen[0] if chosen else nothing,
         searched=searched[0] if place and searched else None,
         random=tuple(found for found, _ in random),
-        better=tuple(found.key for found in better),
-        over_random=over_random(searched, random) if random and searched else None,
+        better=tuple(above),
+        over_random=over_random(searched, random, inputs.task, better, run.seed)
+        if random and searched
+        else None,
         failed=tuple(failed),
+        figure=better.figure,
         other=tested[-1][0] if others and tested[-1] is not None else None,
     )
     run.folder.record(found)
@@ -80,23 +98,37 @@ def test(networks: Networks, retrained: Retrained) -> None:
         run.progress.say(f"warning: {text}")
 
 
-def over_random(searched: Measured, random: Sequence[Measured]) -> OverRandom:
-    """Return by how much the best of the search is better than random ones, on the same examples."""
-    accuracy = "accuracy" in searched[0].score
-    measure: Literal["accuracy", "loss"] = "accuracy" if accuracy else "loss"
-    sign = 1 if accuracy else -1
-    best, others = _value(searched[0], measure), [_value(found, measure) for found, _ in random]
-    means = np.mean([each for _, each in random], axis=0)
-    examples = paired_difference(sign * searched[1], sign * means, shares=accuracy)
-    networks = mean_interval([sign * (best - value) for value in others])
-    return OverRandom(measure=measure, examples=examples, networks=networks)
+def over_random(
+    searched: Measured, random: Sequence[Measured], task: Task, better: Preference, seed: int
+) -> OverRandom:
+    """Return by how much the best of the search is better than random ones, on the same examples.
 
+    Args:
+        searched: the best of the search.
+        random: random networks, at least one.
+        task: task that measured them.
+        better: which scores are better.
+        seed: seed of resamples, for a figure that is no mean over examples.
+    """
+    results = searched[1]
+    name = results.name
 
-def _value(tested: NetworkScore, measure: str) -> float:
-    value = tested.score[measure]
-    assert value is not None  # it was just measured
-    return value
+    def signed(found: NetworkScore) -> float:
+        value = found.score[name]
+        assert value is not None  # it was just measured
+        return better.signed(name, value)
 
+    def figure(means: Mapping[str, Array]) -> float:
+        tensors = {one: torch.as_tensor(mean) for one, mean in means.items()}
+        return better.signed(name, checked_figures(task, tensors)[name].item())
 
-def _better(one: Score, other: Score) -> bool:
-    return preference(one)[0] > preference(other)[0]
+    if results.values is None:
+        measures = [found.measures for _, found in random]
+        examples = resampled_difference(figure, results.measures, measures, seed)
+    else:
+        sign = better.signed(name, 1)
+        means = np.mean([found.measures[name] for _, found in random], axis=0)
+        shares = name == "accuracy"
+        examples = paired_difference(sign * results.values, sign * means, shares=shares)
+    networks = mean_interval([signed(searched[0]) - signed(found) for found, _ in random])
+    return OverRandom(measure=name, examples=examples, networks=networks)

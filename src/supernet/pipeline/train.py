@@ -45,7 +45,7 @@ from supernet.search import Learned, Search
 from supernet.space.numbers import size_text
 from supernet.strategies import Alike, Strategy, TrainingContext, UpdateCounts, check_alike
 from supernet.suggestions import did_you_mean
-from supernet.task import checked_measures
+from supernet.task import batch_figures, checked_measures
 from supernet.track.sections import DataRecord, EnvironmentRecord, StageRecord, TrainRecord
 from supernet.train import OptimizerFactory, digest
 from supernet.train.learner import check_adds
@@ -236,8 +236,9 @@ def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> s
             "few_shot.decision splits a supernet whose options are all in the race, but strategy.stages "
             "leaves some out; use one of them"
         )
+    problem = problem_of(run, inputs, costs)
     if not isinstance(run.config.search.searcher, Learned):
-        Search(run.config.search.searcher, problem_of(run, inputs.space, costs)).ask()
+        Search(run.config.search.searcher, problem).ask()
     elif type(run.config.strategy).learned is Strategy.learned:
         raise ConfigError(
             f"the searcher 'learned' needs a strategy that learns the architecture, such as darts, not "
@@ -286,9 +287,17 @@ def _check_augment(run: Run, inputs: Inputs, augment: Augment) -> None:
     """Change one input at random.
 
     Raises:
+        ConfigError: the augmentation moves images whose targets it would have to move, too.
         DataError: the augmentation cannot do that, or returns something else than inputs.
     """
-    name = type(augment).__name__
+    name, moves = type(augment).__name__, augment.flip or augment.crop
+    if inputs.task.of_places and moves:
+        raise ConfigError(
+            f"the augmentation {name} flips or shifts images (flip {augment.flip}, crop "
+            f"{augment.crop}), but not the targets of {type(inputs.task).__name__}, which say what "
+            "is where; give --split.augment.flip false --split.augment.crop 0, and vary the data "
+            "where it is read"
+        )
     held = inputs.splits.train.inputs
     given = list(tensors(inputs.example))
     values = held.like(given) if isinstance(held, Several) else given[0]
@@ -328,7 +337,8 @@ def _check_run(inputs: Inputs) -> None:
         evaluating(supernet),
         supernet.route(supernet.space[0]),
     ):
-        checked_measures(inputs.task, supernet, batch)
+        batch_figures(inputs.task, [checked_measures(inputs.task, supernet, batch)])
+        inputs.task.check_targets(targets)
         loss = inputs.task.loss(supernet, batch)
     if not isinstance(loss, torch.Tensor) or loss.shape != ():
         raise DataError(

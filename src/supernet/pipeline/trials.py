@@ -17,8 +17,9 @@ from supernet.config import WeightsName
 from supernet.cost import CostTable
 from supernet.pipeline.alone import AloneTraining, train_alone
 from supernet.pipeline.baseline import draw_baselines
+from supernet.pipeline.costs import problem_of
 from supernet.pipeline.failures import failed_file, none_left_error
-from supernet.pipeline.networks import Networks, network_name, preference
+from supernet.pipeline.networks import Networks, network_name
 from supernet.pipeline.scoring import validate
 from supernet.pipeline.searched import candidates_of, finalists_of
 from supernet.pipeline.training import fit
@@ -138,7 +139,8 @@ class Trials:
         probes = {one.key for one in selected if one.probe}
         searcher, networks = self._run.config.search.searcher, self._networks
         searched = self._run, networks.inherits, networks.searched
-        candidates = finalists_of(*searched)
+        bounds = problem_of(self._run, networks.inputs, self._costs).bounds
+        candidates = [one for one in finalists_of(*searched) if bounds.hold(one.scores)]
         known = {one.key: one for one in candidates_of(*searched)}
         found: dict[str, Selected] = {}
         while len(found) < missing:
@@ -195,7 +197,8 @@ class Trials:
 
     def _pass(self, one: Selected, passed: Mapping[WeightsName, _Alone]) -> None:
         """Note what the trainings of an architecture led to that did not fail, at least one."""
-        better = max(passed, key=lambda weights: preference(passed[weights].last))
+        key = self._run.config.preference.key
+        better = max(passed, key=lambda weights: key(passed[weights].last))
         alone = {name: score for each in passed.values() for name, score in each.scores.items()}
         self.seconds[one.key] = sum(each.seconds for each in passed.values())
         self.known[one.key] = Outcome(

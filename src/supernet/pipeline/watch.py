@@ -141,7 +141,7 @@ class Watch:
         found = self._scores(evaluator, record.networks, step)
         passed = {key: one for key, one in found.items() if not isinstance(one, Exception)}
         scores = {key: score for key, (score, _) in passed.items()}
-        results = [each for _, each in passed.values()]
+        results = [each for _, each in passed.values() if each is not None]
         accuracies = [scores.get(one.key, {}).get("accuracy") for one in record.networks]
         return MomentRecord(
             step=step,
@@ -152,7 +152,7 @@ class Watch:
 
     def _scores(
         self, evaluator: Evaluator, networks: Sequence[WatchedNetwork], step: int
-    ) -> dict[str, tuple[Score, Array] | Exception]:
+    ) -> dict[str, tuple[Score, Array | None] | Exception]:
         """Return the score of each network and what each example adds to it, or its failure, by key."""
         architectures = [one.architecture for one in networks]
         with seeded(derive_seed(self._run.seed, "watch", step)):

@@ -72,7 +72,7 @@ def unwatched(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Watch
     truth = _truth(run, inputs)
     networks = _drawn(run, inputs, costs) if truth is None else _listed(run, truth)
     return WatchRecord(
-        by=run.config.evaluate.rank_by,
+        by=_watched_by(run, inputs),
         images=images,
         batch_norm=options.batch_norm,
         batch_size=size,
@@ -88,6 +88,12 @@ def unwatched(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Watch
         ),
         truth=None if truth is None else RankingTruth.of(truth),
     )
+
+
+def _watched_by(run: Run, inputs: Inputs) -> str:
+    """Return what watched networks are ranked by: the loss, unless the run ranks by mean accuracy."""
+    by = run.config.evaluate.rank_by
+    return by if by == "accuracy" and inputs.figures.get(by, True) else "loss"
 
 
 def watched_examples(run: Run, inputs: Inputs) -> Examples:
@@ -146,7 +152,7 @@ def _drawn(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Sequence
         ConfigError: there are fewer.
     """
     count = run.config.watch.networks
-    problem = dataclasses.replace(problem_of(run, inputs.space, costs), sampling="networks")
+    problem = dataclasses.replace(problem_of(run, inputs, costs), sampling="networks")
     found = problem.sample(count, stream(run.seed, "watch"))
     if len(found) < count:
         raise ConfigError(

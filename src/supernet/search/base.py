@@ -8,7 +8,7 @@ candidates brings it to where it was; nothing of a searcher is ever saved.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -17,7 +17,7 @@ from random import Random
 from supernet.cost import Constraints
 from supernet.cost.constraint import number_text
 from supernet.errors import ConfigError, ConstraintError, SupernetError
-from supernet.evaluate import Candidate
+from supernet.evaluate import Candidate, FigureBounds
 from supernet.random import stream
 from supernet.search.construct import Bound, build, extend
 from supernet.space import Architecture, Sampling, SearchSpace
@@ -65,6 +65,9 @@ class Problem:
         seed: seed of all draws of the search.
         learned: architectures that the training led to, best first; none from most strategies.
         sampling: set that random draws are uniform over, see `SearchSpace.sample`.
+        figures: figures of the task that objectives may name, besides "accuracy" and "loss".
+        lower: figures of which lower ones are better, besides the loss.
+        bounds: bounds on figures that what is selected keeps to; searchers may propose others.
     """
 
     space: SearchSpace
@@ -72,6 +75,9 @@ class Problem:
     seed: int = 0
     learned: Sequence[Architecture] = ()
     sampling: Sampling = "decisions"
+    figures: Sequence[str] = ()
+    lower: Collection[str] = ()
+    bounds: FigureBounds = field(default_factory=FigureBounds)
 
     def stream(self, *purpose: str | int) -> Random:
         """Return the random stream of the search for a purpose."""

@@ -25,7 +25,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from supernet.errors import ConfigError
-from supernet.evaluate import Candidate
+from supernet.evaluate import Candidate, Preference
 from supernet.search.base import Generation, Problem, Searcher
 from supernet.search.mirror import StudyMirror
 from supernet.search.pareto import pareto_front
@@ -46,7 +46,10 @@ LISTED = 64
 """Several of the options: with so many answers one parameter, with more a parameter per option."""
 
 MEASURES = ("accuracy", "loss")
-RISING = ("accuracy", "score")
+"""Objectives that every task has, see `NSGA2`."""
+
+SCORE = "score"
+"""What candidates are ranked by, higher being better."""
 
 
 class _Asked(Searcher):
@@ -96,7 +99,7 @@ class _Asked(Searcher):
             import optuna
 
             up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
-            directions = [up if name in RISING else down for name in names]
+            directions = [up if _rises(problem, name) else down for name in names]
             sampler = self.sampler(random.getrandbits(32))
             study = optuna.create_study(sampler=sampler, directions=directions)
         talk = _Talk(study, problem, random, names)
@@ -136,7 +139,8 @@ class NSGA2(_Asked):
         population: architectures per generation.
         generations: number of generations.
         objectives: two or more objectives of "accuracy" (maximised; where a task has none, the loss
-            stands in for it), "loss", and the costs of the space, for instance "macs" (minimised).
+            stands in for it), "loss" and the other figures of the task (the better the higher, or the
+            lower, as the task says), and the costs of the space, for instance "macs" (minimised).
         mutation: probability that a child's answer is redrawn; one answer on average if not given.
         storage: an SQLite file into which the candidates are also written, for optuna-dashboard; a
             study of the same searcher and seed in it is replaced.
@@ -171,9 +175,9 @@ class NSGA2(_Asked):
         """Return the objectives.
 
         Raises:
-            ConfigError: one is neither a measure nor a cost of the problem.
+            ConfigError: one is neither a figure nor a cost of the problem.
         """
-        possible = [*MEASURES, *problem.constraints.tables]
+        possible = list(dict.fromkeys([*MEASURES, *problem.figures, *problem.constraints.tables]))
         unknown = [name for name in self.objectives if name not in possible]
         if unknown:
             raise ConfigError(
@@ -194,7 +198,8 @@ class NSGA2(_Asked):
 
     def first(self, problem: Problem) -> list[Architecture]:
         """Return the feasible ones of the cheapest and the most expensive architectures, and others."""
-        tables = [problem.constraints.tables[o] for o in self.objectives if o not in MEASURES]
+        known = problem.constraints.tables
+        tables = [known[one] for one in self.objectives if one in known]
         ends = (end for table in tables for end in table.extremes(problem.space))
         found = list(problem.feasible(ends))[: self.population]
         missing, seen = self.population - len(found), {one.key for one in found}
@@ -204,7 +209,7 @@ class NSGA2(_Asked):
 class TPE(_Asked):
     """The best by one score: draws where good candidates are denser than bad ones.
 
-    The score is the accuracy, or the loss where the task has no accuracy.
+    The score is what the run ranks by: a figure of the task, such as its loss or accuracy.
 
     Args:
         population: architectures per generation, drawn from one estimate (1 or 2 is closest to the
@@ -244,7 +249,7 @@ class TPE(_Asked):
 
     def objectives_of(self, problem: Problem) -> Sequence[str]:
         """Return the one objective: what candidates are ranked by."""
-        return ("score",)
+        return (SCORE,)
 
 
 @dataclass
@@ -293,7 +298,8 @@ class _Talk:
             if candidate is not None and candidate.status == "ok":
                 values = [self._value(candidate, name) for name in self.names]
             else:
-                values = [float("-inf" if name in RISING else "inf") for name in self.names]
+                worst = float("inf")
+                values = [-worst if _rises(self.problem, name) else worst for name in self.names]
                 trial.set_constraint("infeasible or failed", 1.0)
             trial.set_user_attr("key", architecture.key)
             trial.set_user_attr("architecture", architecture.to_json())
@@ -308,17 +314,25 @@ class _Talk:
             return -loss if candidate.score is None else candidate.score
         if name == "accuracy":
             return -loss if candidate.accuracy is None else candidate.accuracy
+        if name in candidate.measures:
+            return candidate.measures[name]
         if name in candidate.costs:
             return candidate.costs[name]
         return self.problem.constraints.tables[name].cost(candidate.architecture)
 
 
+def _rises(problem: Problem, name: str) -> bool:
+    """Return whether an objective is the better the higher it is: figures are, but for some."""
+    if name in problem.constraints.tables:
+        return False
+    return not Preference(lower=problem.lower).falls(name)
+
+
 def _minimised(candidate: Candidate, name: str) -> float:
     """Return an objective as a number that is better when smaller."""
     loss = float("inf") if candidate.loss is None else candidate.loss
-    if name == "accuracy" and candidate.accuracy is not None:
-        return -candidate.accuracy
-    return candidate.costs.get(name, loss)
+    figure = candidate.value(name)
+    return candidate.costs.get(name, loss) if figure is None else -figure
 
 
 def _suggest(trial: Trial, decision: Decision, random: Random) -> Value:

@@ -44,7 +44,7 @@ from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.darts import DARTS
 from supernet.strategies.derivation import best
-from supernet.task import Batch, Task, checked_measures
+from supernet.task import Batch, Task, batch_figures, checked_measures
 from supernet.train import Moment, Schedule
 
 __all__ = ["DARTSPT"]
@@ -187,12 +187,8 @@ class DARTSPT(DARTS):
             found = [
                 checked_measures(task, model, self.search_loader.batch(k)) for k in range(count)
             ]
-        means = [
-            torch.stack([one[name].mean() for one in found]).mean() if name in found[0] else None
-            for name in ("accuracy", "loss")
-        ]
-        accuracy, loss = (0.0 if mean is None else float(mean) for mean in means)
-        return accuracy, -loss
+        figures = batch_figures(task, found)
+        return float(figures.get("accuracy", 0.0)), -float(figures["loss"])
 
     def learned(self, supernet: SuperNet) -> list[Architecture]:
         """Return the architecture of what was settled; what was not yet is derived as in DARTS."""

@@ -36,7 +36,7 @@ from supernet.space import Architecture
 from supernet.strategies.base import BatchNorm, Strategy, TrainingContext
 from supernet.strategies.controller import Controller, Policy, PolicyName
 from supernet.strategies.spos import train_path
-from supernet.task import Batch, Task, checked_measures
+from supernet.task import Batch, Task, batch_figures, checked_measures
 from supernet.train import Moment
 
 __all__ = ["ENAS"]
@@ -152,15 +152,9 @@ class ENAS(Strategy):
     ) -> float:
         """Return the accuracy on some batches, or minus the loss where there is no accuracy."""
         with torch.no_grad(), batch_statistics(model), model.route(architecture):
-            means = [
-                {
-                    name: values.mean()
-                    for name, values in checked_measures(task, model, batch).items()
-                }
-                for batch in batches
-            ]
-        better = [mean["accuracy"] if "accuracy" in mean else -mean["loss"] for mean in means]
-        return float(torch.stack(better).mean())
+            measured = [checked_measures(task, model, batch) for batch in batches]
+            figures = batch_figures(task, measured)
+        return float(figures["accuracy"] if "accuracy" in figures else -figures["loss"])
 
     def learned(self, supernet: SuperNet) -> list[Architecture]:
         """Return different architectures drawn from the controller."""

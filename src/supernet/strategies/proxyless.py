@@ -51,7 +51,7 @@ from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
 from supernet.strategies.derivation import RuleName
-from supernet.task import Batch, Task, checked_measures
+from supernet.task import Batch, Task, batch_figures, checked_measures
 from supernet.train import Moment, Schedule
 
 __all__ = ["OnePath", "ProxylessNAS", "ProxylessRL", "draw_pair"]
@@ -288,11 +288,8 @@ class ProxylessRL(OnePath):
     def reward(self, model: SuperNet, task: Task, batch: Batch, path: Architecture) -> torch.Tensor:
         """Return the accuracy of a path on a batch, times the price of its cost."""
         with model.route(path):
-            measures = checked_measures(task, model, batch)
-        if "accuracy" in measures:
-            quality = measures["accuracy"].mean()
-        else:
-            quality = torch.exp(-measures["loss"].mean())
+            figures = batch_figures(task, [checked_measures(task, model, batch)])
+        quality = figures["accuracy"] if "accuracy" in figures else torch.exp(-figures["loss"])
         if self._table is not None and (charge := self.charge) is not None:
             assert charge.target is not None  # it is settled
             quality = quality * (charge.target / self._table.cost(path)) ** charge.weight

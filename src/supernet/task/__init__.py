@@ -5,7 +5,10 @@ from supernet.task.base import Batch, Task, outputs_of
 from supernet.task.cast import in_precision
 from supernet.task.classification import Classification
 from supernet.task.language import LanguageModel
-from supernet.task.measured import checked_measures
+from supernet.task.measured import batch_figures, checked_figures, checked_measures
+from supernet.task.multilabel import MultiLabel
+from supernet.task.regression import Regression
+from supernet.task.segmentation import Segmentation
 from supernet.task.watched import loss_and_outputs
 
 __all__ = [
@@ -13,7 +16,12 @@ __all__ = [
     "Batch",
     "Classification",
     "LanguageModel",
+    "MultiLabel",
+    "Regression",
+    "Segmentation",
     "Task",
+    "batch_figures",
+    "checked_figures",
     "checked_measures",
     "in_precision",
     "loss_and_outputs",
@@ -24,5 +32,8 @@ __all__ = [
 TASKS = {
     "classification": "supernet.task.Classification",
     "language": "supernet.task.LanguageModel",
+    "multilabel": "supernet.task.MultiLabel",
+    "regression": "supernet.task.Regression",
+    "segmentation": "supernet.task.Segmentation",
 }
 """The tasks by their short names."""

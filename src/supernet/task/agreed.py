@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -28,6 +30,7 @@ class Agreed(Task):
 
     def __init__(self, task: Task) -> None:
         self._task = task
+        self.lower_is_better = task.lower_is_better
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the mean over the batches of all ranks."""
@@ -46,8 +49,12 @@ class Agreed(Task):
         measures = self._task.measure(model, batch)
         return {name: one + _moved(one) for name, one in measures.items()}
 
+    def figures(self, means: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """Return the task's figures."""
+        return self._task.figures(means)
+
 
 def _moved(values: torch.Tensor) -> torch.Tensor:
-    """Return by how much the mean over all ranks is higher than that of this one, a scalar."""
-    mean = values.detach().mean()
+    """Return by how much the mean over all ranks is higher than that of this one, `[...]`."""
+    mean = values.detach().mean(0)
     return agreed(mean) - mean

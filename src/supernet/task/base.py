@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -31,7 +31,26 @@ def outputs_of(model: nn.Module, batch: Batch) -> Any:
 
 
 class Task(ABC):
-    """Loss and measures for a batch. Strategies see nothing of the task but this."""
+    """Loss and measures for a batch. Strategies see nothing of the task but this.
+
+    Attributes:
+        lower_is_better: names of the figures that are better when they are lower, as errors are; the
+            loss is, whatever they say.
+        of_places: whether targets say something of places in an image, so that it cannot be flipped or
+            shifted without them.
+    """
+
+    lower_is_better: Collection[str] = ("loss",)
+    of_places: bool = False
+
+    def check_targets(self, targets: torch.Tensor) -> None:  # noqa: B027 - most take any
+        """Refuse targets `[examples, ...]` whose values are none of this task; here none are.
+
+        It is called once, before training, with those of all training examples.
+
+        Raises:
+            DataError: they are none.
+        """
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
@@ -60,10 +79,21 @@ class Task(ABC):
 
     @abstractmethod
     def measure(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
-        """Return measures per example, each a floating tensor `[batch]`; "loss" must be among them.
+        """Return measures per example, each a floating tensor `[batch, ...]`.
 
-        What is reported is the mean over all examples, so a number of a whole batch is no measure;
-        `measured`, which everything measures with, refuses it.
-        Where there is an "accuracy" (0 or 1 per example, its mean in 0–1), candidates are ranked by
-        it, else by the loss.
+        "loss" `[batch]` must be among them. A number of a whole batch is no measure: what is not a mean
+        over examples is made of counts, see `figures`.
         """
+
+    def figures(self, means: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """Return the figures that are reported, each a scalar, "loss" among them.
+
+        Here they are the means themselves, so that every measure is `[batch]`. A task of which a figure
+        is no mean over examples, as F1, measures what can be added, as hits by class `[batch, classes]`,
+        and computes the figure from its mean. Where there is an "accuracy" in 0–1, networks that were
+        trained alone are compared by it, unless the run ranks by another figure.
+
+        Args:
+            means: means of the measures over all examples, `[...]` of a measure `[batch, ...]`.
+        """
+        return means

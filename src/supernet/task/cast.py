@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -33,6 +34,7 @@ class Cast(Task):
     def __init__(self, task: Task, precision: Precision) -> None:
         self._task = task
         self._precision = precision
+        self.lower_is_better = task.lower_is_better
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the task's loss."""
@@ -51,6 +53,10 @@ class Cast(Task):
         """Return the task's measures."""
         with hooked([model], leave=_outputs), autocasting(self._precision, batch[-1].device):
             return self._task.measure(model, batch)
+
+    def figures(self, means: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """Return the task's figures."""
+        return self._task.figures(means)
 
 
 def _outputs(model: nn.Module, given: object, returned: Any) -> Any:

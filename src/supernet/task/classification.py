@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from supernet.errors import ConfigError, DataError
+from supernet.task import counts
 from supernet.task.base import Batch, Task, outputs_of
 
 __all__ = ["Classification"]
@@ -24,18 +26,30 @@ class Classification(Task):
     Args:
         label_smoothing: share of the target mass spread over all classes, in training only.
         auxiliary: weight of the loss of each auxiliary classifier (in DARTS 0.4).
+        class_weights: weight of the loss of each class, in training only; 1 if not given. The loss is
+            the mean over examples (PyTorch's is divided by the sum of the weights of a batch).
+        by_class: whether to report "f1" and "balanced_accuracy" besides, means over classes: of F1 over
+            those that are predicted or targets, and of recall over those that are targets.
 
     Raises:
-        ConfigError: the smoothing is not in 0..1, or the weight negative.
+        ConfigError: the smoothing is not in 0..1, or a weight negative.
     """
 
-    def __init__(self, label_smoothing: float = 0.0, auxiliary: float = 0.4) -> None:
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        auxiliary: float = 0.4,
+        class_weights: Sequence[float] | None = None,
+        by_class: bool = False,
+    ) -> None:
         if not 0 <= label_smoothing <= 1:
             raise ConfigError(f"label_smoothing must be in 0..1, not {label_smoothing}")
         if not 0 <= auxiliary < math.inf:
             raise ConfigError(f"auxiliary is the weight of a loss, at least 0, not {auxiliary}")
         self.label_smoothing = label_smoothing
         self.auxiliary = auxiliary
+        self.class_weights = counts.checked_weights("class_weights", class_weights)
+        self.by_class = by_class
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the mean cross-entropy, and that of auxiliary classifiers times their weight.
@@ -45,11 +59,18 @@ class Classification(Task):
         """
         targets = batch[-1]
         logits, *further = _outputs(outputs_of(model, batch), targets)
-        loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        loss = self._loss(logits, targets)
         for other in further:
-            added = F.cross_entropy(other, targets, label_smoothing=self.label_smoothing)
-            loss = loss + self.auxiliary * added
+            loss = loss + self.auxiliary * self._loss(other, targets)
         return loss
+
+    def _loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        smoothing, weights = self.label_smoothing, self.class_weights
+        if weights is None:
+            return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        each = counts.weights_like("class_weights", weights, logits)
+        losses = F.cross_entropy(logits, targets, each, reduction="none", label_smoothing=smoothing)
+        return losses.mean()
 
     def distance(self, outputs: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
         """Return the cross-entropy of logits with the probabilities of a teacher's logits."""
@@ -60,13 +81,28 @@ class Classification(Task):
         return outputs.log_softmax(1)
 
     def measure(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
-        """Return the cross-entropy (without smoothing) and whether the prediction is right."""
+        """Return the cross-entropy (without smoothing or weights) and whether the prediction is right.
+
+        With `by_class` also "counts" `[batch, 3, classes]`.
+        """
         targets = batch[-1]
         logits = _outputs(outputs_of(model, batch), targets)[0]
-        return {
+        predicted = logits.argmax(1)
+        measures = {
             "loss": F.cross_entropy(logits, targets, reduction="none"),
-            "accuracy": (logits.argmax(1) == targets).to(logits.dtype),
+            "accuracy": (predicted == targets).to(logits.dtype),
         }
+        if self.by_class:
+            measures["counts"] = counts.of_classes(predicted, targets, logits.shape[1])
+        return measures
+
+    def figures(self, means: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """Return loss and accuracy, and with `by_class` "f1" and "balanced_accuracy"."""
+        if not self.by_class:
+            return means
+        figures = {name: value for name, value in means.items() if name != "counts"}
+        found = means["counts"]
+        return {**figures, "f1": counts.f1(found), "balanced_accuracy": counts.recall(found)}
 
 
 def _outputs(returned: object, targets: torch.Tensor) -> list[torch.Tensor]:
@@ -101,14 +137,13 @@ def _advice(targets: torch.Tensor) -> str:
         if bool((targets.sum(1) == 1).all()):
             return (
                 "where exactly one class of each example is 1, give targets.argmax(1); where several "
-                "may be, use a task of your own with F.binary_cross_entropy_with_logits"
+                "may be, use the task multilabel"
             )
-        return (
-            "several labels of an example may be 1 here, or none: use a task of your own, whose loss is "
-            "F.binary_cross_entropy_with_logits(model(inputs), targets.float())"
-        )
+        return "several labels of an example may be 1 here, or none: use the task multilabel"
     if targets.is_floating_point():
-        return "for numbers to be predicted use a task of your own, with F.mse_loss for instance"
+        return "for numbers to be predicted use the task regression"
+    if targets.ndim == 3:
+        return "for a class of each pixel use the task segmentation"
     return "use another task, such as supernet.task.LanguageModel for text to be continued"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from supernet.cost.quantities import LATENCY
 from supernet.errors import SpaceError
+from supernet.evaluate.preference import Preference
 from supernet.evaluate.resampling import Interval
 from supernet.evaluate.rows import Row
 from supernet.fidelity.decisions import DecisionEffect, decision_effects
@@ -35,21 +36,26 @@ class CandidateScores:
 
     Attributes:
         metric: measure that the scores are.
+        better: which scores are better.
         rows: the candidates.
         values: score of each.
         effects: how scores depend on each decision, the one that explains most first.
     """
 
     metric: plots.Metric
+    better: Preference
     rows: Sequence[Row]
     values: Sequence[float]
     effects: Mapping[str, DecisionEffect]
 
     @classmethod
     def of(cls, run: RunFiles) -> CandidateScores:
-        """Return those of a run: accuracies, or losses where the task has no accuracy."""
-        accurate = any(row.accuracy is not None for row in run.candidates)
-        metric: plots.Metric = "accuracy" if accurate else "loss"
+        """Return those of a run: what it ranks by, or accuracies, or losses where there are none."""
+        search = run.metrics.search
+        better = Preference() if search is None else search.preference
+        ranked = better.figure or "accuracy"
+        known_by_it = any(_of(row, ranked) is not None for row in run.candidates)
+        metric: plots.Metric = ranked if known_by_it else "loss"
         baselines = baseline_keys(run)
         found = [(row, _of(row, metric)) for row in run.candidates if row.key not in baselines]
         known = [(row, value) for row, value in found if value is not None]
@@ -58,6 +64,7 @@ class CandidateScores:
         effects = decision_effects([value for value, _ in both], [one for _, one in both])
         return cls(
             metric,
+            better,
             [row for row, _ in known],
             [value for _, value in known],
             {one.label: one for one in effects},
@@ -72,7 +79,7 @@ class CandidateScores:
         effect = self.effects.get(label)
         chosen = set(answer) if isinstance(answer, tuple) else {answer}
         ordered = [] if effect is None else list(effect.means)
-        if self.metric == "loss":
+        if self.better.falls(self.metric):
             ordered.reverse()
         own = [option for option in ordered if option in chosen]
         others = [option for option in ordered if option not in chosen]
@@ -92,6 +99,7 @@ def candidates(run: RunFiles, found: CandidateScores) -> str:
         [row.key for row in found.rows],
         roles=roles,
         metric=found.metric,
+        lower=found.better.lower,
     )
     note = f"One-shot scores: under the shared weights, on the search split. {_tuned(run)}".strip()
     drawn = page.section("Candidates", page.figure("candidates", order), note)
@@ -151,7 +159,7 @@ def _options(
     answer = run.architecture.architecture.get(one.label) if run.architecture else None
     chosen = answer if isinstance(answer, tuple) else (answer,)
     means = list(one.means.items())
-    if found.metric == "loss":
+    if found.better.falls(found.metric):
         means.reverse()
     lines = [
         Line(
@@ -197,6 +205,7 @@ def _front(run: RunFiles, found: CandidateScores, roles: Mapping[str, str], quan
         roles=roles,
         outside=baseline_keys(run),
         metric=found.metric,
+        lower=found.better.lower,
     )
     note = "The front: no candidate beats these."
     volume = run.metrics.search and run.metrics.search.hypervolume.get(quantity)
@@ -216,7 +225,10 @@ def _tuned(run: RunFiles) -> str:
 
 
 def _of(row: Row, metric: plots.Metric) -> float | None:
-    return row.accuracy if metric == "accuracy" else row.loss
+    """Return a figure of a row; None where it has none."""
+    if metric in ("accuracy", "loss"):
+        return row.accuracy if metric == "accuracy" else row.loss
+    return row.figures.get(metric)
 
 
 def _score(measured: Score, metric: plots.Metric) -> float | None:

@@ -50,14 +50,18 @@ def headline(run: RunFiles) -> str:
 
 
 def _test_tiles(test: TestRecord) -> str:
-    tiles = page.tile(score(test.chosen.score), "test score, chosen architecture", main=True)
+    tiles = page.tile(
+        score(test.chosen.score, test.figure), "test score, chosen architecture", main=True
+    )
     if random := [one.score for one in test.random]:
-        values = {name: [one.get(name) for one in random] for name in ("accuracy", "loss")}
+        names = dict.fromkeys(name for one in random for name in one)
+        values = {name: [one.get(name) for one in random] for name in names}
         known = {name: [v for v in each if v is not None] for name, each in values.items()}
         mean = {name: sum(v) / len(v) for name, v in known.items() if len(v) == len(random)}
         many = f"mean of {len(random)} random architectures"
         tiles += page.tile(
-            score(mean), f"test score, {many if len(random) > 1 else 'random architecture'}"
+            score(mean, test.figure),
+            f"test score, {many if len(random) > 1 else 'random architecture'}",
         )
     if test.over_random is not None:
         tiles += page.tile(gain(test.over_random), gain_text(test.over_random, test))

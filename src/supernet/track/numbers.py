@@ -59,8 +59,18 @@ def cost_text(quantity: str, cost: float | None) -> str:
     return milliseconds(cost) if unit_of(quantity) == "ms" else count(cost)
 
 
-def score(measured: Mapping[str, float | None] | None) -> str:
-    """Return the accuracy, or the loss where the task has no accuracy."""
+def score(
+    measured: Mapping[str, float | None] | None, figure: str = "", *, named: bool = True
+) -> str:
+    """Return the accuracy, or the loss where the task has no accuracy.
+
+    Args:
+        measured: figures by name.
+        figure: name of the figure to return instead, if there is one.
+        named: whether to say this name.
+    """
+    if measured is not None and (found := measured.get(figure)) is not None:
+        return f"{figure} {found:.4f}" if named else f"{found:.4f}"
     accuracy, loss = (None if measured is None else measured.get(n) for n in ("accuracy", "loss"))
     if accuracy is not None:
         return percent(accuracy)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any
 
+from supernet.evaluate import Preference
 from supernet.search import pareto
 from supernet.track.charts import Axis, Chart, Series
 from supernet.track.scales import Unit
@@ -23,7 +24,8 @@ __all__ = [
     "unit_of",
 ]
 
-Metric = Literal["accuracy", "loss"]
+Metric = str
+"""Name of a figure of the task, such as "accuracy" or "loss"."""
 
 _COLOURS = ("blue", "red", "cyan", "yellow", "slate")
 _LONGEST_LEGEND = 4
@@ -94,6 +96,7 @@ def candidate_scores(
     *,
     roles: Mapping[str, str] | None = None,
     metric: Metric = "accuracy",
+    lower: Collection[str] = (),
 ) -> Chart:
     """Draw every candidate in the order of its evaluation, and the best so far.
 
@@ -103,13 +106,14 @@ def candidate_scores(
         labels: key of each.
         roles: roles of some by key: "probe", "random baseline" or "chosen".
         metric: measure that the scores are.
+        lower: figures of which lower ones are better, besides the loss.
     """
     order = list(range(1, len(scores) + 1))
     titles = [
         label + ("" if generation is None else f", generation {generation}")
         for label, generation in zip(labels, generations, strict=True)
     ]
-    best = list(accumulate(scores, max if metric == "accuracy" else min))
+    best = list(accumulate(scores, min if Preference(lower=lower).falls(metric) else max))
     line = Series("best so far", order, best, "steps", "blue")
     points = _by_role(order, scores, titles, [(roles or {}).get(label, "") for label in labels])
     return Chart(
@@ -128,6 +132,7 @@ def cost_and_score(
     roles: Mapping[str, str] | None = None,
     outside: Collection[str] = (),
     metric: Metric = "accuracy",
+    lower: Collection[str] = (),
 ) -> Chart:
     """Draw one-shot score against a cost, with the Pareto front of the candidates.
 
@@ -139,10 +144,12 @@ def cost_and_score(
         roles: roles of some by key: "probe", "random baseline" or "chosen".
         outside: keys of networks that are no candidates, and so not on the front.
         metric: measure that the scores are; an accuracy is best high, a loss low.
+        lower: figures of which lower ones are better, besides the loss.
     """
     found = [(roles or {}).get(label, "") for label in labels]
     own = [i for i, label in enumerate(labels) if label not in outside]
-    signed = [scores[i] if metric == "accuracy" else -scores[i] for i in own]
+    better = Preference(lower=lower)
+    signed = [better.signed(metric, scores[i]) for i in own]
     front = [own[i] for i in front_by_cost([costs[i] for i in own], signed)]
     front = list({(costs[i], scores[i]): i for i in reversed(front)}.values())[::-1]  # no two alike
     x, y = [costs[i] for i in front], [scores[i] for i in front]

@@ -37,8 +37,9 @@ def ranked_probes(run: RunFiles, retrain: RetrainRecord) -> str:
     truth = ranking.truth or "scratch"
     shared = [row.supernet for row in measured]
     trained = [row.alone.get(truth, row.validation) for row in measured]
-    accuracy = all(one.get("accuracy") is not None for one in [*shared, *trained])
-    metric: plots.Metric = "accuracy" if accuracy else "loss"
+    ranked = retrain.figure or "accuracy"
+    known = all(one.get(ranked) is not None for one in [*shared, *trained])
+    metric: plots.Metric = ranked if known else "loss"
     roles = roles_by_key(run)
     figure = plots.ranking_plot(
         [_of(one, metric) for one in shared],

@@ -47,7 +47,7 @@ CostName: TypeAlias = Literal["params", "macs"]
 """Costs whose own ranking is compared."""
 
 Score: TypeAlias = Mapping[str, float | None]
-"""Means over the examples by the measures of the task: "loss", "accuracy" (0–1), ..."""
+"""The figures of the task over the examples: "loss", "accuracy" (0–1), ..."""
 
 Measures: TypeAlias = Annotated[
     Mapping[str, float | None],
@@ -95,7 +95,7 @@ class Selected(JsonRecord):
             role=role,
             probe=probe,
             architecture=candidate.architecture,
-            supernet={"accuracy": candidate.accuracy, "loss": candidate.loss},
+            supernet=candidate.scores,
             costs=candidate.costs,
         )
 
@@ -268,14 +268,14 @@ class OverRandom(JsonRecord):
     """By how much the chosen network is better than random ones, on the same examples.
 
     Attributes:
-        measure: the measure that is compared, "accuracy", or "loss": how much less.
+        measure: the figure that is compared, such as "accuracy", or "loss": how much less.
         examples: the difference from the mean of the random networks, above 0 where the chosen one is
             better, with its interval over test examples.
         networks: the same with its interval over random networks; null for one, or where all score
             alike.
     """
 
-    measure: Literal["accuracy", "loss"]
+    measure: str
     examples: Interval
     networks: Interval | None
 

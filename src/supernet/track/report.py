@@ -135,11 +135,11 @@ def _retrained(run: RunFiles) -> str:
         [
             row.key,
             role_text(row.role, row.probe),
-            score(row.supernet),
+            score(row.supernet, retrain.figure, named=False),
             count(row.costs.get("params")),
             count(row.costs.get("macs")),
-            *(score(row.alone.get(kind)) for kind in kinds),
-            score(tested.get(row.key)),
+            *(score(row.alone.get(kind), retrain.figure, named=False) for kind in kinds),
+            score(tested.get(row.key), retrain.figure, named=False),
         ]
         for row in rows
     ]
@@ -148,11 +148,12 @@ def _retrained(run: RunFiles) -> str:
     table = page.table(
         [*heads, "test"], cells, text=2, marked=run.chosen, colours=plots.ROLE_COLOURS
     )
+    named = f"Scores: {retrain.figure}. " if retrain.figure else ""
     note = (
-        "One-shot score: under the shared weights, on the search split. Stand-alone score: alone, on "
-        "the same split, trained from scratch, fine-tuned from the shared weights, or with these as "
-        "they are (inherited); the best by it is chosen. Test score: on the test split, which is read "
-        "once, afterwards. "
+        f"{named}One-shot score: under the shared weights, on the search split. Stand-alone score: "
+        "alone, on the same split, trained from scratch, fine-tuned from the shared weights, or with "
+        "these as they are (inherited); the best by it is chosen. Test score: on the test split, which "
+        "is read once, afterwards. "
     )
     texts = (
         over_random_text(test, retrain),

@@ -93,14 +93,15 @@ def over_random_text(test: TestRecord | None, retrain: RetrainRecord | None) -> 
 def gain(over: OverRandom) -> str:
     """Return a difference with its sign, above 0 where the chosen one is better: +1.33 points."""
     value = over.examples.value
-    text = f"{value:+.4f}" if over.measure == "loss" else f"{100 * value:+.2f}"
+    text = f"{100 * value:+.2f}" if over.measure == "accuracy" else f"{value:+.4f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
 def gain_text(over: OverRandom, test: TestRecord) -> str:
     """Return what a difference counts, and its interval."""
     count = len(test.random)
-    unit = "of loss less than" if over.measure == "loss" else "points over"
+    units = {"loss": "of loss less than", "accuracy": "points over"}
+    unit = units.get(over.measure, f"of {over.measure} better than")
     if test.searched is not None:
         unit = f"({test.searched.key}) {unit}"
     random = "a random one" if count == 1 else f"{count} random ones"
@@ -114,7 +115,9 @@ def chosen_at_random_text(retrain: RetrainRecord | None) -> str:
     if retrain is None or retrain.searched is None:
         return ""
     rows = {row.key: row for row in reversed(retrain.candidates)}
-    chosen, searched = (score(rows[key].validation) for key in (retrain.chosen, retrain.searched))
+    chosen, searched = (
+        score(rows[key].validation, retrain.figure) for key in (retrain.chosen, retrain.searched)
+    )
     return (
         f"The chosen network, {retrain.chosen} ({chosen} on the search split), is a random baseline: "
         f"the best that the search found, {retrain.searched}, reached {searched}."
@@ -126,11 +129,9 @@ def better_text(test: TestRecord | None) -> str:
     if test is None or not test.better:
         return ""
     random = {row.key: row for row in test.random}
-    found = (f"random {key} ({score(random[key].score)})" for key in test.better)
-    return (
-        f"{_joined(found)} scored better than the chosen network ({score(test.chosen.score)}) on the "
-        "test split."
-    )
+    found = (f"random {key} ({score(random[key].score, test.figure)})" for key in test.better)
+    chosen = score(test.chosen.score, test.figure)
+    return f"{_joined(found)} scored better than the chosen network ({chosen}) on the test split."
 
 
 def failed_text(metrics: Metrics) -> str:
@@ -175,6 +176,8 @@ def _difference(over: OverRandom) -> str:
     value = over.examples.value
     if over.measure == "loss":
         return f"{'less' if value >= 0 else 'more'} loss by {abs(value):.4f}"
+    if over.measure != "accuracy":
+        return f"{abs(value):.4f} of {over.measure} {'better' if value >= 0 else 'worse'}"
     return f"{abs(100 * value):.2f} points {'better' if value >= 0 else 'worse'}"
 
 
@@ -185,7 +188,7 @@ def tau_text(found: RankCorrelation) -> str:
 
 def interval_text(found: Interval | RankCorrelation, measure: str = "") -> str:
     ends = [end for end in (found.low, found.high) if end is not None]
-    shown = [f"{end:+.4f}" if measure == "loss" else f"{end:.2f}" for end in ends]
+    shown = [f"{end:+.4f}" if measure else f"{end:.2f}" for end in ends]
     if measure == "accuracy":
         shown = [f"{100 * end:+.2f}" for end in ends]
     return f"{100 * found.confidence:.0f} % interval [{', '.join(shown)}]"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from supernet.evaluate import Provenance
+from supernet.evaluate import Preference, Provenance
 from supernet.evaluate.batch_norm_policy import Agreement
 from supernet.record_fields import Omitted, Rest
 from supernet.track.records import (
@@ -265,6 +265,9 @@ class SearchRecord(Section):
             only these are tuned.
         tuned: the number of candidates that were tuned before they were scored.
         tune_seconds: the time of their tuning, that of interrupted attempts included.
+        ranked_by: the figure that candidates were ranked by, where it is neither the loss nor the
+            accuracy.
+        lower_is_better: the figures of the task of which lower ones are better, besides the loss.
     """
 
     SECTION: ClassVar[str] = "search"
@@ -286,6 +289,13 @@ class SearchRecord(Section):
     finalists: Omitted[Finalists | None] = None
     tuned: Omitted[Count] = 0
     tune_seconds: Omitted[float | None] = None
+    ranked_by: Omitted[str] = ""
+    lower_is_better: Omitted[tuple[str, ...]] = ()
+
+    @property
+    def preference(self) -> Preference:
+        """By which figure networks were ranked, and which are better when lower."""
+        return Preference(self.ranked_by or "loss", self.lower_is_better)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,6 +319,7 @@ class RetrainRecord(Section):
         program: type and shape of what `model.pt2` takes, of several inputs of each by its name; null
             where it is not written.
         ranking: the worth of the ranking by one-shot scores.
+        figure: the figure that networks were compared by, where it is neither the loss nor the accuracy.
     """
 
     SECTION: ClassVar[str] = "retrain"
@@ -327,6 +338,7 @@ class RetrainRecord(Section):
     baselines: Baselines
     program: Mapping[str, Any] | None = None
     ranking: OneShotRanking
+    figure: Omitted[str] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -344,6 +356,7 @@ class TestRecord(Section):
             baselines, and if that one failed.
         failed: networks that failed on the test split.
         other: the chosen architecture with the other weights, with `retrain.weights both` only.
+        figure: the figure that networks were compared by, where it is neither the loss nor the accuracy.
     """
 
     SECTION: ClassVar[str] = "test"
@@ -358,3 +371,4 @@ class TestRecord(Section):
     over_random: OverRandom | None
     failed: tuple[Failed, ...] = ()
     other: Omitted[NetworkScore | None] = None
+    figure: Omitted[str] = ""

@@ -67,10 +67,10 @@ def tested_text(metrics: Metrics) -> str:
 def other_text(metrics: Metrics) -> str:
     """Say what the chosen architecture reaches on the test split with the other weights, if known."""
     other = metrics.test and metrics.test.other
-    if not other:
+    if not other or not metrics.test:
         return ""
     how = "from scratch" if other.weights == "fresh" else "fine-tuned"
-    return f"The chosen architecture {how}: {score(other.score)} on the test split."
+    return f"The chosen architecture {how}: {score(other.score, metrics.test.figure)} on the test split."
 
 
 def tested_by_key(test: TestRecord | None) -> Mapping[str, Score]:
@@ -119,7 +119,9 @@ def result_table(metrics: Metrics) -> Table:
         tested_text(metrics),
     )
     caption = " ".join(text for text in texts if text)
-    table = Table(title="Results", caption=caption, caption_justify="left", title_justify="left")
+    figure = retrain.figure if retrain else ""
+    title = f"Results: {figure}" if figure else "Results"
+    table = Table(title=title, caption=caption, caption_justify="left", title_justify="left")
     table.add_column("candidate", overflow="fold")
     rows = retrain.candidates if retrain else ()
     timed = any(LATENCY in row.costs for row in rows)
@@ -134,12 +136,12 @@ def result_table(metrics: Metrics) -> Table:
         chosen = retrain is not None and row.key == retrain.chosen
         table.add_row(
             Text(row.key + (" (chosen)" if chosen else _role(row))),
-            score(row.supernet),
+            score(row.supernet, figure, named=False),
             count(row.costs.get("params")),
             count(row.costs.get("macs")),
             *([cost_text(LATENCY, row.costs.get(LATENCY))] if timed else []),
-            *(score(row.alone.get(kind)) for kind in kinds),
-            score(tested.get(row.key)),
+            *(score(row.alone.get(kind), figure, named=False) for kind in kinds),
+            score(tested.get(row.key), figure, named=False),
             style="bold" if chosen else "",
         )
     return table
@@ -163,10 +165,10 @@ def export_table(contents: Sequence[Mapping[str, Any]]) -> Table:
         table.add_row(
             Text(one["pick"] or "(chosen)"),
             Text(one["key"]),
-            score(one["supernet"]),
+            score(one["supernet"], one.get("figure") or ""),
             *(cost_text(name, one["costs"].get(name)) for name in quantities),
             STAND_ALONE[one["weights"]],
-            score(one["validation"]),
+            score(one["validation"], one.get("figure") or ""),
             f"{apart:.1e}",
         )
     return table

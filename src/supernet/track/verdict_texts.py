@@ -62,7 +62,7 @@ def chosen_text(metrics: Metrics) -> str:
         said = f"{retrain.chosen}{role} was chosen, the only network that was trained alone"
     if test is None:
         return f"{said}; it has not been tested yet."
-    return f"{said}: {score(test.chosen.score)} on {test.images:,} test examples."
+    return f"{said}: {score(test.chosen.score, test.figure)} on {test.images:,} test examples."
 
 
 def compared_text(test: TestRecord | None) -> str:
@@ -114,7 +114,6 @@ def _against(test: TestRecord) -> str:
 
 def _difference(over: OverRandom) -> str:
     value = over.examples.value
-    size = (
-        f"{abs(value):.4f} of loss" if over.measure == "loss" else f"{abs(100 * value):.2f} points"
-    )
+    points = over.measure == "accuracy"
+    size = f"{abs(100 * value):.2f} points" if points else f"{abs(value):.4f} of {over.measure}"
     return f"{size} {'better' if value >= 0 else 'worse'}"

@@ -13,7 +13,6 @@ from typing import Annotated
 
 from supernet.errors import DamagedFileError
 from supernet.evaluate import Protocol
-from supernet.evaluate.measure_sums import RankedBy
 from supernet.fidelity.early import EarlyWarning
 from supernet.files import write_json
 from supernet.record_fields import Omitted, Rest
@@ -100,7 +99,7 @@ class MomentRecord(JsonRecord):
         """The mean accuracy of the networks that have one."""
         return _mean(self.accuracies or ())
 
-    def scores(self, by: RankedBy) -> tuple[str, tuple[float, ...]]:
+    def scores(self, by: str) -> tuple[str, tuple[float, ...]]:
         """Return by what networks are ranked, and the score of each, higher better; NaN without one.
 
         Args:
@@ -118,7 +117,7 @@ class WatchRecord(JsonRecord):
 
     Attributes:
         version: the version of the file, 1.
-        by: the measure that networks are ranked by.
+        by: the measure that networks are ranked by, "accuracy" or "loss".
         images: the number of examples of the search split that scores are measured on.
         batch_norm: how batch norm was treated: "recalibrate", "batch" or "running".
         batch_size: the number of examples in a batch of scoring.
@@ -130,7 +129,7 @@ class WatchRecord(JsonRecord):
     """
 
     version: Annotated[int, Between(1, VERSION)] = VERSION
-    by: RankedBy
+    by: str
     images: Count
     batch_norm: BatchNorm
     batch_size: Count

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from supernet.evaluate import RankCorrelation, kendall
+from supernet.evaluate import Preference, RankCorrelation, kendall
 from supernet.fidelity.early import OptionSpread, option_spreads
 from supernet.track import page, plots
 from supernet.track.numbers import MISSING
@@ -58,12 +58,13 @@ def known_worth(run: RunFiles, record: WatchRecord) -> tuple[str, Mapping[str, f
         sources[f"ranking.json: {ranking.truth.name}"] = ranked
     if retrain is not None:
         found = {row.key: row.validation for row in retrain.candidates}
-        by = (
-            "accuracy" if all(one.get("accuracy") is not None for one in found.values()) else "loss"
-        )
-        sign = -1 if by == "loss" else 1
+        better = run.metrics.search.preference if run.metrics.search else Preference()
+        named = {better.final(one) for one in found.values()}
+        by = named.pop() if len(named) == 1 else "loss"
         values = {key: one.get(by) for key, one in found.items()}
-        sources["retrained networks"] = {k: sign * v for k, v in values.items() if v is not None}
+        sources["retrained networks"] = {
+            key: better.signed(by, value) for key, value in values.items() if value is not None
+        }
     for name, values_of in sources.items():
         known = {key: value for key, value in values_of.items() if key in keys}
         if len(known) >= FEWEST:
