@@ -138,6 +138,22 @@ def _streamed_folder(folder):
     return Case(ImageFolder(str(folder), stream=True), case.train, case.test, case.shape)
 
 
+def _flat_folder(folder):
+    write_folder(folder, "", *make_images(TRAIN, (3, 8, 9)))
+    return Case(ImageFolder(str(folder)), sum(TRAIN), None, (3, 8, 9))
+
+
+def _streamed_flat_folder(folder):
+    case = _flat_folder(folder)
+    return Case(ImageFolder(str(folder), stream=True), case.train, None, case.shape)
+
+
+def _three_folders(folder):
+    _folder(folder)
+    write_folder(folder, "val", *make_images((9, 9, 9), (3, 8, 9), 200))
+    return Case(ImageFolder(str(folder)), sum(TRAIN), sum(TEST), (3, 8, 9), search=27)
+
+
 class Noisy(Dataset):
     """Images with noise that each of the three global random states has a part in."""
 
@@ -282,6 +298,9 @@ CASES = (
     _folder,
     _grey_folder,
     _streamed_folder,
+    _flat_folder,
+    _streamed_flat_folder,
+    _three_folders,
     _streamed_noise,
     _streamed_once,
     _loaders,
