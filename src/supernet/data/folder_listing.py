@@ -9,16 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from supernet.data.files import files_in, folders_in, reading, walk
+from supernet.data.split_names import SPLITS, split_of
 from supernet.errors import DataError
 
-__all__ = ["Listing", "list_images"]
-
-SPLITS = {
-    "train": ("train", "training"),
-    "search": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
-}
-"""What the folder of each split may be called, in any case."""
+__all__ = ["Listing", "is_image", "list_images"]
 
 _OTHERS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 """Formats that Pillow knows but reads with other programmes only."""
@@ -113,8 +107,8 @@ def list_images(folder: Path) -> Listing:
 def _of_splits(folder: Path, names: Sequence[str]) -> dict[str, str]:
     """Return the name of the folder of each split that has one."""
     found: dict[str, str] = {}
-    for purpose, known in SPLITS.items():
-        own = [name for name in names if name.casefold() in known and folders_in(folder / name)]
+    for purpose in SPLITS:
+        own = [name for name in names if split_of(name) == purpose and folders_in(folder / name)]
         if len(own) > 1:
             raise DataError(
                 f"{folder} has the folders {' and '.join(own)}, which are one split by their names; put "
@@ -130,7 +124,7 @@ def _classes(root: Path, names: Sequence[str], empty: list[Path]) -> Classes:
     empty += [root / name for name, files in found.items() if not files]
     classes = {name: files for name, files in found.items() if files}
     if not classes:
-        here = sum(file.suffix.lower() in _suffixes() for file in files_in(root))
+        here = sum(map(is_image, files_in(root)))
         lying = f"; {here:,} lie in it without a class" if here else ""
         raise DataError(
             f"{root} has no images in folders, one for each class (found: "
@@ -160,8 +154,13 @@ def _check_same(
         )
 
 
+def is_image(file: Path) -> bool:
+    """Return whether the name of a file ends as that of an image does that Pillow reads."""
+    return file.suffix.lower() in _suffixes()
+
+
 def _images(folder: Path) -> list[Path]:
-    return [file for file in files_in(folder) if file.suffix.lower() in _suffixes()]
+    return list(filter(is_image, files_in(folder)))
 
 
 @functools.cache
