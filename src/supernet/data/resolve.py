@@ -99,8 +99,8 @@ def as_source(data: object) -> DataSource:
         return DataLoaders(data)
     if is_huggingface(data):
         return HuggingFace(data)
-    if _pair(data) and isinstance(data[1], Tensor | np.ndarray) and _arrays(data[0]):
-        return Tensors((_tensors(data[0]), torch.as_tensor(data[1])))
+    if _pair(data) and _arrays(data[0]) and _targets(data[1]):
+        return Tensors((_tensors(data[0]), data[1]))
     if is_frame(data):
         return Table(data)
     if isinstance(data, str) and data in _READY:
@@ -156,6 +156,13 @@ def _arrays(inputs: object) -> bool:
     if isinstance(inputs, list | tuple):
         return any(isinstance(one, Tensor | np.ndarray) for one in inputs)
     return isinstance(inputs, Tensor | np.ndarray | Mapping)
+
+
+def _targets(targets: object) -> TypeGuard[Tensor]:
+    """Return whether these are targets: a tensor or an array, or a list of numbers or texts."""
+    if isinstance(targets, list | tuple):
+        return bool(targets) and all(isinstance(one, str | int | float) for one in targets)
+    return isinstance(targets, Tensor | np.ndarray) or hasattr(targets, "to_numpy")
 
 
 def _tensors(inputs: Any) -> Any:

@@ -110,7 +110,7 @@ def read_frame(table: Any, encoding: str = "utf-8", check: Check | None = None) 
     Args:
         table: path of a file whose first line names the columns; or a data frame.
         encoding: encoding of the file.
-        check: what is to be called before cells are looked at.
+        check: function that is called before cells are looked at.
 
     Raises:
         DataError: there are no rows, two columns have one name, or cells hold what is neither number nor

@@ -28,7 +28,7 @@ class Encoding:
 
     Attributes:
         numbers: columns of numbers.
-        gaps: those of them in which values are missing.
+        gaps: columns among them in which values are missing.
         categories: categories of each other column, in the order of the alphabet.
         embed: whether inputs are {"numbers", "categories"}, rather than one tensor.
     """
@@ -45,7 +45,7 @@ class Encoding:
         Args:
             frame: rows to train with, without targets.
             categorical: columns whose numbers are names of categories.
-            embed: see `Encoding`.
+            embed: whether a model embeds categories, see `Encoding`.
 
         Raises:
             DataError: a column has a text among numbers, or too many categories, or no column has

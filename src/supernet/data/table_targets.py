@@ -44,7 +44,7 @@ class Targets:
         Args:
             frame: rows to train with.
             name: column of the targets.
-            predict: what they are, if that is said.
+            predict: kind of the targets, if that is said.
 
         Raises:
             DataError: a row has none, they are texts where numbers were to be predicted, or of one class
