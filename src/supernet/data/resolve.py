@@ -144,7 +144,7 @@ def hidden_by(source: DataSource) -> str | None:
     name = next((name for name, kind in _READY.items() if kind is type(source)), None)
     if name is None or not os.path.lexists(name):
         return None
-    return f"this is the data set {name}; what is called so in this folder is ./{name}"
+    return f"this is the ready data set; {name} in the working directory is given as ./{name}"
 
 
 def _pair(data: object) -> TypeGuard[Sequence[object]]:
