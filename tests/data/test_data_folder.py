@@ -227,5 +227,15 @@ def test_images_of_every_format_and_depth_are_read_and_the_rest_is_said(tmp_path
     )
 
 
+def test_of_several_images_in_a_file_the_first_is_read(tmp_path):
+    frames = [Image.new("L", (4, 4), grey) for grey in (50, 200)]
+    for name, ending in (("a", "gif"), ("b", "TIFF")):
+        (tmp_path / name).mkdir()
+        path = tmp_path / name / f"1.{ending}"
+        frames[0].save(path, ending.upper(), save_all=True, append_images=frames[1:])
+    raw = ImageFolder(str(tmp_path)).load()
+    assert raw.train.inputs[:, 0].unique().tolist() == [50]
+
+
 def test_nothing_is_said_where_all_is_read(folder):
     assert ImageFolder(str(folder)).load().notes == ()

@@ -78,6 +78,10 @@ class Frame:
 
 def test_data_frames_are_tables():
     assert isinstance(as_source(Frame()), Table)
+    with pytest.raises(
+        DataError, match=r"the targets are a column: .* Table\(frame, target=NAME\)"
+    ):
+        as_source((Frame(), [0, 1]))
 
 
 def test_what_a_folder_holds_says_what_it_is(tmp_path):

@@ -222,7 +222,7 @@ def _of_features(inputs: Tensor, scaled: int) -> tuple[tuple[float, ...], tuple[
 
     The mean of nothing is 0, and the deviation of what is constant 1.
     """
-    values = inputs[:, :scaled].double().cpu()
+    values = inputs[:, :scaled].cpu().double()
     known = ~values.isnan()
     count = known.sum(0).clamp(min=1)
     mean = values.nansum(0) / count

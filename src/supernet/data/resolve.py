@@ -108,6 +108,11 @@ def as_source(data: object) -> DataSource:
     if isinstance(data, str | Path):
         name, arguments = source_at(data)
         return _AT_PATHS[name][0](**arguments)
+    if _pair(data) and is_frame(data[0]):
+        raise DataError(
+            "Of a data frame the targets are a column: give one frame with both, as "
+            "Table(frame, target=NAME)."
+        )
     raise DataError(f"A {type(data).__name__} cannot be used as data. {_POSSIBLE}")
 
 

@@ -56,7 +56,7 @@ class Table(DataSource):
         embed: whether a model takes `numbers` [n, columns] and `categories`, int64 [n, columns], by
             these names, to embed categories: they are numbered through all columns, from 0, which is
             unknown, to below `vocabulary`, which its constructor is given.
-        predict: whether targets are classes or numbers.
+        predict: whether targets are classes or numbers; by default as above.
         encoding: encoding of the files, such as "utf-8".
         name: name of the data set; by default that of the file.
 
