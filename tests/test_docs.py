@@ -68,6 +68,7 @@ def with_blocks(slow):
     "docs/conversion.md",
     "README.md",
     "docs/costs.md",
+    "docs/data.md",
     "docs/evaluation.md",
     "docs/fidelity.md",
 )

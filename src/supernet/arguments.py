@@ -14,7 +14,15 @@ from typing import Any
 
 import yaml
 
-from supernet.classes import FUNCTIONS, LATER, NAMED, OPTIONAL, TRAININGS, written_class
+from supernet.classes import (
+    FUNCTIONS,
+    LATER,
+    NAMED,
+    OPTIONAL,
+    TRAININGS,
+    written_class,
+    written_name,
+)
 from supernet.errors import ConfigError
 from supernet.imports import dotted, look_here
 from supernet.origin import check_classes, check_origin, code_in, is_own_file
@@ -268,8 +276,11 @@ def _layer(argument: str | dict[str, Any]) -> Layer:
         return (option, yaml_value(value, f"{option} {shown(value)}"))  # as it is read in files
     owner, _, last = option.rpartition(".")
     if last == "class_path":
-        return (option, written_class(value, owner) if owner in NAMED else dotted(value))
-    return (option, written_class(value, option.removesuffix(".help")))
+        return (option, written_name(value, owner) if owner in NAMED else dotted(value))
+    named = written_class(value, option.removesuffix(".help"))
+    if option.endswith(".help") and isinstance(named, Mapping):
+        return (option, named["class_path"])
+    return (option, named)
 
 
 def _owner(option: str) -> str | None:

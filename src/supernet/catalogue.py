@@ -148,7 +148,7 @@ def _example(option: str | None, name: str, configs: list[str], options: list[Op
     if option in ("model", "task"):  # which ask for data of their kind
         if configs:
             return f"supernet run --config {configs[0]}"
-        return f"supernet run --{option} {name} --data folder --data.folder FOLDER"
+        return f"supernet run --{option} {name} --data PATH"
     needed = [one.name for one in options if one.default is None]
     return " ".join(
         [f"supernet run --{option} {name}", *(f"--{option}.{one} {one.upper()}" for one in needed)]

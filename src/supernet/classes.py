@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from supernet.code_checks import KINDS
 from supernet.data import SOURCES
+from supernet.data.resolve import is_path, source_at
 from supernet.errors import ConfigError
 from supernet.imports import dotted, resolve
 from supernet.loggers import LOGGERS
@@ -31,6 +32,7 @@ __all__ = [
     "dot_arguments",
     "names_of",
     "written_class",
+    "written_name",
 ]
 
 SHORT = {
@@ -66,12 +68,26 @@ def written_class(value: Any, option: str) -> Any:
     """Return what an option is given, with the import path of the class that a short name stands for.
 
     Args:
-        value: name or import path of a class, or a mapping of that and its arguments; what is given for
-            an option that names no class comes back as it is.
+        value: name or import path of a class, or a mapping of that and its arguments; for data also
+            the path of a folder or file. What is given for an option that names no class comes back
+            as it is.
         option: dotted name of the option.
 
     Raises:
         ConfigError: the value is a name but not a known one, or cannot be used for this option.
+        DataError: there is nothing at a path, or nothing that could be data.
+    """
+    if option == "data" and isinstance(value, str) and _is_path(value):
+        name, arguments = source_at(value)
+        return {"class_path": SOURCES[name], "init_args": arguments}
+    return written_name(value, option)
+
+
+def written_name(value: Any, option: str) -> Any:
+    """Return the same where data are named by a class, not by a path.
+
+    Raises:
+        ConfigError: see `written_class`.
     """
     if option in FUNCTIONS:
         return _written_function(value, option)
@@ -115,6 +131,13 @@ def _written_function(value: Any, option: str) -> Any:
     return dotted(value)
 
 
+def _is_path(value: str) -> bool:
+    """Return whether data are given by their path: a short name is none, nor is a mapping."""
+    mapping = value.lstrip().startswith("{")
+    named = value in {*SOURCES, *_classes("data")}
+    return not (mapping or named or not value.strip()) and is_path(value)
+
+
 def _with_arguments(value: Mapping[str, Any], option: str) -> dict[str, Any]:
     """Return a class and its arguments with the name of the class written out.
 
@@ -128,7 +151,7 @@ def _with_arguments(value: Mapping[str, Any], option: str) -> dict[str, Any]:
             raise ConfigError(
                 f"{option}.class_path {shown(named)} is no name of a class; {_possible(option)}"
             )
-        found["class_path"] = written_class(named, option)
+        found["class_path"] = written_name(named, option)
     if not isinstance(found.get("init_args", {}), Mapping):
         raise ConfigError(
             f"{option}.init_args {shown(found['init_args'])} is no mapping of arguments, such as "
@@ -177,7 +200,11 @@ def names_of(option: str) -> list[str]:
 
 def _possible(option: str) -> str:
     names = ", ".join(names_of(option))
-    return f"possible: {names}, or the import path of a class of your own, such as package.module.Class"
+    path = "the path of a folder or file, " * (option == "data")
+    return (
+        f"possible: {names}, {path}or the import path of a class of your own, such as "
+        "package.module.Class"
+    )
 
 
 def _check_importable(option: str, path: str) -> None:

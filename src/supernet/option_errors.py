@@ -7,12 +7,14 @@ Python that it tried; these are put together here.
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from supernet.classes import SHORT
 from supernet.errors import ConfigError
 from supernet.imports import resolve
 from supernet.suggestions import did_you_mean
@@ -47,7 +49,8 @@ def explanation(message: str, options: Sequence[str]) -> str:
         options: the dotted names of all options of the parser itself.
     """
     message = re.sub(_LONG_WORD, lambda found: f"{found[0][:60]}…", message)
-    return (_unknown(message, options) or _value(message) or message)[:_LONGEST_TEXT]
+    found = _unknown(message, options) or _required(message) or _value(message)
+    return (found or message)[:_LONGEST_TEXT]
 
 
 def _unknown(message: str, options: Sequence[str]) -> str | None:
@@ -74,6 +77,21 @@ def _unknown(message: str, options: Sequence[str]) -> str | None:
     prefix = f"{group[1]}." if group is not None and not kinds else ""
     possible = "" if near else f"; possible: {', '.join(known) or 'none'}"
     return f"the option {prefix + _option(message, name)!r} is not accepted{where}{near}{possible}"
+
+
+def _required(message: str) -> str | None:
+    """Return which arguments of a class are missing, if the message is about that."""
+    missing = re.search(
+        r"class_path '([\w.]+)':\s+the following arguments are required: (.*)", message
+    )
+    option = _option(message)
+    if missing is None or not option:
+        return None
+    known = {path: short for short, path in SHORT.get(option, {}).items()}
+    name = known.get(missing[1], missing[1])
+    here = f"; {name} in this folder is --{option} .{os.sep}{name}" if os.path.lexists(name) else ""
+    given = ", ".join(f"--{option}.{one} VALUE" for one in missing[2].strip().split(", "))
+    return f"{option} {name} needs {given}{here if option == 'data' else ''}"
 
 
 def _arguments(path: str) -> list[str]:

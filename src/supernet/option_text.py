@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -26,6 +26,7 @@ _WORDS = {
     Path: "PATH",
     list: "[...]",
     tuple: "[...]",
+    Sequence: "[...]",
     dict: "{...}",
     Any: "VALUE",
 }

@@ -143,7 +143,11 @@ def build_parser(program: str, defaults: Mapping[str, Any] = DEFAULTS) -> Argume
         help="the model with choices: a short name or an import path; its arguments "
         f"{', '.join(DATA_ARGUMENTS)}, if it has them, come from the data",
     )
-    parser.add_argument("--data", type=DataSource, help="the data set: a short name or a class")
+    parser.add_argument(
+        "--data",
+        type=DataSource,
+        help="the data set: a short name, the path of a folder or file, or a class",
+    )
     parser.add_argument("--split", type=SplitConfig, default=SplitConfig())
     parser.add_argument("--task", type=Task, help="losses and measures: a short name or a class")
     parser.add_argument("--strategy", type=Strategy, help="how the shared weights are learned")

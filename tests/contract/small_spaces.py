@@ -33,6 +33,13 @@ ARGUMENTS = {
         "ratios": (1, 1.5),
         "depths": (1, 2, 3),
     },
+    "mlp": {
+        **SMALL,
+        "widths": (4, 6),
+        "ratios": (1, 1.5),
+        "depths": (1, 2, 3),
+        "activations": ("relu",),
+    },
     "nasbench-macro": {**SMALL, "channels": 3, "stages": (2, 3), "features": 5},
     "nasbench1shot1": {**SMALL, "channels": 3, "cells": 1, "stacks": 2},
     "nasbench201": {**SMALL, "channels": 3, "cells": 1, "stages": 2},

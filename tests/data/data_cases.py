@@ -23,6 +23,7 @@ from supernet.data import (
     ImageFolder,
     NamedDataset,
     Prose,
+    Table,
     Tensors,
     Text,
 )
@@ -136,6 +137,22 @@ def _grey_folder(folder):
 def _streamed_folder(folder):
     case = _folder(folder)
     return Case(ImageFolder(str(folder), stream=True), case.train, case.test, case.shape)
+
+
+def _flat_folder(folder):
+    write_folder(folder, "", *make_images(TRAIN, (3, 8, 9)))
+    return Case(ImageFolder(str(folder)), sum(TRAIN), None, (3, 8, 9))
+
+
+def _streamed_flat_folder(folder):
+    case = _flat_folder(folder)
+    return Case(ImageFolder(str(folder), stream=True), case.train, None, case.shape)
+
+
+def _three_folders(folder):
+    _folder(folder)
+    write_folder(folder, "val", *make_images((9, 9, 9), (3, 8, 9), 200))
+    return Case(ImageFolder(str(folder)), sum(TRAIN), sum(TEST), (3, 8, 9), search=27)
 
 
 class Noisy(Dataset):
@@ -256,6 +273,41 @@ def _json_lines(folder):
     return Case(Text(str(folder / "mine.jsonl"), length=3), sum(TRAIN), None, (3,), torch.int64)
 
 
+def make_rows(counts, first=0):
+    """Return unique rows of numbers, texts and gaps, and their labels."""
+    count = sum(counts)
+    labels = [f"label{k}" for k, count in enumerate(counts) for _ in range(count)]
+    return [
+        [str(first + n), f"{n}.5" if n % 4 else "", ("red", "blue", "")[n % 3], label]
+        for n, label in zip(range(count), labels, strict=True)
+    ]
+
+
+def write_table(path, rows, columns=("size", "age", "colour", "class"), **options):
+    """Write rows with a first line that names the columns."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, **options).writerows([columns, *rows])
+    return str(path)
+
+
+def _table(folder):
+    train = write_table(folder / "train.csv", make_rows(TRAIN))
+    test = write_table(folder / "test.csv", make_rows(TEST, 100))
+    return Case(Table(train, test=test), sum(TRAIN), sum(TEST), (5,), torch.float32)
+
+
+def _divided_table(folder):
+    parts = {"train": TRAIN, "val": (6, 6, 6), "test": TEST}
+    rows = [
+        [*row[:3], purpose, row[3]]
+        for k, (purpose, counts) in enumerate(parts.items())
+        for row in make_rows(counts, 100 * k)
+    ]
+    columns = ("size", "age", "colour", "split", "class")
+    source = Table(write_table(folder / "a.csv", rows, columns), split="split", embed=True)
+    return Case(source, sum(TRAIN), sum(TEST), (3,), torch.float32, 18)
+
+
 def _docstrings(folder):
     source = Docstrings(count=20, length=48, vocabulary=10_000)
     return Case(source, 100, None, (48,), torch.int64)
@@ -282,6 +334,9 @@ CASES = (
     _folder,
     _grey_folder,
     _streamed_folder,
+    _flat_folder,
+    _streamed_flat_folder,
+    _three_folders,
     _streamed_noise,
     _streamed_once,
     _loaders,
@@ -293,6 +348,8 @@ CASES = (
     _named,
     _text,
     _json_lines,
+    _table,
+    _divided_table,
     _docstrings,
     _characters,
     _prose,

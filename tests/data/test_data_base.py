@@ -3,7 +3,7 @@ import re
 import pytest
 import torch
 
-from supernet.data import Augment, Examples, Raw
+from supernet.data import Augment, Examples, Raw, Several
 from supernet.errors import DataError
 
 IMAGES = torch.zeros(4, 1, 2, 2, dtype=torch.uint8)
@@ -59,3 +59,30 @@ def test_a_test_split_of_another_kind_is_refused(test, difference):
         Raw("mine", Examples(IMAGES, LABELS, ("a", "b")), test, Augment())
     with pytest.raises(DataError, match=f"search examples.*{re.escape(difference)}"):
         Raw("mine", Examples(IMAGES, LABELS, ("a", "b")), None, Augment(), test)
+
+
+def test_splits_are_standardised_alike():
+    train, test = (Examples(torch.ones(4, 2), LABELS, ("a", "b"), scaled=n) for n in (2, 1))
+    with pytest.raises(DataError, match=r"2 features of the training .* 1 of the test examples"):
+        Raw("mine", train, test, Augment())
+
+
+def test_what_examples_are_is_kept_by_their_parts():
+    categories = torch.tensor([[0], [1], [2], [1]])
+    inputs = Several({"numbers": torch.ones(4, 2), "categories": categories})
+    whole = Examples(inputs, LABELS, ("a", "b"), ("<unknown>", "x", "y"), 2)
+    for part in (whole.select(torch.tensor([2, 3])), whole.to("cpu")):
+        assert (part.classes, part.words, part.scaled) == (("a", "b"), whole.words, 2)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        ((torch.zeros(4, 1).long(), torch.zeros(4, 1).long()), "but 2 of several inputs are"),
+        ((torch.zeros(4, 1),), "but 0 of several inputs are"),
+        ((torch.full((4, 1), 2),), "numbered 0 to 1"),
+    ],
+)
+def test_words_are_those_of_the_only_tokens(tokens, message):
+    with pytest.raises(DataError, match=message):
+        Examples(Several((IMAGES, *tokens)), LABELS, ("a", "b"), ("x", "y"))

@@ -121,24 +121,79 @@ def test_images_of_more_than_8_bits_are_refused(folder):
     refused(folder, str(path), "more than 8 bits")
 
 
-def test_classes_of_train_and_test_must_agree(folder):
-    shutil.rmtree(folder / "test" / "cat")
-    refused(folder, "train has the classes ant, bee, cat", "test has ant, bee", "both need")
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_classes_of_splits_must_agree(folder, split):
+    if split != "test":
+        (folder / "test").rename(folder / split)
+    shutil.move(folder / split / "cat", folder / split / "dog")
+    message = f"train and {split} have different classes: only train has cat; only {split} has dog"
+    refused(folder, message, "Both need")
 
 
-def test_a_class_without_images_is_named(folder):
-    (folder / "train" / "dog").mkdir()
-    refused(folder, str(folder / "train" / "dog"), "has no images (.jpg, .png, .webp")
+def test_classes_without_images_are_left_out_and_said(folder):
+    (folder / "train" / "dog" / "inner").mkdir(parents=True)
+    (folder / "test" / "cow").mkdir()
+    raw = ImageFolder(str(folder)).load()
+    assert raw.train.classes == raw.test.classes == ("ant", "bee", "cat")
+    assert raw.notes == ("left out: 2 classes (without images; for instance train/dog)",)
 
 
 def test_a_missing_folder_is_named_with_what_is_there(folder):
-    refused(folder / "train", "no folder 'train'", "found: ant, bee, cat", "<class>")
-    refused(folder / "nowhere", "no folder 'train'", "found: nothing")
+    refused(folder / "nowhere", "nowhere is no folder; check the path")
+    shutil.rmtree(folder / "train")
+    refused(folder, "a folder 'test', but no folder 'train'", "found: test")
 
 
-def test_a_split_without_classes_is_refused(tmp_path):
+def test_without_any_images_of_classes_it_is_said_where_they_belong(tmp_path):
     (tmp_path / "train").mkdir()
-    refused(tmp_path, str(tmp_path / "train"), "one for each class")
+    refused(tmp_path, "one for each class", "found: train); put files", f"{tmp_path}/<class>/")
+    (tmp_path / "train" / "ant").mkdir()
+    refused(tmp_path, "found: ant); put files", f"{tmp_path / 'train'}/<class>/")
+    Image.new("L", (8, 8)).save(tmp_path / "train" / "a.png")
+    refused(tmp_path, "found: ant; 1 lie in it without a class")
+
+
+def test_one_class_is_refused_with_the_folder_that_was_meant(folder, tmp_path_factory):
+    shutil.move(folder, outer := tmp_path_factory.mktemp("outer") / "archive")
+    refused(outer.parent, "one class only, archive", f"classes are test, train, give {outer}")
+    ImageFolder(str(outer)).load()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_folders_of_classes_need_no_folder_train(folder, stream):
+    raw = ImageFolder(str(folder / "train"), stream=stream).load()
+    images, labels = make_images((3, 4, 2), (3, 8, 9))
+    assert torch.equal(raw.train.tensor(), images)
+    assert torch.equal(raw.train.targets, labels)
+    assert raw.test is None
+    assert raw.search is None
+    (note,) = raw.notes
+    assert note.startswith("its folders are the classes, so a part of each class, split.test_fract")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("name", ["val", "Validation", "dev"])
+def test_a_folder_to_select_with_is_used(folder, name, stream):
+    write_folder(folder, name, *make_images((2, 1, 2), (3, 8, 9), first=50))
+    (folder / "train").rename(folder / "Training")
+    raw = ImageFolder(str(folder), stream=stream).load()
+    assert [len(part) for part in (raw.train, raw.search, raw.test)] == [9, 5, 4]
+    assert torch.equal(raw.search.tensor(), make_images((2, 1, 2), (3, 8, 9), first=50)[0])
+    assert torch.equal(raw.test.tensor(), make_images((1, 2, 1), (3, 8, 9))[0])
+    assert raw.search.targets.tolist() == [0, 0, 1, 2, 2]
+    assert raw.notes == ()
+
+
+def test_two_folders_of_one_split_are_refused(folder):
+    for name in ("val", "dev"):
+        write_folder(folder, name, *make_images((1, 1, 1), (3, 8, 9)))
+    refused(folder, "dev and val, which are one split")
+
+
+def test_a_class_may_be_called_as_a_split_is(tmp_path):
+    images, labels = make_images((3, 3))
+    write_folder(tmp_path, "", images, labels, names=("train", "tram"))
+    assert ImageFolder(str(tmp_path)).load().train.classes == ("train", "tram")
 
 
 def test_a_size_that_is_no_size_is_refused():
@@ -159,12 +214,27 @@ def test_images_of_every_format_and_depth_are_read_and_the_rest_is_said(tmp_path
     image.save(tmp_path / "val" / "6.png")
     (tmp_path / "train" / "b" / "notes.txt").write_text("no image")
     (tmp_path / ".DS_Store").write_text("hidden")
+    (tmp_path / "train" / "b" / "Thumbs.db").write_text("of Windows")
+    (tmp_path / "__MACOSX" / "train" / "b").mkdir(parents=True)
+    image.save(tmp_path / "__MACOSX" / "train" / "b" / "4.png")
     raw = ImageFolder(str(tmp_path)).load()
     assert raw.train.targets.tolist() == [0, 0, 0, 1]
     expected = torch.from_numpy(pixels).permute(2, 0, 1)
     assert all(torch.equal(one, expected + i) for i, one in enumerate(raw.train.inputs))
-    (note,) = raw.notes
-    assert note.startswith("3 files left out, for instance train/5.png")
+    assert raw.notes[1:] == (
+        "left out: 3 files (no image in the folder of a class; for instance train/5.png); 3 hidden "
+        "files (or one of the system's; for instance .DS_Store)",
+    )
+
+
+def test_of_several_images_in_a_file_the_first_is_read(tmp_path):
+    frames = [Image.new("L", (4, 4), grey) for grey in (50, 200)]
+    for name, ending in (("a", "gif"), ("b", "TIFF")):
+        (tmp_path / name).mkdir()
+        path = tmp_path / name / f"1.{ending}"
+        frames[0].save(path, ending.upper(), save_all=True, append_images=frames[1:])
+    raw = ImageFolder(str(tmp_path)).load()
+    assert raw.train.inputs[:, 0].unique().tolist() == [50]
 
 
 def test_nothing_is_said_where_all_is_read(folder):

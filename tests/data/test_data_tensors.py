@@ -5,8 +5,8 @@ from data_cases import Pairs, make_images
 from PIL import Image
 from torch.utils.data import IterableDataset, TensorDataset
 
-from supernet.data import Augment, Datasets, Tensors
-from supernet.errors import DataError
+from supernet.data import Augment, Datasets, Tensors, as_source
+from supernet.errors import DataError, ReadingError
 
 IMAGES, LABELS = make_images((3, 4), (3, 4, 5))
 
@@ -66,7 +66,9 @@ def test_float_targets_are_for_regression():
         ([(IMAGES[0], 0, 1)], r"mine\[0\] is a tuple, not a pair"),
         ([(IMAGES[0], 0), {"image": 1}], r"mine\[1\] is a dict, not a pair"),
         ([(IMAGES[0], 0), ("a.png", 1)], r"mine\[1\] cannot be used: the image is a str.*uint8"),
-        ([(IMAGES[0], "cat")], r"mine\[0\] cannot be used.* and a number"),
+        ([(IMAGES[0], 1), (IMAGES[1], "cat")], r"mine\[1\] .*'cat' is a text, but .* are numbers"),
+        ([(IMAGES[0], "cat"), (IMAGES[1], 1)], r"mine\[1\] .* 1 is a number, but .* are texts"),
+        ([(IMAGES[0], b"cat")], r"mine\[0\] cannot be used.* and a number or the name"),
         ([(IMAGES[0], None)], r"mine\[0\] cannot be used"),
         ([(np.zeros((3, 8, 8), np.uint8), 0)], r"mine\[0\].*\[3, 8, 8\]; move the channels last"),
         ([(np.zeros(8, np.uint8), 0)], r"mine\[0\].*its shape is \[8\]"),
@@ -135,12 +137,124 @@ def test_images_with_channels_last_are_refused(shape, dtype):
     inputs, targets = torch.zeros(shape, dtype=dtype), torch.arange(6) % 2
     with pytest.raises(DataError, match=r"channels come before.*permute\(0, 3, 1, 2\)"):
         Tensors((inputs, targets)).load()
-    pairs = TensorDataset(inputs.float(), targets)
-    with pytest.raises(DataError, match="channels come before"):
-        Datasets(pairs).load()
+    pairs = TensorDataset(inputs, targets)
+    for stream in (False, True):
+        with pytest.raises(
+            DataError, match=r"t\[0\].* come before .*\(image\)\.permute\(2, 0, 1\)"
+        ):
+            Datasets(pairs, stream=stream).load()
     Tensors((inputs.permute(0, 3, 1, 2), targets)).load()
 
 
 @pytest.mark.parametrize("shape", [(6, 16, 3, 3), (6, 9, 128, 1), (6, 3, 8, 8), (6, 3, 5, 3)])
 def test_features_that_have_channels_first_are_taken(shape):
     assert Tensors((torch.zeros(shape), torch.arange(6) % 2)).load().train.inputs.shape == shape
+
+
+# Labels that are texts.
+
+NAMES = ["dog", "cat", "cat", "dog", "emu", "cat", "dog"]
+NUMBERS = [1, 0, 0, 1, 2, 0, 1]
+
+
+class Listed(Pairs):
+    """Examples whose labels are listed, too."""
+
+    def __init__(self, pairs):
+        super().__init__(pairs)
+        self.targets = [label for _, label in pairs]
+
+
+class Once(IterableDataset):
+    def __init__(self, pairs):
+        self.pairs = pairs
+
+    def __len__(self):
+        return len(self.pairs)
+
+    def __iter__(self):
+        return iter(self.pairs)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, lambda names: np.array(names, object)])
+def test_targets_may_be_names_of_classes(kind):
+    raw = as_source((IMAGES, kind(NAMES))).load()
+    assert raw.train.classes == ("cat", "dog", "emu")
+    assert raw.train.targets.tolist() == NUMBERS
+
+
+def test_targets_may_be_a_list_of_numbers():
+    assert as_source((IMAGES, NUMBERS)).load().train.targets.tolist() == NUMBERS
+    floats = as_source((IMAGES, [0.5, *range(6)])).load().train
+    assert floats.targets.tolist() == [0.5, *range(6)]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", [Pairs, Listed, Once])
+def test_labels_may_be_names_of_classes(kind, stream):
+    pairs = list(zip(IMAGES, NAMES, strict=True))
+    raw = Datasets(kind(pairs), kind(pairs[1:3]), stream=stream).load()
+    assert raw.train.classes == raw.test.classes == ("cat", "dog", "emu")
+    assert raw.train.targets.tolist() == NUMBERS
+    assert raw.test.targets.tolist() == [0, 0]
+    assert torch.equal(raw.train.tensor(), IMAGES)
+
+
+def test_labels_of_dictionaries_may_be_names():
+    rows = [{"image": image, "label": name} for image, name in zip(IMAGES, NAMES, strict=True)]
+    raw = Datasets(Pairs(rows)).load()
+    assert raw.train.classes == ("cat", "dog", "emu")
+    assert raw.train.inputs.names == ("image",)
+
+
+def test_listed_labels_that_are_names_are_not_read_one_by_one():
+    raw = Datasets(Listed(list(zip(IMAGES, NAMES, strict=True))), stream=True).load()
+    assert raw.notes == ()
+
+
+def test_classes_that_a_data_set_lists_keep_their_order():
+    train = Pairs(list(zip(IMAGES, NAMES, strict=True)))
+    train.classes = ["emu", "dog", "cow", "cat"]
+    raw = Datasets(train).load()
+    assert raw.train.classes == ("emu", "dog", "cow", "cat")
+    assert raw.train.targets.tolist() == [1, 3, 3, 1, 0, 3, 1]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_names_that_only_the_test_has_are_refused(stream):
+    train, test = ([(IMAGES[0], name) for name in names] for names in ("ab", "bc"))
+    with pytest.raises(DataError, match=r"mine \(test\) has the label 'c', .* have a, b"):
+        Datasets(Pairs(train), Pairs(test), "mine", stream=stream).load()
+
+
+def test_a_label_that_changes_its_name_is_refused():
+    class Fickle(Listed):
+        def __getitem__(self, number):
+            image, label = self.pairs[number]
+            return image, label if number else self.first
+
+    images = torch.cat([IMAGES, IMAGES[:1]])
+    fickle = Fickle(list(zip(images, [*NAMES, "emu"], strict=True)))
+    fickle.first = "dog"
+    raw = Datasets(fickle, stream=True).load()
+    fickle.first = "cow"
+    with pytest.raises(ReadingError, match="has the label 'cow', but had 'dog' before"):
+        raw.train.tensor()
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (IMAGES.float(), True),
+        (IMAGES.float() / 255, False),
+        (IMAGES.float() - 100, False),
+        (IMAGES, False),
+        (IMAGES.float().flatten(1), False),
+    ],
+)
+def test_floats_on_the_scale_of_bytes_are_said(images, said):
+    datasets = Datasets(TensorDataset(images, LABELS))
+    for source in (Tensors((images, LABELS)), datasets):
+        notes = source.load().notes
+        assert len(notes) == said
+        assert not said or "/255 brings them to 0-1" in notes[0]

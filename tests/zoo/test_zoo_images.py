@@ -29,6 +29,7 @@ THIN = {
     "darts": {"cells": 3, "channels": 2, "nodes": 2},
     "enas-macro": {"layers": 3, "channels": 2},
     "enas-micro": {"cells": 3, "channels": 2, "blocks": 2},
+    "mlp": {"widths": (4, 6), "depths": (1, 2)},
     "nasbench-macro": {"channels": 2, "features": 8},
     "nasbench1shot1": {"channels": 2, "cells": 1},
     "nasbench201": {"channels": 2, "cells": 1},

@@ -15,6 +15,7 @@ from supernet.data.resolve import SOURCES, as_source
 from supernet.data.several import Several
 from supernet.data.splits import Sealed, Splits, split_data
 from supernet.data.stored import Items, Stored
+from supernet.data.table import Table
 from supernet.data.tensors import Datasets, Tensors
 from supernet.data.text import Text
 from supernet.data.text_docstrings import Docstrings
@@ -46,6 +47,7 @@ __all__ = [
     "Several",
     "Splits",
     "Stored",
+    "Table",
     "Tensors",
     "Text",
     "Vocabulary",

@@ -29,8 +29,11 @@ class Examples:
             are read when a batch needs them; or `Several` of them.
         targets: int64 class numbers [n], or floats [n, ...] for regression.
         classes: names of the classes, one for each class number; empty for regression.
-        words: word or character that each token stands for; empty unless inputs are tokens, in one
-            tensor.
+        words: word, character or category that each token stands for; empty unless inputs are tokens,
+            in one tensor, or one of several inputs is int64.
+        scaled: number of features that are to be standardised, by the mean and deviation of the training
+            split, and where NaN stands for a value that is missing: the first ones of the floats
+            [n, features] that are the inputs, or one of several.
 
     Raises:
         DataError: there are no examples, or inputs, targets, classes and words do not fit together.
@@ -40,6 +43,7 @@ class Examples:
     targets: Tensor
     classes: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    scaled: int = 0
 
     def __post_init__(self) -> None:
         self._check_lengths()
@@ -61,7 +65,7 @@ class Examples:
             inputs: Held = self.inputs.index_select(0, indices)
         else:
             inputs = self.inputs.select(indices)
-        return Examples(inputs, targets, self.classes, self.words)
+        return replace(self, inputs=inputs, targets=targets)
 
     def tensor(self) -> Values:
         """Return the inputs in memory, read if they are stored.
@@ -76,7 +80,7 @@ class Examples:
 
     def to(self, device: str | torch.device) -> Examples:
         """Return the examples on `device`."""
-        return Examples(self.inputs.to(device), self.targets.to(device), self.classes, self.words)
+        return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device))
 
     def _check_lengths(self) -> None:
         parts = parts_of(self.inputs)
@@ -93,11 +97,18 @@ class Examples:
             )
 
     def _check_types(self) -> None:
-        if isinstance(self.inputs, Several):
-            if self.words:
-                raise DataError("Only inputs of one tensor have words; leave them out.")
-        else:
+        if not isinstance(self.inputs, Several):
             self._check_inputs(self.inputs)
+        elif self.words:
+            tokens = [part for part in self.inputs.parts if part.dtype == torch.int64]
+            if len(tokens) != 1:
+                raise DataError(
+                    f"Words are those of the only int64 input, but {len(tokens)} of several inputs are; "
+                    "leave them out."
+                )
+            self._check_tokens(tokens[0])
+        if self.scaled:
+            self._check_scaled()
         if self.targets.dtype != torch.int64 and not self.targets.is_floating_point():
             raise DataError(
                 f"Targets are {self.targets.dtype}; possible are int64 class numbers and floats. "
@@ -134,6 +145,17 @@ class Examples:
                 f"tokens int64 [n, length] of {len(self.words)} words, which are numbered 0 to "
                 f"{len(self.words) - 1}."
             )
+
+    def _check_scaled(self) -> None:
+        tables = [part for part in parts_of(self.inputs) if part.is_floating_point()]
+        shapes = [list(part.shape) for part in tables]
+        if len(tables) != 1 or len(shapes[0]) != 2 or not 0 < self.scaled <= shapes[0][1]:
+            raise DataError(
+                f"{self.scaled} features are to be standardised, which needs one input of floats "
+                f"[n, features] with as many, but those of floats are {shapes}; give scaled=0."
+            )
+        if isinstance(tables[0], Stored):
+            raise DataError("Only features in memory are standardised; give scaled=0.")
 
     def _check_classes(self) -> None:
         low, high = int(self.targets.min()), int(self.targets.max())
@@ -204,6 +226,11 @@ class Raw:
             raise DataError(
                 f"{self.name}: training examples are {_kind(self.train)}, {purpose} examples "
                 f"{_kind(examples)}; both need the same shape, types and classes."
+            )
+        if self.train.scaled != examples.scaled:
+            raise DataError(
+                f"{self.name}: {self.train.scaled} features of the training examples are to be "
+                f"standardised, but {examples.scaled} of the {purpose} examples; give both the same."
             )
         if self.train.words != examples.words:
             raise DataError(

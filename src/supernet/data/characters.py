@@ -13,8 +13,8 @@ from torch import Tensor
 
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw
+from supernet.data.encoding import check_encoding, decoded
 from supernet.data.files import files_in, reading
-from supernet.data.text import check_encoding, decoded
 from supernet.data.text_docstrings import PACKAGES, prose
 from supernet.data.text_tokens import UNKNOWN, Vocabulary
 from supernet.errors import ConfigError, DataError

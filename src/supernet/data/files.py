@@ -13,7 +13,19 @@ from typing import BinaryIO
 
 from supernet.errors import DataError, SupernetError
 
-__all__ = ["files_in", "folders_in", "last_part", "open_regular", "read_data", "reading"]
+__all__ = [
+    "files_in",
+    "folders_in",
+    "is_hidden",
+    "last_part",
+    "open_regular",
+    "read_data",
+    "reading",
+    "walk",
+]
+
+_OF_SYSTEMS = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir")
+"""What macOS, Windows and network drives put beside files, in small letters."""
 
 _WRONG = (OSError, EOFError, UnicodeError, zlib.error, struct.error, MemoryError)
 """What reading a file can raise; `gzip.BadGzipFile` is an `OSError`."""
@@ -78,9 +90,19 @@ def read_data(path: Path) -> bytes:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Return all files in a folder and those within it, sorted, but for what begins with a dot.
+    """Return all files in a folder and those within it, sorted, but for hidden ones; see `walk`.
 
-    Links to folders are followed, once each; links to nothing count as files.
+    Raises:
+        DataError: a folder may not be read.
+    """
+    return walk(folder)[0]
+
+
+def walk(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return all files in a folder and those within it, and what is hidden there; both sorted.
+
+    Links to folders are followed, once each; links to nothing count as files. What is in a hidden folder
+    is not looked at.
 
     Raises:
         DataError: a folder may not be read.
@@ -89,7 +111,7 @@ def files_in(folder: Path) -> list[Path]:
     def failed(error: OSError) -> None:
         raise error
 
-    found: list[Path] = []
+    found, hidden = list[Path](), list[Path]()
     seen = set()
     with reading(folder):
         for place, folders, names in os.walk(folder, onerror=failed, followlinks=True):
@@ -98,19 +120,25 @@ def files_in(folder: Path) -> list[Path]:
                 folders.clear()
                 continue
             seen.add((status.st_dev, status.st_ino))
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            found += [Path(place, name) for name in names if not name.startswith(".")]
-    return sorted(found)
+            hidden += [Path(place, name) for name in (*folders, *names) if is_hidden(name)]
+            folders[:] = sorted(name for name in folders if not is_hidden(name))
+            found += [Path(place, name) for name in names if not is_hidden(name)]
+    return sorted(found), sorted(hidden)
 
 
 def folders_in(folder: Path) -> list[str]:
-    """Return the names of the folders in a folder, sorted, but for those that begin with a dot.
+    """Return the names of the folders in a folder, sorted, but for hidden ones.
 
     Raises:
         DataError: it may not be read.
     """
     with reading(folder):
-        return sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[:1] != ".")
+        return sorted(p.name for p in folder.iterdir() if p.is_dir() and not is_hidden(p.name))
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is hidden, or one that a system keeps beside those of a user."""
+    return name.startswith(".") or name.casefold() in _OF_SYSTEMS
 
 
 def last_part(path: Path) -> str:

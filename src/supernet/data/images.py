@@ -14,7 +14,7 @@ from supernet.errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["check_depth", "from_array", "from_pil", "is_grey", "stack"]
+__all__ = ["check_depth", "from_array", "from_pil", "has_channels_last", "is_grey", "stack"]
 
 _GREY = ("1", "L")
 
@@ -63,6 +63,15 @@ def from_array(pixels: np.ndarray) -> Tensor:
             f"shape is {list(pixels.shape)}; move the channels last, or give a tensor"
         )
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def has_channels_last(shape: Sequence[int], dtype: torch.dtype) -> bool:
+    """Return whether the channels of an image are last; of floats, where nothing else is likely."""
+    if len(shape) != 3:
+        return False
+    first, second, last = shape
+    pixels = dtype == torch.uint8 or last > 1 or first == second
+    return first > 4 and second > 4 and last in (1, 3, 4) and pixels
 
 
 def stack(inputs: Sequence[Tensor], name: Callable[[int], str], remedy: str) -> Tensor:

@@ -33,7 +33,7 @@ class Normalise:
     """Inputs as float32, each channel with mean 0 and standard deviation 1 on the training split.
 
     Tokens and categories (int64) and masks (bool) are left as they are. Of several inputs each is
-    normalised for itself.
+    normalised for itself. Of features, [batch, features], each is a channel.
 
     Args:
         mean: mean of each channel, on the scale where 255 is 1; empty to leave the values as they
@@ -43,6 +43,7 @@ class Normalise:
         parts: normalisation of each of several inputs, in their order; `mean` and `std` are then those
             of all of them, one after the other, and tell what was measured.
         names: names of several inputs; empty if they are given by position.
+        missing: whether NaN stands for a value that is missing; it becomes 0, the mean.
     """
 
     mean: tuple[float, ...] = ()
@@ -50,24 +51,33 @@ class Normalise:
     channels_last: bool = False
     parts: tuple[Normalise, ...] = ()
     names: tuple[str, ...] = ()
+    missing: bool = False
 
     @classmethod
     def of(cls, examples: Examples, channels_last: bool = False) -> Normalise:
-        """Measure uint8 images; floats are taken as normalised already, and tokens have no scale.
+        """Measure uint8 images, and features that are to be standardised.
+
+        Other floats are taken as normalised already, and tokens have no scale.
 
         Use the training split, and the result for all splits. Sums of integers are exact, so the
         result depends neither on the order of the examples nor on the device. Of stored images, 2,048
         are measured, evenly spread, or all if there are fewer.
         """
         if not isinstance(examples.inputs, Several):
-            return cls._measured(examples.inputs, channels_last)
-        parts = tuple(cls._measured(part, channels_last) for part in examples.inputs.parts)
+            return cls._measured(examples.inputs, channels_last, examples.scaled)
+        parts = tuple(
+            cls._measured(part, channels_last, examples.scaled * part.is_floating_point())
+            for part in examples.inputs.parts
+        )
         mean = tuple(chain.from_iterable(part.mean for part in parts))
         std = tuple(chain.from_iterable(part.std for part in parts))
         return cls(mean, std, channels_last, parts, examples.inputs.names or ())
 
     @classmethod
-    def _measured(cls, inputs: Tensor | Stored, channels_last: bool) -> Normalise:
+    def _measured(cls, inputs: Tensor | Stored, channels_last: bool, scaled: int) -> Normalise:
+        if scaled and isinstance(inputs, Tensor):
+            mean, std = _of_features(inputs, scaled)
+            return cls(mean, std, missing=True)
         if inputs.dtype != torch.uint8:
             return cls(channels_last=channels_last)
         count, sums, squares = _moments(_chunks(inputs), inputs.shape[1])
@@ -119,6 +129,8 @@ class Normalise:
             mean, std = self.mean or (0.0,), self.std or (1.0,)
             scale, shift = _constants(mean, std, unit, inputs.ndim, inputs.device)
             outputs = torch.addcmul(shift, outputs, scale)
+        if self.missing:
+            outputs = outputs.masked_fill(outputs.isnan(), 0.0)
         if self.channels_last and outputs.ndim == 4:
             outputs = outputs.contiguous(memory_format=torch.channels_last)
         return outputs
@@ -131,6 +143,7 @@ class Preprocess(nn.Module):
         super().__init__()
         integers = example.dtype == torch.uint8
         self.tokens = example.dtype in AS_THEY_ARE
+        self.missing = normalise.missing
         self.scale: Tensor | None
         self.shift: Tensor | None
         if normalise.mean or integers:
@@ -148,7 +161,8 @@ class Preprocess(nn.Module):
             return inputs
         if self.scale is None or self.shift is None:
             return inputs.float()
-        return torch.addcmul(self.shift, inputs.float(), self.scale)
+        outputs = torch.addcmul(self.shift, inputs.float(), self.scale)
+        return outputs.masked_fill(outputs.isnan(), 0.0) if self.missing else outputs
 
 
 class PreprocessSeveral(nn.Module):
@@ -201,6 +215,23 @@ def _moments(chunks: Iterable[Tensor], channels: int) -> tuple[int, list[int], l
         count += chunk.numel() // channels
     sums, squares = totals.tolist()
     return count, sums, squares
+
+
+def _of_features(inputs: Tensor, scaled: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of the first features, without NaN; of others 0 and 1.
+
+    The mean of nothing is 0, and the deviation of what is constant 1.
+    """
+    values = inputs[:, :scaled].cpu().double()
+    known = ~values.isnan()
+    count = known.sum(0).clamp(min=1)
+    mean = values.nansum(0) / count
+    std = ((values - mean).square().nansum(0) / count).sqrt()
+    infinity = torch.full_like(values, math.inf)
+    least, most = (torch.where(known, values, sign * infinity) for sign in (1, -1))
+    std[least.amin(0) >= most.amax(0)] = 1.0
+    rest = inputs.shape[1] - scaled
+    return (*mean.tolist(), *[0.0] * rest), (*std.tolist(), *[1.0] * rest)
 
 
 @functools.lru_cache(maxsize=32)

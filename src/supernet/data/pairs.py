@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
-from supernet.data.images import from_array, from_pil
+from supernet.data.images import from_array, from_pil, has_channels_last
+from supernet.data.labels import LabelNames, as_targets
 from supernet.data.packed import Layout
 from supernet.data.several import Several, Values
 from supernet.data.stored import EVALUATION, Items, Stored, random_state_kept, read, spread
@@ -48,6 +49,7 @@ class Pairs(Items):
         datasets: map-style data sets by their names in messages.
         collate: function that makes a batch of one example, instead of the example as it is.
         label: name of the label in examples that are dictionaries.
+        names: numbers of labels that are texts; by default new ones.
 
     Attributes:
         targets: labels of each data set, `[n, ...]`, by its name.
@@ -62,7 +64,9 @@ class Pairs(Items):
         datasets: dict[str, Dataset[Any]],
         collate: Collate | None = None,
         label: str = LABEL,
+        names: LabelNames | None = None,
     ) -> None:
+        self._label_names = names or LabelNames()
         self._names = tuple(datasets)
         self._datasets = tuple(datasets.values())
         self._collate = collate
@@ -100,9 +104,10 @@ class Pairs(Items):
         place, index = self._place(number)
         known = self.targets[self._names[place]][index]
         if not torch.equal(label.to(known.dtype), known):
+            now, before = (self._label_names.shown(one) for one in (label, known))
             raise DataError(
-                f"{self.name(number)} has the label {label.tolist()}, but had {known.tolist()} before; "
-                "a data set gives each index the same label at every call, and lists labels, if it does "
+                f"{self.name(number)} has the label {now!r}, but had {before!r} before; a data "
+                "set gives each index the same label at every call, and lists labels, if it does "
                 "(targets, labels), in the order of its examples"
             )
         return self._packed(found, self.name(number))
@@ -132,7 +137,7 @@ class Pairs(Items):
             example = self._datasets[place][index]
             if self._collate is not None:
                 example = _single(self._collate([example]), name)
-        return pair_of(example, name, self._label)
+        return pair_of(example, name, self._label, self._label_names)
 
     def _check_repeatable(self) -> None:
         if not torch.equal(read(self, [0], EVALUATION), read(self, [0], EVALUATION)):
@@ -144,7 +149,7 @@ class Pairs(Items):
 
     def _labels(self, place: int) -> Tensor:
         start, stop = self._starts[place : place + 2]
-        listed = _listed(self._datasets[place], stop - start)
+        listed = _listed(self._datasets[place], stop - start, self._label_names)
         numbers = range(start, stop)
         if listed is not None:
             looked_at = spread(stop - start, _CHECKED).tolist()
@@ -172,7 +177,9 @@ def length_of(dataset: object, name: str) -> int:
     return count
 
 
-def pairs_of(dataset: Dataset[Any], name: str, label: str = LABEL) -> Iterator[Pair]:
+def pairs_of(
+    dataset: Dataset[Any], name: str, label: str = LABEL, names: LabelNames | None = None
+) -> Iterator[Pair]:
     """Yield all examples of a data set, in its order.
 
     Of one that can only be gone through (`IterableDataset`), as many as its `__len__` says.
@@ -180,11 +187,12 @@ def pairs_of(dataset: Dataset[Any], name: str, label: str = LABEL) -> Iterator[P
     Raises:
         DataError: it has no length, or too few examples, or one is no pair; the message names it.
     """
+    names = names or LabelNames()
     if not isinstance(dataset, IterableDataset):
         for number in range(length_of(dataset, name)):
             with calling(f"{name}[{number}]", DataError):
                 example = dataset[number]
-            yield pair_of(example, f"{name}[{number}]", label)
+            yield pair_of(example, f"{name}[{number}]", label, names)
         return
     try:
         count = len(dataset)  # type: ignore[arg-type]  # PyTorch's class has none, others do
@@ -196,14 +204,16 @@ def pairs_of(dataset: Dataset[Any], name: str, label: str = LABEL) -> Iterator[P
     number = 0
     with calling(lambda: f"{name}, example {number}", DataError, always=True):
         for number, example in enumerate(islice(iter(dataset), count)):
-            yield pair_of(example, f"{name}, example {number}", label)
+            yield pair_of(example, f"{name}, example {number}", label, names)
     if number + 1 < count:
         raise DataError(
             f"{name} ended after {number + 1} examples, but its length is {count}; mend its __len__"
         )
 
 
-def spooled(dataset: IterableDataset[Any], name: str, label: str = LABEL) -> Dataset[Any]:
+def spooled(
+    dataset: IterableDataset[Any], name: str, label: str = LABEL, names: LabelNames | None = None
+) -> Dataset[Any]:
     """Go through a data set once, and return one that has its examples by index, on disk.
 
     They lie in a file in the folder of temporary files (`TMPDIR`) that has no name any more, so its
@@ -217,7 +227,7 @@ def spooled(dataset: IterableDataset[Any], name: str, label: str = LABEL) -> Dat
     dtype, labels = torch.uint8, list[Tensor]()
     layout: Layout | None = None
     with tempfile.NamedTemporaryFile() as file:
-        for number, (given, target) in enumerate(pairs_of(dataset, name, label)):
+        for number, (given, target) in enumerate(pairs_of(dataset, name, label, names)):
             if not labels and not isinstance(given, Tensor):
                 layout = Layout.of(given)
             where = f"{name}, example {number}"
@@ -236,24 +246,31 @@ def spooled(dataset: IterableDataset[Any], name: str, label: str = LABEL) -> Dat
         file.flush()
         size = len(labels) * int(np.prod(shape, dtype=np.int64))
         mapped = torch.from_file(file.name, shared=False, size=size, dtype=dtype)
-    return _Spooled(mapped.view(len(labels), *shape), _stacked(labels, name), layout)
+    targets = _stacked(labels, name)
+    return _Spooled(mapped.view(len(labels), *shape), targets, layout, names or LabelNames())
 
 
-class _Spooled(Dataset[Pair]):
-    def __init__(self, inputs: Tensor, targets: Tensor, layout: Layout | None) -> None:
+class _Spooled(Dataset[tuple[Values, Any]]):
+    def __init__(
+        self, inputs: Tensor, targets: Tensor, layout: Layout | None, names: LabelNames
+    ) -> None:
         self._inputs = inputs
+        self._names = names
         self._layout = layout
         self.targets = targets
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def __getitem__(self, index: int) -> Pair:
+    def __getitem__(self, index: int) -> tuple[Values, Any]:
         row = self._inputs[index]
-        return row if self._layout is None else self._layout.unpacked(row), self.targets[index]
+        label = self._names.given(self.targets[index])
+        return row if self._layout is None else self._layout.unpacked(row), label
 
 
-def pair_of(example: object, name: str, label: str = LABEL) -> Pair:
+def pair_of(
+    example: object, name: str, label: str = LABEL, names: LabelNames | None = None
+) -> Pair:
     """Return an example as tensors.
 
     Args:
@@ -261,6 +278,7 @@ def pair_of(example: object, name: str, label: str = LABEL) -> Pair:
             or a dictionary that holds the label too.
         name: name of the example in messages.
         label: name of the label in a dictionary.
+        names: numbers of labels that are texts; by default new ones.
 
     Raises:
         DataError: it is nothing of that.
@@ -280,11 +298,11 @@ def pair_of(example: object, name: str, label: str = LABEL) -> Pair:
             f"{'; of several inputs make a pair ((first, second), label)' if several else ''}."
         )
     try:
-        return _inputs(example[0]), torch.as_tensor(example[1])
+        return _inputs(example[0]), (names or LabelNames()).tensor(example[1])
     except (DataError, TypeError, ValueError, RuntimeError) as error:
         raise DataError(
             f"{name} cannot be used: {error}. An example is a pair (image, label): a tensor, uint8 "
-            "array or Pillow image, and a number."
+            "array or Pillow image, and a number or the name of a class."
         ) from error
 
 
@@ -314,7 +332,13 @@ def _input(image: object) -> Tensor:
     if isinstance(image, np.ndarray) and image.dtype == np.uint8:
         return from_array(image.copy())
     if isinstance(image, Tensor | np.ndarray):
-        return torch.as_tensor(image)
+        found = torch.as_tensor(image)
+        if has_channels_last(found.shape, found.dtype):
+            raise DataError(
+                f"the image {list(found.shape)} looks like [height, width, channels], but channels come "
+                "before height and width; give torch.as_tensor(image).permute(2, 0, 1)"
+            )
+        return found
     raise DataError(f"the image is a {type(image).__name__}")
 
 
@@ -341,19 +365,19 @@ def _first(rows: Any) -> Any:
     return tuple(map(_first, rows)) if isinstance(rows, list | tuple) else rows[0]
 
 
-def _listed(dataset: Any, count: int) -> Tensor | None:
+def _listed(dataset: Any, count: int, names: LabelNames) -> Tensor | None:
     """Return the labels that a data set lists, if it does, `[count, ...]`."""
     if isinstance(dataset, Subset):
-        whole = _listed(dataset.dataset, len(dataset.dataset))  # type: ignore[arg-type]  # as above
+        whole = _listed(dataset.dataset, len(dataset.dataset), names)  # type: ignore[arg-type]  # as above
         return None if whole is None else whole[torch.as_tensor(dataset.indices)]
     if isinstance(dataset, TensorDataset):
         return dataset.tensors[-1]
     for name in ("targets", "labels"):
         try:
-            found = torch.as_tensor(getattr(dataset, name))
+            found = as_targets(getattr(dataset, name), names)
         except Exception:  # it may be anything of this name
             continue
-        if found.ndim and len(found) == count:
+        if found is not None and found.ndim and len(found) == count:
             return found
     return None
 

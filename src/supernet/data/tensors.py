@@ -11,7 +11,8 @@ from torch.utils.data import Dataset, IterableDataset
 
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw, make_examples, naming
-from supernet.data.images import stack
+from supernet.data.images import has_channels_last, stack
+from supernet.data.labels import LabelNames, as_targets
 from supernet.data.packed import Layout
 from supernet.data.pairs import LABEL, Collate, Pairs, pairs_of, spooled
 from supernet.data.several import Held, Several, labels_of, parts_of
@@ -21,7 +22,7 @@ from supernet.errors import ConfigError, DataError
 __all__ = ["Datasets", "Tensors"]
 
 
-GivenPair = tuple[Tensor | Sequence[Tensor] | Mapping[str, Tensor], Tensor]
+GivenPair = tuple[Tensor | Sequence[Tensor] | Mapping[str, Tensor], Tensor | Sequence[str | float]]
 """Inputs, one or several, and targets."""
 
 
@@ -29,7 +30,8 @@ class Tensors(DataSource):
     """Tensors of inputs and targets, as `Examples` describes them.
 
     Several inputs are a tuple of tensors, which the model takes in this order, or a dictionary of
-    tensors by the names of its arguments, see `Several`.
+    tensors by the names of its arguments, see `Several`. Targets may be a list or an array, too; texts
+    are the names of classes, which are numbered in their order.
 
     Args:
         train: inputs and targets to train and to select with.
@@ -51,17 +53,19 @@ class Tensors(DataSource):
         self.augment = augment or Augment()
 
     def load(self) -> Raw:
-        """Return the tensors; integer targets become int64 classes.
+        """Return the tensors; integer targets and texts become int64 classes.
 
         Raises:
             DataError: something else than tensors, lengths or types that do not fit, numbers that
                 are not finite.
         """
-        train = _checked(_given(self.train, self.name), self.name, None)
-        test = None
+        names = LabelNames()
+        pairs = {self.name: _given(self.train, self.name, names)}
         if self.test is not None:
-            test = _checked(_given(self.test, self.name), self.name, train.classes)
-        return Raw(self.name, train, test, self.augment)
+            pairs[f"{self.name} (test)"] = _given(self.test, self.name, names)
+        found = _examples(pairs, names, None)
+        test = found[1] if len(found) > 1 else None
+        return Raw(self.name, found[0], test, self.augment, notes=_notes(found[0].inputs))
 
 
 class Datasets(DataSource):
@@ -124,6 +128,11 @@ class Datasets(DataSource):
         self.workers = workers
         self.label = label
 
+    @property
+    def _names(self) -> tuple[str, str]:
+        """What the data sets for the test and to select with are called in messages."""
+        return f"{self.name} (test)", f"{self.name} (search)"
+
     def load(self) -> Raw:
         """Return the data sets; class names are those of `train.classes` if it has any.
 
@@ -131,36 +140,37 @@ class Datasets(DataSource):
             DataError: a data set has no length, an example is no pair of image and label, or two
                 examples differ in shape; with `stream`, those that are looked at.
         """
+        further = zip(self._names, (self.test, self.search), strict=True)
         datasets = {self.name: self.train}
-        for purpose, dataset in (("test", self.test), ("search", self.search)):
-            if dataset is not None:
-                datasets[f"{self.name} ({purpose})"] = dataset
-        pairs, notes = self._streamed(datasets) if self.stream else (self._in_memory(datasets), ())
-        names = getattr(self.train, "classes", None)
-        classes = tuple(map(str, names)) if isinstance(names, list | tuple) else None
-        train = _checked(pairs[self.name], self.name, classes)
-        test, search = (
-            _checked(pairs[name], self.name, train.classes)
-            if (name := f"{self.name} ({purpose})") in pairs
-            else None
-            for purpose in ("test", "search")
+        datasets |= {name: dataset for name, dataset in further if dataset is not None}
+        names = LabelNames()
+        pairs, notes = (
+            self._streamed(datasets, names) if self.stream else self._in_memory(datasets, names)
         )
+        known = getattr(self.train, "classes", None)
+        classes = tuple(map(str, known)) if isinstance(known, list | tuple) else None
+        examples = dict(zip(datasets, _examples(pairs, names, classes), strict=True))
+        train, test, search = (examples.get(name) for name in (self.name, *self._names))
+        assert train is not None
         return Raw(self.name, train, test, self.augment, search, notes, self.workers)
 
-    def _in_memory(self, datasets: dict[str, Dataset[Any]]) -> dict[str, tuple[Held, Tensor]]:
-        return {name: _read(dataset, name, self.label) for name, dataset in datasets.items()}
+    def _in_memory(
+        self, datasets: dict[str, Dataset[Any]], names: LabelNames
+    ) -> tuple[dict[str, tuple[Held, Tensor]], tuple[str, ...]]:
+        pairs = {name: _read(one, name, self.label, names) for name, one in datasets.items()}
+        return pairs, _notes(pairs[self.name][0])
 
     def _streamed(
-        self, datasets: dict[str, Dataset[Any]]
+        self, datasets: dict[str, Dataset[Any]], names: LabelNames
     ) -> tuple[dict[str, tuple[Held, Tensor]], tuple[str, ...]]:
         """Return inputs and targets by name, and what is to be said of how targets were found."""
         indexed = {
-            name: spooled(dataset, name, self.label)
+            name: spooled(dataset, name, self.label, names)
             if isinstance(dataset, IterableDataset)
             else dataset
             for name, dataset in datasets.items()
         }
-        items = Pairs(indexed, self.collate, self.label)
+        items = Pairs(indexed, self.collate, self.label, names)
         notes = tuple(
             f"every example of {name} was read once for its label; a list `targets` of the data set "
             "would save it"
@@ -169,24 +179,60 @@ class Datasets(DataSource):
         return {name: (items.inputs(name), items.targets[name]) for name in indexed}, notes
 
 
-def _given(pair: object, name: str) -> tuple[Held, Tensor]:
+def _given(pair: object, name: str, names: LabelNames) -> tuple[Held, Tensor]:
     """Return inputs and targets that were given as tensors.
 
     Raises:
         DataError: they are something else.
     """
     both = tuple(pair) if isinstance(pair, list | tuple) and len(pair) == 2 else ()
-    if len(both) == 2 and isinstance(both[1], Tensor):
+    with naming(name):
+        targets = as_targets(both[1], names) if both else None
+    if targets is not None:
         if isinstance(both[0], Tensor):
-            return both[0], both[1]
+            return both[0], targets
         if isinstance(both[0], list | tuple | Mapping):
             with naming(name):
-                return Several(both[0]), both[1]
+                return Several(both[0]), targets
     raise DataError(
         f"{name}: data is a pair of tensors (inputs, targets), not a {type(pair).__name__}; "
         "convert arrays with torch.as_tensor. Several inputs are a tuple of tensors, or a dictionary of "
         "them by name."
     )
+
+
+def _examples(
+    pairs: Mapping[str, tuple[Held, Tensor]], names: LabelNames, known: tuple[str, ...] | None
+) -> list[Examples]:
+    """Return the examples of data sets, of which the first is there to train with.
+
+    Args:
+        pairs: inputs and targets by the name of each data set in messages.
+        names: numbers of labels that are texts.
+        known: names of the classes, if they are known.
+    """
+    first, *_ = pairs
+    classes = names.classes(pairs[first][1], known)
+    found = list[Examples]()
+    for name, (inputs, targets) in pairs.items():
+        targets = names.renumbered(targets, classes, name)
+        found.append(_checked((inputs, targets), first, classes))
+        classes = found[0].classes
+    return found
+
+
+def _notes(inputs: Held) -> tuple[str, ...]:
+    """Say that images are floats on the scale of bytes, which are used as they are."""
+    for part in parts_of(inputs):
+        if not isinstance(part, Tensor) or part.ndim != 4 or not part.is_floating_point():
+            continue
+        least, most = (float(one) for one in part.aminmax())
+        if part.shape[1] in (1, 3, 4) and least >= 0 and 2 < most <= 255:
+            return (
+                f"images are floats from {least:g} to {most:g}, which are used as they are; as "
+                "uint8 they would be normalised, and /255 brings them to 0-1",
+            )
+    return ()
 
 
 def _checked(pair: tuple[Held, Tensor], name: str, classes: tuple[str, ...] | None) -> Examples:
@@ -203,26 +249,22 @@ def _checked(pair: tuple[Held, Tensor], name: str, classes: tuple[str, ...] | No
 
 
 def _check_channels(inputs: Tensor | Stored, name: str, which: str) -> None:
-    """Refuse images whose channels are last; of floats only where nothing else is likely.
+    """Refuse images whose channels are last.
 
     Raises:
         DataError: they are.
     """
-    if inputs.ndim != 4:
-        return
-    _, first, second, last = inputs.shape
-    pixels = inputs.dtype == torch.uint8 or last > 1 or first == second
-    if first > 4 and second > 4 and last in (1, 3, 4) and pixels:
+    if has_channels_last(inputs.shape[1:], inputs.dtype):
         raise DataError(
             f"{name}: {which} {list(inputs.shape)} look like images [n, height, width, channels], but "
-            "channels come before height and width; give inputs.permute(0, 3, 1, 2). If these are "
-            f"{first} channels, return Examples from a DataSource of your own"
+            "channels come before height and width; give torch.as_tensor(inputs).permute(0, 3, 1, 2). "
+            f"If these are {inputs.shape[1]} channels, return Examples from a DataSource of your own"
         )
 
 
-def _read(dataset: Dataset[Any], name: str, label: str) -> tuple[Held, Tensor]:
+def _read(dataset: Dataset[Any], name: str, label: str, names: LabelNames) -> tuple[Held, Tensor]:
     """Return the inputs and targets of all examples."""
-    pairs = list(pairs_of(dataset, name, label))
+    pairs = list(pairs_of(dataset, name, label, names))
     remedy = "Let the transform of the data set give all examples the same shape and type."
     targets = stack([pair[1] for pair in pairs], lambda number: f"label {number}", remedy)
     given = [pair[0] for pair in pairs]

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import codecs
-import contextlib
-import csv
-import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +12,18 @@ import torch
 
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw
-from supernet.data.files import read_data
+from supernet.data.csv_rows import CSV_SUFFIXES, csv_rows, listed
+from supernet.data.encoding import check_encoding, decoded
+from supernet.data.labels import ordered
 from supernet.data.text_tokens import Vocabulary, check_sizes, split_words
 from supernet.errors import ConfigError, DataError
 from supernet.suggestions import did_you_mean
 
-__all__ = ["SUFFIXES", "Text", "check_encoding", "decoded"]
+__all__ = ["SUFFIXES", "Text"]
 
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _LINES = (".jsonl", ".ndjson", ".json")
-SUFFIXES = (*_DELIMITERS, *_LINES)
+SUFFIXES = (*CSV_SUFFIXES, *_LINES)
 """How the names of files of texts end."""
-
-_MARKS = {
-    codecs.BOM_UTF32_LE: "utf-32",  # which begins as UTF-16 does
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-"""Encodings by the mark that a file begins with; Excel writes "Unicode text" so."""
 
 Pairs = list[tuple[str, str]]
 """Texts and their labels."""
@@ -105,7 +94,7 @@ class Text(DataSource):
                 only or no words, or the test file has a class that the other lacks.
         """
         pairs = self._read(self.file)
-        classes = _ordered({label for _, label in pairs})
+        classes = ordered({label for _, label in pairs})
         if len(classes) < 2:
             raise DataError(
                 f"{self.file}: all texts have the label {classes[0]!r}; a classifier needs two or more."
@@ -118,8 +107,8 @@ class Text(DataSource):
         pairs = self._read(self.test)
         if unknown := {label for _, label in pairs} - set(classes):
             raise DataError(
-                f"{self.test} has the label(s) {_listed(_ordered(unknown))}, which {self.file} does not "
-                f"have; it has {_listed(classes)}."
+                f"{self.test} has the label(s) {listed(ordered(unknown))}, which {self.file} does not "
+                f"have; it has {listed(classes)}."
             )
         return Raw(self.name, train, _examples(pairs, vocabulary), Augment(), notes=notes)
 
@@ -151,10 +140,7 @@ class Text(DataSource):
         if kind not in SUFFIXES:
             raise DataError(f"{file} ends in {file.suffix!r}; possible are {', '.join(SUFFIXES)}.")
         content = decoded(file, self.encoding)
-        if kind in _LINES:
-            rows = _json_rows(file, content)
-        else:
-            rows = _csv_rows(file, content, _DELIMITERS[kind])
+        rows = _json_rows(file, content) if kind in _LINES else _csv_rows(file, content)
         pairs = [(self._text(row, place), self._label(row, place)) for place, row in rows]
         if not pairs:
             raise DataError(
@@ -183,7 +169,7 @@ class Text(DataSource):
         if column not in row:
             raise DataError(
                 f"{place}: there is no {column!r}, only "
-                f"{_listed(row) or 'nothing'}{did_you_mean(column, row)}; name "
+                f"{listed(row) or 'nothing'}{did_you_mean(column, row)}; name "
                 "the columns that hold texts and labels with `text` and `label`."
             )
         return row[column]
@@ -196,103 +182,11 @@ def _examples(pairs: Pairs, vocabulary: Vocabulary) -> Examples:
     return Examples(tokens, targets, vocabulary.classes, vocabulary.words)
 
 
-def _ordered(labels: set[str]) -> tuple[str, ...]:
-    """Return labels in the order of the numbers that they are, or else in that of the alphabet."""
-    try:
-        return tuple(sorted(labels, key=lambda label: (int(label), label)))
-    except ValueError:
-        return tuple(sorted(labels))
-
-
-def check_encoding(encoding: str) -> None:
-    """Check that there is such an encoding.
-
-    Raises:
-        ConfigError: it is unknown.
-    """
-    try:
-        "".encode(encoding)
-    except (LookupError, ValueError) as error:
-        raise ConfigError(
-            f"the encoding {encoding!r} is unknown; give for instance utf-8 or latin-1."
-        ) from error
-
-
-def decoded(file: Path, encoding: str) -> str:
-    """Return the content of a file, without a byte order mark.
-
-    The mark says which encoding it is, unless another one than UTF-8 is given.
-
-    Raises:
-        DataError: it cannot be read, or is not of that encoding.
-    """
-    content = read_data(file)
-    if codecs.lookup(encoding).name == "utf-8":  # a byte order mark knows better
-        encoding = next(
-            (name for mark, name in _MARKS.items() if content.startswith(mark)), encoding
-        )
-    try:
-        text = content.decode(encoding)
-        text.encode()  # which halves of surrogate pairs cannot
-    except UnicodeError as error:
-        line = content.count(b"\n", 0, getattr(error, "start", 0)) + 1
-        raise DataError(
-            f"{file}, line {line}: the bytes are no {encoding} "
-            f"({getattr(error, 'reason', error)}); give the file's `encoding`, for instance latin-1."
-        ) from error
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise DataError(
-            f"{file}, line {line}: there is a character NUL, which no text has; if this is UTF-16, give "
-            "the `encoding` utf-16-le (or utf-16-be), else correct the line."
-        )
-    return text.removeprefix("\ufeff")
-
-
-def _csv_rows(file: Path, content: str, delimiter: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _csv_rows(file: Path, content: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield each row by column, and where it ends."""
-    columns: list[str] | None = None
-    for line, row in _cells(file, content, delimiter):
-        place = f"{file}, line {line}"
-        if not row:
-            continue
-        if columns is None:
-            columns = [name.strip() for name in row]
-            if len(set(columns)) < len(columns):
-                raise DataError(
-                    f"{place}: there are two columns of one name in {_listed(columns)}; rename one."
-                )
-            continue
-        if len(row) != len(columns):
-            raise DataError(
-                f"{place}: there are {len(row)} cells, but {len(columns)} columns; put quotes "
-                f"around cells that contain {delimiter!r}."
-            )
-        yield place, dict(zip(columns, row, strict=True))
-
-
-def _cells(file: Path, content: str, delimiter: str) -> list[tuple[int, list[str]]]:
-    """Return the cells of each row, of any length, and the line that it ends in."""
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
-    with _long_cells(len(content)):
-        try:
-            return [(reader.line_num, row) for row in reader]
-        except csv.Error as error:
-            raise DataError(
-                f"{file}, line {reader.line_num}: this is no CSV ({error}); check the quotes, or write "
-                "JSON lines."
-            ) from error
-
-
-@contextlib.contextmanager
-def _long_cells(most: int) -> Iterator[None]:
-    """Let cells have so many characters; the module's limit, of 131,072, is one for the process."""
-    before = csv.field_size_limit()
-    csv.field_size_limit(max(before, most + 1))
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
+    found = csv_rows(file, content)
+    for line, row in zip(found.lines, found.rows, strict=True):
+        yield f"{file}, line {line}", dict(zip(found.columns, row, strict=True))
 
 
 def _json_rows(file: Path, content: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -310,12 +204,6 @@ def _json_rows(file: Path, content: str) -> Iterator[tuple[str, Mapping[str, Any
         if not isinstance(row, dict):
             raise DataError(f"{place}: {_short(row)} is no object; write {{...}} on each line.")
         yield place, row
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Return the first of some names, each in quotes."""
-    names = list(names)
-    return ", ".join([*map(repr, names[:10]), *["..."] * (len(names) > 10)])
 
 
 def _short(value: object) -> str:

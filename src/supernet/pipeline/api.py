@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -163,8 +164,8 @@ def run(
             (see `initial`), and fresh ones are drawn module by module. Arguments called
             `image`, `classes`, `vocabulary`, `context` and `shapes` (of several inputs), if it has them,
             are given by the data.
-        data: "digits", a folder, a file of texts, a `torch.utils.data.Dataset`, a pair of tensors or
-            arrays, ...
+        data: a short name such as "digits", the path of a folder or file, an import path, a data frame,
+            a `torch.utils.data.Dataset`, a pair of tensors or arrays, ...
         strategy: short name, import path, class or object.
         searcher: short name, import path, class or object; by default what a coupled strategy
             learned, and random search for others.
@@ -257,15 +258,23 @@ def _named_and_made(given: Mapping[str, object]) -> tuple[dict[str, str], dict[s
         ConfigError: an object is of the wrong kind, or data are none.
     """
     check_data(given["data"])
+    given = {**given, "data": _written(given["data"])}
     names, objects = dict[str, str](), dict[str, object]()
     for name, value in given.items():
         if value is None and name == "search.searcher":
             continue
-        if isinstance(value, str) and name != "data":
+        if isinstance(value, str):
             names[name] = value
         else:
             objects[name] = made(name, value, _KINDS[name]) if name in _KINDS else value
     return names, objects
+
+
+def _written(data: object) -> object:
+    """Return the path of data as it is written on the command line, where a short name comes first."""
+    if isinstance(data, Path):
+        return str(data) if data.is_absolute() or len(data.parts) > 1 else f".{os.sep}{data}"
+    return data
 
 
 def _arguments(

@@ -22,6 +22,7 @@ from supernet.data import (
     split_data,
     whole_batch,
 )
+from supernet.data.resolve import hidden_by
 from supernet.data.several import parts_of
 from supernet.errors import DataError
 from supernet.failures import attempted
@@ -161,8 +162,10 @@ def _loaded(run: Run) -> Splits:
         raise DataError(f"{name}.load() must return a supernet.data.Raw, not {output_text(raw)}")
     raw = raw.read_by(run.config.workers)
     parts = split_data(raw, run.seed, options.search_fraction, options.test_fraction, options.limit)
+    hidden = hidden_by(source)
+    notes = (*parts.notes, *([hidden] if hidden else []))
     return dataclasses.replace(
-        parts, train=parts.train.to(run.device), search=parts.search.to(run.device)
+        parts, notes=notes, train=parts.train.to(run.device), search=parts.search.to(run.device)
     )
 
 

@@ -111,16 +111,17 @@ def data_arguments(examples: Examples) -> dict[str, Any]:
     * of one input `image`, the shape of an example, such as (3, 32, 32);
     * of the tokens of a text `vocabulary`, the number of words, and `context`, the length;
     * of several inputs `shapes`, the shape of each in one example: a tuple, or a dictionary by their
-      names.
+      names; and `vocabulary`, the number of categories, where they are numbered as words are.
     """
     given: dict[str, Any] = {}
     if examples.classes:
         given["classes"] = len(examples.classes)
+    if examples.words:
+        given["vocabulary"] = len(examples.words)
     shapes = [tuple(part.shape[1:]) for part in parts_of(examples.inputs)]
     if isinstance(examples.inputs, Several):
         given["shapes"] = like(examples.inputs.names, shapes)
     elif examples.words:
-        given["vocabulary"] = len(examples.words)
         (given["context"],) = shapes[0]
     else:
         (given["image"],) = shapes

@@ -79,8 +79,9 @@ def check_data(data: object) -> None:
     """
     if isinstance(data, str | Path):
         usable_path(data, "data")
-    for part in data if isinstance(data, list | tuple) else ():
-        numbers = not isinstance(part, np.ndarray) or part.dtype.kind in "biuf"
+    for place, part in enumerate(data if isinstance(data, list | tuple) else ()):
+        kinds = "biufUO" if place == 1 else "biuf"  # targets may be names of classes
+        numbers = not isinstance(part, np.ndarray) or part.dtype.kind in kinds
         dense = not isinstance(part, torch.Tensor) or (
             part.layout == torch.strided and not part.is_meta
         )
@@ -224,6 +225,15 @@ def _fingerprint(value: object) -> str:
     if isinstance(value, Strategy | Searcher | Task):
         return f"{name} {digest(plain_description(value))[:12]}"
     if isinstance(value, list | tuple):
-        arrays = [torch.as_tensor(p) for p in value if isinstance(p, torch.Tensor | np.ndarray)]
-        return f"tensors {digest(arrays)[:12]}"
+        return f"tensors {digest([_described(one) for one in value])[:12]}"
     return name
+
+
+def _described(part: object) -> object:
+    """Return a part of data as it is hashed: tensors, arrays of numbers, and lists of labels."""
+    if isinstance(part, np.ndarray):
+        return torch.as_tensor(part) if part.dtype.kind in "biuf" else repr(part.tolist())
+    if isinstance(part, torch.Tensor):
+        return part
+    labels = isinstance(part, list | tuple) and all(isinstance(p, str | int | float) for p in part)
+    return repr(part) if labels else ""

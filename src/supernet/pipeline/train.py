@@ -118,6 +118,8 @@ def _record_setting(run: Run, inputs: Inputs) -> None:
         )
     )
     splits = inputs.splits
+    # Categories of a table, one of several inputs, are no text.
+    words = () if isinstance(splits.train.inputs, Several) else splits.train.words
     run.folder.record(
         DataRecord(
             name=splits.name,
@@ -125,7 +127,7 @@ def _record_setting(run: Run, inputs: Inputs) -> None:
             search=len(splits.search),
             test=len(splits.test),
             classes=len(splits.train.classes),
-            vocabulary=len(splits.train.words) or None,
+            vocabulary=len(words) or None,
             mean=tuple(inputs.normalise.mean),
             std=tuple(inputs.normalise.std),
             identity=inputs.identity,
@@ -133,7 +135,7 @@ def _record_setting(run: Run, inputs: Inputs) -> None:
         )
     )
     record_identity(run, inputs)
-    if words := splits.train.words:
+    if words:
         Vocabulary(words, inputs.example[0].shape[1], splits.train.classes).write(
             run.folder.vocabulary
         )

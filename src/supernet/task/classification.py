@@ -131,7 +131,8 @@ def _outputs(returned: object, targets: torch.Tensor) -> list[torch.Tensor]:
 
 def _advice(targets: torch.Tensor) -> str:
     """Say what to do with targets that are no class numbers."""
-    if targets.ndim == 2 and targets.shape[1] == 1:
+    whole = not targets.is_floating_point() or bool((targets == targets.round()).all())
+    if targets.ndim == 2 and targets.shape[1] == 1 and whole:
         return "give targets.squeeze(1).long() if this column holds class numbers"
     if targets.ndim == 2 and bool(((targets == 0) | (targets == 1)).all()):
         if bool((targets.sum(1) == 1).all()):

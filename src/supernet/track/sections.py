@@ -82,7 +82,8 @@ class DataRecord(Section):
         test: the number of examples that are read once, at the end.
         classes: the number of classes.
         vocabulary: the number of words, with texts only.
-        mean: mean that images (0–1) are normalised with, by channel; empty where inputs are floats.
+        mean: mean that images (0–1) are normalised with, by channel, or features of a table; empty where
+            inputs are other floats.
         std: standard deviation that they are normalised with.
         identity: a hash of the data and of the model's decisions and shapes.
         notes: notes on what was found with the data and is not used; only if there is something.

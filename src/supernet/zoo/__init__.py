@@ -7,6 +7,7 @@ from supernet.zoo.darts import DARTS
 from supernet.zoo.enas_macro import ENASMacro
 from supernet.zoo.enas_micro import ENASMicro
 from supernet.zoo.gpt import GPT
+from supernet.zoo.mlp import MLP
 from supernet.zoo.nasbench1shot1 import NASBench1Shot1
 from supernet.zoo.nasbench201 import NASBench201
 from supernet.zoo.nasbench_macro import NASBenchMacro
@@ -21,6 +22,7 @@ from supernet.zoo.textnas import TextNAS
 __all__ = [
     "DARTS",
     "GPT",
+    "MLP",
     "OFA",
     "SMASH",
     "SPACES",
@@ -47,6 +49,7 @@ SPACES = {
     "enas-macro": "supernet.zoo.ENASMacro",
     "enas-micro": "supernet.zoo.ENASMicro",
     "gpt": "supernet.zoo.GPT",
+    "mlp": "supernet.zoo.MLP",
     "nasbench-macro": "supernet.zoo.NASBenchMacro",
     "nasbench1shot1": "supernet.zoo.NASBench1Shot1",
     "nasbench201": "supernet.zoo.NASBench201",
