@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from supernet.config import RunConfig
+from supernet.conversion.trial_networks import largest
 from supernet.data import (
     Augment,
     Normalise,
@@ -25,7 +26,7 @@ from supernet.data.several import parts_of
 from supernet.errors import DataError
 from supernet.modules.nested import mapped
 from supernet.modules.outputs import output_text
-from supernet.net import SuperNet
+from supernet.net import SuperNet, derive
 from supernet.net.memory_format import memory_format
 from supernet.pipeline.context import Run
 from supernet.pipeline.models import Models, data_arguments
@@ -69,6 +70,10 @@ class Inputs:
     def space(self) -> SearchSpace:
         """All architectures."""
         return self.supernet.space
+
+    def original(self) -> nn.Module:
+        """Return the model as it was given: the largest network, with the supernet's initial weights."""
+        return derive(self.supernet, largest(self.supernet)).eval().requires_grad_(False)
 
     @property
     def from_string(self) -> Callable[[str], Architecture] | None:

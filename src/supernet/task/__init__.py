@@ -6,6 +6,7 @@ from supernet.task.cast import in_precision
 from supernet.task.classification import Classification
 from supernet.task.language import LanguageModel
 from supernet.task.measured import checked_measures
+from supernet.task.taught import Taught
 from supernet.task.watched import loss_and_outputs
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Classification",
     "LanguageModel",
     "Task",
+    "Taught",
     "checked_measures",
     "in_precision",
     "loss_and_outputs",
