@@ -48,6 +48,8 @@ class TrainConfig:
             as one process has it, or the "part" of each process, which is faster.
         ema: decay of a moving average of the weights over the steps, such as 0.999, which is what
             is used afterwards; null for the last weights.
+        teacher: share of the loss, above 0 and at most 1, by which models learn from the outputs of the
+            model that was given, as it was given, instead of the labels; null for the labels alone.
         log_every: steps between records of the log, which are also the moments of checkpoints.
         checkpoint_seconds: least time between two checkpoints.
     """
@@ -64,6 +66,7 @@ class TrainConfig:
     accumulate: int = 1
     batch_norm: Literal["whole", "part"] = "whole"
     ema: float | None = None
+    teacher: float | None = None
     log_every: int = 20
     checkpoint_seconds: float = 20.0
 
@@ -91,6 +94,11 @@ class TrainConfig:
             )
         if self.clip is not None and not self.clip > 0:
             raise ConfigError(f"clip is a norm above 0, or null for no limit, not {self.clip}")
+        if self.teacher is not None and not 0 < self.teacher <= 1:
+            raise ConfigError(
+                "teacher is a share of the loss above 0 and at most 1, as 0.9, or null for none, not "
+                f"{self.teacher}"
+            )
         if self.ema is not None and not 0 < self.ema < 1:
             raise ConfigError(
                 "ema is the decay of a moving average of the weights, in (0, 1), or null for none, "

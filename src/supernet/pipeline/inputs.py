@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from supernet.config import RunConfig
+from supernet.conversion.trial_networks import largest
 from supernet.data import (
     Augment,
     Normalise,
@@ -29,7 +30,7 @@ from supernet.failures import attempted
 from supernet.modules.modes import evaluating
 from supernet.modules.nested import mapped
 from supernet.modules.outputs import output_text
-from supernet.net import SuperNet
+from supernet.net import SuperNet, derive
 from supernet.net.memory_format import memory_format
 from supernet.pipeline.context import Run
 from supernet.pipeline.models import Models, data_arguments
@@ -104,6 +105,10 @@ class Inputs:
             if not isinstance(figures, Exception):
                 return figures
         return {}
+
+    def original(self) -> nn.Module:
+        """Return the model as it was given: the largest network, with the supernet's initial weights."""
+        return derive(self.supernet, largest(self.supernet)).eval().requires_grad_(False)
 
     @property
     def from_string(self) -> Callable[[str], Architecture] | None:

@@ -12,6 +12,7 @@ from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.scoring import validate
 from supernet.random import derive_seed
 from supernet.shared_work import breathe
+from supernet.task import Taught
 from supernet.track.sections import Spent
 from supernet.train import Checkpoint, Fit, Learner
 from supernet.train.learner import M
@@ -97,7 +98,10 @@ def fit(
             patience=patience,
             judge=lambda: validate(run, inputs, model)["loss"],
         )
-        loop.run(model, learner, inputs.task, loader, checkpoint)
+        task = inputs.task
+        if options.teacher is not None:
+            task = Taught(task, inputs.original(), options.teacher)
+        loop.run(model, learner, task, loader, checkpoint)
     return Spent(
         seconds=log.seconds,
         steps=int(log.last.get("step", options.steps)),

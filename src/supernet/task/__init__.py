@@ -9,6 +9,7 @@ from supernet.task.measured import batch_figures, checked_figures, checked_measu
 from supernet.task.multilabel import MultiLabel
 from supernet.task.regression import Regression
 from supernet.task.segmentation import Segmentation
+from supernet.task.taught import Taught
 from supernet.task.watched import loss_and_outputs
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Regression",
     "Segmentation",
     "Task",
+    "Taught",
     "batch_figures",
     "checked_figures",
     "checked_measures",
