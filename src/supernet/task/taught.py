@@ -10,7 +10,7 @@ where D is the task's distance between outputs, for logits the cross-entropy wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
