@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
@@ -22,7 +21,7 @@ from supernet.errors import DataError
 from supernet.modules.nested import leaves
 from supernet.user_code import calling
 
-__all__ = ["LABEL", "Collate", "Pair", "Pairs", "length_of", "pairs_of", "spooled"]
+__all__ = ["LABEL", "Collate", "Pair", "Pairs", "length_of", "pairs_of", "stacked"]
 
 Pair = tuple[Values, Tensor]
 """The input of an example, or its inputs, and its label."""
@@ -157,7 +156,7 @@ class Pairs(Items):
             if _same(labels, [listed[index] for index in looked_at]):
                 return listed.to(labels[0].dtype)
         self.read_for_labels.append(self._names[place])
-        return _stacked([self._pair(number)[1] for number in numbers], self._names[place])
+        return stacked([self._pair(number)[1] for number in numbers], self._names[place])
 
 
 def length_of(dataset: object, name: str) -> int:
@@ -209,63 +208,6 @@ def pairs_of(
         raise DataError(
             f"{name} ended after {number + 1} examples, but its length is {count}; mend its __len__"
         )
-
-
-def spooled(
-    dataset: IterableDataset[Any], name: str, label: str = LABEL, names: LabelNames | None = None
-) -> Dataset[Any]:
-    """Go through a data set once, and return one that has its examples by index, on disk.
-
-    They lie in a file in the folder of temporary files (`TMPDIR`) that has no name any more, so its
-    space is free again when the process ends. It takes what all inputs take, and no memory.
-
-    Raises:
-        DataError: see `pairs_of`; or two inputs differ in shape or type.
-        OSError: the disk is full.
-    """
-    shape: tuple[int, ...] = ()
-    dtype, labels = torch.uint8, list[Tensor]()
-    layout: Layout | None = None
-    with tempfile.NamedTemporaryFile() as file:
-        for number, (given, target) in enumerate(pairs_of(dataset, name, label, names)):
-            if not labels and not isinstance(given, Tensor):
-                layout = Layout.of(given)
-            where = f"{name}, example {number}"
-            found = given if layout is None else layout.packed(given, where)
-            if not isinstance(found, Tensor):
-                raise DataError(f"{where} has several inputs, but the first has one")
-            if not labels:
-                shape, dtype = tuple(found.shape), found.dtype
-            if (tuple(found.shape), found.dtype) != (shape, dtype):
-                raise DataError(
-                    f"{where} is {found.dtype} {list(found.shape)}, but the first is "
-                    f"{dtype} {list(shape)}; let its transform give all the same shape and type"
-                )
-            file.write(found.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-            labels.append(target)
-        file.flush()
-        size = len(labels) * int(np.prod(shape, dtype=np.int64))
-        mapped = torch.from_file(file.name, shared=False, size=size, dtype=dtype)
-    targets = _stacked(labels, name)
-    return _Spooled(mapped.view(len(labels), *shape), targets, layout, names or LabelNames())
-
-
-class _Spooled(Dataset[tuple[Values, Any]]):
-    def __init__(
-        self, inputs: Tensor, targets: Tensor, layout: Layout | None, names: LabelNames
-    ) -> None:
-        self._inputs = inputs
-        self._names = names
-        self._layout = layout
-        self.targets = targets
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def __getitem__(self, index: int) -> tuple[Values, Any]:
-        row = self._inputs[index]
-        label = self._names.given(self.targets[index])
-        return row if self._layout is None else self._layout.unpacked(row), label
 
 
 def pair_of(
@@ -389,7 +331,7 @@ def _same(labels: Sequence[Tensor], listed: Sequence[Tensor]) -> bool:
     )
 
 
-def _stacked(labels: Sequence[Tensor], name: str) -> Tensor:
+def stacked(labels: Sequence[Tensor], name: str) -> Tensor:
     """Return labels in one tensor.
 
     Raises:

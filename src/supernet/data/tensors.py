@@ -14,8 +14,9 @@ from supernet.data.base import DataSource, Examples, Raw, make_examples, naming
 from supernet.data.images import has_channels_last, stack
 from supernet.data.labels import LabelNames, as_targets
 from supernet.data.packed import Layout
-from supernet.data.pairs import LABEL, Collate, Pairs, pairs_of, spooled
+from supernet.data.pairs import LABEL, Collate, Pairs, pairs_of
 from supernet.data.several import Held, Several, labels_of, parts_of
+from supernet.data.spooled import spooled
 from supernet.data.stored import Stored
 from supernet.errors import ConfigError, DataError
 
