@@ -72,8 +72,8 @@ class Targets:
             )
         elif predict is None and decided == "numbers":
             note = (
-                f"the target {name!r} is a number to be predicted; data.predict classes takes it as the "
-                "name of a class"
+                f"the target {name!r} is a number to be predicted, for which the task is regression; "
+                "data.predict classes takes it as the name of a class"
             )
         return cls(name, different if decided == "classes" else (), note)
 
