@@ -18,7 +18,7 @@ class FigureBounds:
 
     Attributes:
         texts: bounds as they were written.
-        bounds: what they say, one for each.
+        bounds: the bounds that the texts say, one for each.
     """
 
     texts: tuple[str, ...] = ()

@@ -27,7 +27,7 @@ def ranking_quality(
     looks worse than it is, and beside evenly spread ones better.
 
     Args:
-        better: which scores are better.
+        better: preference that says which scores are better.
         outcomes: outcomes of all networks that were retrained.
         population: the number of candidates that the probes were drawn from.
         seed: seed of the resampling.

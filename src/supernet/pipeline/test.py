@@ -107,7 +107,7 @@ def over_random(
         searched: the best of the search.
         random: random networks, at least one.
         task: task that measured them.
-        better: which scores are better.
+        better: preference that says which scores are better.
         seed: seed of resamples, for a figure that is no mean over examples.
     """
     results = searched[1]

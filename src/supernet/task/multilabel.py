@@ -125,7 +125,7 @@ def _auroc(absent: Tensor, present: Tensor) -> Tensor:
     Equal bins count half. Labels that hold everywhere or nowhere are left out; 0.5 where all do.
 
     Args:
-        absent: see `_average_precision`.
+        absent: share of examples in each bin for which the label does not hold, `[labels, bins]`.
         present: the same of those for which it holds.
     """
     below = absent.cumsum(1) - absent / 2

@@ -36,7 +36,7 @@ class CandidateScores:
 
     Attributes:
         metric: measure that the scores are.
-        better: which scores are better.
+        better: preference that says which scores are better.
         rows: the candidates.
         values: score of each.
         effects: how scores depend on each decision, the one that explains most first.
