@@ -200,7 +200,7 @@ def test_probabilities_are_those_of_the_softmax(model, batch):
 )
 def test_advice_fits_the_targets(targets, right, wrong):
     with pytest.raises(DataError, match=right) as caught:
-        Classification().loss(nn.Linear(3, 3), (torch.zeros(2, 3), torch.tensor(targets)))
+        Classification().measure(nn.Linear(3, 3), (torch.zeros(2, 3), torch.tensor(targets)))
     assert wrong not in str(caught.value)
 
 

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, Self
 import torch
 from torch import nn
 
+from supernet.data import Mixing
 from supernet.errors import ConfigError
 from supernet.precision import Precision
 from supernet.strategies import Among
@@ -48,6 +49,10 @@ class TrainConfig:
             as one process has it, or the "part" of each process, which is faster.
         ema: decay of a moving average of the weights over the steps, such as 0.999, which is what
             is used afterwards; null for the last weights.
+        mixup: α of mixup, such as 0.2, by which examples of a batch, and their classes, are mixed; 0 for
+            none.
+        cutmix: α of CutMix, such as 1, by which a box of an image is that of another one; 0 for none.
+            With both each step takes one.
         teacher: share of the loss, above 0 and at most 1, by which models learn from the outputs of the
             model that was given, as it was given, instead of the labels; null for the labels alone.
         log_every: steps between records of the log, which are also the moments of checkpoints.
@@ -66,6 +71,8 @@ class TrainConfig:
     accumulate: int = 1
     batch_norm: Literal["whole", "part"] = "whole"
     ema: float | None = None
+    mixup: float = 0.0
+    cutmix: float = 0.0
     teacher: float | None = None
     log_every: int = 20
     checkpoint_seconds: float = 20.0
@@ -94,6 +101,7 @@ class TrainConfig:
             )
         if self.clip is not None and not self.clip > 0:
             raise ConfigError(f"clip is a norm above 0, or null for no limit, not {self.clip}")
+        Mixing(self.mixup, self.cutmix)  # which refuses what they cannot be
         if self.teacher is not None and not 0 < self.teacher <= 1:
             raise ConfigError(
                 "teacher is a share of the loss above 0 and at most 1, as 0.9, or null for none, not "

@@ -9,6 +9,7 @@ from supernet.data.folder import ImageFolder
 from supernet.data.huggingface import HuggingFace
 from supernet.data.idx import Idx
 from supernet.data.loader import Loader, chunks, whole_batch
+from supernet.data.mixing import Mixing
 from supernet.data.named_dataset import NamedDataset
 from supernet.data.normalise import Normalise, Preprocess, PreprocessSeveral
 from supernet.data.resolve import SOURCES, as_source
@@ -37,6 +38,7 @@ __all__ = [
     "ImageFolder",
     "Items",
     "Loader",
+    "Mixing",
     "NamedDataset",
     "Normalise",
     "Preprocess",

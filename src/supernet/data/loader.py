@@ -12,12 +12,13 @@ from torch import Tensor
 
 from supernet.data.augment import Augment
 from supernet.data.base import Examples
+from supernet.data.mixing import Mixing
 from supernet.data.normalise import Normalise
 from supernet.data.several import Held, Several, Values, batch_of, is_stored
 from supernet.data.stored import Ahead, Key, Stored
 from supernet.errors import ConfigError, DataError
 from supernet.modules.nested import mapped
-from supernet.random import generator
+from supernet.random import generator, stream
 from supernet.ranks import own_part, rank
 
 __all__ = ["Loader", "Parts", "augmented", "chunks", "whole_batch"]
@@ -37,6 +38,7 @@ class Loader:
         purpose: tells loaders of one run apart, so that they draw different numbers.
         normalise: normalisation of the inputs, by default measured on `examples`; give that of the
             training split for any other.
+        mixing: mixing of examples with each other, of each rank's part for itself.
 
     Raises:
         ConfigError: the batch size is not positive.
@@ -51,6 +53,7 @@ class Loader:
         purpose: str = "order",
         *,
         normalise: Normalise | None = None,
+        mixing: Mixing | None = None,
     ) -> None:
         _check_batch_size(batch_size)
         self.images_per_step = min(batch_size, len(examples))
@@ -60,6 +63,7 @@ class Loader:
         self._augment = augment
         self._purpose = purpose
         self._normalise = normalise or Normalise.of(examples)
+        self._mixing = mixing
         self._orders: dict[int, Tensor] = {}
         # Each rank has its own part only. What may change images in any way is given a whole batch, so
         # that ranks change them as one process does, unless images had to be read for it.
@@ -92,7 +96,12 @@ class Loader:
             inputs = augmented(self._augment, inputs, change, self._examples.inputs)
         own = own_part(len(indices)) if self._whole else slice(None)
         inputs, indices = mapped(lambda part: part[own], inputs), indices[own]
-        return batch_of(inputs, self._examples.targets.index_select(0, indices))
+        targets = self._examples.targets.index_select(0, indices)
+        if self._mixing:
+            draws = stream(self._seed, self._purpose, "mix", step)
+            classes = len(self._examples.classes)
+            inputs, targets = self._mixing(inputs, targets, classes, draws)
+        return batch_of(inputs, targets)
 
     def _change(self, augment: Augment, random: torch.Generator, images: Tensor) -> Tensor:
         if type(augment).__call__ is not Augment.__call__:

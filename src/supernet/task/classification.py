@@ -54,11 +54,13 @@ class Classification(Task):
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the mean cross-entropy, and that of auxiliary classifiers times their weight.
 
+        Targets may also be shares of the classes, `[batch, classes]`, as mixed examples have them.
+
         Raises:
             DataError: targets or logits have another shape or type.
         """
         targets = batch[-1]
-        logits, *further = _outputs(outputs_of(model, batch), targets)
+        logits, *further = _outputs(outputs_of(model, batch), targets, shares=True)
         loss = self._loss(logits, targets)
         for other in further:
             loss = loss + self.auxiliary * self._loss(other, targets)
@@ -105,8 +107,13 @@ class Classification(Task):
         return {**figures, "f1": counts.f1(found), "balanced_accuracy": counts.recall(found)}
 
 
-def _outputs(returned: object, targets: torch.Tensor) -> list[torch.Tensor]:
+def _outputs(returned: object, targets: torch.Tensor, shares: bool = False) -> list[torch.Tensor]:
     """Return the logits that the model returned, one or several, checked.
+
+    Args:
+        returned: what the model returned.
+        targets: class numbers `[batch]`.
+        shares: whether targets may be shares of the classes, too, `[batch, classes]`.
 
     Raises:
         DataError: these are no logits.
@@ -118,7 +125,8 @@ def _outputs(returned: object, targets: torch.Tensor) -> list[torch.Tensor]:
                 "classification needs logits [batch, classes], or a tuple of them, but the model "
                 f"returned {type(logits).__name__}"
             )
-        _check(logits, targets)
+        if not (shares and targets.is_floating_point() and targets.shape == logits.shape):
+            _check(logits, targets)
         outputs.append(logits)
     if any(logits.shape != outputs[0].shape for logits in outputs):
         raise DataError(
