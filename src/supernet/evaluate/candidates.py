@@ -125,9 +125,9 @@ class Candidate:
         """Return the candidate that an architecture becomes which you scored yourself.
 
         Args:
-            architecture: what a searcher asked for.
-            loss: what it is ranked by where there is no accuracy, lower being better.
-            accuracy: what it is ranked by, higher being better.
+            architecture: architecture that a searcher asked for.
+            loss: score that it is ranked by where there is no accuracy, lower being better.
+            accuracy: score that it is ranked by, higher being better.
             tables: cost tables, as `supernet.cost.measure_costs` returns them.
 
         Raises:

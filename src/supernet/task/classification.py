@@ -111,7 +111,7 @@ def _outputs(returned: object, targets: torch.Tensor, shares: bool = False) -> l
     """Return the logits that the model returned, one or several, checked.
 
     Args:
-        returned: what the model returned.
+        returned: value that the model returned.
         targets: class numbers `[batch]`.
         shares: whether targets may be shares of the classes, too, `[batch, classes]`.
 

@@ -30,7 +30,7 @@ class Taught(Task):
     """The task, for models that learn from a teacher.
 
     Args:
-        task: what is learned from the labels.
+        task: task that is learned from the labels.
         teacher: model in evaluation mode that takes the same inputs; its weights stay as they are.
         share: share of the loss that is the distance from the teacher, in (0, 1]; with 1 labels are not
             looked at.
