@@ -5,6 +5,7 @@ The conventions (also in `docs/architecture.md`):
 * A block has a language. `python`, `sh`, `yaml` and `json` are run or read, `text` is not.
 * A comment on the line before a block says how it is taken: `<!-- fragment: WHY -->` does not run,
   `<!-- slow -->` runs with the slow tests, `<!-- file: NAME -->` is written to a file of that name.
+* `<!-- files of: PAGE PAGE -->` anywhere in a page: the files that these pages save are there.
 * Blocks of a page run from top to bottom in one empty folder and share their names.
 * A comment that is a value, after an expression or after `print(...)`, is what it must be.
 """
@@ -33,6 +34,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 
 FENCE = re.compile(r"^ *```(.*)$")
 REMARK = re.compile(r"^ *<!-- (fragment|slow|file)(?:: (.+))? -->$")
+FILES_OF = re.compile(r"^<!-- files of: (.+) -->$", re.MULTILINE)
 FILE = re.compile(r"# (\w+\.py)\n")
 
 LANGUAGES = {"python", "sh", "yaml", "json", "text"}
@@ -83,6 +85,16 @@ def blocks(text: str) -> Iterator[Block]:
         start = None
     if start is not None:
         raise ValueError(f"the block of line {start + 1} does not end")
+
+
+def write_files(text: str) -> None:
+    """Write the files that other pages save, which a page names, into the present folder."""
+    for named in FILES_OF.findall(text):
+        for page in named.split():
+            for block in blocks((ROOT / "docs" / page).read_text()):
+                file = FILE.match(block.content) if block.language == "python" else None
+                if file:
+                    Path(file[1]).write_text(block.content)
 
 
 def run_blocks(page: str, found: Sequence[Block]) -> None:

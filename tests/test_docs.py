@@ -18,7 +18,7 @@ import pytest
 from benchmarks import timm_models
 
 import supernet.pipeline
-from doc_pages import LANGUAGES, PAGES, ROOT, blocks, run_blocks, short
+from doc_pages import LANGUAGES, PAGES, ROOT, blocks, run_blocks, short, write_files
 from supernet.data import SOURCES
 from supernet.loggers import LOGGERS
 from supernet.parser import help_text
@@ -74,7 +74,9 @@ def with_blocks(slow):
 )
 @pytest.mark.parametrize("page", with_blocks(slow=False))
 def test_code_runs(page, workplace):
-    found = [block for block in blocks(page.read_text()) if block.remark != "slow"]
+    text = page.read_text()
+    found = [block for block in blocks(text) if block.remark != "slow"]
+    write_files(text)
     run_blocks(page.name, found)
 
 
@@ -85,7 +87,9 @@ def test_all_code_runs(page, workplace):
         timm_models.create_model("resnet10t")  # imports timm, also where it lacks torchvision
     except ImportError as error:
         pytest.skip(f"timm cannot be imported: {error}")
-    run_blocks(page.name, list(blocks(page.read_text())))
+    text = page.read_text()
+    write_files(text)
+    run_blocks(page.name, list(blocks(text)))
 
 
 @pytest.mark.parametrize("page", with_blocks(slow=False))

@@ -105,7 +105,7 @@ class DataRecord(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class IdentityRecord(Section):
-    """What the results depend on besides options ([when it changes](guide.md#going-on-in-a-folder)).
+    """What the results depend on besides options ([when it changes](running.md#going-on-in-a-folder)).
 
     Attributes:
         python: the version of Python that the user's code was compiled for.
