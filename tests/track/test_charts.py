@@ -16,7 +16,7 @@ from supernet.track.scales import Scale, tick_texts, ticks, written
 
 RANGES = st.tuples(
     st.floats(-1e9, 1e9, allow_nan=False), st.floats(-12, 12).map(lambda power: 10.0**power)
-).filter(lambda one: one[1] > 1e-9 * abs(one[0]))
+).filter(lambda one: one[1] > 1e-7 * abs(one[0]))
 
 
 def drawn(*series, unit="number", **more):
