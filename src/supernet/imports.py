@@ -87,6 +87,12 @@ def resolve(path: str, *kinds: type) -> Any:
     except ConfigError:
         raise
     except Exception as error:  # importing a user's module may raise anything
+        lacks = error.name if isinstance(error, ModuleNotFoundError) else None
+        if lacks and not dotted(path).startswith(lacks):
+            raise ConfigError(
+                f"{path!r} cannot be imported, since it imports {lacks}, which is not installed here; "
+                f"install that: {error}"
+            ) from error
         raise ConfigError(
             f"{path!r} cannot be imported: {error}. Write package.module.name or package.module:name; "
             "modules are looked for in the environment that supernet is installed in, and then in the "

@@ -159,3 +159,16 @@ def test_what_a_short_name_hides_is_said(images, tiny, call):
     code, _, err = call("train", "--out", "a", *tiny)
     assert code == 0
     assert "digits: this is the ready data set; digits in the working directory is given as" in err
+
+
+@pytest.mark.parametrize(
+    "model", ["bender", "spos", "ofa", "nasbench201", "nasbench-macro", "darts"]
+)
+def test_a_space_of_images_is_not_for_rows(model, call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{n},{n % 3},{'ab'[n % 2]}\n" for n in range(60))
+    (tmp_path / "rows.csv").write_text(f"x,y,kind\n{rows}")
+    code, _, said = call("train", "--data", "rows.csv", "--data.target", "kind", "--model", model)
+    assert code == 2
+    assert "is for images [channels, height, width]" in said
+    assert "--model mlp" in said

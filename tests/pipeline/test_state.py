@@ -135,3 +135,16 @@ def test_wrong_options_overwrite_nothing(search, contents, tmp_path):
     with pytest.raises(ConfigError):
         search(tmp_path / "run", overwrite=True, options={"train.stepps": 3})
     assert contents(tmp_path / "run") == before
+
+
+def test_overwriting_without_options_has_those_of_the_folder(search, contents, tmp_path):
+    with open_run(
+        ["--model=nasbench-macro", "--model.stages=[1]", "--model.channels=2", "--train.steps=3"],
+        tmp_path / "run",
+        progress=False,
+    ) as opened:
+        execute(opened, ["train"])
+    with open_run([], tmp_path / "run", progress=False, anew=True) as opened:
+        assert not opened.run.folder.checkpoint.path.exists()
+        assert opened.run.config.train.steps == 3
+        assert opened.inputs.space.size == 3

@@ -10,8 +10,14 @@ import torch
 
 from supernet.errors import ConfigError, RunFolderError
 from supernet.parser import parse
+from supernet.task import Classification
 
 SIZE = 16
+
+
+class NoAccuracy(Classification):
+    def measure(self, model, batch):
+        return {"loss": super().measure(model, batch)["loss"]}
 
 
 def make(rate, kind=torch.optim.SGD):
@@ -127,3 +133,21 @@ def test_retraining_stops_early(search, tmp_path):
     chosen = result.metrics["retrain"]["candidates"]
     assert min(one["validation"]["loss"] for one in chosen) == pytest.approx(lowest)
     assert search(tmp_path / "run", options=options).metrics == result.metrics
+
+
+def test_where_trainings_end_and_who_teaches_is_said(search, tmp_path, capsys):
+    options = {"retrain.train.steps": 400, "retrain.train.patience": 1, "train.teacher": 0.5}
+    options |= {
+        "retrain.train.optimizer.lr": 5.0,
+        "retrain.train.clip": None,
+        "retrain.train.warmup": 0,
+    }
+    search(tmp_path / "run", options=options)
+    said = capsys.readouterr().err
+    assert "the teacher is the model as it was given" in said
+    assert " of 400 steps: no lower loss on the search split in 1 records" in said
+
+
+def test_a_figure_that_the_task_has_not_is_nothing_to_rank_by(search, tmp_path):
+    with pytest.raises(ConfigError, match=r"rank_by is 'accuracy', but NoAccuracy has .* loss"):
+        search(tmp_path, task=NoAccuracy(), options={"evaluate.rank_by": "accuracy"})

@@ -70,6 +70,13 @@ def test_it_ends_after_so_many_records_and_keeps_the_best(losses, patience, end,
         assert torch.equal(value, run.seen[best][name]), name
 
 
+def test_records_of_the_warm_up_do_not_count(make_loader):
+    run = Judged([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], patience=2, warmup=0.5)
+    run.start(make_loader())
+    assert [one["step"] for one in run.records] == [2, 4, 6, 8, 10, 12, 14]
+    assert torch.equal(run.model[1].weight, run.seen[0]["1.weight"])
+
+
 def test_without_patience_nobody_is_asked(make_loader):
     run = Judged([])
     run.start(make_loader())

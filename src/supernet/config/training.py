@@ -125,8 +125,9 @@ class AloneConfig(TrainConfig):
     """The training of a network by itself, which inherited weights may not need.
 
     Attributes:
-        patience: records of the log in a row without a lower loss on the search split after which the
-            training ends; what is used are the weights with the lowest one. null for all steps.
+        patience: records of the log in a row, after the warm-up, without a lower loss on the search
+            split, after which the training ends; what is used are the weights with the lowest one. null
+            for all steps.
     """
 
     patience: int | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,11 +104,35 @@ class FromCallable(ModelSource):
         home = getattr(self.make, "__module__", None) or ""
         others = home.partition(".")[0] != "supernet"  # torch's own refuse arguments, too
         building = calling(f"building the model {name}", always=others)
-        with seeded(derive_seed(seed, "build")), building:
+        with (
+            seeded(derive_seed(seed, "build")),
+            building,
+            _for_images(str(name), arguments, others),
+        ):
             model = self.make(**arguments)
         if not isinstance(model, nn.Module):
             raise ConfigError(f"{name} returned {shown(model)}, which is not an nn.Module")
         return model
+
+
+@contextmanager
+def _for_images(name: str, arguments: Mapping[str, Any], others: bool) -> Iterator[None]:
+    """Say that a ready space is for images where it is given something else and fails.
+
+    Raises:
+        ConfigError: it is one of ours, and was given an example's shape that is no image's.
+    """
+    try:
+        yield
+    except (IndexError, TypeError, ValueError) as error:
+        shape = arguments.get("image")
+        if others or not isinstance(shape, tuple) or len(shape) == 3:
+            raise
+        raise ConfigError(
+            f"the model {name} is for images [channels, height, width], but an example of the data is "
+            f"{list(shape)}; for rows of numbers there is the space mlp (--model mlp), or use a model "
+            "of your own"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def _check_figures(run: Run, inputs: Inputs) -> None:
             f"run; give it a name that is none of {', '.join(sorted(reserved))}"
         )
     by = options.rank_by
-    if by not in {*figures, "accuracy"}:
+    if figures and by not in figures:
         raise ConfigError(
             f"evaluate.rank_by is {by!r}, but {task} has the figures {', '.join(figures)}"
             f"{did_you_mean(by, figures)}; rank by one of them"

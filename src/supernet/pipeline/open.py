@@ -68,7 +68,8 @@ def open_run(
             `supernet.origin`.
         on_record: function that is given the records of the run, see `supernet.pipeline.hooks`.
         profiler: profiler that measures it.
-        anew: delete what a run left in the folder before, once the options are read; but not where
+        anew: delete what a run left in the folder before, once the options are read, which are those
+            that it remembers only where no argument is given; but not where
             `torchrun` starts processes again after a failure.
 
     Raises:
@@ -135,7 +136,9 @@ def _read_options(
     anew: bool,
 ) -> _Options:
     """Read the options of now, which continue those of the folder; see `open_run`."""
-    stored, begun = (None, False) if anew else (folder.read_config(), folder.has_results())
+    stored, begun = folder.read_config(), folder.has_results()
+    if anew:  # without options, by those of the folder
+        stored, begun = None if arguments else stored, False
     if stored and arguments and not begun and mode == "run" and folder.metrics.latency is None:
         stored = None  # a first attempt failed, perhaps for an option that is now mended
     if stored is None and begun and not folder.config.exists():

@@ -29,7 +29,7 @@ from supernet.pipeline.costs import problem_of
 from supernet.pipeline.identity import record_identity
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.measures import check_measures
-from supernet.pipeline.scoring import protocol_of
+from supernet.pipeline.scoring import protocol_of, validate
 from supernet.pipeline.trained import (
     Trained,
     check_trained,
@@ -77,6 +77,8 @@ def train(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Trained:
         watch.begin(0 if state is None else state["step"])
         look = partial(watch.look, watch.evaluator(supernet))
     options = run.config.train
+    if options.teacher is not None:
+        _say_teacher(run, inputs)
     spent = fit(run, inputs, options, "train", supernet, counted, checkpoint, identity, look=look)
     trained = read_trained(run, supernet, identity)
     warnings = [warning for stage in before for warning in stage.warnings] + counted.warnings()
@@ -266,6 +268,15 @@ def _check_sharing(run: Run, inputs: Inputs) -> None:
             "the model that was given would be lost; give its class or a function instead of the "
             "instance, or --sharing.until 0"
         )
+
+
+def _say_teacher(run: Run, inputs: Inputs) -> None:
+    """Say how good the model is that the networks learn from: one that is not trained teaches noise."""
+    score = validate(run, inputs, inputs.original())
+    said = ", ".join(f"{name} {value:.4g}" for name, value in score.items())
+    run.progress.say(
+        f"the teacher is the model as it was given, its largest network: on the search split {said}"
+    )
 
 
 def _check_optimizer(name: str, make: OptimizerFactory) -> None:

@@ -56,6 +56,8 @@ def fit(
         log.rewind(step)
         bar.advance(step)
         mark("start")
+        if 0 < step < options.steps:
+            run.progress.say(f"{stage} goes on from step {step:,} of {options.steps:,}")
 
     def write(record: dict[str, float]) -> None:
         log.write(record)
@@ -105,8 +107,14 @@ def fit(
         if options.teacher is not None:
             task = Taught(task, inputs.original(), options.teacher)
         loop.run(model, learner, task, loader, checkpoint)
+    done = int(log.last.get("step", options.steps))
+    if patience is not None and done < options.steps:
+        run.progress.say(
+            f"{stage} ended after {done:,} of {options.steps:,} steps: no lower loss on the search "
+            f"split in {patience} records of the log; its weights are those of the lowest"
+        )
     return Spent(
         seconds=log.seconds,
-        steps=int(log.last.get("step", options.steps)),
+        steps=done,
         loss=log.last.get("loss"),
     )

@@ -74,9 +74,9 @@ class Fit:
         look: function that looks at the model and leaves it as it is. It is called with the number of
             steps that are done, before the first step of this call and at each record of the log, to
             which what it returns is added.
-        patience: records of the log in a row without a lower loss of `judge` after which the training
-            ends; the model is then, as after the last step, the one with the lowest. None for all steps
-            and the last model.
+        patience: records of the log in a row, after the warm-up, without a lower loss of `judge` after
+            which the training ends; the model is then, as after the last step, the one with the lowest.
+            None for all steps and the last model.
         judge: function that returns the loss of the model on held-out examples, and leaves the model as
             it is; needed with `patience`. The records have it as "search_loss".
         mark: function that is told when a part of a step has ended: "data", "backward", "optimizer",
@@ -171,7 +171,9 @@ class Fit:
                 if average and last:
                     average.take(step + 1)
                     average = None
-                over, judged = self._judged(stopping, average, step + 1)
+                # Before the rate is at its peak nothing is late.
+                counts = moment.progress >= self.warmup
+                over, judged = self._judged(stopping, average, step + 1, counts)
                 self.log(
                     {
                         "step": step + 1,
@@ -252,14 +254,18 @@ class Fit:
             return self.look(step)
 
     def _judged(
-        self, stopping: EarlyStopping | None, average: MovingAverage | None, step: int
+        self,
+        stopping: EarlyStopping | None,
+        average: MovingAverage | None,
+        step: int,
+        counts: bool,
     ) -> tuple[bool, Mapping[str, float]]:
         """Return whether the training ends here, and what the record says of why."""
         if stopping is None or self.judge is None:
             return False, {}
         with average.in_place(step) if average else nullcontext():
             loss = self.judge()
-            return first_says(stopping.over(loss)), {"search_loss": loss}
+            return first_says(stopping.over(loss, counts)), {"search_loss": loss}
 
     def _average(self, model: nn.Module) -> MovingAverage | None:
         if self.ema is None:

@@ -29,12 +29,17 @@ class EarlyStopping:
         self._lowest, self._since = math.inf, 0
         self._kept: dict[str, Any] = {}
 
-    def over(self, loss: float) -> bool:
-        """Take in the loss of the model as it is now, and return whether the training ends."""
+    def over(self, loss: float, counts: bool = True) -> bool:
+        """Take in the loss of the model as it is now, and return whether the training ends.
+
+        Args:
+            loss: loss on the held-out examples.
+            counts: whether this look counts where the loss is not lower.
+        """
         if loss < self._lowest or not self._kept:
             self._lowest, self._since = loss, 0
             self._kept = copy.deepcopy(self._model.state_dict())
-        else:
+        elif counts:
             self._since += 1
         return self._since >= self._patience
 
