@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -148,3 +150,15 @@ def test_overwriting_without_options_has_those_of_the_folder(search, contents, t
         assert not opened.run.folder.checkpoint.path.exists()
         assert opened.run.config.train.steps == 3
         assert opened.inputs.space.size == 3
+
+
+def test_names_of_classes_are_kept_with_the_network(search, tmp_path):
+    result = search(tmp_path / "run")
+    chosen = json.loads((tmp_path / "run" / "architecture.json").read_text())
+    assert chosen["classes"] == ["0", "1", "2"]
+    (exported,) = result.export_networks("macs <= 100%")
+    assert json.loads((exported.folder / "architecture.json").read_text())["classes"] == [
+        "0",
+        "1",
+        "2",
+    ]

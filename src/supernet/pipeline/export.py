@@ -291,6 +291,7 @@ def _exported(
         "warning": warning,
         "costs": {name: _whole(cost) for name, cost in selected.costs.items()},
         "input": made.takes,
+        "classes": list(networks.inputs.splits.train.classes),
         "verification": made.verification,
     }
     with new_folder(folder, "export") as begun:

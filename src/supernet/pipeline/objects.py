@@ -202,10 +202,11 @@ def check_objects(
     folder: RunFolder, made_before: Mapping[str, Any], given: Collection[str]
 ) -> None:
     """Refuse to go on without the Python objects that a folder was made with, or others for them."""
-    for name in made_before.keys() - set(given):
+    for name in sorted(made_before.keys() - set(given)):
         raise RunFolderError(
             f"{folder.path} was made from Python, with {name} {made_before[name]['python']}; go on by "
-            "calling supernet.run(...) as before"
+            "calling supernet.run(...) as before, which is quick where all is done; its result exports "
+            "networks, too (export_networks)"
         )
 
 

@@ -149,6 +149,7 @@ def _write_chosen(
             key=chosen.key,
             architecture=chosen.architecture,
             diagram=_drawing(run, networks.inputs, chosen),
+            classes=networks.inputs.splits.train.classes,
         ).to_json(),
     )
     return None if made is None else dict(made.takes)

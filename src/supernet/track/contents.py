@@ -200,7 +200,8 @@ ENTRIES = (
     Entry(
         "architecture.json",
         "retrain",
-        "the chosen architecture: key, answers, drawing",
+        "the chosen architecture: key, answers, drawing, and names of the classes in the order of its "
+        "outputs",
         goes="repeated",
         needed=always("architecture.json"),
     ),

@@ -11,6 +11,7 @@ from supernet.errors import DamagedFileError, RunFolderError
 from supernet.evaluate import CandidateTable
 from supernet.evaluate.rows import Provenance, Row, candidate_rows
 from supernet.files import read_bytes, read_json
+from supernet.record_fields import Omitted
 from supernet.space import Diagram
 from supernet.track.config_and_log import Record, log_records, read_config
 from supernet.track.metrics import Metrics, read_metrics
@@ -32,11 +33,13 @@ class ChosenArchitecture(JsonRecord):
         key: hash of the answers.
         architecture: the answers of the chosen architecture, by decision.
         diagram: drawing of the architecture, where the model draws it.
+        classes: names of the classes, in the order of the network's outputs; only if there are classes.
     """
 
     key: str
     architecture: Answers
     diagram: Diagram | None = None
+    classes: Omitted[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True)
