@@ -336,7 +336,6 @@ def test_columns_that_options_name_are_looked_for_before_cells(table, options, w
     [
         ({"test": "b.csv", "split": "a"}, "both say which rows are for the test"),
         ({"test": "./a.csv"}, "test is a.csv too"),
-        ({"ignore": "a"}, r"a list of names, such as \[a\]"),
         ({"encoding": "klingon"}, "'klingon' is unknown"),
     ],
 )
@@ -435,3 +434,16 @@ def test_other_objects_are_no_tables():
     frame.columns = ["a", "a", "y"]
     with pytest.raises(DataError, match="two columns of one name"):
         Table(frame).load()
+
+
+@pytest.mark.parametrize("name", ["ignore", "categorical"])
+def test_one_column_needs_no_list(name, tmp_path):
+    (tmp_path / "rows.csv").write_text(
+        "a,b,y\n" + "".join(f"{n},{n % 3},{n % 2}\n" for n in range(30))
+    )
+    one, several = (
+        Table(tmp_path / "rows.csv", target="y", **{name: given}).load().train
+        for given in ("b", ["b"])
+    )
+    assert one.inputs.shape == several.inputs.shape
+    assert torch.equal(one.inputs, several.inputs)

@@ -51,7 +51,7 @@ class Table(DataSource):
         test: rows of the official test split, if there are some, a file or a data frame; by default a
             share of the rows is kept for the test (`split.test_fraction`).
         split: column that says of each row what it is for, "train", "test", or "val" to select with.
-        ignore: columns that are not looked at, such as numbers of rows.
+        ignore: column, or list of columns, that are not looked at, such as numbers of rows.
         categorical: columns whose numbers are names of categories, such as postcodes.
         embed: whether a model takes `numbers` [n, columns] and `categories`, int64 [n, columns], by
             these names, to embed categories: they are numbered through all columns, from 0, which is
@@ -70,8 +70,8 @@ class Table(DataSource):
         target: str | None = None,
         test: Any = None,
         split: str | None = None,
-        ignore: Sequence[str] = (),
-        categorical: Sequence[str] = (),
+        ignore: str | Sequence[str] = (),
+        categorical: str | Sequence[str] = (),
         embed: bool = False,
         predict: Predict | None = None,
         encoding: str = "utf-8",
@@ -87,15 +87,12 @@ class Table(DataSource):
             raise ConfigError(
                 f"test is {file} too; give other rows, or leave it out to have some divided off."
             )
-        for one in (ignore, categorical):
-            if isinstance(one, str):
-                raise ConfigError(f"columns are a list of names, such as [{one}], not {one!r}")
         self.file = file
         self.target = target
         self.test = test
         self.split = split
-        self.ignore = tuple(ignore)
-        self.categorical = tuple(categorical)
+        self.ignore = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+        self.categorical = (categorical,) if isinstance(categorical, str) else tuple(categorical)
         self.embed = embed
         self.predict = predict
         self.encoding = encoding
