@@ -48,8 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         except KeyboardInterrupt:
             complain(
-                f"{said}: interrupted; the same command continues where the last checkpoint is, at most "
-                "train.checkpoint_seconds (20 unless given) before; without one yet, at the beginning"
+                f"{said}: interrupted; the same command continues where the last checkpoint is"
             )
             return 1
     return 0

@@ -23,6 +23,7 @@ from supernet.train.agreement import check_agreement
 from supernet.train.average import MovingAverage
 from supernet.train.checkpoint import Checkpoint
 from supernet.train.divergence import Divergence
+from supernet.train.interruption import awaited_interruption
 from supernet.train.learner import Learner, M, Moment, average_gradients, check_adds, scaled
 from supernet.train.schedule import Decay, Schedule
 from supernet.train.state import TrainingState
@@ -119,6 +120,8 @@ class Fit:
             ConfigError: the learner needs batches as a whole, or its loss as it is.
             DivergedError: the loss or a weight is not finite; the last checkpoint is intact.
             DamagedFileError: the checkpoint cannot be read.
+            KeyboardInterrupt: the process was interrupted; with a checkpoint what was done until the
+                next record of the log is saved before.
         """
         check_adds(learner, self.precision, self.accumulate)
         optimizer = self.optimizer(model.parameters())
@@ -143,6 +146,7 @@ class Fit:
             seeded(self.seed),
             pooling_batch_norm() if self.batch_norm == "whole" else nullcontext(),
             calling(lambda: f"step {step + 1} of {self.steps} of the training"),
+            awaited_interruption(checkpoint is not None and ranks() == 1) as interrupted,
         ):
             for step in range(start, self.steps):
                 moment = Moment(step, self.steps, self.seed)
@@ -190,7 +194,8 @@ class Fit:
                 losses, logged, since = [], time.monotonic(), step + 1
                 self.mark("log")
                 # All ranks compare what they hold there, so the clock of the first one decides for all.
-                if last or first_says(now - saved >= self.checkpoint_seconds):
+                stops = interrupted()
+                if last or first_says(stops or now - saved >= self.checkpoint_seconds):
                     diverged.check_weights(model, step + 1)
                     by = {"optimizer": optimizer, "learner": learner, "scaler": state.scaler}
                     check_agreement(model, by, step + 1)
@@ -199,6 +204,8 @@ class Fit:
                         state.save(checkpoint, done, self.identity, self.steps)
                     saved = time.monotonic()
                     self.mark("checkpoint")
+                if stops:
+                    raise KeyboardInterrupt
                 if last:
                     break
         if checkpoint:
