@@ -5,8 +5,8 @@ to 16×16, smaller and shorter than the benchmark trained them. Options of the r
 `--model.cells=1 --model.channels=16 --retrain.train.steps=2000`. Printed is Kendall's τ, with intervals
 over networks, between what the benchmark says they are worth and what the short training says, at its
 end and by its training losses: their mean over all steps, and over the first and the last quarter of
-them; beside the counts and the scores without training, of networks of the benchmark's size. What was
-trained is kept in the folder, and not trained again.
+them; beside parameters and scores without training, of networks of the benchmark's size, and together
+with one of these. What was trained is kept in the folder, and not trained again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.alone import trained
 from benchmarks.fidelity.supernets import CELLS, taus
 from benchmarks.fidelity.training_free import read_batch
 from supernet.cost import measure_costs
-from supernet.fidelity import fidelity, load_truth
+from supernet.fidelity import fidelity, load_truth, together
 from supernet.files import write_json
 from supernet.net import SuperNet
 from supernet.pipeline import RunState, open_run, settings
@@ -55,6 +55,8 @@ def main() -> None:
             print(f"{count} of {len(chosen)}: {seconds:.0f} s, worth {one.value:.4f}", flush=True)
         architectures = [one.architecture for one in chosen.values()]
         scores = {**of_probes(list(found.values())), **beside(given.data, architectures)}
+        for name in ("accuracy", "-training loss, first quarter"):
+            scores[f"{name}, with az_nas"] = list(together([scores[name], scores["az_nas"]]))
     steps = opened.run.config.retrain.train.steps
     figures = fidelity(scores, [one.value for one in chosen.values()], [], 0.95, 0)
     mean = statistics.mean(one["seconds"] for one in found.values())
