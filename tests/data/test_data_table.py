@@ -447,3 +447,24 @@ def test_one_column_needs_no_list(name, tmp_path):
     )
     assert one.inputs.shape == several.inputs.shape
     assert torch.equal(one.inputs, several.inputs)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_of_a_library_are_what_the_file_is(library, tmp_path):
+    frames = pytest.importorskip(library)
+    columns = {
+        "size": [float(n) if n % 7 else None for n in range(40)],
+        "count": list(range(40)),
+        "city": ["oslo" if n % 3 else "rome" for n in range(40)],
+        "kind": ["high" if n % 2 else "low" for n in range(40)],
+    }
+    lines = [
+        ",".join("" if one is None else str(one) for one in row)
+        for row in zip(*columns.values(), strict=True)
+    ]
+    (tmp_path / "rows.csv").write_text("\n".join([",".join(columns), *lines]))
+    frame = Table(frames.DataFrame(columns), target="kind").load().train
+    file = Table(tmp_path / "rows.csv", target="kind").load().train
+    assert torch.equal(frame.inputs, file.inputs)
+    assert torch.equal(frame.targets, file.targets)
+    assert frame.classes == file.classes
