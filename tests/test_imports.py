@@ -24,6 +24,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 from supernet.data import Digits
+from supernet.loggers import Logger
 from supernet.search import RandomSearch
 from supernet.strategies import SPOS
 from supernet.task import Classification
@@ -53,6 +54,8 @@ class Data(Digits):
     def __init__(self, other: Digits | None = None):
         super().__init__()
 class Optimizer(torch.optim.SGD): pass
+class Log(Logger):
+    def log(self, record, step): pass
 
 def points() -> TensorDataset:
     return TensorDataset(torch.randn(30, 4), torch.arange(30) % 3)
@@ -121,6 +124,7 @@ KINDS_OF_MINE = {
     "data": "Data",
     "searcher": "Searcher",
     "optimizer": "Optimizer",
+    "logger": "Log",
 }
 
 
@@ -247,3 +251,13 @@ def test_a_name_without_a_module_is_no_short_name(capsys):
     said = capsys.readouterr().err
     assert "there is no space 'nosuch'" in said
     assert "a class or function of your own as package.module:name" in said
+
+
+def test_what_a_module_lacks_is_told_from_a_wrong_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "needy_module.py").write_text("import package_that_is_nowhere\n")
+    with pytest.raises(ConfigError, match="since it imports package_that_is_nowhere, which is not"):
+        resolve("needy_module.Net")
+    with pytest.raises(ConfigError, match=r"No module named 'needy_modul'\. Write package\.module"):
+        resolve("needy_modul.Net")
