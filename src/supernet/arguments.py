@@ -336,7 +336,7 @@ def _class_in(layer: Layer, option: str) -> str | None:
     name, value = layer
     if name == "config":
         return _class(value_at(value, option))
-    return _class(value) if name == option else None
+    return _class(value) if name in (option, f"{option}.class_path") else None
 
 
 def _class(value: Any) -> str | None:
