@@ -44,7 +44,7 @@ def test_missing_and_empty_data_folders(tmp_path, call, tiny):
     _refused(call("run", *out, *tiny, *_folder(tmp_path / "nowhere")), "nowhere")
     (tmp_path / "empty").mkdir()
     other = ["--out", str(tmp_path / "run2")]
-    _refused(call("run", *other, *tiny, *_folder(tmp_path / "empty")), "empty", "train")
+    _refused(call("run", *other, *tiny, *_folder(tmp_path / "empty")), "empty", "<class>")
 
 
 def test_corrupt_image_is_named(tmp_path, call, tiny):
