@@ -87,10 +87,15 @@ def test_no_prefix_is_taken_for_an_option(command, said, call, tmp_path, monkeyp
     assert not (tmp_path / "runs/default/config.yaml").exists()
 
 
+def _usable(arguments):
+    """Return whether the arguments are odd, but right: folders that are there, and nothing at all."""
+    return arguments == ["zoo", "--"] or bool({"--data=.", "--data=.."} & set(arguments))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(8))
 def test_every_bad_input(tmp_path, call, part):
-    found = list(inputs(tmp_path))
+    found = [one for one in inputs(tmp_path) if not _usable(one)]
     assert len(found) > 500
     faults = {
         " ".join(arguments)[:100]: fault
