@@ -18,7 +18,7 @@ def make_model():
         return nn.Sequential(nn.Flatten(), nn.Linear(108, 8), nn.BatchNorm1d(8), nn.Linear(8, 4))
 
 
-def train(loader, checkpoint, at=(), model=None):
+def train(loader, checkpoint, at=(), model=None, mark=lambda part: None):
     """Train 20 steps with a record every fifth; interrupt after some of them."""
     model, done = model or make_model(), [0]
 
@@ -37,6 +37,7 @@ def train(loader, checkpoint, at=(), model=None):
         checkpoint_seconds=1e9,
         seed=5,
         advance=advance,
+        mark=mark,
     )
     try:
         fit.run(model, Plain(), Classification(), loader, checkpoint)
@@ -93,6 +94,18 @@ def test_an_interruption_in_the_last_steps_ends_it_when_it_is_done(make_loader, 
         train(make_loader(), checkpoint, [18], model)
     assert checkpoint.trained()["step"] == 20
     assert train(make_loader(), checkpoint).steps == 0
+
+
+def test_none_is_lost_while_the_last_checkpoint_is_written(make_loader, tmp_path):
+    checkpoint, model = Checkpoint(tmp_path / "cut.pt"), make_model()
+
+    def mark(part):
+        if part == "checkpoint":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(make_loader(), checkpoint, model=model, mark=mark)
+    assert checkpoint.trained()["step"] == 20
 
 
 def test_who_handles_the_signal_goes_on_to(make_loader, tmp_path):

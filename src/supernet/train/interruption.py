@@ -17,7 +17,7 @@ interrupted: going on to the next record of the log, to save what is done; again
 
 @contextmanager
 def awaited_interruption(wanted: bool) -> Iterator[Callable[[], bool]]:
-    """Within the block a first SIGINT is only remembered; yields whether there was one.
+    """Within the block a first SIGINT is remembered, and raised at its end; yields whether one was.
 
     A second one raises `KeyboardInterrupt`, as the first does elsewhere: in other threads than the main
     one, and where somebody handles the signal already.
@@ -43,3 +43,5 @@ def awaited_interruption(wanted: bool) -> Iterator[Callable[[], bool]]:
         yield lambda: seen
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if seen:
+        raise KeyboardInterrupt

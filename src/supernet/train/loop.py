@@ -204,9 +204,7 @@ class Fit:
                         state.save(checkpoint, done, self.identity, self.steps)
                     saved = time.monotonic()
                     self.mark("checkpoint")
-                if stops:
-                    raise KeyboardInterrupt
-                if last:
+                if last or stops:
                     break
         if checkpoint:
             checkpoint.drop_previous()
