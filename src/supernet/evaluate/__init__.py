@@ -1,6 +1,7 @@
 """Scoring candidates with the shared weights, and what the scores are worth."""
 
-from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
+from supernet.evaluate.candidate import Candidate
+from supernet.evaluate.candidates import CandidateTable, Provenance
 from supernet.evaluate.evaluator import Evaluator, Score
 from supernet.evaluate.figure_bounds import FigureBounds
 from supernet.evaluate.measuring import ExampleResults, example_results, measure

@@ -15,6 +15,7 @@ from torch import nn
 from supernet.data import Examples, Normalise
 from supernet.errors import ConfigError
 from supernet.evaluate.batches import Batches, InputsOf
+from supernet.evaluate.known_output import KnownOutput
 from supernet.evaluate.measure_sums import MeasureSums, Score
 from supernet.evaluate.measuring import SCORING
 from supernet.evaluate.preference import Preference
@@ -24,7 +25,6 @@ from supernet.evaluate.sharing import SharedForward
 from supernet.evaluate.side_effects import UntraceableError
 from supernet.evaluate.tuning import tuned_network
 from supernet.failures import attempted, failure_kind
-from supernet.modules.calls import given_as
 from supernet.modules.modes import evaluating
 from supernet.net import SuperNet
 from supernet.net.batchnorm import (
@@ -358,7 +358,7 @@ class Evaluator:
     def _shared(
         self, shared: SharedForward, architecture: Architecture, part: range, before: MeasureSums
     ) -> MeasureSums:
-        given, tally = _Given(), before.extend()
+        given, tally = KnownOutput(), before.extend()
 
         def add(number: int, output: Any) -> None:
             batch = self._search[number]
@@ -374,29 +374,6 @@ class Evaluator:
             shared.run(architecture, add)
         tally.score()
         return tally
-
-
-class _Given(nn.Module):
-    """Stands for a model whose output on one batch is known already."""
-
-    output: Any = None
-    inputs: Sequence[Any] = ()
-
-    def forward(self, *inputs: Any, **named: Any) -> Any:
-        """Return the known output.
-
-        Raises:
-            UntraceableError: the task runs the model on anything but the batch's inputs.
-        """
-        known, known_named = given_as(self.inputs)
-        given = [*enumerate(inputs), *sorted(named.items())]
-        expected = [*enumerate(known), *sorted(known_named.items())]
-        if len(given) != len(expected) or any(
-            one[0] != other[0] or one[1] is not other[1]
-            for one, other in zip(given, expected, strict=True)
-        ):
-            raise UntraceableError("the task runs the model on other inputs than the batch's")
-        return self.output
 
 
 def _raced_by(tally: MeasureSums) -> torch.Tensor:

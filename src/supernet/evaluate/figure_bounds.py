@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from supernet.cost.constraint import Constraint, number_text, read_constraint
 from supernet.errors import ConstraintError
-from supernet.evaluate.candidates import Candidate
+from supernet.evaluate.candidate import Candidate
 
 __all__ = ["FigureBounds"]
 

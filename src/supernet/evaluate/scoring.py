@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from supernet.cost import CostTable, cost_of
-from supernet.evaluate.candidates import Candidate, CandidateTable, Provenance
+from supernet.evaluate.candidate import Candidate
+from supernet.evaluate.candidates import CandidateTable, Provenance
 from supernet.evaluate.evaluator import Evaluator, Score
 from supernet.evaluate.parts import PartsEvaluator
 from supernet.evaluate.racing import DroppedCandidate
