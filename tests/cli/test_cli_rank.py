@@ -55,7 +55,7 @@ def test_what_is_wrong_is_said(run, call, tmp_path):
         (["--truth", str(tmp_path / "none.csv")], "No such file"),
         (["--truth", str(table), "--count", "3"], "whole number from 10"),
         (["--truth", str(table), "--train.steps", "3"], "nothing is trained where a truth is"),
-        (["--device", "cpu"], "probes take options of their training, such as --train.steps 500"),
+        (["--device", "cpu"], "probes take options of their training and their model"),
         (["--train.step", "3"], "train.step"),
     ):
         code, out, err = call("rank", "--run", str(folder), *arguments)

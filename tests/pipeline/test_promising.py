@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from dataclasses import replace
@@ -13,8 +14,9 @@ from scipy import stats
 from torch import nn
 
 import supernet as sn
-from supernet.errors import ConfigError
+from supernet.errors import ConfigError, NoNetworkError
 from supernet.evaluate.rows import candidate_rows
+from supernet.fidelity import Evidence
 from supernet.pipeline import open_run, promising
 from supernet.pipeline.training_free import _batch
 from supernet.random import derive_seed
@@ -42,10 +44,10 @@ OPTIONS = {
 class Wide(nn.Module):
     """Three layers of widths 1 to 4: 64 networks, the wider the better on what is to be learned."""
 
-    def __init__(self, classes, bias=True):
+    def __init__(self, classes, bias=True, layers=3):
         super().__init__()
         options = (1, 2, 4, 6)
-        layers = [sn.Choice({str(n): Bottleneck(6, n) for n in options}) for _ in range(3)]
+        layers = [sn.Choice({str(n): Bottleneck(6, n) for n in options}) for _ in range(layers)]
         self.layers = nn.Sequential(*layers)
         self.head = nn.Linear(6, classes, bias=bias)
 
@@ -214,9 +216,115 @@ def test_scores_without_training_are_of_the_networks_as_they_are_retrained(tmp_p
         assert row == network_scores(supernet, one, ["snip"], batch, seed=seed)
 
 
+SHORT = {
+    "retrain.probes": 0,
+    "retrain.promising": 2,
+    "retrain.short.networks": 12,
+    "retrain.short.steps": 3,
+    "retrain.short.model": {"bias": False},
+}
+
+
+@pytest.fixture(scope="module")
+def taught(finished, tmp_path_factory):
+    """Return the folder of a run whose evidence was learned from short trainings."""
+    folder = tmp_path_factory.mktemp("taught") / "run"
+    shutil.copytree(finished, folder)
+    searched(folder, **SHORT)
+    return folder
+
+
+def test_short_trainings_teach_which_networks_are_promising(taught):
+    found = record(taught)
+    short = found.short
+    assert len(set(short.keys)) == 12
+    assert (short.steps, short.model, short.failed) == (3, {"bias": False}, ())
+    for key, value in zip(short.keys, short.values, strict=True):
+        kept = torch.load(taught / "probes" / f"{key}-0.pt", weights_only=True)
+        assert kept["step"] == 3
+        assert "head.bias" not in kept["model"]
+        assert 0 <= value <= 1
+    # They are the two that all evidence expects to be best, of those that were not retrained before.
+    before = {one.key for one in found.candidates if one.role == "top"}
+    assert found.evidence.left_out.n == 12
+    expected = [key for key in found.evidence.best if key not in before][:2]
+    assert [one.key for one in found.promising] == expected
+    assert found.evidence.text() in render(taught)
+
+
+def test_the_second_half_of_short_trainings_is_drawn_by_what_the_first_taught(
+    taught, tmp_path, monkeypatch
+):
+    folder = tmp_path / "run"
+    shutil.copytree(taught, folder)
+    next_probes, asked = Evidence.next_probes, []
+
+    def spy(self, count, seed=0, known=()):
+        found = next_probes(self, count, seed, known)
+        asked.append((list(known), found, self.left_out.n))
+        return found
+
+    monkeypatch.setattr(Evidence, "next_probes", spy)
+    searched(folder, **{**SHORT, "retrain.promising": 1})  # repeats what is drawn, trains nothing
+    ((known, drawn, lessons),) = asked
+    assert (len(set(known)), len(set(drawn)), lessons) == (8, 4, 8)
+    assert not set(known) & set(drawn)
+    assert record(folder).short == replace(
+        record(taught).short, seconds=record(folder).short.seconds
+    )
+
+
+@pytest.mark.slow
+def test_short_trainings_that_were_interrupted_end_the_same(
+    taught, finished, tmp_path, monkeypatch
+):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    backward, calls = Plain.backward, []
+
+    def killed(self, *arguments):
+        calls.append(1)
+        if len(calls) % 10 == 0:
+            raise KeyboardInterrupt
+        return backward(self, *arguments)
+
+    monkeypatch.setattr(Plain, "backward", killed)
+    again = None
+    while again is None:
+        with contextlib.suppress(KeyboardInterrupt):
+            again = searched(folder, **SHORT)
+    first, second = record(taught), record(folder)
+    assert replace(second, seconds=None, short=None) == replace(first, seconds=None, short=None)
+    assert replace(second.short, seconds=0.0) == replace(first.short, seconds=0.0)
+
+
+def test_short_trainings_that_all_fail_end_the_retraining(finished, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+
+    def fails(self, model, *arguments):
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr(Plain, "backward", fails)
+    with pytest.raises(NoNetworkError, match=r"(?s)8 trainings of .*retrain\.short"):
+        searched(folder, **{**SHORT, "retrain.top": 1})
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"retrain.short.networks": 7}, "retrain.short.networks is 7, but 8 are the fewest"),
+        (
+            {"retrain.short.networks": 8, "retrain.promising": 0},
+            "nothing is asked of what they teach",
+        ),
+        ({"retrain.short.networks": 8, "retrain.short.steps": 0}, "short.steps must be at least 1"),
+        ({**SHORT, "retrain.short.model": {"bios": 1}}, "bios"),
+        (
+            {**SHORT, "retrain.short.model": {"layers": 2}},
+            "retrain.short.model makes a model whose",
+        ),
+        ({"retrain.model": {"layers": 2}}, "retrain.model makes a model whose decisions differ"),
         ({"retrain.evidence": ["az_nos"]}, "no score 'az_nos'"),
         ({"retrain.promising": -1}, "retrain.promising at least 0, not .* and -1"),
     ],

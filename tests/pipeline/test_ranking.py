@@ -58,10 +58,10 @@ class Four(nn.Module):
 
     fails = False
 
-    def __init__(self, classes: int = 3):
+    def __init__(self, classes: int = 3, bias: bool = True, labels: str = "ab"):
         super().__init__()
-        self.layers = nn.Sequential(*(sn.Choice(self.options(), label=label) for label in "ab"))
-        self.head = nn.Linear(6, classes)
+        self.layers = nn.Sequential(*(sn.Choice(self.options(), label=one) for one in labels))
+        self.head = nn.Linear(6, classes, bias=bias)
 
     @staticmethod
     def options():
@@ -385,6 +385,33 @@ def test_probes_are_trained_alone_some_of_them_twice(run):
     assert len(set(trained(folder).values())) == 15  # a second training has weights of its own
     assert "12 probes, as many of each of 6 strata" in repr(ranking)
     assert "How far the scores can be believed" in render(folder)
+
+
+@pytest.mark.slow
+def test_probes_may_be_of_a_smaller_model(run):
+    result, folder = run
+    whole = sn.rank(result, **PROBES)
+    assert whole.probes.model == {}
+    ranking = sn.rank(result, **PROBES, model={"bias": False})
+    assert ranking.probes.model == {"bias": False}
+    assert ranking.keys == whole.keys
+    assert ranking.values != whole.values
+    for key in ranking.keys:
+        kept = torch.load(folder / "probes" / f"{key}-0.pt", weights_only=True)
+        assert "head.bias" not in kept["model"]
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"labels": "abc"}, "--model makes a model whose decisions differ"),
+        ({"bios": 1}, "bios"),
+        ([1], 'model is a mapping such as {"channels": 8}'),
+    ],
+)
+def test_probes_of_a_model_that_cannot_be_are_refused(run, model, words):
+    with pytest.raises(ConfigError, match=words):
+        sn.rank(run[0], **PROBES, model=model)
 
 
 @pytest.mark.slow

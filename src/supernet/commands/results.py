@@ -124,8 +124,8 @@ def _rank_parser(program: str) -> Arguments:
         "what they are worth are scored under its weights; figures, a verdict and what to be careful "
         "about go to ranking.json in its folder. Without --truth, probes of the space are trained alone "
         "to know it.",
-        epilog="Probes are trained as the run's retrain.train says; options such as --train.steps 500 "
-        "say otherwise.",
+        epilog="Probes are trained as the run's retrain.train and retrain.model say; options such as "
+        "--train.steps 500 and --model.channels 8 say otherwise.",
     )
     parser.add_argument("--run", "--out", dest="out", type=file_path, default=Path(DEFAULT_OUT))
     parser.add_argument(

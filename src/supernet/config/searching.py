@@ -14,7 +14,10 @@ from supernet.search import Searcher
 from supernet.space import Sampling
 from supernet.track.records import WeightsName
 
-__all__ = ["EvaluateConfig", "RetrainConfig", "SearchConfig", "TuneConfig"]
+__all__ = ["EvaluateConfig", "RetrainConfig", "SearchConfig", "ShortConfig", "TuneConfig"]
+
+FEWEST_SHORT = 8
+"""Fewest short trainings that anything is learned from."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,34 @@ class SearchConfig:
 
 
 @dataclass(frozen=True)
+class ShortConfig:
+    """The options of short trainings by which evidence learns, before the promising are retrained.
+
+    They are otherwise as `retrain.train` says, from fresh weights.
+
+    Attributes:
+        networks: number of candidates that are trained so; 0 for none, else at least 8, and 48 or more
+            where that can be afforded.
+        steps: number of optimizer steps of each.
+        model: constructor arguments that differ from the supernet's, for a smaller model of the same
+            decisions.
+    """
+
+    networks: int = 0
+    steps: int = 500
+    model: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.networks != 0 and self.networks < FEWEST_SHORT:
+            raise ConfigError(
+                f"retrain.short.networks is {self.networks}, but {FEWEST_SHORT} are the fewest that "
+                "anything is learned from; give 0 for no short trainings"
+            )
+        if self.steps < 1:
+            raise ConfigError(f"retrain.short.steps must be at least 1, not {self.steps}")
+
+
+@dataclass(frozen=True)
 class RetrainConfig:
     """The options of retraining: which candidates are trained by themselves, and how.
 
@@ -144,6 +175,7 @@ class RetrainConfig:
         promising: number of further candidates that all evidence names: scores under the shared weights
             and without training together; from 8 on, those retrained before teach how, costs too.
         evidence: names of the scores without training that are part of it.
+        short: short trainings that teach this evidence, instead of the networks retrained before.
         baselines: number of random architectures that are none of the best; with several, the
             difference from them also has an interval over architectures.
         match: the cost in which they are like the chosen one, within 10 % where that finds some, else
@@ -160,6 +192,7 @@ class RetrainConfig:
     probes: int = 0
     promising: int = 0
     evidence: list[str] = field(default_factory=lambda: ["az_nas", "naswot"])
+    short: ShortConfig = field(default_factory=ShortConfig)
     baselines: int = 1
     match: str | None = "macs"
     weights: Literal["fresh", "inherited", "both"] = "fresh"
@@ -172,6 +205,11 @@ class RetrainConfig:
                 "retrain.top and retrain.baselines must be at least 1, retrain.probes and "
                 f"retrain.promising at least 0, not {self.top}, {self.baselines}, {self.probes} and "
                 f"{self.promising}"
+            )
+        if self.short.networks and not self.promising:
+            raise ConfigError(
+                f"retrain.short.networks is {self.short.networks}, but nothing is asked of what they "
+                "teach; give retrain.promising, the number of networks that are then retrained"
             )
         if self.weights != "inherited" and self.train.steps < 1:
             raise ConfigError(

@@ -60,12 +60,7 @@ class Models:
             raise ConfigError(
                 f"the model of strategy.stages[{number}], with {arguments}, cannot be built: {error}"
             ) from error
-        if supernet.space.decisions != space.decisions:
-            raise ConfigError(
-                f"strategy.stages[{number}].model makes a model whose decisions differ from those of "
-                "the configured one; give arguments that leave them as they are, such as the number of "
-                "cells that share their decisions"
-            )
+        _check_decisions(supernet, space, f"strategy.stages[{number}].model")
         return supernet
 
     def built(self, *purpose: str, **overrides: Any) -> nn.Module:
@@ -96,11 +91,33 @@ class Models:
         purpose = ("retrain", key, *([str(number)] if number else []))
         return SuperNet(placed(self.built(*purpose, **overrides), self.device))
 
+    def check_alone(self, option: str, overrides: Mapping[str, Any], space: SearchSpace) -> None:
+        """Check that networks of the space can be trained alone by a model of other arguments.
+
+        Args:
+            option: name of the option that the arguments are from.
+            overrides: constructor arguments that differ from the supernet's.
+            space: space of the supernet.
+
+        Raises:
+            ConfigError: the model does not take them, or has other decisions.
+        """
+        _check_decisions(self.retraining("check", overrides), space, option)
+
     def _supernet(self, *purpose: str, **overrides: Any) -> SuperNet:
         model = self.source.initial(derive_seed(self.seed, *purpose), self.arguments, **overrides)
         with seeded(derive_seed(self.seed, "strategy", *purpose)):
             supernet = self.strategy.build(model)
         return placed(supernet, self.device)
+
+
+def _check_decisions(supernet: SuperNet, space: SearchSpace, option: str) -> None:
+    if supernet.space.decisions != space.decisions:
+        raise ConfigError(
+            f"{option} makes a model whose decisions differ from those of the configured one; give "
+            "arguments that leave them as they are, such as the number of cells that share their "
+            "decisions"
+        )
 
 
 def data_arguments(examples: Examples) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from supernet.net import derive
 from supernet.parser import parse
 from supernet.pipeline.alone import AloneTraining, train_alone
 from supernet.pipeline.changes import without_neutral
+from supernet.pipeline.context import Run
 from supernet.pipeline.failures import failed_file, failure_summary, none_left_error
+from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.models import placed
 from supernet.pipeline.objects import without_objects
 from supernet.pipeline.scoring import validate
@@ -23,45 +25,66 @@ from supernet.track.records import Failed, Score
 from supernet.train import Plain, digest
 from supernet.typed import JsonRecord
 
-__all__ = ["ProbeTrials", "probe_training"]
+__all__ = ["ProbeTraining", "ProbeTrials", "probe_training"]
 
 ACCURACY = "accuracy (0 to 1)"
 
+KINDS = ("--train.", "--model.", "--model=")
+"""How options of probes begin."""
 
-def probe_training(state: RunState, given: Sequence[str]) -> tuple[AloneConfig, dict[str, Any]]:
-    """Return how probes are trained, and the same as plain data.
+
+@dataclass(frozen=True)
+class ProbeTraining:
+    """How probes are trained.
+
+    Attributes:
+        train: options of the training.
+        model: constructor arguments that differ from the supernet's.
+        plain: options of the training as plain data.
+    """
+
+    train: AloneConfig
+    model: Mapping[str, Any]
+    plain: Mapping[str, Any]
+
+
+def probe_training(state: RunState, given: Sequence[str]) -> ProbeTraining:
+    """Return how probes are trained: as the run's `retrain` says, but for these options.
 
     Raises:
-        ConfigError: an option is none of a training, or there is no step.
+        ConfigError: an option is none of a training or a model, there is no step, or the model cannot
+            be built, or with other decisions than the run's.
     """
-    wrong = [one for one in given if one.startswith("-") and not one.startswith("--train.")]
-    if wrong or (given and not given[0].startswith("--train.")):
+    wrong = [one for one in given if one.startswith("-") and not one.startswith(KINDS)]
+    if wrong or (given and not given[0].startswith(KINDS)):
         raise ConfigError(
-            f"probes take options of their training, such as --train.steps 500, not "
-            f"{(wrong or list(given))[0]!r}; all others are those of the run"
+            "probes take options of their training and their model, such as --train.steps 500 or "
+            f"--model.channels 8, not {(wrong or list(given))[0]!r}; all others are those of the run"
         )
     arguments = [
-        f"--retrain.{one.removeprefix('--')}" if one.startswith("--train.") else one
-        for one in given
+        f"--retrain.{one.removeprefix('--')}" if one.startswith(KINDS) else one for one in given
     ]
     _, base = without_objects(state.run.options)
-    config, plain = parse("supernet rank", arguments, base)
+    # What probes learn from is fresh weights, whatever the run's networks go on from.
+    config, plain = parse("supernet rank", ["--retrain.weights=fresh", *arguments], base)
     train = config.retrain.train.of_examples(len(state.inputs.splits.train))
     if train.steps < 1:
         raise ConfigError(
             "probes are trained from fresh weights, but retrain.train.steps of the run is 0; give "
             "--train.steps"
         )
-    return train, without_neutral(plain["retrain"]["train"])
+    model = config.retrain.model
+    state.inputs.models.check_alone("--model", model, state.inputs.space)
+    return ProbeTraining(train, model, without_neutral(plain["retrain"]["train"]))
 
 
 class ProbeTrials:
     """Trains networks alone, several times each, from fresh weights.
 
     Args:
-        state: run that they are of.
-        train: options of the training.
-        plain: the same as plain data.
+        run: run that they are of.
+        inputs: data and models of the run.
+        training: how they are trained.
 
     Attributes:
         failed: trainings that failed.
@@ -70,23 +93,23 @@ class ProbeTrials:
         measure: name of what a network is worth by, such as "accuracy (0 to 1)" or "-loss".
     """
 
-    def __init__(self, state: RunState, train: AloneConfig, plain: Mapping[str, Any]) -> None:
-        self._run, self._inputs, self._train = state.run, state.inputs, train
-        retrain = without_neutral(state.run.options["retrain"])
-        self._identity = digest(
-            [plain, retrain["model"], retrain["augment"], state.inputs.identity]
-        )
+    def __init__(self, run: Run, inputs: Inputs, training: ProbeTraining) -> None:
+        self._run, self._inputs = run, inputs
+        self._train, self._model = training.train, training.model
+        augment = without_neutral(run.options["retrain"])["augment"]
+        self._identity = digest([training.plain, training.model, augment, inputs.identity])
         self.failed: list[Failed] = []
         self.passed, self.seconds, self.measure = 0, 0.0, ACCURACY
 
     def values(
-        self, candidates: Sequence[Candidate], often: Sequence[int]
+        self, candidates: Sequence[Candidate], often: Sequence[int], among: str = ""
     ) -> list[tuple[float, ...]]:
         """Return what the trainings of each network reached, of those that passed.
 
         Args:
             candidates: networks to train.
             often: number of trainings of each.
+            among: words on which trainings they are of; by default on how many networks there are.
         """
         works = [
             (place, one, number)
@@ -95,7 +118,11 @@ class ProbeTrials:
         ]
         trainings = [
             self._training(
-                one, number, "" if number else f"probe {one.key} ({place + 1} of {len(candidates)})"
+                one,
+                number,
+                ""
+                if number
+                else f"probe {one.key} ({among or f'{place + 1} of {len(candidates)}'})",
             )
             for place, one, number in works
         ]
@@ -113,8 +140,13 @@ class ProbeTrials:
             found[place].append(better.key(reached.score)[0])
         return [tuple(values) for values in found]
 
-    def check(self, count: int) -> None:
+    def check(self, count: int, option: str = "--train", record: str = "ranking.json") -> None:
         """Check that a training passed, and say how many did not.
+
+        Args:
+            count: number of networks.
+            option: name of the options of their training.
+            record: name of the file in which those that failed are named.
 
         Raises:
             NoNetworkError: none did.
@@ -123,13 +155,13 @@ class ProbeTrials:
             raise none_left_error(
                 self.failed,
                 f"trainings of {count} probes",
-                "With other options of --train they are trained anew. To try the same again, delete "
+                f"With other options of {option} they are trained anew. To try the same again, delete "
                 f"{self._run.folder.path / 'probes'}/*.failed.json and run the same command again",
             )
         if self.failed:
             tried = self.passed + len(self.failed)
             self._run.progress.say(
-                failure_summary(self.failed, tried, "trainings of probes", "ranking.json")
+                failure_summary(self.failed, tried, "trainings of probes", record)
             )
 
     def _training(self, candidate: Candidate, number: int, said: str) -> AloneTraining:
@@ -144,7 +176,7 @@ class ProbeTrials:
 
         def work() -> dict[str, Any]:
             options = run.config.retrain
-            supernet = self._inputs.models.retraining(key, options.model, number)
+            supernet = self._inputs.models.retraining(key, self._model, number)
             model = placed(derive(supernet, candidate.architecture), run.device)
             spent = fit(
                 run,

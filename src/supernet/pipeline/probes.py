@@ -9,16 +9,17 @@ too few, weigh more (`supernet.evaluate.pair_counts.Strata`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from supernet.evaluate import Candidate, Provenance
 from supernet.fidelity import FEWEST_PROBES, Worth
 from supernet.pipeline.costs import problem_of
 from supernet.pipeline.evidence import evidence_of, evidence_record, scores_of
 from supernet.pipeline.fidelity import judged, scored
-from supernet.pipeline.probe_trials import ProbeTrials, probe_training
+from supernet.pipeline.probe_trials import ProbeTraining, ProbeTrials, probe_training
 from supernet.pipeline.state import RunState
 from supernet.pipeline.training_free import training_free
 from supernet.random import stream
@@ -39,13 +40,14 @@ class ProbeOptions:
         seeds: number of trainings of each, with seeds of their own.
         twice: number of probes that are trained once more where each is trained once, to see how much
             trainings scatter.
-        train: options of the training in which it differs from the run's `retrain.train`.
+        training: options such as `--train.steps=500` and `--model.channels=8`, in which it differs from
+            the run's `retrain.train` and `retrain.model`.
     """
 
     probes: int = 16
     seeds: int = 1
     twice: int = 4
-    train: Sequence[str] = ()
+    training: Sequence[str] = ()
 
     def trainings(self, count: int) -> list[int]:
         """Return how often each of so many probes is trained, `[count]`."""
@@ -72,13 +74,13 @@ def rank_by_probes(
             without training of a name.
         NoNetworkError: none can be scored, or none trained.
     """
-    train, plain = probe_training(state, options.train)
+    training = probe_training(state, options.training)
     pool, protocol = _pool(state, options.probes, seed)
     found = training_free(state.run, state.inputs, [one.architecture for one in pool], free)
     count = min(options.probes, len(pool))
     strata = probe_strata(pool, max(1, count // 2))
     drawn = _drawn(strata, count, seed)
-    trials = ProbeTrials(state, train, plain)
+    trials = ProbeTrials(state.run, state.inputs, training)
     networks = list[Worth]()
     kept = list[int]()
     probes = [pool[index] for index in drawn]
@@ -91,14 +93,15 @@ def rank_by_probes(
     source = RankingTruth(
         kind="probes",
         name=f"{len(set(strata))} strata, by multiply-adds and score, of {len(pool):,} random networks",
-        measures=f"{trials.measure} on the search split after {train.steps:,} steps alone",
+        measures=f"{trials.measure} on the search split after {training.train.steps:,} steps alone",
         networks=len(pool),
     )
     record = ProbeRecord(
         strata=tuple(strata[index] for index in kept),
         trainings=tuple(len(one.values) for one in networks),
         seconds=round(trials.seconds, 3),
-        train=plain,
+        train=training.plain,
+        model=_differs(state, training),
     )
     candidates = [pool[index] for index in kept]
     some = {name: [values[index] for index in kept] for name, values in found.items()}
@@ -111,6 +114,11 @@ def rank_by_probes(
     return judged(
         state, source, networks, candidates, protocol, seed, some, trials.failed, record, evidence
     )
+
+
+def _differs(state: RunState, training: ProbeTraining) -> Mapping[str, Any]:
+    """Return the arguments of the probes' model, nothing where it is the one that is retrained."""
+    return {} if training.model == state.run.config.retrain.model else training.model
 
 
 def probe_strata(pool: Sequence[Candidate], count: int) -> list[int]:

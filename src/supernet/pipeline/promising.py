@@ -3,29 +3,50 @@
 What was retrained before teaches what scores, costs and scores without training say together. Each next
 one is the best candidate in a draw from what is then believed (see `supernet.fidelity.combine`), but for
 the last, which is the one that is expected to be best. As long as fewer than `FEWEST_PROBES` are known,
-it is the best of those scores together.
+it is the best of those scores together. Where short trainings were asked for (`retrain.short`), these
+teach instead, and those that are expected to be best are retrained.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from supernet.cost import CostTable
+from supernet.evaluate import Candidate
 from supernet.evaluate.resampling import Array
-from supernet.fidelity import FEWEST_PROBES, together
+from supernet.fidelity import FEWEST_PROBES, Evidence, together
 from supernet.pipeline.costs import problem_of
 from supernet.pipeline.evidence import evidence_of, evidence_record, scores_of, start_of
 from supernet.pipeline.networks import Networks
 from supernet.pipeline.searched import candidates_of
+from supernet.pipeline.short import train_shortly
 from supernet.pipeline.training_free import training_free
 from supernet.pipeline.trials import LEAST, Trials
 from supernet.track.records import EvidenceRecord, Outcome, Selected
+from supernet.track.sections import ShortRecord
 
-__all__ = ["retrain_promising"]
+__all__ = ["Promising", "retrain_promising"]
 
-Found = tuple[list[Selected], list[Outcome], EvidenceRecord | None]
+
+@dataclass(frozen=True)
+class Promising:
+    """What was retrained because evidence names it.
+
+    Attributes:
+        selected: networks that passed.
+        outcomes: outcome of each.
+        evidence: record of what all evidence told before the last; None where none was asked for, or
+            too few networks were there to learn from.
+        short: record of short trainings; None where none were asked for.
+    """
+
+    selected: Sequence[Selected] = ()
+    outcomes: Sequence[Outcome] = ()
+    evidence: EvidenceRecord | None = None
+    short: ShortRecord | None = None
 
 
 def retrain_promising(
@@ -33,7 +54,7 @@ def retrain_promising(
     costs: Mapping[str, CostTable],
     trials: Trials,
     outcomes: Sequence[Outcome],
-) -> Found:
+) -> Promising:
     """Retrain `retrain.promising` of the candidates that were scored in full and not retrained yet.
 
     Args:
@@ -41,14 +62,10 @@ def retrain_promising(
         costs: cost tables of the space, by quantity.
         trials: trainings of the run, which also say what failed.
         outcomes: outcomes of the networks that were retrained before.
-
-    Returns:
-        Those that passed, their outcomes, and what all evidence told before the last; None where none
-        was asked for, or too few networks were there to learn from.
     """
     run, options = networks.run, networks.run.config.retrain
     if not options.promising:
-        return [], [], None
+        return Promising()
     bounds = problem_of(run, networks.inputs, costs).bounds
     every = candidates_of(run, networks.inherits, networks.searched)
     candidates = [one for one in every if bounds.hold(one.scores)]
@@ -58,29 +75,73 @@ def retrain_promising(
     )
     scores = {**scores_of(candidates, list(costs)), **free}
     key = run.config.preference.key
-    worth = {place[one.key]: key(one.validation)[0] for one in outcomes if one.key in place}
+    retrained = {place[one.key]: key(one.validation)[0] for one in outcomes if one.key in place}
+    adviser, short = _Adviser(candidates, scores, costs, run.seed), None
+    worth: Mapping[int, float] = retrained
+    if options.short.networks:
+        worth, short = train_shortly(run, networks.inputs, candidates, scores, costs)
     selected, found = list[Selected](), list[Outcome]()
-    record: EvidenceRecord | None = None
     failed, left = {place[key] for key in trials.lost if key in place}, LEAST
-    while len(found) < options.promising and left and len(worth) + len(failed) < len(candidates):
-        known = sorted({*worth, *failed})
-        if len(worth) < FEWEST_PROBES:
-            number = _best(together([scores[name] for name in start_of(scores, costs)]), known)
-        else:
-            told = evidence_of(candidates, scores, costs, worth, run.seed)
-            record = evidence_record(told, candidates, scores, costs)
-            last = len(found) + 1 == options.promising
-            number = _best(told.mean, known) if last else told.next_probes(1, run.seed, known)[0]
+    while len(found) < options.promising and left:
+        known = sorted({*retrained, *failed})
+        if len(known) == len(candidates):
+            break
+        sure = short is not None or len(found) + 1 == options.promising
+        number = adviser.next(worth, known, sure)
         one = Selected.of(candidates[number], "promising")
         passed = trials.outcomes([one])
         if not passed:
             failed.add(number)
             left -= 1
             continue
-        worth[number] = key(passed[0].validation)[0]
+        retrained[number] = key(passed[0].validation)[0]
         selected.append(one)
         found += passed
-    return selected, found, record
+    return Promising(selected, found, adviser.record, short)
+
+
+class _Adviser:
+    """Says which candidate to retrain next.
+
+    Args:
+        candidates: networks, `[n]`.
+        scores: scores of all networks, `[n]` each, the one that the run ranks by first.
+        costs: names of the costs among them.
+        seed: seed of the draws.
+
+    Attributes:
+        record: record of what all evidence told when it was asked last.
+    """
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        scores: Mapping[str, Sequence[float]],
+        costs: Mapping[str, CostTable],
+        seed: int,
+    ) -> None:
+        self._candidates, self._scores, self._costs = candidates, scores, costs
+        self._seed = seed
+        self._told: tuple[dict[int, float], Evidence] | None = None
+        self.record: EvidenceRecord | None = None
+
+    def next(self, worth: Mapping[int, float], known: Sequence[int], sure: bool) -> int:
+        """Return the number of a candidate.
+
+        Args:
+            worth: worth of those that teach, by number.
+            known: numbers of those that are not wanted.
+            sure: whether it is the one that is expected to be best, instead of the best in a draw.
+        """
+        if len(worth) < FEWEST_PROBES:
+            some = [self._scores[name] for name in start_of(self._scores, self._costs)]
+            return _best(together(some), known)
+        if self._told is None or self._told[0] != worth:
+            shown = self._candidates, self._scores, self._costs
+            self._told = dict(worth), evidence_of(*shown, worth, self._seed)
+            self.record = evidence_record(self._told[1], *shown)
+        told = self._told[1]
+        return _best(told.mean, known) if sure else told.next_probes(1, self._seed, known)[0]
 
 
 def _best(values: Array, known: Sequence[int]) -> int:

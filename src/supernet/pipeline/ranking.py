@@ -27,6 +27,7 @@ from supernet.training_free import parts_of
 __all__ = ["rank", "rank_run"]
 
 MOST = 10**9
+STEPS, CHANNELS = {"steps": 500}, {"channels": 8}
 
 
 def rank(
@@ -38,6 +39,7 @@ def rank(
     seeds: int = 1,
     twice: int = 4,
     train: Mapping[str, Any] | None = None,
+    model: Mapping[str, Any] | None = None,
     training_free: Sequence[str] = SCORES,
     seed: int = 0,
     progress: bool | None = None,
@@ -56,6 +58,8 @@ def rank(
         twice: number of these that are trained once more where each is trained once.
         train: options of their training in which it differs from the run's `retrain.train`, such as
             `{"steps": 500}`.
+        model: constructor arguments of their model in which it differs from the run's `retrain.model`,
+            such as `{"cells": 1}`, for a smaller one of the same decisions.
         training_free: names of scores without training that are compared, too, and that probes learn
             from; none leaves them out.
         seed: seed of the draw, and of the resampling.
@@ -75,7 +79,7 @@ def rank(
         check_count("probes", probes, 3),
         check_count("seeds", seeds, 1),
         check_count("twice", twice, 0),
-        _train_arguments({} if train is None else train),
+        [*_arguments("train", train, STEPS), *_arguments("model", model, CHANNELS)],
     )
     opens: contextlib.AbstractContextManager[RunState]
     if isinstance(run, Result):
@@ -106,10 +110,10 @@ def rank_run(
         ConfigError: options of a training are given beside a truth, where nothing is trained.
     """
     run, options = opened.run, options or ProbeOptions()
-    if truth is not None and options.train:
+    if truth is not None and options.training:
         raise ConfigError(
-            f"nothing is trained where a truth is given, so {options.train[0]!r} has no effect; leave "
-            "one of them out"
+            f"nothing is trained where a truth is given, so {options.training[0]!r} has no effect; "
+            "leave one of them out"
         )
     remedy = less_memory(run.config, run.folder, "retrain" if truth is None else "search")
     with settings(run), machine_errors("the ranking", remedy):
@@ -135,19 +139,21 @@ def _names(training_free: object) -> list[str]:
     return list(cast(Sequence[str], training_free))
 
 
-def _train_arguments(train: object) -> list[str]:
-    """Return options of a training as arguments.
+def _arguments(name: str, given: object, example: Mapping[str, Any]) -> list[str]:
+    """Return options of a training or a model as arguments.
 
     Raises:
         ConfigError: they are none.
     """
-    if not isinstance(train, Mapping):
-        raise ConfigError(f'train is a mapping such as {{"steps": 500}}, not {shown(train)}')
-    check_names(train, {})
-    values = {name: plain_value(value, f"train.{name}") for name, value in train.items()}
+    if given is None:
+        return []
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{name} is a mapping such as {json.dumps(example)}, not {shown(given)}")
+    check_names(given, {})
+    values = {key: plain_value(value, f"{name}.{key}") for key, value in given.items()}
     return [
-        f"--train.{name}={value if isinstance(value, str) else json.dumps(value)}"
-        for name, value in values.items()
+        f"--{name}.{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in values.items()
     ]
 
 

@@ -56,11 +56,11 @@ def retrain(
     networks = Networks(run, inputs, searched, shared)
     trials = Trials(networks, costs)
     outcomes, substitutes = trials.best(selected)
-    promising, more, evidence = retrain_promising(networks, costs, trials, outcomes)
-    outcomes += more
-    if evidence is not None and evidence.text():
-        run.progress.say(evidence.text())
-    of_search = [*selected, *substitutes, *promising]
+    promising = retrain_promising(networks, costs, trials, outcomes)
+    outcomes += promising.outcomes
+    if promising.evidence is not None and promising.evidence.text():
+        run.progress.say(promising.evidence.text())
+    of_search = [*selected, *substitutes, *promising.selected]
     better, bounds = run.config.preference, problem_of(run, inputs, costs).bounds
     found, best_found = _best(better, bounds, outcomes, of_search)
     randoms, baselines = trials.random(found, [outcome.key for outcome in outcomes])
@@ -89,8 +89,9 @@ def retrain(
             chosen=best.key,
             chosen_weights=best.weights,
             searched=None if best is best_found else best_found.key,
-            promising=tuple(promising),
-            evidence=evidence,
+            promising=tuple(promising.selected),
+            evidence=promising.evidence,
+            short=promising.short,
             baselines=baselines,
             program=program,
             figure=better.figure,

@@ -201,7 +201,10 @@ def check_inputs(run: Run, inputs: Inputs) -> None:
     if few_shot.decision is not None:
         check_split(inputs.supernet, few_shot.decision)
     if "fresh" in run.config.retrain.kinds:
-        inputs.models.retraining("check", run.config.retrain.model)
+        inputs.models.check_alone("retrain.model", run.config.retrain.model, inputs.space)
+    if run.config.retrain.short.networks:
+        model = run.config.retrain.short.model
+        inputs.models.check_alone("retrain.short.model", model, inputs.space)
     for augment in (inputs.augment, run.config.retrain.augment):
         if augment is not None:
             _check_augment(run, inputs, augment)

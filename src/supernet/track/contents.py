@@ -257,7 +257,7 @@ ENTRIES = (
     Entry(
         "probes/KEY-N.pt",
         "rank",
-        "checkpoint of training N of a probe of `supernet rank`",
+        "checkpoint of training N of a probe of `supernet rank`, or of a network of `retrain.short`",
         goes="changed",
         is_result=True,
         also=("probes/KEY-N.previous.pt",),

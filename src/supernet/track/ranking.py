@@ -7,7 +7,7 @@ when it was changed, and says so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -89,12 +89,14 @@ class ProbeRecord(JsonRecord):
         trainings: the number of trainings of each that passed.
         seconds: the time of all trainings, that of interrupted attempts included.
         train: options of the training.
+        model: constructor arguments of their model; missing where it is the one that is retrained.
     """
 
     strata: tuple[int, ...]
     trainings: tuple[Count, ...]
     seconds: float
     train: Mapping[str, Any]
+    model: Omitted[Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

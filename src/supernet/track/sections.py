@@ -300,6 +300,29 @@ class SearchRecord(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShortRecord(JsonRecord):
+    """Short trainings, by which evidence was learned.
+
+    Attributes:
+        seconds: the time of all of them.
+        steps: the number of steps of each.
+        model: constructor arguments in which their model differs from the supernet's.
+        measure: name of what they are worth by.
+        keys: keys of the networks that passed.
+        values: worth of each, in the same order, higher being better.
+        failed: networks that failed.
+    """
+
+    seconds: float
+    steps: Count
+    model: Mapping[str, Any]
+    measure: str
+    keys: tuple[str, ...]
+    values: tuple[float, ...]
+    failed: tuple[Failed, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class RetrainRecord(Section):
     """Training networks alone, and the choice.
 
@@ -315,6 +338,7 @@ class RetrainRecord(Section):
         searched: the key of the best that the search found, where the chosen one is a random baseline.
         promising: candidates that all evidence named, which were retrained after the others.
         evidence: record of this evidence; missing where none was asked for.
+        short: record of the short trainings that it was learned from; missing where there were none.
         baselines: the random architectures. Empty where the space holds no other one that
             satisfies the constraints, or all that were drawn failed.
         program: type and shape of what `model.pt2` takes, of several inputs of each by its name; null
@@ -336,6 +360,7 @@ class RetrainRecord(Section):
     searched: Omitted[str | None] = None
     promising: Omitted[tuple[Selected, ...]] = ()
     evidence: Omitted[EvidenceRecord | None] = None
+    short: Omitted[ShortRecord | None] = None
     baselines: Baselines
     program: Mapping[str, Any] | None = None
     ranking: OneShotRanking
