@@ -226,9 +226,14 @@ def begin(timeout: timedelta) -> None:
         timeout: time after which waiting for another one is given up.
 
     Raises:
-        RanksError: they do not come.
+        RanksError: they do not come, or code of the user began to work with them itself.
     """
     global _store, _timeout
+    if dist.is_initialized():
+        raise RanksError(
+            "torch.distributed.init_process_group() was called before: let supernet begin and end the "
+            "work of processes, and call destroy_process_group() before it, or do not call the former"
+        )
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     # Small things that are said on the CPU go by gloo, gradients on GPUs by NCCL.

@@ -26,7 +26,9 @@ from supernet.pipeline.identity import check_identity
 from supernet.pipeline.objects import check_data, check_names, made, split_functions
 from supernet.pipeline.open import open_run
 from supernet.pipeline.profiler import Profiler
+from supernet.pipeline.several import as_rank
 from supernet.pipeline.state import RunState
+from supernet.ranks import rank
 from supernet.reading import plain_value, shown, usable_path
 from supernet.search import Searcher
 from supernet.space import Architecture
@@ -158,6 +160,9 @@ def run(
 ) -> Result:
     """Search around a model: train the supernet, rank, retrain the best, test once.
 
+    In a script that `torchrun` starts, all processes call it with the same, share out the work, and are
+    returned the same; the run folder is that of process 0.
+
     Args:
         model: an `nn.Module` with choices; or a class or function that returns one, and then its own
             initialisation gives fresh weights. Of an instance the supernet has the weights at first
@@ -202,14 +207,23 @@ def run(
         options, functions = split_functions(options)
         objects |= functions
     arguments = _arguments(names, objects, constraints, options)
-    opens = partial(open_run, arguments, folder, objects=objects, progress=progress, trust=trust)
+    opens = partial(open_run, arguments, objects=objects, trust=trust)
     if not (on_record is None or callable(on_record)):
         raise ConfigError(
             f"on_record is a function on_record(record, step), not {shown(on_record)}"
         )
-    with opens(on_record=on_record, profiler=profiler, anew=overwrite) as opened:
+    with (
+        as_rank(folder, arguments) as place,
+        opens(
+            out=place,
+            progress=progress if rank() == 0 else False,
+            on_record=on_record if rank() == 0 else None,
+            profiler=profiler,
+            anew=overwrite,
+        ) as opened,
+    ):
         execute(opened, list(STEPS))
-        result = _result(opened, again=partial(opens, mode="read"))
+        result = _result(opened, folder, partial(opens, out=folder, progress=progress, mode="read"))
         if progress is not False and not in_notebook():  # which shows what is returned
             print_table(result_table(opened.run.folder.metrics))
             print(f"report: {result.report}")
@@ -298,14 +312,20 @@ def _arguments(
     ]
 
 
-def _result(opened: RunState, again: Opens) -> Result:
-    """Return what a run led to that has come to its end."""
+def _result(opened: RunState, folder: Path, again: Opens) -> Result:
+    """Return what a run led to that has come to its end.
+
+    Args:
+        opened: the run, by other processes than the first in a copy of its folder.
+        folder: run folder.
+        again: opens it once more.
+    """
     retrained = opened.retrained
     kept = opened.networks(inherit=retrained.weights == "inherited")
     return Result(
         retrained.chosen.architecture,
         opened.run.folder.metrics.to_json(),
-        opened.run.folder.path,
+        folder,
         kept.retrained(retrained.chosen, retrained.weights),
         opened.inputs.normalise,
         again,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from supernet.errors import ConfigError, RunFolderError
@@ -18,8 +19,10 @@ from supernet.pipeline.identity import check_identity
 from supernet.pipeline.objects import check_names
 from supernet.pipeline.open import open_run
 from supernet.pipeline.probes import ProbeOptions, rank_by_probes
+from supernet.pipeline.several import as_rank
 from supernet.pipeline.state import RunState
 from supernet.pipeline.training_free import SCORES
+from supernet.ranks import rank as own_rank
 from supernet.reading import plain_value, shown, usable_path
 from supernet.track.ranking import Ranking
 from supernet.training_free import parts_of
@@ -81,18 +84,20 @@ def rank(
         check_count("twice", twice, 0),
         [*_arguments("train", train, STEPS), *_arguments("model", model, CHANNELS)],
     )
-    opens: contextlib.AbstractContextManager[RunState]
+    opens: Callable[..., contextlib.AbstractContextManager[RunState]]
     if isinstance(run, Result):
-        opens = run.again(mode="run")
+        folder, opens = run.folder, partial(run.again, mode="run")
     else:
         folder = usable_path(run, "run")
-        if not (folder / "config.yaml").exists():
+        opens = partial(open_run, [], program="supernet.rank", trust=trust)
+    names = _names(training_free)
+    given = [repr(options), *map(repr, (count, seed, names))]
+    bars = {} if isinstance(run, Result) and progress is None else {"progress": progress}
+    with as_rank(folder, given) as place:
+        if not (place / "config.yaml").exists():
             raise RunFolderError(f"{folder} is no run folder; give one that supernet.run made")
-        opens = open_run([], folder, program="supernet.rank", progress=progress, trust=trust)
-    with opens as opened:
-        return rank_run(
-            opened, truth, count=count, seed=seed, options=options, free=_names(training_free)
-        )
+        with opens(out=place, **(bars if own_rank() == 0 else {"progress": False})) as opened:
+            return rank_run(opened, truth, count=count, seed=seed, options=options, free=names)
 
 
 def rank_run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from supernet.files import read_json, write_json
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
 from supernet.random import derive_seed, generator
+from supernet.shared_work import shared_out
 from supernet.space import Architecture
 from supernet.task import Batch
 from supernet.train import digest
@@ -84,14 +86,19 @@ def _rows(
     batch, failed = _batch(run, inputs) if missing else [], dict[str, str]()
     supernet = inputs.models.retraining("training free", overrides) if missing else inputs.supernet
     seed = derive_seed(run.seed, "training free")
-    for number, one in enumerate(missing, 1):
-        row = known.setdefault(one.key, {})
-        wanted = [part for part in parts if part not in row]
+
+    def work(number: int) -> bytes:
+        one = missing[number]
+        wanted = [part for part in parts if part not in known.get(one.key, {})]
         found = network_scores(supernet, one, wanted, batch, inputs.task, seed)
-        for part, value in found.items():
-            if isinstance(value, Exception):
-                failed.setdefault(first_line(value), part)
-            row[part] = value if isinstance(value, float) and math.isfinite(value) else None
+        return json.dumps({part: _plain(value) for part, value in found.items()}).encode()
+
+    for number, done in enumerate(shared_out(len(missing), work), 1):
+        row = known.setdefault(missing[number - 1].key, {})
+        for part, value in json.loads(done.content).items():
+            if isinstance(value, str):
+                failed.setdefault(value, part)
+            row[part] = None if isinstance(value, str) else value
         bar.advance()
         if number == len(missing) or time.monotonic() - written > SECONDS:
             write_json(path, {"identity": identity, "scores": known})
@@ -117,6 +124,13 @@ def _batch(run: Run, inputs: Inputs) -> Batch:
     order = torch.randperm(len(train), generator=generator(run.seed, "training free"))
     few = train.select(order[:EXAMPLES].to(train.targets.device))
     return whole_batch(few, inputs.normalise)
+
+
+def _plain(value: float | Exception) -> float | str | None:
+    """Return a score, None where it is no finite number, or why it failed."""
+    if isinstance(value, Exception):
+        return first_line(value)
+    return value if math.isfinite(value) else None
 
 
 def _number(value: float | None) -> float:
