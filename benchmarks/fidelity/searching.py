@@ -21,6 +21,7 @@ from supernet.fidelity import Truth, load_truth
 from supernet.net import SuperNet
 from supernet.search import (
     TPE,
+    IntegerProgramming,
     LocalSearch,
     Predictor,
     Problem,
@@ -37,6 +38,7 @@ SEARCHERS: Mapping[str, Callable[[int], Searcher]] = {
     "local_search": lambda count: LocalSearch(count, initial=10),
     "tpe": lambda count: TPE(population=10, generations=math.ceil(count / 10), startup=20),
     "predictor": lambda count: Predictor(count),
+    "milp": lambda count: IntegerProgramming(count, first=count // 2, batch=10),
 }
 
 

@@ -27,6 +27,7 @@ ARGUMENTS = {
     },
     "exhaustive": {"batch": 7},
     "local_search": {"count": 25, "initial": 5},
+    "milp": {"count": 25, "first": 10, "batch": 5},
     "nsga2": {"population": 8, "generations": 3, "objectives": ["accuracy", "macs"]},
     "ppo": {"population": 10, "generations": 4, "hidden": 8},
     "predictor": {"count": 25, "first": 10, "batch": 5, "pool": 20, "parents": 4},
@@ -40,6 +41,7 @@ ARGUMENTS = {
 DRAWN = {
     "evolution",
     "local_search",
+    "milp",
     "nsga2",
     "predictor",
     "random",

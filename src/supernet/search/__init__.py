@@ -5,6 +5,7 @@ from supernet.search.evolution import Evolution
 from supernet.search.exhaustive import Exhaustive
 from supernet.search.learned import Learned
 from supernet.search.local_search import LocalSearch
+from supernet.search.milp import IntegerProgramming, additivity
 from supernet.search.optuna import NSGA2, TPE
 from supernet.search.pareto import hypervolume, pareto_front
 from supernet.search.policy import PolicySearch
@@ -19,6 +20,7 @@ __all__ = [
     "TPE",
     "Evolution",
     "Exhaustive",
+    "IntegerProgramming",
     "Learned",
     "LocalSearch",
     "PartialGeneration",
@@ -30,6 +32,7 @@ __all__ = [
     "RegularizedEvolution",
     "Search",
     "Searcher",
+    "additivity",
     "hypervolume",
     "pareto_front",
 ]
@@ -39,6 +42,7 @@ SEARCHERS = {
     "exhaustive": "supernet.search.Exhaustive",
     "learned": "supernet.search.Learned",
     "local_search": "supernet.search.LocalSearch",
+    "milp": "supernet.search.IntegerProgramming",
     "nsga2": "supernet.search.NSGA2",
     "ppo": "supernet.search.PolicySearch",
     "predictor": "supernet.search.Predictor",
