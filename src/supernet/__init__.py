@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from supernet.errors import SupernetError
     from supernet.net import SuperNet, derive
     from supernet.net.export import export
-    from supernet.pipeline import Ranking, Result, rank, run
+    from supernet.pipeline import Compressed, Ranking, Result, compress, rank, run
     from supernet.space import Architecture, SearchSpace
     from supernet.training_free import training_free_scores
 
@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Architecture",
     "Choice",
+    "Compressed",
     "InputChoice",
     "Ranking",
     "Result",
@@ -30,6 +31,7 @@ __all__ = [
     "SearchSpace",
     "SuperNet",
     "SupernetError",
+    "compress",
     "convert",
     "derive",
     "export",
@@ -41,6 +43,7 @@ __all__ = [
 _LAZY = {
     "Architecture": "space",
     "Choice": "choice",
+    "Compressed": "pipeline",
     "InputChoice": "choice",
     "Ranking": "pipeline",
     "Result": "pipeline",
@@ -48,6 +51,7 @@ _LAZY = {
     "SearchSpace": "space",
     "SuperNet": "net",
     "SupernetError": "errors",
+    "compress": "pipeline",
     "convert": "conversion",
     "derive": "net",
     "export": "net.export",

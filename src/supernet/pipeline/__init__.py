@@ -1,6 +1,7 @@
 """The steps of a run, one file each, and how a run is opened."""
 
 from supernet.pipeline.api import Result, run
+from supernet.pipeline.compression import Compressed, Sized, compress
 from supernet.pipeline.context import Run
 from supernet.pipeline.doctor import Diagnosis, diagnose, diagnose_named, doctor_text
 from supernet.pipeline.execute import STEPS, execute, settings
@@ -20,6 +21,7 @@ from supernet.track.records import Selected
 __all__ = [
     "SCORES",
     "STEPS",
+    "Compressed",
     "Diagnosis",
     "Exported",
     "ProbeOptions",
@@ -29,8 +31,10 @@ __all__ = [
     "Run",
     "RunState",
     "Selected",
+    "Sized",
     "as_rank",
     "check_identity",
+    "compress",
     "diagnose",
     "diagnose_named",
     "doctor_text",

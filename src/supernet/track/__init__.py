@@ -6,6 +6,7 @@ from supernet.track.progress import Progress
 from supernet.track.report_file import write_report
 from supernet.track.run_files import RunFiles
 from supernet.track.tables import (
+    compressed_table,
     doctor_table,
     export_table,
     latency_text,
@@ -19,6 +20,7 @@ __all__ = [
     "RunFiles",
     "RunFolder",
     "StageLog",
+    "compressed_table",
     "doctor_table",
     "export_table",
     "latency_text",

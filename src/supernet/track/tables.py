@@ -27,6 +27,7 @@ from supernet.track.sections import TestRecord
 
 __all__ = [
     "STAND_ALONE",
+    "compressed_table",
     "count",
     "doctor_table",
     "duration",
@@ -172,6 +173,40 @@ def export_table(contents: Sequence[Mapping[str, Any]]) -> Table:
             f"{apart:.1e}",
         )
     return table
+
+
+def compressed_table(rows: Sequence[Mapping[str, Any]], measure: str, images: int) -> Table:
+    """Return what compressing a model led to, the model as it was given first.
+
+    Args:
+        rows: summaries of networks, see `supernet.pipeline.Sized`.
+        measure: figure that networks are compared by.
+        images: number of test examples.
+    """
+    caption = f"Figures on {images:,} test examples; intervals hold 95 % over examples."
+    table = Table(title="Compressed", caption=caption, title_justify="left", caption_justify="left")
+    table.add_column("network", overflow="fold")
+    quantities = list(dict.fromkeys(name for one in rows for name in one["costs"]))
+    for heading in (*quantities, "latency here", measure, "better than the original by"):
+        table.add_column(heading, justify="right")
+    for one in rows:
+        lead = None if one["lead"] is None else Interval(**one["lead"])
+        table.add_row(
+            Text(one["name"]),
+            *(cost_text(name, one["costs"].get(name)) for name in quantities),
+            milliseconds(one["latency_ms"]),
+            score(one["score"], "" if measure in ("accuracy", "loss") else measure, named=False),
+            MISSING if lead is None else _lead(lead, measure),
+        )
+    return table
+
+
+def _lead(lead: Interval, measure: str) -> str:
+    value, low, high = (
+        f"{100 * one:+.2f}" if measure == "accuracy" else f"{one:+.4f}"
+        for one in (lead.value, lead.low, lead.high)
+    )
+    return f"{value}{' points' if measure == 'accuracy' else ''} [{low}, {high}]"
 
 
 def doctor_table(rows: Sequence[tuple[str, str, Sequence[str], Sequence[str]]]) -> Table:

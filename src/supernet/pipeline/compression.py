@@ -1,0 +1,239 @@
+"""A trained model made smaller: `compress` does what `supernet compress` does.
+
+The model is opened (`supernet.convert`), all its sizes are trained together with the model as the
+teacher, and within each target the best is searched for, trained further and exported. The first target
+pays for the training; each other one repeats the search and what follows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from supernet.conversion import convert
+from supernet.conversion.trial_networks import largest
+from supernet.cost.timing import timer_of, times
+from supernet.data import Normalise, as_source, whole_batch
+from supernet.errors import ConfigError
+from supernet.evaluate import example_results
+from supernet.evaluate.resampling import Interval
+from supernet.modules.calls import called
+from supernet.pipeline.api import Result, run
+from supernet.pipeline.execute import settings
+from supernet.pipeline.scoring import protocol_of
+from supernet.pipeline.test import Measured, over_random
+from supernet.reading import shown
+from supernet.space import Architecture
+from supernet.task import Task
+from supernet.track.records import NetworkScore, Score
+
+__all__ = ["DEFAULTS", "Compressed", "Sized", "compress"]
+
+DEFAULTS: Mapping[str, Any] = {
+    "train.epochs": 10,
+    "train.optimizer": "AdamW",
+    "train.optimizer.lr": 1e-3,
+    "train.teacher": 0.9,
+    "retrain.weights": "inherited",
+    "retrain.train.epochs": 10,
+    "retrain.top": 1,
+    "search.searcher.population": 32,
+    "search.searcher.generations": 8,
+    "search.searcher.parents": 8,
+}
+"""Options of the run that differ from those of `supernet.run`."""
+
+LARGEST = "original"
+"""Name of the model as it was given."""
+
+WARMUP, REPEATS = 5, 30
+"""Calls before those that are timed, and number of these."""
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A model with its costs and what it reaches.
+
+    Attributes:
+        name: "original", or the target.
+        costs: costs by quantity, as the search counts them, for instance {"params": ..., "macs": ...}.
+        latency_ms: median milliseconds of one forward pass of one example on the run's device.
+        score: figures on the test split.
+        lead: how much better the figure that networks are compared by is than the original's, on the
+            same test examples, with its interval; None of the original.
+        model: ordinary module in evaluation mode.
+        folder: folder of the exported files; None of the original.
+    """
+
+    name: str
+    costs: Mapping[str, float]
+    latency_ms: float
+    score: Score
+    lead: Interval | None
+    model: nn.Module
+    folder: Path | None
+
+    def summary(self) -> dict[str, Any]:
+        """Return all but the model, as plain data."""
+        return {
+            "name": self.name,
+            "costs": dict(self.costs),
+            "latency_ms": self.latency_ms,
+            "score": dict(self.score),
+            "lead": None if self.lead is None else dataclasses.asdict(self.lead),
+            "folder": None if self.folder is None else str(self.folder),
+        }
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What compressing a model led to.
+
+    Attributes:
+        original: the model as it was given.
+        networks: a network within each target, in the order of the targets.
+        measure: name of the figure that they are compared by, such as "accuracy".
+        images: number of test examples.
+        result: result of the run, of the last target.
+    """
+
+    original: Sized
+    networks: Sequence[Sized]
+    measure: str
+    images: int
+    result: Result
+
+
+def compress(
+    model: nn.Module,
+    data: object,
+    targets: str | Sequence[str] = "macs <= 50%",
+    *,
+    task: str | Task | type[Task] = "supernet.task.Classification",
+    out: str | Path = "runs/compressed",
+    onnx: bool = False,
+    options: Mapping[str, Any] | None = None,
+    progress: bool | None = None,
+) -> Compressed:
+    """Return networks within targets, made of a trained model.
+
+    Args:
+        model: trained model; it is not changed. Its own class is that of what is returned.
+        data: examples as `supernet.run` takes them, on which the model works as it is; with a test split
+            of examples that it was not trained on.
+        targets: bounds such as "macs <= 50%", "params <= 1e6" or "macs <= 40% and params <= 50%"; a
+            network is made for each.
+        task: import path, class or object.
+        out: run folder; an interrupted call continues there.
+        onnx: whether to write ONNX too.
+        options: options of the run by their dotted names, before `DEFAULTS`.
+        progress: as of `supernet.run`.
+
+    Raises:
+        ConfigError: there is no target, or the model is none.
+        ConversionError: the model cannot be opened.
+        SupernetError: the message says what is wrong and what to do.
+    """
+    wanted = [targets] if isinstance(targets, str) else list(targets)
+    if not wanted:
+        raise ConfigError('give a target such as "macs <= 50%", or several')
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"a trained model is an nn.Module, not {shown(model)}")
+    given = {**_defaults(options or {}), **(options or {})}
+    space, results = convert(model, *_example(data)), dict[str, tuple[Result, Path]]()
+    for target in wanted:
+        result = run(
+            space,
+            data,
+            strategy="sandwich",
+            searcher="evolution",
+            task=task,
+            constraints=[one.strip() for one in target.split(" and ")],
+            out=out,
+            options=given,
+            progress=progress,
+        )
+        (exported,) = result.export_networks(target, onnx=onnx)
+        results[target] = result, exported.folder
+    return _measured(results)
+
+
+def _defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults that the options do not speak of: steps instead of epochs are others."""
+    steps = {name.replace("steps", "epochs") for name in options if name.endswith("train.steps")}
+    other = "search.searcher" in options
+    optimizer = "train.optimizer" in options
+    return {
+        name: value
+        for name, value in DEFAULTS.items()
+        if name not in steps
+        and not (other and name.startswith("search.searcher."))
+        and not (optimizer and name.startswith("train.optimizer"))
+    }
+
+
+def _example(data: object) -> tuple[Any, ...]:
+    """Return two examples as the model takes them; a dictionary where inputs have names."""
+    train = as_source(data).load().train
+    few = train.select(torch.arange(2, device=train.targets.device))
+    *inputs, _ = whole_batch(few, Normalise.of(train))
+    return tuple(inputs)
+
+
+def _measured(results: Mapping[str, tuple[Result, Path]]) -> Compressed:
+    """Measure the original and the networks, on the same test examples and in turns."""
+    *_, (last, _) = results.values()
+    with last.again() as opened, settings(opened.run):
+        inputs, better = opened.inputs, opened.run.config.preference
+        space, whole = inputs.space, inputs.original()
+        models = {LARGEST: whole, **{name: one.model for name, (one, _) in results.items()}}
+        architectures: dict[str, Architecture] = {
+            LARGEST: largest(inputs.supernet),
+            **{name: one.architecture for name, (one, _) in results.items()},
+        }
+        size, examples = (
+            protocol_of(opened.run.config).batch_size,
+            inputs.splits.test.open("compress"),
+        )
+        found = dict[str, Measured]()
+        for name, one in models.items():
+            placed = one.to(opened.run.device)
+            score, each = example_results(
+                placed, inputs.task, examples.to(opened.run.device), inputs.normalise, size, better
+            )
+            key = space.canonical(architectures[name]).key
+            found[name] = NetworkScore(key=key, weights="inherited", score=score), each
+        calls = [lambda one=one: called(one, inputs.example) for one in models.values()]
+        _, timer = timer_of(opened.run.device)
+        spent = times(calls, timer, WARMUP, REPEATS, opened.run.seed)
+        latency = dict(zip(models, torch.tensor(spent).median(0).values.tolist(), strict=True))
+        costs = {
+            name: {quantity: table.cost(one) for quantity, table in opened.costs.items()}
+            for name, one in architectures.items()
+        }
+        leads = {
+            name: over_random(one, [found[LARGEST]], inputs.task, better, opened.run.seed).examples
+            for name, one in found.items()
+            if name != LARGEST
+        }
+    sized = {
+        name: Sized(
+            name,
+            costs[name],
+            latency[name],
+            found[name][0].score,
+            leads.get(name),
+            one,
+            results[name][1] if name in results else None,
+        )
+        for name, one in models.items()
+    }
+    measure = found[LARGEST][1].name
+    networks = [sized[name] for name in results]
+    return Compressed(sized[LARGEST], networks, measure, len(examples), last)
