@@ -258,7 +258,7 @@ def compared(name: str, model: nn.Module, train: Images, test: Images) -> str:
     for method, cells in rows.items():
         lines.append(
             f"| {method} | {' | '.join(cells[:-1])} | {interval(areas[method])} | "
-            f"{difference(areas[method], areas['L1'])} | {cells[-1]} |"
+            f"{'' if method == 'L1' else difference(areas[method], areas['L1'])} | {cells[-1]} |"
         )
     return "\n".join([*lines, "", *below])
 

@@ -11,7 +11,8 @@ from torch import nn
 
 import supernet as sn
 from supernet import elastic as el
-from supernet.conversion import Widths
+from supernet.conversion import Operations, Widths
+from supernet.conversion.trial_networks import largest
 from supernet.elastic.sorting import sort_channels
 from supernet.errors import ConfigError, ConversionError, DataError, DivergedError
 from supernet.importance import L1, Activation, Fisher, Importance, Taylor
@@ -161,6 +162,22 @@ def test_what_activation_does_not_know_is_named():
     with pytest.raises(ConversionError, match=r"'last'.*Taylor"):
         sn.convert(Copied(), x, rules=rules, sort=Activation([x]))
     sn.convert(Copied(), x, rules=rules, sort=Fisher([x]))
+
+
+def test_operations_that_the_model_has_not_do_not_count():
+    torch.manual_seed(0)
+    x, y = torch.randn(6, 5), torch.randint(3, (6,))
+    model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    offer = Operations("2", offer=lambda module: {"without": nn.Linear(8, 8, bias=False)})
+    rules = [Widths(multiple=1)]
+    for place in range(1, 4):
+        importance = methods([(x, y)])[place]
+        found = []
+        for both in ([offer, *rules], rules):
+            supernet = sn.SuperNet(sn.convert(model, x, rules=both, sort=False))
+            with supernet.route(largest(supernet)):
+                found.append(sn.importance.channel_importances(supernet, importance)["0"])
+        torch.testing.assert_close(found[0], found[1])
 
 
 X, Y = torch.randn(6, 6, 5), torch.randint(3, (6,))

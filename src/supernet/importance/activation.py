@@ -19,6 +19,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from supernet.elastic.importance import Amounts, Importance
 from supernet.importance.measuring import checked_batches, explaining, read, standing_in
@@ -74,11 +75,15 @@ class _Norms(TorchDispatchMode):  # type: ignore[no-untyped-call] # so is its co
             _memory(copy): torch.zeros_like(copy, dtype=torch.float64, requires_grad=False)
             for copy in weights.values()
         }
-        self._seen = set[int]()
+        self._multiplied, self._used = set[int](), set[int]()
 
     def squares(self) -> dict[nn.Parameter, torch.Tensor]:
-        """Return the sums, of each parameter that multiplied something, in its shape."""
-        return {self._own[memory]: self._squares[memory] for memory in sorted(self._seen)}
+        """Return the sums, each in the shape of its parameter; zero of what was not used at all.
+
+        Parameters that were used in other ways alone, as those of norms, are left out.
+        """
+        others = self._used - self._multiplied
+        return {own: self._squares[at] for at, own in self._own.items() if at not in others}
 
     def __torch_dispatch__(
         self,
@@ -87,7 +92,10 @@ class _Norms(TorchDispatchMode):  # type: ignore[no-untyped-call] # so is its co
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Run an operator, and note what weights it multiplies."""
+        """Run an operator, and note what weights it uses and multiplies."""
+        for value in tree_leaves((args, kwargs)):
+            if isinstance(value, torch.Tensor) and _memory(value) in self._own:
+                self._used.add(_memory(value))
         if (rule := _RULES.get(func.overloadpacket)) is not None:
             rule(self._note, *args)
         return func(*args, **(kwargs or {}))
@@ -96,7 +104,7 @@ class _Norms(TorchDispatchMode):  # type: ignore[no-untyped-call] # so is its co
         memory = _memory(weight)
         if memory not in self._squares:
             return
-        self._seen.add(memory)
+        self._multiplied.add(memory)
         squares = squares.detach().expand(weight.shape)
         # A weight that is expanded, as for each example of a batch, is one element there.
         one = [axis for axis, stride in enumerate(weight.stride()) if not stride]

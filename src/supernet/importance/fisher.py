@@ -87,14 +87,17 @@ class Fisher(Importance):
         examples = 0
         given = self.labels == "given"
         with standing_in(model, self.seed) as (stand_in, weights):
-            squares = {own: torch.zeros_like(copy) for own, copy in weights.items()}
+            squares = {
+                own: torch.zeros_like(copy, dtype=torch.promote_types(copy.dtype, torch.float32))
+                for own, copy in weights.items()
+            }
             for whole in read(self.batches, model, labels=given, by="Fisher"):
                 for inputs, labels, count in _parts(model, whole, self.part):
                     with explaining("Fisher", inputs):
                         loss = self._loss(stand_in, inputs, labels if given else None, count)
                         found = gradients(loss, weights, by="Fisher")
                     for own, gradient in found.items():
-                        squares[own] += gradient.detach().square()
+                        squares[own] += gradient.detach().to(squares[own].dtype).square()
                     examples += count
             yield {
                 own: copy.detach().square() * squares[own] / examples
