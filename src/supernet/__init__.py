@@ -9,6 +9,7 @@ import importlib
 # `python -m supernet` looks for modules in the working directory first; fewer are asked for like this.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from supernet import importance
     from supernet.choice import Choice, InputChoice, Routing
     from supernet.conversion import convert
     from supernet.errors import SupernetError
@@ -35,6 +36,7 @@ __all__ = [
     "convert",
     "derive",
     "export",
+    "importance",
     "rank",
     "run",
     "training_free_scores",
@@ -55,6 +57,7 @@ _LAZY = {
     "convert": "conversion",
     "derive": "net",
     "export": "net.export",
+    "importance": "importance",
     "rank": "pipeline",
     "run": "pipeline",
     "training_free_scores": "training_free",
@@ -64,7 +67,8 @@ _LAZY = {
 def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f"module 'supernet' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"supernet.{_LAZY[name]}"), name)
+    module = importlib.import_module(f"supernet.{_LAZY[name]}")
+    return module if name == _LAZY[name] else getattr(module, name)
 
 
 def __dir__() -> list[str]:

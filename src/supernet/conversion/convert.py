@@ -17,6 +17,7 @@ from supernet.conversion.open_choices import open_operations, widen_kernels
 from supernet.conversion.rules import DEFAULT, ConversionRule, Depths, Kernels, Operations, Widths
 from supernet.conversion.trace import first, trace
 from supernet.conversion.trial_networks import largest, smallest
+from supernet.elastic.importance import Importance
 from supernet.elastic.sorting import sort_channels
 from supernet.errors import ConversionError
 from supernet.modules.calls import called
@@ -33,7 +34,7 @@ def convert(
     model: nn.Module,
     *example: Any,
     rules: Sequence[ConversionRule] = DEFAULT,
-    sort: bool = True,
+    sort: bool | Importance = True,
     batched: Sequence[bool] | None = None,
 ) -> nn.Module:
     """Return a copy of a model in which widths, depths, kernels and operations are open.
@@ -51,7 +52,8 @@ def convert(
         rules: rules of what to open; of several that are for the same module, the first holds.
             Without any, widths and depths.
         sort: whether channels are put in the order of their importance, so that sub-networks begin
-            with what matters most.
+            with what matters most: True by the L1 norm of weights, or an importance that is measured on
+            data, such as `supernet.importance.Taylor(batches)`.
         batched: for each input whether its tensors have a row for each example, unlike a mask or an
             adjacency matrix that is the same for all. Without it that is found out, by running the
             model on another number of examples.
@@ -61,11 +63,17 @@ def convert(
 
     Raises:
         ConversionError: the model cannot be traced, a rule matches nothing, or nothing can be open.
+        SupernetError: the importance cannot be measured, as its docstring says.
     """
     if not isinstance(model, nn.Module):
         raise ConversionError(f"a model is an nn.Module, not {shown(model)}")
     if not isinstance(rules, Sequence) or not all(isinstance(one, ConversionRule) for one in rules):
         raise ConversionError(f"rules are a list such as [Widths(), Depths()], not {shown(rules)}")
+    if not isinstance(sort, bool | Importance):
+        raise ConversionError(
+            f"sort is True, False or an importance, such as L1() or Taylor(batches) of "
+            f"supernet.importance, not {shown(sort)}"
+        )
     inputs = inputs_that(model, example, batched)
     start = copy.deepcopy(model)
     operations = open_operations(start, rules)
@@ -75,7 +83,9 @@ def convert(
     attempt = Attempts(start, found, rules).made(*example)
     _check_rules(rules, attempt, operations, widened)
     if sort:
-        sort_channels(attempt)
+        supernet = SuperNet(attempt)
+        with supernet.route(largest(supernet)):
+            sort_channels(attempt, importance=None if sort is True else sort)
     _check_largest(model, attempt, example)
     return attempt
 
