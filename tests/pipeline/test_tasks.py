@@ -2,14 +2,18 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 import supernet as sn
-from supernet.errors import ConfigError, ConstraintError, DataError
+from supernet.errors import ConfigError, ConstraintError, DataError, RunFolderError
 from supernet.evaluate import measure
 from supernet.evaluate.rows import candidate_rows
+from supernet.pipeline.open import open_run
+from supernet.pipeline.train import check_inputs
 from supernet.search import NSGA2
 from supernet.task import Classification
 from supernet.track import RunFiles
@@ -226,3 +230,70 @@ def test_bounds_on_what_nobody_knows_are_refused(tmp_path):
     ):
         searched("segmentation", tmp_path / "run", constraints="mean_iuo >= 0.5")
     assert not (tmp_path / "run" / "supernet.pt").exists()
+
+
+class Sized(Net):
+    """Has as many outputs as the data asks for."""
+
+    def __init__(self, classes: int = 1):
+        super().__init__(classes)
+
+
+def rare_pixels():
+    images, classes = pixels()
+    classes[0, 3] = 6  # of one image, in whichever split that is
+    return images, classes
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "data", "count"),
+    [
+        ("multilabel", Sized, numbers(lambda x: (x[:, :4] > 0.4).float()), 4),
+        ("regression", Sized, numbers(lambda x: x[:, :2]), 2),
+        ("regression", Sized, numbers(lambda x: x[:, 0]), 1),
+        ("segmentation", Pixels, rare_pixels(), 7),
+    ],
+)
+def test_models_have_the_outputs_that_targets_need(tmp_path, task, model, data, count):
+    objects = {"model": model, "data": data}
+    with open_run(["--task", task, "--strategy", "spos"], tmp_path, objects=objects) as opened:
+        head = opened.inputs.supernet.model.head
+        assert len(head.weight) == count
+        check_inputs(opened.run, opened.inputs)
+
+
+def uneven():
+    return numbers(lambda x: (x[:, 0] > 0.5).long() + (x[:, 0] > 1.5).long())
+
+
+@pytest.mark.parametrize("given", ["command line", "Python"])
+def test_balanced_weights_are_those_of_the_training_split(tmp_path, given):
+    objects = {"model": Sized, "data": uneven()}
+    arguments = ["--strategy", "spos"]
+    if given == "Python":
+        objects["task"] = Classification(class_weights="balanced")
+    else:
+        arguments += ["--task.class_weights", "balanced"]
+    with open_run(arguments, tmp_path, objects=objects) as opened:
+        targets = opened.inputs.splits.train.targets.numpy()
+        expected = compute_class_weight("balanced", classes=np.arange(3), y=targets)
+        assert opened.inputs.task.class_weights == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_a_run_with_balanced_weights_is_known_again_and_is_no_other(tmp_path):
+    def run(weights):
+        options = {**OPTIONS, "task.class_weights": weights}
+        data, given = uneven(), {"strategy": "spos", "searcher": "exhaustive", "progress": False}
+        return sn.run(Sized, data, out=tmp_path, options=options, **given)
+
+    first = run("balanced")
+    assert run("balanced").metrics == first.metrics
+    with pytest.raises(RunFolderError, match=r"class_weights: balanced and None"):
+        run(None)
+
+
+def test_balanced_weights_of_labels_are_refused_before_training(tmp_path):
+    options = {"task.class_weights": "balanced"}
+    with pytest.raises(ConfigError, match=r"'balanced' counts.*task multilabel"):
+        searched("multilabel", tmp_path, task="classification", options=options)

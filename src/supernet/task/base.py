@@ -43,6 +43,25 @@ class Task(ABC):
     lower_is_better: Collection[str] = ("loss",)
     of_places: bool = False
 
+    def outputs(self, targets: torch.Tensor) -> int | None:
+        """Return the number of outputs, `classes` of models, that targets `[examples, ...]` need.
+
+        Here None: they are the classes that the data names, if it does.
+        """
+        return None
+
+    def of_targets(self, targets: torch.Tensor, classes: int | None) -> Task:
+        """Return the task for what it is trained on; here, where nothing depends on that, itself.
+
+        Args:
+            targets: targets of the training split, `[examples, ...]`.
+            classes: number of classes, where there are any.
+
+        Raises:
+            ConfigError: an option needs other targets.
+        """
+        return self
+
     def check_targets(self, targets: torch.Tensor) -> None:  # noqa: B027 - most take any
         """Refuse targets `[examples, ...]` whose values are none of this task; here none are.
 

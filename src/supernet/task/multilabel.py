@@ -38,6 +38,10 @@ class MultiLabel(Task):
         self.positive_weights = counts.checked_weights("positive_weights", positive_weights)
         self.bins = bins
 
+    def outputs(self, targets: Tensor) -> int | None:
+        """Return the number of labels."""
+        return targets.shape[1] if targets.ndim == 2 else None
+
     def check_targets(self, targets: Tensor) -> None:
         """Refuse targets that are neither 0 nor 1."""
         if not bool(((targets == 0) | (targets == 1)).all()):

@@ -46,6 +46,11 @@ class Regression(Task):
         self.kind = loss
         self.delta = delta
 
+    def outputs(self, targets: Tensor) -> int | None:
+        """Return the number of numbers of an example."""
+        wanted = targets.is_floating_point() and targets.ndim in (1, 2)
+        return (targets.shape[1] if targets.ndim == 2 else 1) if wanted else None
+
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Return the loss, a mean over examples and numbers.
 
