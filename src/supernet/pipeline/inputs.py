@@ -134,7 +134,7 @@ def inputs_of(run: Run, splits: Splits, outputs: int | None = None) -> Inputs:
 
     Args:
         run: run that is meant.
-        splits: its data, divided.
+        splits: data of the run, divided.
         outputs: number of outputs that targets need where they have no names of classes.
 
     Raises:

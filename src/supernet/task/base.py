@@ -38,10 +38,13 @@ class Task(ABC):
             loss is, whatever they say.
         of_places: whether targets say something of places in an image, so that it cannot be flipped or
             shifted without them.
+        mixes: whether the loss takes shares of classes, floats `[batch, classes]`, for class numbers
+            `[batch]`, as examples that are mixed with each other have them.
     """
 
     lower_is_better: Collection[str] = ("loss",)
     of_places: bool = False
+    mixes: bool = True
 
     def outputs(self, targets: torch.Tensor) -> int | None:
         """Return the number of outputs, `classes` of models, that targets `[examples, ...]` need.

@@ -32,6 +32,8 @@ class MultiLabel(Task):
         ConfigError: weights are no numbers of at least 0, or the bins are 1 or negative.
     """
 
+    mixes = False
+
     def __init__(self, positive_weights: Sequence[float] | None = None, bins: int = 200) -> None:
         if bins < 0 or bins == 1:
             raise ConfigError(f"bins must be at least 2, or 0 for no ranking of labels, not {bins}")

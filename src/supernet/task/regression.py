@@ -37,6 +37,7 @@ class Regression(Task):
     """
 
     lower_is_better = ("loss", "rmse", "mae")
+    mixes = False
 
     def __init__(self, loss: Loss = "mse", delta: float = 1.0) -> None:
         if loss not in get_args(Loss):

@@ -37,6 +37,7 @@ class Segmentation(Task):
     """
 
     of_places = True
+    mixes = False
 
     def __init__(
         self,
