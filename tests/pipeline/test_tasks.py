@@ -232,6 +232,26 @@ def test_bounds_on_what_nobody_knows_are_refused(tmp_path):
     assert not (tmp_path / "run" / "supernet.pt").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "option"),
+    [
+        ({"by": "f1"}, "'f1' is one with --task.by_class true"),
+        ({"constraints": "balanced_accuracy >= 0.3"}, "with --task.by_class true"),
+        ({"searcher": NSGA2(4, 2, objectives=("f1", "macs"))}, "with --task.by_class true"),
+        ({"by": "f11"}, "did you mean 'f1'"),
+        ({"task": "multilabel", "by": "auroc", "options": {"task.bins": 0}}, "--task.bins 200"),
+    ],
+)
+def test_figures_that_need_an_option_are_named_with_it(tmp_path, changes, option):
+    model, data, _ = TASKS["multilabel" if changes.get("task") else "classification"]
+    changes = dict(changes)
+    options = {**changes.pop("options", {}), "evaluate.rank_by": changes.pop("by", "loss")}
+    given = {"strategy": "spos", "searcher": "exhaustive", "progress": False, **changes}
+    with pytest.raises((ConfigError, ConstraintError)) as caught:
+        sn.run(copy.deepcopy(model), data, out=tmp_path, options=options, **given)
+    assert option in str(caught.value)
+
+
 class Sized(Net):
     """Has as many outputs as the data asks for."""
 

@@ -46,6 +46,11 @@ class Task(ABC):
     of_places: bool = False
     mixes: bool = True
 
+    @property
+    def optional_figures(self) -> Mapping[str, str]:
+        """Figures that would be reported with another option, each with that option; here none."""
+        return {}
+
     def outputs(self, targets: torch.Tensor) -> int | None:
         """Return the number of outputs, `classes` of models, that targets `[examples, ...]` need.
 

@@ -53,6 +53,12 @@ class Classification(Task):
         self.class_weights = counts.checked_class_weights(class_weights)
         self.by_class = by_class
 
+    @property
+    def optional_figures(self) -> dict[str, str]:
+        """Figures by class, where `by_class` is false."""
+        names = () if self.by_class else ("f1", "balanced_accuracy")
+        return dict.fromkeys(names, "--task.by_class true")
+
     def of_targets(self, targets: torch.Tensor, classes: int | None) -> Classification:
         """Return the task with the weights that balance the classes, where these are asked for.
 

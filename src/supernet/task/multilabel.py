@@ -40,6 +40,12 @@ class MultiLabel(Task):
         self.positive_weights = counts.checked_weights("positive_weights", positive_weights)
         self.bins = bins
 
+    @property
+    def optional_figures(self) -> dict[str, str]:
+        """Figures by thresholds, where there are no bins."""
+        names = () if self.bins else ("average_precision", "auroc")
+        return dict.fromkeys(names, "--task.bins 200")
+
     def outputs(self, targets: Tensor) -> int | None:
         """Return the number of labels."""
         return targets.shape[1] if targets.ndim == 2 else None
