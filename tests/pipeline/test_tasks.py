@@ -317,3 +317,17 @@ def test_balanced_weights_of_labels_are_refused_before_training(tmp_path):
     options = {"task.class_weights": "balanced"}
     with pytest.raises(ConfigError, match=r"'balanced' counts.*task multilabel"):
         searched("multilabel", tmp_path, task="classification", options=options)
+
+
+@pytest.mark.slow
+def test_another_figure_would_be_another_reward(tmp_path):
+    options = {"strategy.interval": 4, "strategy.candidates": 4, "retrain.top": 1}
+
+    def run(by):
+        given = {"strategy": "enas", "searcher": "learned", "options": dict(options)}
+        return searched("classification", tmp_path, by=by, **given)
+
+    first = run("f1")
+    with pytest.raises(RunFolderError, match=r"(?s)rank_by: f1 and loss.*trained supernet depends"):
+        run("loss")
+    assert run("f1").metrics == first.metrics

@@ -11,10 +11,10 @@ from supernet.config.training import FewShotConfig, SharingConfig, TrainConfig, 
 from supernet.data import Augment, DataSource
 from supernet.data.splits import FRACTION
 from supernet.errors import ConfigError
-from supernet.evaluate.preference import Preference
 from supernet.loggers import Logger
 from supernet.strategies import Strategy
 from supernet.task import Task
+from supernet.task.preference import Preference
 
 __all__ = ["ModelConfig", "RunConfig", "SplitConfig"]
 
