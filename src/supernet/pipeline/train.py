@@ -48,7 +48,9 @@ __all__ = ["check_inputs", "check_options", "train"]
 
 
 def train(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Trained:
-    """Train the supernet; writes `supernet.pt`, for text `vocabulary.json`, and perhaps `watch.json`.
+    """Train the supernet; writes `supernet.pt`, and perhaps `watch.json`.
+
+    Of texts it also writes `vocabulary.json`, of tables `encoding.json`.
 
     Raises:
         ConstraintError: no architecture satisfies the constraints, found before any training.
@@ -111,7 +113,7 @@ def _record_setting(run: Run, inputs: Inputs) -> None:
             threads=torch.get_num_threads(),
         )
     )
-    splits = inputs.splits
+    splits, encoding = inputs.splits, inputs.splits.encoding
     # Categories of a table, one of several inputs, are no text.
     words = () if isinstance(splits.train.inputs, Several) else splits.train.words
     run.folder.record(
@@ -122,6 +124,7 @@ def _record_setting(run: Run, inputs: Inputs) -> None:
             test=len(splits.test),
             classes=len(splits.train.classes),
             vocabulary=len(words) or None,
+            columns=None if encoding is None else len(encoding.numbers) + len(encoding.categories),
             mean=tuple(inputs.normalise.mean),
             std=tuple(inputs.normalise.std),
             identity=inputs.identity,
@@ -129,6 +132,8 @@ def _record_setting(run: Run, inputs: Inputs) -> None:
         )
     )
     record_identity(run, inputs)
+    if encoding is not None:
+        encoding.write(run.folder.encoding)
     if words:
         Vocabulary(words, inputs.example[0].shape[1], splits.train.classes).write(
             run.folder.vocabulary
