@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-__all__ = ["did_you_mean", "nearest"]
+__all__ = ["did_you_mean", "nearest", "wanted_figure"]
 
 _LONGEST = 100  # characters; the comparison takes time with the product of lengths
 
@@ -29,3 +29,19 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     """
     found = nearest(name, known)
     return "" if found is None else f"; did you mean {found!r}?"
+
+
+def wanted_figure(name: str, known: Iterable[str], optional: Mapping[str, str]) -> str:
+    """Return the end of a message about a figure that is not reported.
+
+    >>> wanted_figure("f1", ["loss"], {"f1": "--task.by_class true"})
+    "; 'f1' is one with --task.by_class true"
+
+    Args:
+        name: name of the figure.
+        known: names of those that are reported.
+        optional: options with which further ones would be, by their names.
+    """
+    if name in optional:
+        return f"; {name!r} is one with {optional[name]}"
+    return did_you_mean(name, [*known, *optional])

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from supernet import ranks
 from supernet.cost import measure_costs
-from supernet.data import Digits, Examples, Loader
+from supernet.data import Augment, Digits, Examples, Items, Loader, Mixing, Stored
 from supernet.ops import DropPath
 from supernet.pooled_norm import pooling_batch_norm
 from supernet.strategies import TrainingContext
@@ -29,14 +29,14 @@ class DoubleLoader(Loader):
 
     def batch(self, step):
         inputs, targets = super().batch(step)
-        return inputs.double(), targets
+        return inputs.double(), targets.double() if targets.is_floating_point() else targets
 
 
 class StopError(BaseException):  # which is no failure of anybody
     """Ends a training as an interruption would."""
 
 
-def trained(case, model, steps, checkpoint=None, until=None, seconds=1e9):
+def trained(case, model, steps, checkpoint=None, until=None, seconds=1e9, **given):
     """Train a strategy; stop after so many steps, of which all but one are in the checkpoint."""
     raw = Digits().load().train
     train, search = (
@@ -84,7 +84,8 @@ def trained(case, model, steps, checkpoint=None, until=None, seconds=1e9):
     )
     before = ranks.reduced_bytes()
     with suppress(StopError):
-        fit.run(supernet, strategy, Classification(), DoubleLoader(train, 64, 4), checkpoint)
+        batches = DoubleLoader(train, 64, 4, **given)
+        fit.run(supernet, strategy, Classification(), batches, checkpoint)
     return {
         "losses": losses,
         "weights": dict(supernet.named_parameters()),
@@ -156,6 +157,51 @@ def figures():
     return batch_figures(task, [measures])
 
 
+class Shifted(Augment):
+    """Changes an image by its neighbour in the batch."""
+
+    def __call__(self, images, generator):
+        return images + 0.1 * images.roll(1, 0)
+
+
+class Rows(Items):
+    """Images of a tensor, read one by one."""
+
+    shape, dtype = (1, 8, 8), torch.uint8
+
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def read(self, number):
+        return self.images[number]
+
+    def name(self, number):
+        return f"row {number}"
+
+    @property
+    def inputs_identity(self):
+        return "rows"
+
+
+def mixed():
+    """Return batches of mixed examples, whole, by how they come about."""
+    raw, mixing = Digits().load().train, Mixing(0.4, 1.0)
+    stored = Examples(Stored(Rows(raw.inputs)), raw.targets, raw.classes)
+    loaders = {
+        "plain": Loader(raw, 24, 3, mixing=mixing),
+        "changed": Loader(raw, 24, 3, Augment(flip=True, crop=1, cutout=3), mixing=mixing),
+        "changed together": Loader(raw, 24, 3, Shifted(), mixing=mixing),
+        "stored": Loader(stored, 24, 3, Augment(flip=True, crop=1), mixing=mixing),
+    }
+    return {
+        name: [[torch.cat([*ranks.gathered(x)]) for x in one.batch(step)] for step in range(4)]
+        for name, one in loaders.items()
+    }
+
+
 def continued(folder, pair, steps):
     """Train half of the steps by two ranks, and the others by whoever comes alone."""
     together = ranks.ranks() > 1
@@ -174,6 +220,10 @@ def main():
     found |= {f"affine {affine}": normalised(affine) for affine in (False, True)}
     # Only the first process's clock says that a checkpoint is due.
     found["clocks"] = trained("spos", "tiny", 6, seconds=1e9 if ranks.rank() else 0.0)
+    found["trained on mixed"] = trained(
+        "spos", "tiny", 6, mixing=Mixing(0.4, 1.0), augment=Augment(flip=True, crop=1)
+    )
+    found["mixed"] = mixed()
     found["half"] = normalised_in_half()
     found["figures"] = figures()
     found["continued"] = continued(

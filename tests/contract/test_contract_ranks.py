@@ -125,3 +125,17 @@ def test_processes_whose_clocks_differ_check_each_other_at_the_same_steps(quick)
     alone, together = quick["clocks"]
     assert len(alone["losses"]) == 6
     assert_alike("spos", alone, together)
+
+
+@pytest.mark.parametrize("kind", ["plain", "changed", "changed together", "stored"])
+def test_two_processes_mix_examples_as_one_does(quick, kind):
+    """Over the whole batch, to the bit."""
+    alone, together = (one[kind] for one in quick["mixed"])
+    assert [one.shape for one in alone[0]] == [(24, 1, 8, 8), (24, 10)]
+    assert any(0 < share < 1 for share in alone[0][1].flatten().tolist())
+    for one, two in zip(alone, together, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_two_processes_train_on_mixed_examples_as_one_does(quick):
+    assert_alike("spos", *quick["trained on mixed"])

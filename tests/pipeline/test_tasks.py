@@ -2,14 +2,18 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 import supernet as sn
-from supernet.errors import ConfigError, ConstraintError, DataError
+from supernet.errors import ConfigError, ConstraintError, DataError, RunFolderError
 from supernet.evaluate import measure
 from supernet.evaluate.rows import candidate_rows
+from supernet.pipeline.open import open_run
+from supernet.pipeline.train import check_inputs
 from supernet.search import NSGA2
 from supernet.task import Classification
 from supernet.track import RunFiles
@@ -226,3 +230,104 @@ def test_bounds_on_what_nobody_knows_are_refused(tmp_path):
     ):
         searched("segmentation", tmp_path / "run", constraints="mean_iuo >= 0.5")
     assert not (tmp_path / "run" / "supernet.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "option"),
+    [
+        ({"by": "f1"}, "'f1' is one with --task.by_class true"),
+        ({"constraints": "balanced_accuracy >= 0.3"}, "with --task.by_class true"),
+        ({"searcher": NSGA2(4, 2, objectives=("f1", "macs"))}, "with --task.by_class true"),
+        ({"by": "f11"}, "did you mean 'f1'"),
+        ({"task": "multilabel", "by": "auroc", "options": {"task.bins": 0}}, "--task.bins 200"),
+    ],
+)
+def test_figures_that_need_an_option_are_named_with_it(tmp_path, changes, option):
+    model, data, _ = TASKS["multilabel" if changes.get("task") else "classification"]
+    changes = dict(changes)
+    options = {**changes.pop("options", {}), "evaluate.rank_by": changes.pop("by", "loss")}
+    given = {"strategy": "spos", "searcher": "exhaustive", "progress": False, **changes}
+    with pytest.raises((ConfigError, ConstraintError)) as caught:
+        sn.run(copy.deepcopy(model), data, out=tmp_path, options=options, **given)
+    assert option in str(caught.value)
+
+
+class Sized(Net):
+    """Has as many outputs as the data asks for."""
+
+    def __init__(self, classes: int = 1):
+        super().__init__(classes)
+
+
+def rare_pixels():
+    images, classes = pixels()
+    classes[0, 3] = 6  # of one image, in whichever split that is
+    return images, classes
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "data", "count"),
+    [
+        ("multilabel", Sized, numbers(lambda x: (x[:, :4] > 0.4).float()), 4),
+        ("regression", Sized, numbers(lambda x: x[:, :2]), 2),
+        ("regression", Sized, numbers(lambda x: x[:, 0]), 1),
+        ("segmentation", Pixels, rare_pixels(), 7),
+    ],
+)
+def test_models_have_the_outputs_that_targets_need(tmp_path, task, model, data, count):
+    objects = {"model": model, "data": data}
+    with open_run(["--task", task, "--strategy", "spos"], tmp_path, objects=objects) as opened:
+        head = opened.inputs.supernet.model.head
+        assert len(head.weight) == count
+        check_inputs(opened.run, opened.inputs)
+
+
+def uneven():
+    return numbers(lambda x: (x[:, 0] > 0.5).long() + (x[:, 0] > 1.5).long())
+
+
+@pytest.mark.parametrize("given", ["command line", "Python"])
+def test_balanced_weights_are_those_of_the_training_split(tmp_path, given):
+    objects = {"model": Sized, "data": uneven()}
+    arguments = ["--strategy", "spos"]
+    if given == "Python":
+        objects["task"] = Classification(class_weights="balanced")
+    else:
+        arguments += ["--task.class_weights", "balanced"]
+    with open_run(arguments, tmp_path, objects=objects) as opened:
+        targets = opened.inputs.splits.train.targets.numpy()
+        expected = compute_class_weight("balanced", classes=np.arange(3), y=targets)
+        assert opened.inputs.task.class_weights == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_a_run_with_balanced_weights_is_known_again_and_is_no_other(tmp_path):
+    def run(weights):
+        options = {**OPTIONS, "task.class_weights": weights}
+        data, given = uneven(), {"strategy": "spos", "searcher": "exhaustive", "progress": False}
+        return sn.run(Sized, data, out=tmp_path, options=options, **given)
+
+    first = run("balanced")
+    assert run("balanced").metrics == first.metrics
+    with pytest.raises(RunFolderError, match=r"class_weights: balanced and None"):
+        run(None)
+
+
+def test_balanced_weights_of_labels_are_refused_before_training(tmp_path):
+    options = {"task.class_weights": "balanced"}
+    with pytest.raises(ConfigError, match=r"'balanced' counts.*task multilabel"):
+        searched("multilabel", tmp_path, task="classification", options=options)
+
+
+@pytest.mark.slow
+def test_another_figure_would_be_another_reward(tmp_path):
+    options = {"strategy.interval": 4, "strategy.candidates": 4, "retrain.top": 1}
+
+    def run(by):
+        given = {"strategy": "enas", "searcher": "learned", "options": dict(options)}
+        return searched("classification", tmp_path, by=by, **given)
+
+    first = run("f1")
+    with pytest.raises(RunFolderError, match=r"(?s)rank_by: f1 and loss.*trained supernet depends"):
+        run("loss")
+    assert run("f1").metrics == first.metrics

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from supernet.errors import ConfigError, RunFolderError
+from supernet.errors import ConfigError, DataError, RunFolderError
 from supernet.parser import parse
 from supernet.task import Classification
 
@@ -71,6 +71,79 @@ def test_the_last_of_steps_and_epochs_counts(tmp_path):
 def test_what_cannot_be_is_refused(arguments, said):
     with pytest.raises(ConfigError, match=said):
         parse("supernet run", arguments)
+
+
+WRONG = {
+    "steps": -1,
+    "batch_size": 0,
+    "log_every": 0,
+    "epochs": -1,
+    "accumulate": 100,
+    "warmup": 1,
+    "lowest": 2,
+    "clip": 0,
+    "mixup": -1,
+    "cutmix": -1,
+    "teacher": 0,
+    "ema": 1,
+}
+
+
+@pytest.mark.parametrize("group", ["train", "few_shot.train", "retrain.train"])
+@pytest.mark.parametrize("name", WRONG)
+def test_messages_name_the_option_with_its_group(group, name):
+    with pytest.raises(ConfigError, match=rf"(?<![\w.]){group}\.{name}\b.*{WRONG[name]}"):
+        parse("supernet run", [f"--{group}.{name}={WRONG[name]}"])
+
+
+def test_patience_is_named_with_its_group():
+    with pytest.raises(ConfigError, match=r"^retrain\.train\.patience is a number of records"):
+        parse("supernet run", ["--retrain.train.patience=0"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"retrain.train.accumulate": 80, "retrain.train.batch_size": 90}, r"retrain.*only 77 exa"),
+        ({"train.accumulate": 2, "strategy": "darts"}, "^train.accumulate 2 lets"),
+    ],
+)
+def test_parts_of_batches_that_cannot_be_are_refused_by_name(options, said, search, tmp_path):
+    strategy = options.pop("strategy", "spos")
+    with pytest.raises(ConfigError, match=said):
+        search(tmp_path / "run", strategy=strategy, searcher="random", options=options)
+
+
+@pytest.mark.parametrize("task", ["regression", "multilabel", "segmentation", "language"])
+@pytest.mark.parametrize("option", ["train.mixup", "retrain.train.cutmix"])
+def test_tasks_that_mix_nothing_are_refused_before_data_are_read(task, option):
+    with pytest.raises(ConfigError, match=rf"{option} 0\.5.*task \w+ takes no shares"):
+        parse(
+            "supernet run",
+            ["--task", task, f"--{option}=0.5", "--data=folder", "--data.folder=nowhere"],
+        )
+
+
+class OneClass(Classification):
+    def loss(self, model, batch):
+        return torch.nn.functional.nll_loss(model(*batch[:-1]), batch[-1])
+
+
+@pytest.mark.parametrize(
+    ("options", "task", "kind", "said"),
+    [
+        ({"train.cutmix": 1.0}, None, DataError, r"leave train\.cutmix at 0, or use train\.mixup"),
+        ({"retrain.train.cutmix": 1.0}, None, DataError, r"leave retrain\.train\.cutmix at 0"),
+        ({"train.mixup": 1.0}, OneClass, DataError, r"OneClass.loss cannot.*train\.mixup"),
+    ],
+)
+def test_what_cannot_be_mixed_is_refused_before_training(
+    options, task, kind, said, search, tmp_path
+):
+    given = {} if task is None else {"task": task}
+    with pytest.raises(kind, match=said):
+        search(tmp_path / "run", options=options, **given)
+    assert not (tmp_path / "run" / "supernet.pt").exists()
 
 
 def test_functions_train_what_options_of_the_same_content_do(search, tmp_path, contents):

@@ -390,3 +390,45 @@ def test_a_damaged_file_is_refused_with_what_to_do(whole, tmp_path):
     (tmp_path / "watch.json").write_text(json.dumps(content))
     with pytest.raises(DamagedFileError, match=r"one number for each network.*Delete it"):
         read_watch(tmp_path / "watch.json")
+
+
+class Wrong(Stopping):
+    """Reports a mean and a figure of the whole set that are better when they are lower."""
+
+    lower_is_better = ("wrong", "root")
+
+    def measure(self, model, batch):
+        found = super().measure(model, batch)
+        return {**found, "wrong": 1 - found["accuracy"]}
+
+    def figures(self, means):
+        return {**means, "root": means["wrong"].sqrt()}
+
+
+@pytest.mark.parametrize("by", ["wrong", "root"])
+def test_the_figure_that_the_run_ranks_by_ranks_watched_networks(train, by):
+    out = train("run", more={"task": Wrong()}, **WATCH, **{"evaluate.rank_by": by})
+    found = read_watch(out / "watch.json")
+    assert (found.by, found.lower_is_better) == (by, ("wrong", "root"))
+    last = found.moments[-1]
+    wrong = [1 - one for one in last.accuracies]
+    expected = wrong if by == "wrong" else [one**0.5 for one in wrong]
+    assert last.figures == pytest.approx(expected)
+    name, scores = last.scores(found.preference)
+    assert name == f"-{by}"
+    assert scores == pytest.approx([-one for one in expected])
+    assert (last.noise is None) == (by == "root")  # of which no example has a part of its own
+    logged = [one["watched_figure"] for one in records(out) if "watched_figure" in one]
+    assert logged[-1] == pytest.approx(sum(expected) / len(expected))
+
+
+def test_a_figure_without_noise_is_still_held_against_a_table(train, tmp_path):
+    options = ("tanh", "relu", "skip")
+    every = [Architecture(dict(zip("abc", one, strict=True))) for one in product(options, repeat=3)]
+    content = [{"architecture": dict(one), "value": i / 100} for i, one in enumerate(every)]
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    given = {**WATCH, "watch.networks": 27, "watch.truth": str(tmp_path / "truth.json")}
+    more = {"task": Wrong()}
+    out = train("run", model=Open, more=more, **given, **{"evaluate.rank_by": "root"})
+    kinds = {one.kind for moment in moments(out) for one in moment.warnings}
+    assert kinds == {"no ranking"}

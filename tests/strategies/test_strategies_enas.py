@@ -1,15 +1,18 @@
 import copy
+import dataclasses
+import math
 
 import pytest
 import torch
+from sklearn.metrics import f1_score
 from torch import nn
 
 from supernet.choice import Choice
 from supernet.data import Digits, Loader, Normalise, split_data
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
-from supernet.strategies import ENAS, TrainingContext
-from supernet.task import Classification
+from supernet.strategies import ENAS, ProxylessRL, TrainingContext
+from supernet.task import Classification, Preference
 from supernet.train import Moment
 
 
@@ -112,6 +115,36 @@ def test_without_accuracy_the_reward_is_minus_the_loss(splits):
     batch = setting(splits).search.batch(0)
     reward = strategy.reward(supernet, Plain(), supernet.space[0], [batch])
     assert -4 < reward < -1
+
+
+class Wrong(Classification):
+    lower_is_better = ("wrong",)
+
+    def figures(self, means):
+        return {**means, "wrong": (1 - means["accuracy"]).sqrt()}
+
+
+@pytest.mark.parametrize("kind", [ENAS, ProxylessRL])
+@pytest.mark.parametrize("by", ["loss", "accuracy", "f1", "wrong", "unknown"])
+def test_rewards_are_the_figure_that_the_run_ranks_by(splits, kind, by):
+    strategy, supernet = kind(), make()
+    task = Classification(by_class=True) if by == "f1" else Wrong()
+    better = Preference(by, task.lower_is_better)
+    strategy.prepare(supernet, dataclasses.replace(setting(splits), preference=better))
+    batch, architecture = setting(splits).search.batch(0), supernet.space[0]
+    given = [batch] if kind is ENAS else batch
+    order = (architecture, given) if kind is ENAS else (given, architecture)
+    with torch.no_grad():
+        reward = float(strategy.reward(supernet, task, *order))
+        logits, targets = supernet(batch[0], architecture), batch[1]
+    right = float((logits.argmax(1) == targets).float().mean())
+    lower = math.exp if kind is ProxylessRL else float
+    expected = {
+        "f1": f1_score(targets, logits.argmax(1), average="macro"),
+        "wrong": lower(-math.sqrt(1 - right)),
+        "unknown": lower(-float(torch.nn.functional.cross_entropy(logits, targets))),
+    }
+    assert reward == pytest.approx(expected.get(by, right), rel=1e-5)
 
 
 def test_a_run_continues_from_its_state_to_the_same_bits(splits):

@@ -1,10 +1,12 @@
 import warnings
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from figures_of import figures_of, in_parts
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 from torch.nn import functional as F
 
@@ -244,3 +246,24 @@ def test_weights_of_other_classes_are_refused(model, batch):
         Classification(class_weights=[1, 2, 3]).loss(model, batch)
     with pytest.raises(ConfigError, match="class_weights"):
         Classification(class_weights=[1, float("nan")])
+
+
+def test_balanced_weights_are_those_of_scikit_learn(model, batch):
+    targets = torch.tensor([0, 0, 0, 3, 1, 1, 3, 0])
+    task = Classification(class_weights="balanced").of_targets(targets, 4)
+    expected = compute_class_weight("balanced", classes=np.array([0, 1, 3]), y=targets.numpy())
+    assert task.class_weights == pytest.approx((expected[0], expected[1], 0.0, expected[2]))
+    same = Classification(class_weights=task.class_weights)
+    assert task.loss(model, batch) == same.loss(model, batch)
+    assert task.loss(model, batch) != Classification().loss(model, batch)
+
+
+def test_balanced_weights_ask_for_the_targets_and_for_classes(model, batch):
+    task = Classification(class_weights="balanced")
+    with pytest.raises(ConfigError, match=r"task\.of_targets\(targets, classes\)"):
+        task.loss(model, batch)
+    with pytest.raises(ConfigError, match=r"'balanced' counts.*float32 \[8, 3\].*multilabel"):
+        task.of_targets(torch.ones(8, 3), None)
+    with pytest.raises(ConfigError, match=r"list of numbers.*'balance'"):
+        Classification(class_weights="balance")
+    assert Classification().of_targets(torch.ones(8, 3), None).class_weights is None

@@ -141,3 +141,8 @@ def test_arguments_out_of_range_are_refused(arguments):
 def test_weights_of_other_labels_are_refused(data):
     with pytest.raises(DataError, match="positive_weights has 3 weights"):
         MultiLabel([1, 2, 3]).loss(Given(), data)
+
+
+def test_models_need_an_output_for_each_label():
+    assert MultiLabel().outputs(torch.zeros(5, 7)) == 7
+    assert MultiLabel().outputs(torch.zeros(5)) is None

@@ -107,3 +107,8 @@ def test_other_shapes_are_refused(outputs, targets, words):
 def test_arguments_out_of_range_are_refused(arguments):
     with pytest.raises(ConfigError, match=next(iter(arguments))):
         Regression(**arguments)
+
+
+def test_models_need_an_output_for_each_number():
+    assert [Regression().outputs(torch.zeros(shape)) for shape in ([5], [5, 3])] == [1, 3]
+    assert Regression().outputs(torch.zeros(5, dtype=torch.int64)) is None

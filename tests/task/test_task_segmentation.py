@@ -1,9 +1,11 @@
 """A class of each pixel: loss and figures beside scikit-learn's, and what is refused."""
 
+import numpy as np
 import pytest
 import torch
 from figures_of import Given, figures_of, in_parts
 from sklearn.metrics import accuracy_score, jaccard_score
+from sklearn.utils.class_weight import compute_class_weight
 
 from supernet.errors import ConfigError, DataError
 from supernet.task import Segmentation
@@ -117,3 +119,21 @@ def test_negative_classes_are_refused_unless_they_are_ignored():
 def test_arguments_out_of_range_are_refused(arguments):
     with pytest.raises(ConfigError, match=next(iter(arguments))):
         Segmentation(**arguments)
+
+
+def test_balanced_weights_count_the_pixels_that_are_not_ignored():
+    targets = torch.tensor([[[0, 0, 2], [255, 0, 2]], [[0, 255, 0], [2, 0, 0]]])
+    task = Segmentation(class_weights="balanced").of_targets(targets, 3)
+    counted = targets[targets != 255].numpy()
+    expected = compute_class_weight("balanced", classes=np.array([0, 2]), y=counted)
+    assert task.class_weights == pytest.approx((expected[0], 0.0, expected[1]))
+    with pytest.raises(ConfigError, match=r"no class number of each pixel"):
+        Segmentation(class_weights="balanced").of_targets(torch.zeros(3, dtype=torch.int64), 1)
+
+
+def test_models_need_an_output_for_each_class_that_is_not_ignored():
+    targets = torch.tensor([[[0, 4, 255]]])
+    assert Segmentation().outputs(targets) == 5
+    assert Segmentation(ignore=4).outputs(targets) == 256
+    assert Segmentation().outputs(torch.full((1, 2, 2), 255)) is None
+    assert Segmentation().outputs(torch.zeros(3, 1, 4, 4)) is None

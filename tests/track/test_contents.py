@@ -89,6 +89,8 @@ def test_what_steps_need_is_what_they_found(metrics):
     assert needed("train", found) == ["supernet.pt"]
     texts = replace(found, data=DataRecord(vocabulary=9))
     assert needed("train", texts) == ["supernet.pt", "vocabulary.json"]
+    rows = replace(found, data=DataRecord(columns=3))
+    assert needed("train", rows) == ["supernet.pt", "encoding.json"]
     assert needed("retrain", found) == ["retrain/a1.pt", "architecture.json", "model.pt"]
     untested = replace(found, test=None)
     assert needed("retrain", untested)[:2] == [

@@ -7,6 +7,7 @@ from scipy.stats import kendalltau
 from tests.track.conftest import write_run
 from tests.track.test_report import EVIL, page
 
+from supernet.evaluate import Preference
 from supernet.fidelity.early import EarlyWarning
 from supernet.space import Architecture
 from supernet.track.ranking import RankingTruth
@@ -92,9 +93,30 @@ def test_taus_are_those_of_the_networks_that_have_scores():
 def test_accuracies_rank_where_the_run_ranks_by_them():
     accuracies = (0.5, 0.1, 0.2, 0.3, 0.4, 0.6)
     both = record(by="accuracy", accuracies=accuracies)
-    name, scores = both.moments[0].scores("accuracy")
+    name, scores = both.moments[0].scores(both.preference)
     assert (name, scores) == ("accuracy", accuracies)
-    assert both.moments[0].scores("loss")[0] == "-loss"
+    assert both.moments[0].scores(Preference())[0] == "-loss"
+
+
+def test_another_figure_ranks_and_is_shown_by_its_name(folder):
+    plain = record(by="rmse")
+    figures = [tuple(loss and loss / 2 for loss in one) for one in LOSSES]
+    moments = tuple(map(with_figures, plain.moments, figures))
+    found = WatchRecord(**{**vars(plain), "moments": moments, "lower_is_better": ("rmse",)})
+    name, scores = found.moments[2].scores(found.preference)
+    assert (name, scores) == ("-rmse", tuple(-one for one in figures[2]))
+    write_watch(folder / "watch.json", found)
+    assert read_watch(folder / "watch.json") == found
+    text = page(render(folder))
+    assert "of their -rmse with what" in text
+    assert "mean rmse" in text
+    assert f"{sum(figures[2]) / N:.3f}" in text
+    damaged = WatchRecord(**{**vars(found), "moments": (with_figures(moments[0], (1.0,)),)})
+    assert not damaged.fits()
+
+
+def with_figures(moment, figures):
+    return MomentRecord(**{**vars(moment), "figures": figures})
 
 
 def test_worth_comes_from_the_table_else_from_what_was_retrained(folder):

@@ -11,10 +11,10 @@ from supernet.config.training import FewShotConfig, SharingConfig, TrainConfig, 
 from supernet.data import Augment, DataSource
 from supernet.data.splits import FRACTION
 from supernet.errors import ConfigError
-from supernet.evaluate.preference import Preference
 from supernet.loggers import Logger
 from supernet.strategies import Strategy
 from supernet.task import Task
+from supernet.task.preference import Preference
 
 __all__ = ["ModelConfig", "RunConfig", "SplitConfig"]
 
@@ -105,7 +105,25 @@ class RunConfig:
             retrain=replace(self.retrain, train=self.retrain.train.of_examples(count)),
         )
 
+    @property
+    def trainings(self) -> dict[str, TrainConfig]:
+        """The options of each training, by the name of their group."""
+        return {
+            "train": self.train,
+            "few_shot.train": self.few_shot.train,
+            "retrain.train": self.retrain.train,
+        }
+
     def __post_init__(self) -> None:
+        for name, training in self.trainings.items():
+            training.check(name)
+            if training.mixing and not self.task.mixes:
+                options = (f"{name}.{one} {getattr(training, one)}" for one in ("mixup", "cutmix"))
+                raise ConfigError(
+                    f"{' and '.join(options)} mix classes, and the loss of the task "
+                    f"{type(self.task).__name__} takes no shares of them; leave both at 0, or use the "
+                    "task classification"
+                )
         tune, retrain = self.evaluate.tune, self.retrain
         if not tune.steps:
             return

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, Self
 import torch
 from torch import nn
 
-from supernet.data import Mixing
+from supernet.data.mixing import Mixing, check_alpha
 from supernet.errors import ConfigError
 from supernet.precision import Precision
 from supernet.strategies import Among
@@ -79,39 +79,59 @@ class TrainConfig:
 
     fewest_steps: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
+    def check(self, group: str) -> None:
+        """Refuse what an option cannot be.
+
+        Args:
+            group: name of the training, such as "retrain.train", with which messages name the options.
+
+        Raises:
+            ConfigError: one is out of range.
+        """
         for name, least in (("steps", self.fewest_steps), ("batch_size", 1), ("log_every", 1)):
             if getattr(self, name) < least:
-                raise ConfigError(f"{name} must be at least {least}, not {getattr(self, name)}")
+                raise ConfigError(
+                    f"{group}.{name} must be at least {least}, not {getattr(self, name)}"
+                )
         if self.epochs is not None and not 0 < self.epochs < math.inf:
             raise ConfigError(
-                f"epochs is a number of passes over the training examples above 0, or null, not "
+                f"{group}.epochs is a number of passes over the training examples above 0, or null, not "
                 f"{self.epochs}; how long to train can be given by steps, too"
             )
         if not 1 <= self.accumulate <= self.batch_size:
             raise ConfigError(
-                f"accumulate is a number of parts of a batch of {self.batch_size} examples, at least 1, "
-                f"not {self.accumulate}"
+                f"{group}.accumulate is a number of parts of a batch of {self.batch_size} examples, at "
+                f"least 1, not {self.accumulate}"
             )
         if not 0 <= self.warmup < 1:
-            raise ConfigError(f"warmup is a share of the steps in [0, 1), not {self.warmup}")
+            raise ConfigError(
+                f"{group}.warmup is a share of the steps in [0, 1), not {self.warmup}"
+            )
         if not 0 <= self.lowest <= 1:
             raise ConfigError(
-                f"lowest is a share of the peak of the learning rate in 0–1, not {self.lowest}"
+                f"{group}.lowest is a share of the peak of the learning rate in 0–1, not {self.lowest}"
             )
         if self.clip is not None and not self.clip > 0:
-            raise ConfigError(f"clip is a norm above 0, or null for no limit, not {self.clip}")
-        Mixing(self.mixup, self.cutmix)  # which refuses what they cannot be
+            raise ConfigError(
+                f"{group}.clip is a norm above 0, or null for no limit, not {self.clip}"
+            )
+        for name in ("mixup", "cutmix"):
+            check_alpha(f"{group}.{name}", getattr(self, name))
         if self.teacher is not None and not 0 < self.teacher <= 1:
             raise ConfigError(
-                "teacher is a share of the loss above 0 and at most 1, as 0.9, or null for none, not "
-                f"{self.teacher}"
+                f"{group}.teacher is a share of the loss above 0 and at most 1, as 0.9, or null for "
+                f"none, not {self.teacher}"
             )
         if self.ema is not None and not 0 < self.ema < 1:
             raise ConfigError(
-                "ema is the decay of a moving average of the weights, in (0, 1), or null for none, "
-                f"not {self.ema}"
+                f"{group}.ema is the decay of a moving average of the weights, in (0, 1), or null for "
+                f"none, not {self.ema}"
             )
+
+    @property
+    def mixing(self) -> Mixing:
+        """How batches are mixed."""
+        return Mixing(self.mixup, self.cutmix)
 
     def of_examples(self, count: int) -> Self:
         """Return the same options with the number of steps that the epochs make of so many examples."""
@@ -134,11 +154,13 @@ class AloneConfig(TrainConfig):
 
     fewest_steps: ClassVar[int] = 0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check(self, group: str) -> None:
+        """Refuse what an option cannot be, see `TrainConfig.check`."""
+        super().check(group)
         if self.patience is not None and self.patience < 1:
             raise ConfigError(
-                f"patience is a number of records of the log, at least 1, or null, not {self.patience}"
+                f"{group}.patience is a number of records of the log, at least 1, or null, not "
+                f"{self.patience}"
             )
 
 

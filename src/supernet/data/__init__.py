@@ -17,6 +17,7 @@ from supernet.data.several import Several
 from supernet.data.splits import Sealed, Splits, split_data
 from supernet.data.stored import Items, Stored
 from supernet.data.table import Table
+from supernet.data.table_encoding import TableEncoding
 from supernet.data.tensors import Datasets, Tensors
 from supernet.data.text import Text
 from supernet.data.text_docstrings import Docstrings
@@ -50,6 +51,7 @@ __all__ = [
     "Splits",
     "Stored",
     "Table",
+    "TableEncoding",
     "Tensors",
     "Text",
     "Vocabulary",

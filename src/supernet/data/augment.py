@@ -61,14 +61,16 @@ class Augment:
         """
         return self.of_part(images, generator, len(images), slice(None))
 
-    def of_part(self, images: Tensor, generator: torch.Generator, count: int, own: slice) -> Tensor:
+    def of_part(
+        self, images: Tensor, generator: torch.Generator, count: int, own: slice | Tensor
+    ) -> Tensor:
         """Return what a part of a batch would be if all of it were augmented.
 
         Args:
             images: images of the part, see `__call__`.
             generator: random numbers for all of the batch.
             count: number of images in the whole batch.
-            own: where in the batch the part is.
+            own: places of the part in the batch, a slice or int64 `[part]`.
 
         Raises:
             DataError: see `__call__`.

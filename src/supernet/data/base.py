@@ -13,6 +13,7 @@ from torch import Tensor
 from supernet.data.augment import Augment
 from supernet.data.several import Held, Several, Values, parts_of
 from supernet.data.stored import Items, Stored, read
+from supernet.data.table_encoding import TableEncoding
 from supernet.data.workers import Pool
 from supernet.errors import DataError
 
@@ -178,6 +179,8 @@ class Raw:
         search: examples to select with, where random ones of `train` would not do.
         notes: sentences on what was found where the data came from and is not used, to be said.
         workers: number of processes that stored inputs are read by, unless a run is told another.
+        encoding: how rows of a table became inputs, which further rows are made into inputs by; kept in
+            the run folder.
 
     Raises:
         DataError: the test or search examples differ in kind from the training examples.
@@ -190,6 +193,7 @@ class Raw:
     search: Examples | None = None
     notes: tuple[str, ...] = ()
     workers: int = 2
+    encoding: TableEncoding | None = None
 
     def __post_init__(self) -> None:
         for purpose, examples in (("test", self.test), ("search", self.search)):

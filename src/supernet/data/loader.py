@@ -19,7 +19,7 @@ from supernet.data.stored import Ahead, Key, Stored
 from supernet.errors import ConfigError, DataError
 from supernet.modules.nested import mapped
 from supernet.random import generator, stream
-from supernet.ranks import own_part, rank
+from supernet.ranks import own_part, rank, ranks
 
 __all__ = ["Loader", "Parts", "augmented", "chunks", "whole_batch"]
 
@@ -38,7 +38,7 @@ class Loader:
         purpose: tells loaders of one run apart, so that they draw different numbers.
         normalise: normalisation of the inputs, by default measured on `examples`; give that of the
             training split for any other.
-        mixing: mixing of examples with each other, of each rank's part for itself.
+        mixing: mixing of examples with each other, the same whatever the number of ranks.
 
     Raises:
         ConfigError: the batch size is not positive.
@@ -94,20 +94,19 @@ class Loader:
             random = generator(self._seed, *self._drawn_for, step, device=device)
             change = partial(self._change, self._augment, random)
             inputs = augmented(self._augment, inputs, change, self._examples.inputs)
-        own = own_part(len(indices)) if self._whole else slice(None)
-        inputs, indices = mapped(lambda part: part[own], inputs), indices[own]
         targets = self._examples.targets.index_select(0, indices)
         if self._mixing:
             draws = stream(self._seed, self._purpose, "mix", step)
             classes = len(self._examples.classes)
             inputs, targets = self._mixing(inputs, targets, classes, draws)
-        return batch_of(inputs, targets)
+        own = own_part(self.images_per_step)
+        own = own if self._whole else slice(0, own.stop - own.start)
+        return batch_of(mapped(lambda part: part[own], inputs), targets[own])
 
     def _change(self, augment: Augment, random: torch.Generator, images: Tensor) -> Tensor:
         if type(augment).__call__ is not Augment.__call__:
             return augment(images, random)
-        size = self.images_per_step
-        return augment.of_part(images, random, size, own_part(size))
+        return augment.of_part(images, random, self.images_per_step, self._places)
 
     def _inputs(self, step: int, indices: Tensor) -> Values:
         held = self._examples.inputs
@@ -125,7 +124,20 @@ class Loader:
         epoch, position = divmod(step, self.batches_per_epoch)
         start = position * self.images_per_step
         batch = self._permutation(epoch)[start : start + self.images_per_step]
-        return batch if self._whole else batch[own_part(len(batch))]
+        return batch[self._places]
+
+    @property
+    def _places(self) -> slice | Tensor:
+        """Where in a batch the examples are that this rank makes, its own ones first."""
+        own = own_part(self.images_per_step)
+        if self._whole:
+            return slice(None)
+        if not self._mixing or ranks() == 1:
+            return own
+        # Counted from the other end, as mixed examples are, what is made is its own mirror image again:
+        # of 8 examples and 4 ranks the second makes 2, 3 and 4, 5, of which 2 is mixed with 5.
+        every = torch.arange(self.images_per_step)
+        return torch.cat([every[own], every.flip(0)[own].flip(0)])
 
     def _permutation(self, epoch: int) -> Tensor:
         if epoch not in self._orders:

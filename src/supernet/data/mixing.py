@@ -19,7 +19,19 @@ from torch.nn import functional as F
 
 from supernet.errors import ConfigError, DataError
 
-__all__ = ["Mixing"]
+__all__ = ["Mixing", "check_alpha"]
+
+
+def check_alpha(name: str, alpha: float) -> None:
+    """Check α of a Beta distribution, by which examples are mixed.
+
+    Raises:
+        ConfigError: it is negative or no number.
+    """
+    if not 0 <= alpha < math.inf:
+        raise ConfigError(
+            f"{name} is the α of a Beta distribution, 0 for none, such as 0.2 or 1, not {alpha}"
+        )
 
 
 @dataclass(frozen=True)
@@ -39,15 +51,40 @@ class Mixing:
 
     def __post_init__(self) -> None:
         for name in ("mixup", "cutmix"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(
-                    f"{name} is the α of a Beta distribution, 0 for none, such as 0.2 or 1, not "
-                    f"{getattr(self, name)}"
-                )
+            check_alpha(name, getattr(self, name))
 
     def __bool__(self) -> bool:
         """Return whether anything is mixed."""
         return bool(self.mixup or self.cutmix)
+
+    def check(self, inputs: object, targets: Tensor, classes: int, group: str = "train") -> None:
+        """Refuse inputs and targets that cannot be mixed, see `__call__`.
+
+        Args:
+            inputs: inputs of a batch.
+            targets: targets of the batch.
+            classes: number of classes.
+            group: name of the training's options, for messages.
+
+        Raises:
+            DataError: they cannot be.
+        """
+        given = f"leave {group}.mixup and {group}.cutmix at 0"
+        if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
+            raise DataError(
+                "mixup and CutMix mix one input of floats, such as images; of tokens or several inputs "
+                f"{given}"
+            )
+        if targets.ndim != 1 or targets.dtype != torch.int64 or classes < 1:
+            raise DataError(
+                f"mixup and CutMix mix classes, int64 [batch], but the targets are {targets.dtype} "
+                f"{list(targets.shape)}; {given}"
+            )
+        if self.cutmix and inputs.ndim != 4:
+            raise DataError(
+                f"CutMix mixes images [batch, channels, height, width], but the inputs are "
+                f"{list(inputs.shape)}; leave {group}.cutmix at 0, or use {group}.mixup"
+            )
 
     def __call__(
         self, inputs: object, targets: Tensor, classes: int, random: Random
@@ -63,22 +100,9 @@ class Mixing:
         Raises:
             DataError: these are no such inputs and targets.
         """
+        self.check(inputs, targets, classes)
+        assert isinstance(inputs, Tensor)
         cuts = bool(self.cutmix) and (not self.mixup or random.random() < 0.5)
-        if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
-            raise DataError(
-                "mixup and CutMix mix one input of floats, such as images; of tokens or several inputs "
-                "leave train.mixup and train.cutmix at 0"
-            )
-        if targets.ndim != 1 or targets.dtype != torch.int64 or classes < 1:
-            raise DataError(
-                f"mixup and CutMix mix classes, int64 [batch], but the targets are {targets.dtype} "
-                f"{list(targets.shape)}; leave train.mixup and train.cutmix at 0"
-            )
-        if cuts and inputs.ndim != 4:
-            raise DataError(
-                f"CutMix mixes images [batch, channels, height, width], but the inputs are "
-                f"{list(inputs.shape)}; leave train.cutmix at 0, or use train.mixup"
-            )
         alpha = self.cutmix if cuts else self.mixup
         share = random.betavariate(alpha, alpha)
         if cuts:

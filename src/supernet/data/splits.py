@@ -15,6 +15,7 @@ from supernet.data.augment import Augment
 from supernet.data.base import Examples, Raw
 from supernet.data.several import Several, parts_of
 from supernet.data.stored import Stored
+from supernet.data.table_encoding import TableEncoding
 from supernet.errors import ConfigError, DataError
 from supernet.random import generator
 
@@ -92,6 +93,7 @@ class Splits:
         test: examples that the chosen architecture is tested with, once.
         augment: the augmentation that suits this set.
         notes: sentences on what was found where the data came from and is not used, see `Raw`.
+        encoding: how rows of a table became inputs, see `Raw`.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Splits:
     test: Sealed
     augment: Augment
     notes: tuple[str, ...] = ()
+    encoding: TableEncoding | None = None
 
 
 def split_data(
@@ -135,11 +138,11 @@ def split_data(
         test = _shuffle(raw.test, "test", seed)
     if raw.search is not None:
         train, search = _limited(raw.name, rest, raw.search, limit, seed)
-        return Splits(raw.name, train, search, Sealed(test), raw.augment, notes)
+        return Splits(raw.name, train, search, Sealed(test), raw.augment, notes, raw.encoding)
     if limit is not None and limit < len(rest):
         rest, _ = _divide(raw.name, rest, "limit", limit, seed)
     search, train = _divide(raw.name, rest, "search", round(search_fraction * len(rest)), seed)
-    return Splits(raw.name, train, search, Sealed(test), raw.augment, notes)
+    return Splits(raw.name, train, search, Sealed(test), raw.augment, notes, raw.encoding)
 
 
 def _unused(raw: Raw, search_fraction: float, test_fraction: float) -> Iterator[str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from supernet.data.augment import Augment
 from supernet.data.base import DataSource, Examples, Raw, naming
@@ -18,7 +17,7 @@ from supernet.data.encoding import check_encoding
 from supernet.data.several import Values
 from supernet.data.split_names import SPLITS, split_of
 from supernet.data.table_columns import Frame, read_frame
-from supernet.data.table_encoding import Encoding
+from supernet.data.table_encoding import TableEncoding
 from supernet.data.table_targets import Predict, Targets
 from supernet.errors import ConfigError, DataError
 from supernet.suggestions import did_you_mean
@@ -119,10 +118,13 @@ class Table(DataSource):
             Augment(),
             examples.get("search"),
             tuple(self._notes(frames, targets, encoding)),
+            encoding=dataclasses.replace(encoding, classes=targets.classes),
         )
 
     def inputs(self, rows: Any) -> Values:
         """Return the inputs of further rows, as `load` makes them, for `model.pt2` of a run.
+
+        Without the rows to train with, `TableEncoding` of a run's `encoding.json` does.
 
         Args:
             rows: file or data frame; a column of targets is not needed.
@@ -132,8 +134,7 @@ class Table(DataSource):
         """
         train = self._frames()["train"]
         encoding = self._encoding(train, self._target(list(train.columns)))
-        found = encoding.inputs(read_frame(rows, self.encoding))
-        return found if isinstance(found, Tensor) else found.fetch()
+        return encoding.inputs(rows, self.encoding)
 
     def _frames(self) -> dict[str, Frame]:
         """Return the rows by what they are for."""
@@ -168,18 +169,18 @@ class Table(DataSource):
             )
         return found[0]
 
-    def _encoding(self, frame: Frame, target: str) -> Encoding:
+    def _encoding(self, frame: Frame, target: str) -> TableEncoding:
         apart = {target, self.split, *self.ignore}
         columns = {name: one for name, one in frame.columns.items() if name not in apart}
         inputs = dataclasses.replace(frame, columns=columns)
         if not columns:
             raise DataError(f"{frame.name} has no column besides the target {target!r}; add some.")
-        return Encoding.of(inputs, self.categorical, self.embed)
+        return TableEncoding.of(inputs, self.categorical, self.embed)
 
-    def _examples(self, frame: Frame, encoding: Encoding, targets: Targets) -> Examples:
+    def _examples(self, frame: Frame, encoding: TableEncoding, targets: Targets) -> Examples:
         with naming(self.name):
             return Examples(
-                encoding.inputs(frame),
+                encoding.of_frame(frame),
                 targets.of_rows(frame),
                 targets.classes,
                 encoding.words,
@@ -187,7 +188,7 @@ class Table(DataSource):
             )
 
     def _notes(
-        self, frames: dict[str, Frame], targets: Targets, encoding: Encoding
+        self, frames: dict[str, Frame], targets: Targets, encoding: TableEncoding
     ) -> Iterator[str]:
         """Say what became of the columns."""
         if targets.note:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from supernet.data.several import Several
-from supernet.data.table_columns import Column, Frame
-from supernet.errors import DataError
+from supernet.data.several import Several, Values
+from supernet.data.table_columns import Column, Frame, read_frame
+from supernet.errors import DamagedFileError, DataError
+from supernet.files import read_json, write_json
+from supernet.strict_json import seal, unseal
+from supernet.typed import typed
 
-__all__ = ["UNKNOWN", "Encoding"]
+__all__ = ["UNKNOWN", "TableEncoding"]
 
 UNKNOWN = "<unknown>"
 """What category 0 stands for, where a model embeds them: it is missing, or was not trained with."""
@@ -23,29 +28,34 @@ _MOST = 256
 
 
 @dataclass(frozen=True)
-class Encoding:
+class TableEncoding:
     """What becomes of each column.
+
+    A run folder has it as `encoding.json`: rows of a table are made into what `model.pt2` takes by
+    `TableEncoding.read(path).inputs(rows)`.
 
     Attributes:
         numbers: columns of numbers.
         gaps: columns among them in which values are missing.
         categories: categories of each other column, in the order of the alphabet.
         embed: whether inputs are {"numbers", "categories"}, rather than one tensor.
+        classes: names, in the order of a model's outputs; empty where numbers are predicted.
     """
 
     numbers: tuple[str, ...]
     gaps: tuple[str, ...]
     categories: dict[str, tuple[str, ...]]
     embed: bool = False
+    classes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, frame: Frame, categorical: Collection[str], embed: bool) -> Encoding:
+    def of(cls, frame: Frame, categorical: Collection[str], embed: bool) -> TableEncoding:
         """Return the encoding of the columns of a table.
 
         Args:
             frame: rows to train with, without targets.
             categorical: columns whose numbers are names of categories.
-            embed: whether a model embeds categories, see `Encoding`.
+            embed: whether a model embeds categories, see `TableEncoding`.
 
         Raises:
             DataError: a column has a text among numbers, or too many categories, or no column has
@@ -88,8 +98,57 @@ class Encoding:
         pairs = [f"{name}={one}" for name, found in self.categories.items() for one in found]
         return (UNKNOWN, *pairs)
 
-    def inputs(self, frame: Frame) -> Tensor | Several:
-        """Return the inputs of rows.
+    def write(self, path: str | Path) -> None:
+        """Write the encoding as JSON, with a digest.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        write_json(Path(path), seal(asdict(self)))
+
+    @classmethod
+    def read(cls, path: str | Path) -> TableEncoding:
+        """Return what `write` wrote; it is data alone, nothing of it is run.
+
+        Raises:
+            DataError: the file is missing, is no encoding, or was changed since it was written.
+        """
+        remedy = "take the encoding.json of a run folder"
+        try:
+            found = typed(unseal(read_json(Path(path), dict[str, Any])), cls)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}; check the path.") from error
+        except (DamagedFileError, ValueError) as error:
+            reason = error.__cause__ or error
+            raise DataError(f"{path} is no encoding of a table ({reason}); {remedy}.") from error
+        both = [*found.numbers, *found.categories]
+        if not both or len(set(both)) < len(both) or not set(found.gaps) <= set(found.numbers):
+            raise DataError(
+                f"{path} is no encoding of a table: it has no columns, or columns with two meanings; "
+                f"{remedy}."
+            )
+        return found
+
+    def inputs(self, rows: Any, encoding: str = "utf-8") -> Values:
+        """Return the inputs of further rows, for `model.pt2` of a run.
+
+        Args:
+            rows: path of a file whose first line names the columns, or a data frame; other columns than
+                those that were trained with are not looked at.
+            encoding: encoding of the file.
+
+        Returns:
+            Floats [n, features]; or with `embed` a dictionary of `numbers` and `categories`.
+
+        Raises:
+            DataError: a file cannot be read, a column is missing, or has a text where there were
+                numbers.
+        """
+        found = self.of_frame(read_frame(rows, encoding))
+        return found if isinstance(found, Tensor) else found.fetch()
+
+    def of_frame(self, frame: Frame) -> Tensor | Several:
+        """Return the inputs of the rows of a frame.
 
         Returns:
             Floats [n, features]: numbers, NaN where one is missing; for each column with gaps whether it

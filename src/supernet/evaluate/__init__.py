@@ -8,12 +8,12 @@ from supernet.evaluate.measuring import ExampleResults, example_results, measure
 from supernet.evaluate.noise import noise_ceiling
 from supernet.evaluate.paired import mean_interval, paired_difference, resampled_difference
 from supernet.evaluate.parts import PartsEvaluator
-from supernet.evaluate.preference import Preference
 from supernet.evaluate.protocol import Protocol, Tuning
 from supernet.evaluate.rank_correlation import RankCorrelation, kendall, kendall_difference
 from supernet.evaluate.resampling import Interval
 from supernet.evaluate.scoring import Scorer
 from supernet.net.batchnorm import batch_statistics, recalibrated
+from supernet.task.preference import Preference
 
 __all__ = [
     "Candidate",

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from supernet.cost import CostTable
 from supernet.errors import ConfigError
-from supernet.evaluate.preference import Preference
 from supernet.failures import Kind
 from supernet.space import Architecture
+from supernet.task.preference import Preference
 
 __all__ = ["Candidate"]
 

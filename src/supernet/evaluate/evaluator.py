@@ -18,7 +18,6 @@ from supernet.evaluate.batches import Batches, InputsOf
 from supernet.evaluate.known_output import KnownOutput
 from supernet.evaluate.measure_sums import MeasureSums, Score
 from supernet.evaluate.measuring import SCORING
-from supernet.evaluate.preference import Preference
 from supernet.evaluate.protocol import Protocol, Tuning
 from supernet.evaluate.racing import WORTH, DroppedCandidate, Race, rounds
 from supernet.evaluate.sharing import SharedForward
@@ -36,6 +35,7 @@ from supernet.net.batchnorm import (
 from supernet.precision import autocasting
 from supernet.space import Architecture
 from supernet.task import Task, checked_measures, in_precision
+from supernet.task.preference import Preference
 from supernet.user_code import calling
 
 __all__ = ["Evaluator", "Score"]

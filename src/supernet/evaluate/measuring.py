@@ -10,10 +10,10 @@ from torch import nn
 
 from supernet.data import Examples, Normalise, chunks
 from supernet.evaluate.measure_sums import MeasureSums, Score
-from supernet.evaluate.preference import Preference
 from supernet.evaluate.resampling import Array
 from supernet.modules.modes import evaluating
 from supernet.task import Task, checked_figures, checked_measures
+from supernet.task.preference import Preference
 from supernet.user_code import calling
 
 __all__ = ["SCORING", "ExampleResults", "example_results", "measure"]

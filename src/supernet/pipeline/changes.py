@@ -25,6 +25,7 @@ class Changes:
         folder: run folder whose results may be forgotten.
         stored: the options that it was made with.
         plain: the options of now.
+        rewards: whether the training learns from the figure that the run ranks by.
 
     Raises:
         RunFolderError: an option is changed that training depends on: the trained supernet is what
@@ -32,7 +33,11 @@ class Changes:
     """
 
     def __init__(
-        self, folder: RunFolder, stored: Mapping[str, Any], plain: Mapping[str, Any]
+        self,
+        folder: RunFolder,
+        stored: Mapping[str, Any],
+        plain: Mapping[str, Any],
+        rewards: bool = False,
     ) -> None:
         self._folder = folder
         unsplit = all(one.get("few_shot", {}).get("decision") is None for one in (stored, plain))
@@ -44,7 +49,7 @@ class Changes:
             and not (unsplit and name.startswith("few_shot."))
         ]
         first = first_step(change.partition(":")[0] for change in self._changed)
-        if first == "train":
+        if first == "train" or (rewards and _rewarded(stored) != _rewarded(plain)):
             raise RunFolderError(
                 f"{folder.path} was made by another configuration. In the folder and now:\n  "
                 + "\n  ".join(self._changed)
@@ -62,6 +67,12 @@ class Changes:
             f"changed since this folder was made: {'; '.join(self._changed)}. "
             f"Repeated for that: {', '.join(self.repeated)}"
         )
+
+
+def _rewarded(options: Mapping[str, Any]) -> str | None:
+    """Return the figure that rewards are, where it is not the accuracy; see `Preference.final`."""
+    by = options.get("evaluate", {}).get("rank_by")
+    return None if by in ("loss", "accuracy") else by
 
 
 def without_neutral(options: Any) -> Any:

@@ -17,7 +17,7 @@ from supernet.net import SuperNet
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
 from supernet.search import Problem
-from supernet.suggestions import did_you_mean
+from supernet.suggestions import wanted_figure
 
 __all__ = ["cost_tables", "divided", "load_costs", "problem_of"]
 
@@ -76,6 +76,7 @@ def problem_of(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Prob
         run.seed,
         sampling=options.sampling,
         figures=tuple(inputs.figures),
+        optional_figures=inputs.task.optional_figures,
         lower=run.config.preference.lower,
         bounds=bounds,
     )
@@ -97,7 +98,8 @@ def divided(
             raise ConstraintError(
                 f"the constraint {text!r} bounds {name!r}, but costs are known for "
                 f"{', '.join(sorted(costs))}, and {type(inputs.task).__name__} has the figures "
-                f"{', '.join(figures)}{did_you_mean(name, [*costs, *figures])}"
+                f"{', '.join(figures)}"
+                f"{wanted_figure(name, [*costs, *figures], inputs.task.optional_figures)}"
             )
         (of_costs if name in costs else of_figures).append(text)
     return of_costs, FigureBounds.of(of_figures)

@@ -122,21 +122,27 @@ def load_inputs(run: Run) -> Inputs:
 
     Raises:
         ConfigError: the model cannot be built with its arguments, or with those that a stage or
-            retraining gives it.
+            retraining gives it; or the task needs other targets.
         DataError: the data cannot be loaded or divided.
     """
-    return inputs_of(run, _loaded(run))
+    raw = _loaded(run)
+    return inputs_of(run, _divided(run, raw), _outputs(run.config.task, raw))
 
 
-def inputs_of(run: Run, splits: Splits) -> Inputs:
+def inputs_of(run: Run, splits: Splits, outputs: int | None = None) -> Inputs:
     """Build the supernet of a run for data that is loaded.
+
+    Args:
+        run: run that is meant.
+        splits: data of the run, divided.
+        outputs: number of outputs that targets need where they have no names of classes.
 
     Raises:
         ConfigError: see `load_inputs`.
     """
     run.know_examples(len(splits.train))
-    config = run.config
-    arguments = data_arguments(splits.train)
+    config, classes = run.config, len(splits.train.classes) or outputs
+    arguments = data_arguments(splits.train, classes)
     models = Models(run.model, config.strategy, arguments, run.seed, run.device)
     supernet = models.supernet()
     last = _channels_last(config, models, supernet)
@@ -146,7 +152,7 @@ def inputs_of(run: Run, splits: Splits) -> Inputs:
         normalise,
         config.split.augment or splits.augment,
         mapped(_blank, whole_batch(splits.train.select(torch.arange(1)), normalise)[:-1]),
-        config.task,
+        config.task.of_targets(splits.train.targets, classes),
         run.device,
         models,
         supernet,
@@ -158,16 +164,27 @@ def _blank(inputs: torch.Tensor) -> torch.Tensor:
     return torch.ones_like(inputs) if inputs.dtype == torch.bool else torch.zeros_like(inputs)
 
 
-def _loaded(run: Run) -> Splits:
-    options, source = run.config.split, run.config.data
+def _loaded(run: Run) -> Raw:
+    source = run.config.data
     name = type(source).__name__
     with calling(f"loading the data with {name}", DataError):
         raw: object = source.load()
     if not isinstance(raw, Raw):
         raise DataError(f"{name}.load() must return a supernet.data.Raw, not {output_text(raw)}")
-    raw = raw.read_by(run.config.workers)
+    return raw.read_by(run.config.workers)
+
+
+def _outputs(task: Task, raw: Raw) -> int | None:
+    """Return how many outputs the targets of all examples need, where these say so."""
+    parts = [one for one in (raw.train, raw.search, raw.test) if one is not None]
+    found = [count for one in parts if (count := task.outputs(one.targets)) is not None]
+    return max(found, default=None)
+
+
+def _divided(run: Run, raw: Raw) -> Splits:
+    options = run.config.split
     parts = split_data(raw, run.seed, options.search_fraction, options.test_fraction, options.limit)
-    hidden = hidden_by(source)
+    hidden = hidden_by(run.config.data)
     notes = (*parts.notes, *([hidden] if hidden else []))
     return dataclasses.replace(
         parts, notes=notes, train=parts.train.to(run.device), search=parts.search.to(run.device)

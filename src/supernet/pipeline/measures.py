@@ -13,7 +13,7 @@ from supernet.pipeline.context import Run
 from supernet.pipeline.costs import RESERVED
 from supernet.pipeline.inputs import Inputs
 from supernet.random import derive_seed, seeded
-from supernet.suggestions import did_you_mean
+from supernet.suggestions import wanted_figure
 from supernet.task import checked_measures
 
 __all__ = ["check_measures"]
@@ -74,7 +74,7 @@ def _check_figures(run: Run, inputs: Inputs) -> None:
     if figures and by not in figures:
         raise ConfigError(
             f"evaluate.rank_by is {by!r}, but {task} has the figures {', '.join(figures)}"
-            f"{did_you_mean(by, figures)}; rank by one of them"
+            f"{wanted_figure(by, figures, inputs.task.optional_figures)}; rank by one of them"
         )
     if options.race is not None and not figures.get(by, True):
         means = ", ".join(name for name, is_mean in figures.items() if is_mean)

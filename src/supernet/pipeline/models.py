@@ -120,19 +120,21 @@ def _check_decisions(supernet: SuperNet, space: SearchSpace, option: str) -> Non
         )
 
 
-def data_arguments(examples: Examples) -> dict[str, Any]:
+def data_arguments(examples: Examples, classes: int | None) -> dict[str, Any]:
     """Return the arguments that the data gives to models that take them.
 
-    They are `classes`, the number of classes if there are any, and
+    They are `classes`, and
 
     * of one input `image`, the shape of an example, such as (3, 32, 32);
     * of the tokens of a text `vocabulary`, the number of words, and `context`, the length;
     * of several inputs `shapes`, the shape of each in one example: a tuple, or a dictionary by their
       names; and `vocabulary`, the number of categories, where they are numbered as words are.
+
+    Args:
+        examples: examples of the training split.
+        classes: number of classes, or of other outputs that targets need; None where it is not known.
     """
-    given: dict[str, Any] = {}
-    if examples.classes:
-        given["classes"] = len(examples.classes)
+    given: dict[str, Any] = {} if classes is None else {"classes": classes}
     if examples.words:
         given["vocabulary"] = len(examples.words)
     shapes = [tuple(part.shape[1:]) for part in parts_of(examples.inputs)]

@@ -89,9 +89,12 @@ def open_run(
                     f"{out} cannot be locked on this file system ({folder.unlocked}): let no other "
                     "process work in it"
                 )
-            changes = Changes(folder, options.before, options.plain) if options.before else None
-            source = _model_source(options.config, objects)
             config = with_objects(options.config, objects)
+            changes = None
+            if options.before:
+                rewards = config.strategy.rewards
+                changes = Changes(folder, options.before, options.plain, rewards)
+            source = _model_source(options.config, objects)
             hooks = Hooks(on_record, shown.say)
             opened = RunState(Run(config, options.plain, source, folder, shown, hooks, profiler))
             if mode != "read":

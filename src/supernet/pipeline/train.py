@@ -6,24 +6,19 @@ import copy
 import dataclasses
 import inspect
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
-from typing import Any
 
 import torch
 from torch import nn
 
 from supernet.cost import CostTable
-from supernet.data import Augment, Several, Vocabulary, whole_batch
-from supernet.data.loader import augmented
-from supernet.errors import ConfigError, DataError
-from supernet.modules.calls import given_as
-from supernet.modules.modes import evaluating
-from supernet.modules.nested import leaves, tensors
-from supernet.modules.outputs import output_text
+from supernet.data import Several, Vocabulary
+from supernet.errors import ConfigError
 from supernet.net import check_split
 from supernet.net.source import FromInstance
+from supernet.pipeline.batch_checks import check_augment, check_batches, check_run
 from supernet.pipeline.context import Run
 from supernet.pipeline.costs import problem_of
 from supernet.pipeline.identity import record_identity
@@ -39,24 +34,23 @@ from supernet.pipeline.trained import (
 )
 from supernet.pipeline.training import fit
 from supernet.pipeline.watch import watch_of
-from supernet.random import generator
 from supernet.reading import shown
 from supernet.search import Learned, Search
 from supernet.space.numbers import size_text
 from supernet.strategies import Alike, Strategy, TrainingContext, UpdateCounts, check_alike
 from supernet.suggestions import did_you_mean
-from supernet.task import batch_figures, checked_measures
 from supernet.track.sections import DataRecord, EnvironmentRecord, StageRecord, TrainRecord
 from supernet.train import OptimizerFactory, digest
 from supernet.train.learner import check_adds
 from supernet.training_free import parts_of
-from supernet.user_code import calling
 
 __all__ = ["check_inputs", "check_options", "train"]
 
 
 def train(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Trained:
-    """Train the supernet; writes `supernet.pt`, for text `vocabulary.json`, and perhaps `watch.json`.
+    """Train the supernet; writes `supernet.pt`, and perhaps `watch.json`.
+
+    Of texts it also writes `vocabulary.json`, of tables `encoding.json`.
 
     Raises:
         ConstraintError: no architecture satisfies the constraints, found before any training.
@@ -119,7 +113,7 @@ def _record_setting(run: Run, inputs: Inputs) -> None:
             threads=torch.get_num_threads(),
         )
     )
-    splits = inputs.splits
+    splits, encoding = inputs.splits, inputs.splits.encoding
     # Categories of a table, one of several inputs, are no text.
     words = () if isinstance(splits.train.inputs, Several) else splits.train.words
     run.folder.record(
@@ -130,6 +124,7 @@ def _record_setting(run: Run, inputs: Inputs) -> None:
             test=len(splits.test),
             classes=len(splits.train.classes),
             vocabulary=len(words) or None,
+            columns=None if encoding is None else len(encoding.numbers) + len(encoding.categories),
             mean=tuple(inputs.normalise.mean),
             std=tuple(inputs.normalise.std),
             identity=inputs.identity,
@@ -137,6 +132,8 @@ def _record_setting(run: Run, inputs: Inputs) -> None:
         )
     )
     record_identity(run, inputs)
+    if encoding is not None:
+        encoding.write(run.folder.encoding)
     if words:
         Vocabulary(words, inputs.example[0].shape[1], splits.train.classes).write(
             run.folder.vocabulary
@@ -207,8 +204,10 @@ def check_inputs(run: Run, inputs: Inputs) -> None:
         inputs.models.check_alone("retrain.short.model", model, inputs.space)
     for augment in (inputs.augment, run.config.retrain.augment):
         if augment is not None:
-            _check_augment(run, inputs, augment)
-    _check_run(inputs)
+            check_augment(run, inputs, augment)
+    check_run(inputs)
+    for name, training in run.config.trainings.items():
+        check_batches(inputs, name, training)
     check_measures(run, inputs)
 
 
@@ -233,9 +232,9 @@ def check_options(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> s
     parts_of(run.config.retrain.evidence)
     identity = training_identity(run, inputs, costs)
     _check_sharing(run, inputs)
-    check_adds(run.config.strategy, run.config.train.precision, run.config.train.accumulate)
-    if few_shot.decision is not None:
-        check_adds(run.config.strategy, few_shot.train.precision, few_shot.train.accumulate)
+    for name, training in run.config.trainings.items():
+        if name == "train" or (name == "few_shot.train" and few_shot.decision is not None):
+            check_adds(run.config.strategy, training.precision, training.accumulate, name)
     for number in range(len(run.config.strategy.stages)):
         inputs.models.stage(number, inputs.space)
     if run.config.strategy.stages and few_shot.decision is not None:
@@ -296,68 +295,4 @@ def _check_optimizer(name: str, make: OptimizerFactory) -> None:
         raise ConfigError(
             f"{name}.optimizer is {type(optimizer).__name__}, which runs the model several times a "
             "step; use one that does not, such as torch.optim.SGD or AdamW"
-        )
-
-
-def _check_augment(run: Run, inputs: Inputs, augment: Augment) -> None:
-    """Change one input at random.
-
-    Raises:
-        ConfigError: the augmentation moves images whose targets it would have to move, too.
-        DataError: the augmentation cannot do that, or returns something else than inputs.
-    """
-    name, moves = type(augment).__name__, augment.flip or augment.crop
-    if inputs.task.of_places and moves:
-        raise ConfigError(
-            f"the augmentation {name} flips or shifts images (flip {augment.flip}, crop "
-            f"{augment.crop}), but not the targets of {type(inputs.task).__name__}, which say what "
-            "is where; give --split.augment.flip false --split.augment.crop 0, and vary the data "
-            "where it is read"
-        )
-    held = inputs.splits.train.inputs
-    given = list(tensors(inputs.example))
-    values = held.like(given) if isinstance(held, Several) else given[0]
-    random = generator(run.seed, "check", device=run.device)
-    with calling(f"the augmentation {name}", DataError, always=True):
-        changed = augmented(augment, values, lambda images: augment(images, random), held)
-    for one, other in zip(given, leaves(changed), strict=True):
-        if not isinstance(other, torch.Tensor) or other.shape[:1] != (1,):
-            raise DataError(
-                f"the augmentation {name} must return as many inputs as it is given, but of "
-                f"{output_text(one)} it made {output_text(other)}"
-            )
-
-
-def _shapes(inputs: Sequence[Any]) -> str:
-    """Return the shapes of a batch's inputs; where they are given by name, with their names."""
-    named = given_as(inputs)[1]
-    texts = [f"{name} {list(tensor.shape)}" for name, tensor in named.items()]
-    return ", ".join(texts or [str(list(tensor.shape)) for tensor in inputs])
-
-
-def _check_run(inputs: Inputs) -> None:
-    """Run one architecture on two examples, that of the largest class among them."""
-    examples = inputs.splits.train
-    targets = examples.targets
-    last = int(targets.argmax()) if targets.ndim == 1 else 0
-    few = examples.select(torch.tensor([0, last]))
-    batch = whole_batch(few, inputs.normalise)
-    supernet = inputs.supernet
-    doing = (
-        f"the model and the task cannot be run on {inputs.splits.name} (inputs {_shapes(batch[:-1])}, "
-        f"targets {list(batch[-1].shape)} {batch[-1].dtype})"
-    )
-    with (
-        calling(doing, DataError, always=True),
-        torch.no_grad(),
-        evaluating(supernet),
-        supernet.route(supernet.space[0]),
-    ):
-        batch_figures(inputs.task, [checked_measures(inputs.task, supernet, batch)])
-        inputs.task.check_targets(targets)
-        loss = inputs.task.loss(supernet, batch)
-    if not isinstance(loss, torch.Tensor) or loss.shape != ():
-        raise DataError(
-            f"{type(inputs.task).__name__}.loss(model, batch) must return a tensor of one number, the "
-            f"mean over the batch, but on {inputs.splits.name} it returned {output_text(loss)}"
         )

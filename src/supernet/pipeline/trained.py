@@ -132,7 +132,8 @@ def training_context(
     size, seed = run.config.train.batch_size, derive_seed(run.seed, "train")
     search = inputs.splits.search
     loader = Loader(search, size, seed, inputs.augment, "search", normalise=inputs.normalise)
-    return TrainingContext(run.seed, costs, part, loader)
+    better = run.config.preference
+    return TrainingContext(run.seed, costs, part, loader, preference=better)
 
 
 def check_trained(checkpoint: Checkpoint, state: State | None, identity: str) -> None:

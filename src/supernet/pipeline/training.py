@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from supernet.config import TrainConfig
-from supernet.data import Augment, Loader, Mixing
+from supernet.data import Augment, Loader
 from supernet.pipeline.alone import send_checkpoint
 from supernet.pipeline.context import Run
 from supernet.pipeline.inputs import Inputs
@@ -69,9 +69,13 @@ def fit(
 
     seed = derive_seed(run.seed, stage)
     train, size = inputs.splits.train, options.batch_size
-    mixing = Mixing(options.mixup, options.cutmix)
     loader = Loader(
-        train, size, seed, augment or inputs.augment, normalise=inputs.normalise, mixing=mixing
+        train,
+        size,
+        seed,
+        augment or inputs.augment,
+        normalise=inputs.normalise,
+        mixing=options.mixing,
     )
     with run.measured_training(stage) as mark:
 

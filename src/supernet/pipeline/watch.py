@@ -142,11 +142,16 @@ class Watch:
         passed = {key: one for key, one in found.items() if not isinstance(one, Exception)}
         scores = {key: score for key, (score, _) in passed.items()}
         results = [each for _, each in passed.values() if each is not None]
-        accuracies = [scores.get(one.key, {}).get("accuracy") for one in record.networks]
+        figure = record.preference.figure
+        losses, accuracies, figures = (
+            tuple(scores.get(one.key, {}).get(name) for one in record.networks)
+            for name in ("loss", "accuracy", figure)
+        )
         return MomentRecord(
             step=step,
-            losses=tuple(scores.get(one.key, {}).get("loss") for one in record.networks),
-            accuracies=None if set(accuracies) <= {None} else tuple(accuracies),
+            losses=losses,
+            accuracies=None if set(accuracies) <= {None} else accuracies,
+            figures=figures if figure else None,
             noise=score_noise(np.stack(results).astype(float)) if len(results) > 1 else None,
         )
 
@@ -198,16 +203,17 @@ class Watch:
     def _findings(self, moment: MomentRecord) -> Iterator[EarlyWarning | None]:
         """Yield all that is wrong at a moment."""
         record = self._record
-        name, values = moment.scores(record.by)
+        name, values = moment.scores(record.preference)
         finite = [i for i, value in enumerate(values) if np.isfinite(value)]
-        if len(finite) < 3 or moment.noise is None:
+        if len(finite) < 3:
             return
         scores, networks = [values[i] for i in finite], [record.networks[i] for i in finite]
-        alike = all_alike(name, scores, moment.noise, record.images)
-        yield alike
-        if alike is None:
-            architectures = [one.architecture for one in networks]
-            yield nothing_decides(name, option_spreads(scores, architectures, moment.noise))
+        if moment.noise is not None:
+            alike = all_alike(name, scores, moment.noise, record.images)
+            yield alike
+            if alike is None:
+                architectures = [one.architecture for one in networks]
+                yield nothing_decides(name, option_spreads(scores, architectures, moment.noise))
         if moment.step >= HALF * self._run.config.train.steps:
             yield self._behind(moment)
         if record.truth is not None:
@@ -234,7 +240,9 @@ class Watch:
             told["watched_loss"] = loss
         if (accuracy := moment.mean_accuracy) is not None:
             told["watched_accuracy"] = accuracy
-        _, values = moment.scores(record.by)
+        if (figure := moment.mean_figure) is not None:
+            told["watched_figure"] = figure
+        _, values = moment.scores(record.preference)
         known = [
             i for i, one in enumerate(record.networks) if one.values and np.isfinite(values[i])
         ]
@@ -242,7 +250,11 @@ class Watch:
         if (found := tau(np.array([values[i] for i in known]), np.array(worth))) is not None:
             told["watched_tau"] = found
         alone = list(record.alone_at(moment.step).values())
-        parts = [f"{name.removeprefix('watched_')} {value:.3f}" for name, value in told.items()]
+        names = {"watched_figure": record.preference.figure}
+        parts = [
+            f"{names.get(name, name.removeprefix('watched_'))} {value:.3f}"
+            for name, value in told.items()
+        ]
         parts += [f"loss alone {sum(alone) / len(alone):.3f}"] if alone else []
         self._run.progress.say(f"watched at step {moment.step:,}: {', '.join(parts)}")
         return told

@@ -65,14 +65,15 @@ def unwatched(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Watch
         ConfigError: there are fewer networks than are to be watched, or the table cannot be read.
         SpaceError: the table is of another space.
     """
-    options = protocol_of(run.config)
+    options, better = protocol_of(run.config), run.config.preference
     images = len(watched_examples(run, inputs))
     size = min(options.batch_size, images)
     batches = min(options.calibration_batches, math.ceil(images / size))
     truth = _truth(run, inputs)
     networks = _drawn(run, inputs, costs) if truth is None else _listed(run, truth)
     return WatchRecord(
-        by=_watched_by(run, inputs),
+        by=better.by,
+        lower_is_better=tuple(better.lower) if better.figure else (),
         images=images,
         batch_norm=options.batch_norm,
         batch_size=size,
@@ -88,12 +89,6 @@ def unwatched(run: Run, inputs: Inputs, costs: Mapping[str, CostTable]) -> Watch
         ),
         truth=None if truth is None else RankingTruth.of(truth),
     )
-
-
-def _watched_by(run: Run, inputs: Inputs) -> str:
-    """Return what watched networks are ranked by: the loss, unless the run ranks by mean accuracy."""
-    by = run.config.evaluate.rank_by
-    return by if by == "accuracy" and inputs.figures.get(by, True) else "loss"
 
 
 def watched_examples(run: Run, inputs: Inputs) -> Examples:

@@ -8,7 +8,16 @@ candidates brings it to where it was; nothing of a searcher is ever saved.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Container, Generator, Iterable, Iterator, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -66,6 +75,7 @@ class Problem:
         learned: architectures that the training led to, best first; none from most strategies.
         sampling: set that random draws are uniform over, see `SearchSpace.sample`.
         figures: figures of the task that objectives may name, besides "accuracy" and "loss".
+        optional_figures: options with which further figures would be reported, by their names.
         lower: figures of which lower ones are better, besides the loss.
         bounds: bounds on figures that what is selected keeps to; searchers may propose others.
     """
@@ -76,6 +86,7 @@ class Problem:
     learned: Sequence[Architecture] = ()
     sampling: Sampling = "decisions"
     figures: Sequence[str] = ()
+    optional_figures: Mapping[str, str] = field(default_factory=dict)
     lower: Collection[str] = ()
     bounds: FigureBounds = field(default_factory=FigureBounds)
 

@@ -30,7 +30,7 @@ from supernet.search.base import Generation, Problem, Searcher
 from supernet.search.mirror import StudyMirror
 from supernet.search.pareto import pareto_front
 from supernet.space import Architecture, Decision, OneOf, Ordered, SearchSpace, Value
-from supernet.suggestions import did_you_mean
+from supernet.suggestions import wanted_figure
 
 # Optuna takes a fifth of a second to import: it is imported where it is used.
 if TYPE_CHECKING:
@@ -182,7 +182,8 @@ class NSGA2(_Asked):
         if unknown:
             raise ConfigError(
                 f"unknown objective {', '.join(map(repr, unknown))}; possible: "
-                f"{', '.join(possible)}{did_you_mean(unknown[0], possible)}"
+                f"{', '.join(possible)}"
+                f"{wanted_figure(unknown[0], possible, problem.optional_figures)}"
             )
         return self.objectives
 

@@ -16,7 +16,7 @@ from supernet.errors import ConfigError
 from supernet.net import SuperNet
 from supernet.space import Architecture
 from supernet.suggestions import did_you_mean
-from supernet.task import Batch, Task
+from supernet.task import Batch, Preference, Task
 from supernet.train import Learner, Moment
 
 __all__ = ["BatchNorm", "Stage", "Strategy", "TrainingContext"]
@@ -56,6 +56,7 @@ class TrainingContext:
             permutation, like that of the training batches.
         before: state of the strategy at the end of the stage before, if there was one.
         stage: number of stages before this one.
+        preference: preference by which the run ranks networks, for what learns from rewards.
     """
 
     seed: int
@@ -64,6 +65,7 @@ class TrainingContext:
     search: Loader | None = None
     before: Mapping[str, Any] | None = None
     stage: int = 0
+    preference: Preference = field(default_factory=Preference)
 
     def table(self, quantity: str) -> CostTable:
         """Return the table of a cost.
@@ -87,6 +89,8 @@ class Strategy(Learner[SuperNet]):
     """How the paper scores candidates; the evaluation's default."""
     one_stage: ClassVar[bool] = False
     """Whether sub-networks are trained to be used with the supernet's weights, without retraining."""
+    rewards: ClassVar[bool] = False
+    """Whether training learns from the figure that the run ranks by, and so depends on it."""
     stages: tuple[Stage, ...] = ()
     """What is trained before the supernet, in this order, each for as many steps as it."""
 

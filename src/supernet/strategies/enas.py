@@ -2,7 +2,8 @@
 
 Two phases alternate. Weights: each step trains one architecture drawn from the controller. Controller:
 after `interval` such steps, `updates` times: draw `architectures`, reward each with its accuracy on a
-batch of the search split (minus the loss where there is no accuracy), and follow the policy gradient.
+batch of the search split (or the figure that the run ranks by; minus the loss where there is neither),
+and follow the policy gradient.
 At the end `candidates` are drawn, scored on the whole split, and the best are retrained.
 
 As in the authors' code the entropy of the policy is part of the reward, the baseline moves with every
@@ -67,6 +68,7 @@ class ENAS(Strategy):
     """
 
     batch_norm: BatchNorm = "batch"
+    rewards = True
 
     def __init__(
         self,
@@ -116,6 +118,7 @@ class ENAS(Strategy):
             raise ConfigError("ENAS rewards on a search split, but there is none")
         self._search: Loader = setting.search
         self._seed, self._reward = setting.seed, 0.0
+        self._better = setting.preference
         controller = Controller(
             supernet.space,
             setting.seed,
@@ -150,11 +153,15 @@ class ENAS(Strategy):
     def reward(
         self, model: SuperNet, task: Task, architecture: Architecture, batches: Sequence[Batch]
     ) -> float:
-        """Return the accuracy on some batches, or minus the loss where there is no accuracy."""
+        """Return the figure of some batches that the run ranks by, the accuracy instead of the loss.
+
+        Figures that are better when lower count negative; without the figure it is minus the loss.
+        """
         with torch.no_grad(), batch_statistics(model), model.route(architecture):
             measured = [checked_measures(task, model, batch) for batch in batches]
             figures = batch_figures(task, measured)
-        return float(figures["accuracy"] if "accuracy" in figures else -figures["loss"])
+        name = self._better.final(figures)
+        return self._better.signed(name, float(figures[name]))
 
     def learned(self, supernet: SuperNet) -> list[Architecture]:
         """Return different architectures drawn from the controller."""

@@ -51,7 +51,7 @@ from supernet.strategies.base import TrainingContext
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
 from supernet.strategies.derivation import RuleName
-from supernet.task import Batch, Task, batch_figures, checked_measures
+from supernet.task import Batch, Preference, Task, batch_figures, checked_measures
 from supernet.train import Moment, Schedule
 
 __all__ = ["OnePath", "ProxylessNAS", "ProxylessRL", "draw_pair"]
@@ -223,7 +223,8 @@ class ProxylessNAS(OnePath):
 class ProxylessRL(OnePath):
     """ProxylessNAS by rewards: REINFORCE with a baseline.
 
-    Where the task has no accuracy, exp(-loss) stands in for it.
+    The reward is the accuracy, or the figure that the run ranks by; e to minus it where lower is better,
+    as it is of the loss, which stands in where the task has neither.
 
     Args:
         every: steps from one architecture step to the next (300 in an epoch of ImageNet).
@@ -240,6 +241,8 @@ class ProxylessRL(OnePath):
     """
 
     weighs = False
+
+    rewards = True
 
     def __init__(
         self,
@@ -258,11 +261,12 @@ class ProxylessRL(OnePath):
         self.decay = decay
         self.baseline: float | None = None
         self._table: CostTable | None = None
+        self._better = Preference()
 
     def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
         """See `Coupled`; look up the table of costs."""
         super().prepare(supernet, setting)
-        self.baseline = None
+        self.baseline, self._better = None, setting.preference
         self._table = None if self.cost is None else setting.table(self.cost.quantity)
         if self._table is not None and not self._table.range(supernet.space)[0] > 0:
             raise ConfigError(
@@ -286,13 +290,20 @@ class ProxylessRL(OnePath):
         self.move_alpha(torch.autograd.grad(loss, list(self.alphas.values()), allow_unused=True))
 
     def reward(self, model: SuperNet, task: Task, batch: Batch, path: Architecture) -> torch.Tensor:
-        """Return the accuracy of a path on a batch, times the price of its cost."""
+        """Return the figure of a path on a batch that the run ranks by, times the price of its cost.
+
+        It is the accuracy instead of the loss, and e to minus it where lower is better. With a cost what
+        is negative counts as 0, since a factor would turn it round.
+        """
         with model.route(path):
             figures = batch_figures(task, [checked_measures(task, model, batch)])
-        quality = figures["accuracy"] if "accuracy" in figures else torch.exp(-figures["loss"])
+        name = self._better.final(figures)
+        quality = torch.exp(-figures[name]) if self._better.falls(name) else figures[name]
         if self._table is not None and (charge := self.charge) is not None:
             assert charge.target is not None  # it is settled
-            quality = quality * (charge.target / self._table.cost(path)) ** charge.weight
+            quality = (
+                quality.clamp(min=0) * (charge.target / self._table.cost(path)) ** charge.weight
+            )
         return quality
 
     def surrogate(

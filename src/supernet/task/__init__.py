@@ -7,6 +7,7 @@ from supernet.task.classification import Classification
 from supernet.task.language import LanguageModel
 from supernet.task.measured import batch_figures, checked_figures, checked_measures
 from supernet.task.multilabel import MultiLabel
+from supernet.task.preference import Preference
 from supernet.task.regression import Regression
 from supernet.task.segmentation import Segmentation
 from supernet.task.taught import Taught
@@ -18,6 +19,7 @@ __all__ = [
     "Classification",
     "LanguageModel",
     "MultiLabel",
+    "Preference",
     "Regression",
     "Segmentation",
     "Task",

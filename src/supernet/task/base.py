@@ -38,10 +38,37 @@ class Task(ABC):
             loss is, whatever they say.
         of_places: whether targets say something of places in an image, so that it cannot be flipped or
             shifted without them.
+        mixes: whether the loss takes shares of classes, floats `[batch, classes]`, for class numbers
+            `[batch]`, as examples that are mixed with each other have them.
     """
 
     lower_is_better: Collection[str] = ("loss",)
     of_places: bool = False
+    mixes: bool = True
+
+    @property
+    def optional_figures(self) -> Mapping[str, str]:
+        """Figures that would be reported with another option, each with that option; here none."""
+        return {}
+
+    def outputs(self, targets: torch.Tensor) -> int | None:
+        """Return the number of outputs, `classes` of models, that targets `[examples, ...]` need.
+
+        Here None: they are the classes that the data names, if it does.
+        """
+        return None
+
+    def of_targets(self, targets: torch.Tensor, classes: int | None) -> Task:
+        """Return the task for what it is trained on; here, where nothing depends on that, itself.
+
+        Args:
+            targets: targets of the training split, `[examples, ...]`.
+            classes: number of classes, where there are any.
+
+        Raises:
+            ConfigError: an option needs other targets.
+        """
+        return self
 
     def check_targets(self, targets: torch.Tensor) -> None:  # noqa: B027 - most take any
         """Refuse targets `[examples, ...]` whose values are none of this task; here none are.

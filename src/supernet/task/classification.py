@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -28,6 +29,7 @@ class Classification(Task):
         auxiliary: weight of the loss of each auxiliary classifier (in DARTS 0.4).
         class_weights: weight of the loss of each class, in training only; 1 if not given. The loss is
             the mean over examples (PyTorch's is divided by the sum of the weights of a batch).
+            "balanced" gives all classes of the training split the same share of the loss.
         by_class: whether to report "f1" and "balanced_accuracy" besides, means over classes: of F1 over
             those that are predicted or targets, and of recall over those that are targets.
 
@@ -39,7 +41,7 @@ class Classification(Task):
         self,
         label_smoothing: float = 0.0,
         auxiliary: float = 0.4,
-        class_weights: Sequence[float] | None = None,
+        class_weights: counts.ClassWeights = None,
         by_class: bool = False,
     ) -> None:
         if not 0 <= label_smoothing <= 1:
@@ -48,8 +50,32 @@ class Classification(Task):
             raise ConfigError(f"auxiliary is the weight of a loss, at least 0, not {auxiliary}")
         self.label_smoothing = label_smoothing
         self.auxiliary = auxiliary
-        self.class_weights = counts.checked_weights("class_weights", class_weights)
+        self.class_weights = counts.checked_class_weights(class_weights)
         self.by_class = by_class
+
+    @property
+    def optional_figures(self) -> dict[str, str]:
+        """Figures by class, where `by_class` is false."""
+        names = () if self.by_class else ("f1", "balanced_accuracy")
+        return dict.fromkeys(names, "--task.by_class true")
+
+    def of_targets(self, targets: torch.Tensor, classes: int | None) -> Classification:
+        """Return the task with the weights that balance the classes, where these are asked for.
+
+        Raises:
+            ConfigError: they are, and targets are no class numbers.
+        """
+        if self.class_weights != "balanced":
+            return self
+        if classes is None or targets.ndim != 1 or targets.dtype != torch.int64:
+            raise ConfigError(
+                "task.class_weights 'balanced' counts how often each class is a target, but the targets "
+                f"are {targets.dtype} {list(targets.shape)}, no class number of each example; leave it "
+                f"out. For the task itself: {_advice(targets)}"
+            )
+        found = copy.copy(self)
+        found.class_weights = counts.balanced_weights(targets, classes)
+        return found
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the mean cross-entropy, and that of auxiliary classifiers times their weight.

@@ -8,6 +8,7 @@ figures are ratios of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,7 +16,10 @@ from torch import Tensor
 from supernet.errors import ConfigError, DataError
 
 __all__ = [
+    "ClassWeights",
     "accuracy",
+    "balanced_weights",
+    "checked_class_weights",
     "checked_weights",
     "f1",
     "iou",
@@ -24,6 +28,9 @@ __all__ = [
     "recall",
     "weights_like",
 ]
+
+ClassWeights = Sequence[float] | Literal["balanced"] | None
+"""Weights of classes as options say them."""
 
 
 def of_classes(predicted: Tensor, targets: Tensor, classes: int) -> Tensor:
@@ -101,14 +108,52 @@ def checked_weights(name: str, weights: Sequence[float] | None) -> tuple[float, 
     return found
 
 
-def weights_like(name: str, weights: tuple[float, ...] | None, outputs: Tensor) -> Tensor | None:
+def checked_class_weights(weights: ClassWeights) -> tuple[float, ...] | Literal["balanced"] | None:
+    """Return `class_weights`, checked.
+
+    Raises:
+        ConfigError: they are neither weights nor "balanced".
+    """
+    if weights == "balanced":
+        return "balanced"
+    if isinstance(weights, str):
+        raise ConfigError(
+            f'class_weights are "balanced", or a list of numbers such as [1.0, 2.5], not {weights!r}'
+        )
+    return checked_weights("class_weights", weights)
+
+
+def balanced_weights(targets: Tensor, classes: int) -> tuple[float, ...]:
+    """Return n / (k · n_c) for each class, so that all have the same share of a loss.
+
+    n is the number of targets, k that of classes that are among them and n_c that of class c, as in
+    scikit-learn's `class_weight="balanced"`; 0 of a class that no target is.
+
+    Args:
+        targets: class numbers, int64 `[n]`.
+        classes: number of classes.
+    """
+    found = torch.bincount(targets, minlength=classes).double()
+    weights = len(targets) / (torch.count_nonzero(found) * found)
+    return tuple(torch.where(found > 0, weights, 0).tolist())
+
+
+def weights_like(
+    name: str, weights: tuple[float, ...] | Literal["balanced"] | None, outputs: Tensor
+) -> Tensor | None:
     """Return weights as a tensor on the device of outputs `[batch, classes, ...]`.
 
     Raises:
+        ConfigError: they depend on targets, and these are not known.
         DataError: there are not as many as classes.
     """
     if weights is None:
         return None
+    if weights == "balanced":
+        raise ConfigError(
+            f"{name} 'balanced' depends on the targets that are trained on; outside of a run take the "
+            "task for them, task = task.of_targets(targets, classes)"
+        )
     if len(weights) != outputs.shape[1]:
         raise DataError(
             f"{name} has {len(weights)} weights, but the model's outputs are {list(outputs.shape)}, of "

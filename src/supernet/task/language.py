@@ -25,6 +25,8 @@ class LanguageModel(Task):
     perplexity is exp(loss); it is no mean over texts, so it is no measure either.
     """
 
+    mixes = False
+
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the mean cross-entropy of a token, in nats.
 

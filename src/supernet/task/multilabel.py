@@ -32,11 +32,23 @@ class MultiLabel(Task):
         ConfigError: weights are no numbers of at least 0, or the bins are 1 or negative.
     """
 
+    mixes = False
+
     def __init__(self, positive_weights: Sequence[float] | None = None, bins: int = 200) -> None:
         if bins < 0 or bins == 1:
             raise ConfigError(f"bins must be at least 2, or 0 for no ranking of labels, not {bins}")
         self.positive_weights = counts.checked_weights("positive_weights", positive_weights)
         self.bins = bins
+
+    @property
+    def optional_figures(self) -> dict[str, str]:
+        """Figures by thresholds, where there are no bins."""
+        names = () if self.bins else ("average_precision", "auroc")
+        return dict.fromkeys(names, "--task.bins 200")
+
+    def outputs(self, targets: Tensor) -> int | None:
+        """Return the number of labels."""
+        return targets.shape[1] if targets.ndim == 2 else None
 
     def check_targets(self, targets: Tensor) -> None:
         """Refuse targets that are neither 0 nor 1."""

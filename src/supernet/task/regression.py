@@ -37,6 +37,7 @@ class Regression(Task):
     """
 
     lower_is_better = ("loss", "rmse", "mae")
+    mixes = False
 
     def __init__(self, loss: Loss = "mse", delta: float = 1.0) -> None:
         if loss not in get_args(Loss):
@@ -45,6 +46,11 @@ class Regression(Task):
             raise ConfigError(f"delta is an error above 0, not {delta}")
         self.kind = loss
         self.delta = delta
+
+    def outputs(self, targets: Tensor) -> int | None:
+        """Return the number of numbers of an example."""
+        wanted = targets.is_floating_point() and targets.ndim in (1, 2)
+        return (targets.shape[1] if targets.ndim == 2 else 1) if wanted else None
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Return the loss, a mean over examples and numbers.

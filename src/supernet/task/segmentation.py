@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,8 @@ class Segmentation(Task):
 
     Args:
         ignore: class number of pixels that do not count; null for none.
-        class_weights: weight of the loss of each class, in training only; 1 if not given.
+        class_weights: weight of the loss of each class, in training only; 1 if not given. "balanced"
+            gives all classes that pixels of the training split have the same share of the loss.
         label_smoothing: share of the target mass spread over all classes, in training only.
 
     Raises:
@@ -35,18 +37,44 @@ class Segmentation(Task):
     """
 
     of_places = True
+    mixes = False
 
     def __init__(
         self,
         ignore: int | None = 255,
-        class_weights: Sequence[float] | None = None,
+        class_weights: counts.ClassWeights = None,
         label_smoothing: float = 0.0,
     ) -> None:
         if not 0 <= label_smoothing <= 1:
             raise ConfigError(f"label_smoothing must be in 0..1, not {label_smoothing}")
         self.ignore = ignore
-        self.class_weights = counts.checked_weights("class_weights", class_weights)
+        self.class_weights = counts.checked_class_weights(class_weights)
         self.label_smoothing = label_smoothing
+
+    def outputs(self, targets: Tensor) -> int | None:
+        """Return one more than the highest class number that is not ignored."""
+        if targets.ndim != 3 or targets.dtype != torch.int64:
+            return None
+        counted = self._counted(targets)
+        return int(counted.max()) + 1 if len(counted) else None
+
+    def of_targets(self, targets: Tensor, classes: int | None) -> Segmentation:
+        """Return the task with the weights that balance the classes, where these are asked for.
+
+        Raises:
+            ConfigError: they are, and targets are no class numbers.
+        """
+        if self.class_weights != "balanced":
+            return self
+        if classes is None or targets.ndim != 3 or targets.dtype != torch.int64:
+            raise ConfigError(
+                "task.class_weights 'balanced' counts how often each class is a target, but the targets "
+                f"are {targets.dtype} {list(targets.shape)}, no class number of each pixel; leave it out"
+            )
+        self.check_targets(targets)
+        found = copy.copy(self)
+        found.class_weights = counts.balanced_weights(self._counted(targets), classes)
+        return found
 
     def check_targets(self, targets: Tensor) -> None:
         """Refuse negative class numbers, but the ignored one."""
@@ -94,6 +122,10 @@ class Segmentation(Task):
             "accuracy": counts.accuracy(found),
             "mean_iou": counts.iou(found),
         }
+
+    def _counted(self, targets: Tensor) -> Tensor:
+        """Return the class numbers of all pixels that are not ignored, `[n]`."""
+        return targets.flatten() if self.ignore is None else targets[targets != self.ignore]
 
     def _losses(
         self, logits: Tensor, targets: Tensor, weights: Tensor | None = None, smoothing: float = 0.0

@@ -85,7 +85,8 @@ class Taught(Task):
         if shapes != others:
             raise ConfigError(
                 f"{_BY} has to return what the model does, but of a batch the model returned {shapes} "
-                f"and the teacher {others}; train without (teacher null)"
+                f"and the teacher {others}; train without a teacher (--train.teacher null, or "
+                "--retrain.train.teacher null)"
             )
         pairs = zip(outputs, said, strict=True)
         return torch.stack([self._task.distance(z, other.to(z.dtype)) for z, other in pairs]).sum()

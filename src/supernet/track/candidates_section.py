@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from supernet.cost.quantities import LATENCY
 from supernet.errors import SpaceError
-from supernet.evaluate.preference import Preference
 from supernet.evaluate.resampling import Interval
 from supernet.evaluate.rows import Row
 from supernet.fidelity.decisions import DecisionEffect, decision_effects
 from supernet.space import Architecture, Option, Value
+from supernet.task.preference import Preference
 from supernet.track import page, plots
 from supernet.track.forest import Line, forest
 from supernet.track.numbers import tuned_text

@@ -36,6 +36,7 @@ class Record(TypedDict):
     most_trained: NotRequired[float | None]
     watched_loss: NotRequired[float | None]
     watched_accuracy: NotRequired[float | None]
+    watched_figure: NotRequired[float | None]
     watched_tau: NotRequired[float | None]
 
 

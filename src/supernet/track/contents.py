@@ -97,6 +97,12 @@ def vocabulary(metrics: Metrics) -> Sequence[str]:
     return () if data is None or data.vocabulary is None else ("vocabulary.json",)
 
 
+def encoding(metrics: Metrics) -> Sequence[str]:
+    """Return how rows become inputs, where the data are a table."""
+    data = metrics.data
+    return () if data is None or data.columns is None else ("encoding.json",)
+
+
 def parts(metrics: Metrics) -> Sequence[str]:
     """Return the checkpoints of the parts that did not fail."""
     if metrics.few_shot is None:
@@ -244,6 +250,7 @@ ENTRIES = (
         "what a logger writes here is in `logs`",
     ),
     Entry("vocabulary.json", "train", "only with texts, see below", needed=vocabulary),
+    Entry("encoding.json", "train", "only with tables, see below", needed=encoding),
     Entry(
         "initial.pt",
         "train",

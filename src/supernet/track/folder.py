@@ -61,6 +61,7 @@ class RunFolder:
         self.weights = path / "model.pt"
         self.program = path / "model.pt2"
         self.vocabulary = path / "vocabulary.json"
+        self.encoding = path / "encoding.json"
         self.metrics_file = path / "metrics.json"
         self.ranking = path / "ranking.json"
         self.training_free = path / "training-free.json"

@@ -82,6 +82,7 @@ class DataRecord(Section):
         test: the number of examples that are read once, at the end.
         classes: the number of classes.
         vocabulary: the number of words, with texts only.
+        columns: the number of columns that inputs are made of, with tables only.
         mean: mean that images (0–1) are normalised with, by channel, or features of a table; empty where
             inputs are other floats.
         std: standard deviation that they are normalised with.
@@ -97,6 +98,7 @@ class DataRecord(Section):
     test: Count | None = None
     classes: Count | None = None
     vocabulary: Omitted[Count | None] = None
+    columns: Omitted[Count | None] = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     identity: str | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 from supernet.errors import DamagedFileError
-from supernet.evaluate import Protocol
+from supernet.evaluate import Preference, Protocol
 from supernet.fidelity.early import EarlyWarning
 from supernet.files import write_json
 from supernet.record_fields import Omitted, Rest
@@ -78,14 +78,17 @@ class MomentRecord(JsonRecord):
         step: the number of steps that were done; 0 before the first.
         losses: loss of each network, in their order; null where its scoring failed.
         accuracies: accuracy of each, 0 to 1, where the task measures one.
+        figures: figure of each by which the run ranks, where that is neither the loss nor the accuracy.
         noise: standard deviation of a score by which the run ranks, were other examples drawn, beyond
-            what they have in common for all networks; null for fewer than two scores.
+            what they have in common for all networks; null for fewer than two scores, and where it is no
+            mean over examples.
         warnings: warnings that were given at this moment.
     """
 
     step: Count
     losses: tuple[float | None, ...]
     accuracies: Omitted[tuple[float | None, ...] | None] = None
+    figures: Omitted[tuple[float | None, ...] | None] = None
     noise: float | None
     warnings: tuple[EarlyWarning, ...] = ()
 
@@ -99,16 +102,23 @@ class MomentRecord(JsonRecord):
         """The mean accuracy of the networks that have one."""
         return _mean(self.accuracies or ())
 
-    def scores(self, by: str) -> tuple[str, tuple[float, ...]]:
+    @property
+    def mean_figure(self) -> float | None:
+        """The mean of the figure that is neither, of the networks that have one."""
+        return _mean(self.figures or ())
+
+    def scores(self, better: Preference) -> tuple[str, tuple[float, ...]]:
         """Return by what networks are ranked, and the score of each, higher better; NaN without one.
 
         Args:
-            by: measure that the run ranks by; the loss where there is no accuracy.
+            better: preference of the run; where there is no figure that it goes by, it is the loss.
         """
-        nan = float("nan")
-        if by == "accuracy" and self.accuracies is not None:
-            return "accuracy", tuple(nan if one is None else one for one in self.accuracies)
-        return "-loss", tuple(nan if one is None else -one for one in self.losses)
+        values = {"accuracy": self.accuracies, "loss": self.losses}.get(better.by, self.figures)
+        by = "loss" if values is None else better.by
+        return better.named(by), tuple(
+            float("nan") if one is None else better.signed(by, one)
+            for one in (self.losses if values is None else values)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +127,8 @@ class WatchRecord(JsonRecord):
 
     Attributes:
         version: the version of the file, 1.
-        by: the measure that networks are ranked by, "accuracy" or "loss".
+        by: the figure that networks are ranked by, such as "loss", "accuracy" or "mean_iou".
+        lower_is_better: figures that are better when they are lower, besides the loss.
         images: the number of examples of the search split that scores are measured on.
         batch_norm: how batch norm was treated: "recalibrate", "batch" or "running".
         batch_size: the number of examples in a batch of scoring.
@@ -130,6 +141,7 @@ class WatchRecord(JsonRecord):
 
     version: Annotated[int, Between(1, VERSION)] = VERSION
     by: str
+    lower_is_better: Omitted[tuple[str, ...]] = ()
     images: Count
     batch_norm: BatchNorm
     batch_size: Count
@@ -138,6 +150,11 @@ class WatchRecord(JsonRecord):
     truth: RankingTruth | None
     alone: tuple[AloneRecord, ...] = ()
     moments: tuple[MomentRecord, ...] = ()
+
+    @property
+    def preference(self) -> Preference:
+        """By which figure networks are ranked."""
+        return Preference(self.by, self.lower_is_better)
 
     @property
     def protocol(self) -> Protocol:
@@ -153,7 +170,8 @@ class WatchRecord(JsonRecord):
         """Return whether there are as many numbers as networks and steps."""
         n = len(self.networks)
         each = [one.losses for one in self.moments]
-        each += [one.accuracies for one in self.moments if one.accuracies is not None]
+        others = [(one.accuracies, one.figures) for one in self.moments]
+        each += [one for both in others for one in both if one is not None]
         alone = all(len(one.losses) == len(one.steps) for one in self.alone)
         return alone and all(len(one) == n for one in each)
 

@@ -26,7 +26,7 @@ def watched(run: RunFiles) -> str:
         return ""
     truth, worth = known_worth(run, record)
     taus = watch_taus(record, worth)
-    name, _ = record.moments[-1].scores(record.by)
+    name, _ = record.moments[-1].scores(record.preference)
     note = (
         f"{len(record.networks)} networks, scored on {record.images:,} examples of the search split. τ "
         f"is that of their {name} with what they are worth ({truth or 'not known'}), with the last "
@@ -81,7 +81,7 @@ def watch_taus(
         record: record of what was watched.
         worth: worth of networks by key, of some.
     """
-    last = record.moments[-1].scores(record.by)[1]
+    last = record.moments[-1].scores(record.preference)[1]
     references: dict[str, list[float]] = {}
     if worth:
         references["truth"] = [worth.get(one.key, math.nan) for one in record.networks]
@@ -89,7 +89,7 @@ def watch_taus(
     for quantity in record.networks[0].costs:
         references[quantity] = [one.costs.get(quantity, math.nan) for one in record.networks]
     return {
-        name: [_tau(moment.scores(record.by)[1], values) for moment in record.moments]
+        name: [_tau(moment.scores(record.preference)[1], values) for moment in record.moments]
         for name, values in references.items()
     }
 
@@ -132,13 +132,16 @@ def _lines(
 
 def _moments(record: WatchRecord, taus: Mapping[str, Sequence[RankCorrelation | None]]) -> str:
     """Return the table of the moments."""
-    heads = ["step", "mean loss", "alone", "mean accuracy", *(f"τ, {name}" for name in taus)]
+    figure = record.preference.figure
+    means = ["mean accuracy", *([f"mean {figure}"] if figure else [])]
+    heads = ["step", "mean loss", "alone", *means, *(f"τ, {name}" for name in taus)]
     rows = [
         [
             f"{moment.step:,}",
             _number(moment.mean_loss),
             _number(_alone(record, moment.step)),
             _number(moment.mean_accuracy),
+            *([_number(moment.mean_figure)] if figure else []),
             *(_written(of_name[number], name == "truth") for name, of_name in taus.items()),
         ]
         for number, moment in enumerate(record.moments)
@@ -152,7 +155,7 @@ def _decisions(record: WatchRecord) -> str:
     spreads = _spreads(record, moment)
     if not spreads:
         return ""
-    name, _ = moment.scores(record.by)
+    name, _ = moment.scores(record.preference)
     rows = []
     for label, group in groupby(sorted(spreads, key=lambda one: one.label), lambda one: one.label):
         options = sorted(group, key=lambda one: one.spread)
@@ -171,7 +174,7 @@ def _decisions(record: WatchRecord) -> str:
 
 
 def _spreads(record: WatchRecord, moment: MomentRecord) -> list[OptionSpread]:
-    _, values = moment.scores(record.by)
+    _, values = moment.scores(record.preference)
     known = [i for i, value in enumerate(values) if math.isfinite(value)]
     if len(known) < FEWEST or moment.noise is None:
         return []

@@ -134,8 +134,16 @@ def backward(loss: torch.Tensor) -> torch.Tensor:
     return loss.detach()
 
 
-def check_adds(learner: Learner[Any], precision: Precision, accumulate: int) -> None:
+def check_adds(
+    learner: Learner[Any], precision: Precision, accumulate: int, group: str = "train"
+) -> None:
     """Check that a training method can do with parts of batches and with scaled losses, if it has to.
+
+    Args:
+        learner: training method.
+        precision: type that models compute in.
+        accumulate: number of parts that a batch passes in.
+        group: name of the training's options, for messages.
 
     Raises:
         ConfigError: it cannot.
@@ -145,13 +153,13 @@ def check_adds(learner: Learner[Any], precision: Precision, accumulate: int) -> 
     name = type(learner).__name__
     if accumulate > 1:
         raise ConfigError(
-            f"accumulate {accumulate} lets a batch pass in parts, but {name} does more in a step than "
-            "to add gradients, and needs it as a whole; leave accumulate at 1, or use a strategy such "
-            "as spos, fairnas or sandwich"
+            f"{group}.accumulate {accumulate} lets a batch pass in parts, but {name} does more in a "
+            f"step than to add gradients, and needs it as a whole; leave {group}.accumulate at 1, or "
+            "use a strategy such as spos, fairnas or sandwich"
         )
     raise ConfigError(
-        f"precision float16 needs losses that are scaled, but {name} looks at gradients itself; use "
-        "bfloat16, which has the range of float32, or float32"
+        f"{group}.precision float16 needs losses that are scaled, but {name} looks at gradients itself; "
+        "use bfloat16, which has the range of float32, or float32"
     )
 
 

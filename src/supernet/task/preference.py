@@ -37,7 +37,7 @@ class Preference:
         """Return what the signed figure is called, such as "accuracy" or "-loss"."""
         return f"-{name}" if self.falls(name) else name
 
-    def final(self, score: Mapping[str, float | None]) -> str:
+    def final(self, score: Mapping[str, object]) -> str:
         """Return the figure that networks trained alone are compared by.
 
         That is the one candidates are ranked by; but where that is the loss, which also says how sure a
