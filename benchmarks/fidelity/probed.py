@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=3)
     parser.add_argument("--by", default="accuracy", help="what a training is worth by")
     parser.add_argument("--start", default="az_nas", help="scores believed beforehand, by commas")
+    parser.add_argument("--trust", type=float, default=0.3, help="in what probes consistently say")
     given, rest = parser.parse_known_args()
     content = json.loads(given.file.read_text())
     space = SuperNet(NASBench201(image=(1, 8, 8), channels=4, cells=1)).space
@@ -72,7 +73,9 @@ def main() -> None:
     features = {name: [one[place] for place in places] for name, one in content["scores"].items()}
     for title, group in [*((f"group {n}", one) for n, one in enumerate(groups, 1)), ("all", drawn)]:
         worth = {number[key]: reached[key] for key in group}
-        told = combine(features, worth, names, architectures=list(different.values()))
+        told = combine(
+            features, worth, names, architectures=list(different.values()), trust=given.trust
+        )
         rows = {"evidence": told.mean[[number[one.key] for one in cells]], **content["scores"]}
         minutes = seconds / 60 * len(group) / len(drawn)
         own = fidelity({"own": [reached[k] for k in group]}, [values[k] for k in group])

@@ -161,3 +161,37 @@ def test_constants_teach_nothing():
     found = combine({"a": [1.0] * 20}, {index: float(index) for index in range(10)})
     assert np.ptp(found.mean) == pytest.approx(0, abs=1e-9)
     assert found.left_out.kendall_tau is None or not found.knows
+
+
+def test_a_trust_takes_a_share_of_what_probes_say_and_leaves_the_rest_unknown(networks):
+    """As in a Gaussian process of truth and error, with covariances t k and (1 - t) k."""
+    features, worth = networks
+    known = probes(worth, 40)
+    whole, part = (combine(features, known, start="start", trust=t) for t in (1.0, 0.3))
+    start = SLOPE * _quantiles(np.array(features["start"]))
+    assert part.mean - start == pytest.approx(0.3 * (whole.mean - start))
+    assert part.left_out == whole.left_out  # what is predicted is what probes say
+    posterior = whole._posterior
+    everything = np.arange(N)
+    prior = posterior._prior(everything, everything)
+    between = posterior._prior(everything, posterior._probes)
+    covariance = 0.3 * prior - 0.3 * between @ posterior._inverse @ (0.3 * between).T
+    assert part._posterior.of(range(N)) == pytest.approx(covariance)
+    assert part.std == pytest.approx(np.sqrt(np.diag(covariance)))
+
+
+@pytest.mark.parametrize("trust", [0.0, -1.0, 1.01, float("nan")])
+def test_a_trust_that_is_no_share_is_refused(networks, trust):
+    features, worth = networks
+    with pytest.raises(ConfigError, match="trust is a share above 0, at most 1"):
+        combine(features, probes(worth, 20), start="start", trust=trust)
+
+
+def test_probes_that_err_alike_mislead_less_where_they_are_trusted_less(networks):
+    features, worth = networks
+    biased = worth - 2.5 * np.array(features["f2"])  # what short trainings overlook
+    known = probes(biased, 100)
+    half, whole = (combine(features, known, start="start", trust=t).mean for t in (0.3, 1.0))
+    alone = tau(np.array(features["start"]), worth)
+    assert tau(half, worth) > tau(whole, worth)
+    assert tau(whole, worth) < alone

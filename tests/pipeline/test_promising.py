@@ -318,7 +318,11 @@ def test_short_trainings_that_all_fail_end_the_retraining(finished, tmp_path, mo
             {"retrain.short.networks": 8, "retrain.promising": 0},
             "nothing is asked of what they teach",
         ),
-        ({"retrain.short.networks": 8, "retrain.short.steps": 0}, "short.steps must be at least 1"),
+        (
+            {"retrain.short.networks": 8, "retrain.short.steps": 0},
+            "short.steps must be at least 1, and .*trust",
+        ),
+        ({**SHORT, "retrain.short.trust": 1.5}, "short.trust a share above 0, at most 1"),
         ({**SHORT, "retrain.short.model": {"bios": 1}}, "bios"),
         (
             {**SHORT, "retrain.short.model": {"layers": 2}},

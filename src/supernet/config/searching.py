@@ -148,11 +148,14 @@ class ShortConfig:
         steps: number of optimizer steps of each.
         model: constructor arguments that differ from the supernet's, for a smaller model of the same
             decisions.
+        trust: share of what they consistently say, besides all scores, that is taken to hold of networks
+            as they are retrained; 1 where they are trained alike.
     """
 
     networks: int = 0
     steps: int = 500
     model: dict[str, Any] = field(default_factory=dict)
+    trust: float = 0.3
 
     def __post_init__(self) -> None:
         if self.networks != 0 and self.networks < FEWEST_SHORT:
@@ -160,8 +163,11 @@ class ShortConfig:
                 f"retrain.short.networks is {self.networks}, but {FEWEST_SHORT} are the fewest that "
                 "anything is learned from; give 0 for no short trainings"
             )
-        if self.steps < 1:
-            raise ConfigError(f"retrain.short.steps must be at least 1, not {self.steps}")
+        if self.steps < 1 or not 0 < self.trust <= 1:
+            raise ConfigError(
+                "retrain.short.steps must be at least 1, and retrain.short.trust a share above 0, at "
+                f"most 1, not {self.steps} and {self.trust}"
+            )
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,10 @@ transformation do not matter. Its mean is the best score that is known beforehan
 with h_ij the share of the decisions that two networks answer differently, in which a, b, h and the noise
 c maximise the posterior (section 5.2), the logarithm of each being normal beforehand, with a standard
 deviation of `DOUBT`.
+
+Short trainings, or those of a smaller model, err in a way that networks which are alike share, so that
+more of them do not help. Of the deviations that probes show a share, the trust t, is taken to be that of
+the truth: t k is its covariance, and (1 - t) k that of the error, of which nothing but the sum is seen.
 """
 
 from __future__ import annotations
@@ -147,6 +151,7 @@ def combine(
     start: str | Sequence[str] | None = None,
     seed: int = 0,
     architectures: Sequence[Architecture] | None = None,
+    trust: float = 1.0,
 ) -> Evidence:
     """Return what networks are worth, from all features and what the probes are worth.
 
@@ -159,12 +164,17 @@ def combine(
             without training. None for none.
         seed: seed of the resampling of intervals.
         architectures: the networks' architectures, `[n]`, whose answers are evidence, too; None for not.
+        trust: share, in (0, 1], of what probes consistently say besides the start that holds of what
+            networks are worth, too: 1 where probes were trained as the networks shall be, some 0.3
+            where they were trained shortly.
 
     Raises:
-        ConfigError: there are no features, they or the architectures differ in length, there are fewer
-            than `FEWEST_PROBES` probes, an index is none of a network, worth is not finite, or the start
-            is no feature.
+        ConfigError: the trust is no such share, there are no features, they or the architectures differ
+            in length, there are fewer than `FEWEST_PROBES` probes, an index is none of a network, worth
+            is not finite, or the start is no feature.
     """
+    if not 0 < trust <= 1:
+        raise ConfigError(f"trust is a share above 0, at most 1, not {trust}")
     begin = [start] if isinstance(start, str) else list(start or ())
     n = _checked(features, worth, begin, architectures)
     columns = [_quantiles(np.asarray(one, dtype=float)) for one in features.values()]
@@ -174,7 +184,7 @@ def combine(
     values = np.array([worth[index] for index in sorted(worth)], dtype=float)
     y = _quantiles(values)
     answers = _answers(architectures or [], n)
-    posterior = _Posterior(np.column_stack(known), first, answers, probes, y)
+    posterior = _Posterior(np.column_stack(known), first, answers, probes, y, trust)
     mean, std = posterior.predicted()
     return Evidence(
         mean=mean,
@@ -207,10 +217,20 @@ class _Posterior:
         answers: number of the answer to each decision, `[n, q]`; q = 0 where they are no evidence.
         probes: indices of the probes, `[p]`.
         y: value of each probe, `[p]`.
+        trust: share of the covariance that is that of the truth.
     """
 
-    def __init__(self, x: Array, start: Array, answers: Indices, probes: Indices, y: Array) -> None:
+    def __init__(
+        self,
+        x: Array,
+        start: Array,
+        answers: Indices,
+        probes: Indices,
+        y: Array,
+        trust: float = 1.0,
+    ) -> None:
         self._x, self._start, self._answers, self._probes = x, start, answers, probes
+        self._trust = trust
         self._rest = y - SLOPE * start[probes]
         parts = self._parts(probes, probes)
         *self._variances, noise = _most_likely([*parts, np.eye(len(probes))], self._rest)
@@ -220,10 +240,10 @@ class _Posterior:
         """Return mean and standard deviation of all networks, `[n]` each."""
         everything = np.arange(len(self._x))
         between = self._prior(everything, self._probes)
-        mean: Array = SLOPE * self._start + between @ self._inverse @ self._rest
+        mean: Array = SLOPE * self._start + self._trust * (between @ self._inverse @ self._rest)
         before = LEVEL + self._variances[0] * self._start**2 + sum(self._variances[1:])
         explained = np.einsum("np,pq,nq->n", between, self._inverse, between)
-        return mean, np.sqrt(np.maximum(before - explained, 0.0))
+        return mean, np.sqrt(np.maximum(self._trust * (before - self._trust * explained), 0.0))
 
     def left_out(self) -> Array:
         """Return what the other probes predict of each, `[p]` (Rasmussen and Williams, (5.12))."""
@@ -235,7 +255,8 @@ class _Posterior:
         """Return the covariance of networks, `[m, m]`."""
         some = np.array(networks, dtype=np.intp)
         between = self._prior(some, self._probes)
-        found: Array = self._prior(some, some) - between @ self._inverse @ between.T
+        explained = between @ self._inverse @ between.T
+        found: Array = self._trust * (self._prior(some, some) - self._trust * explained)
         return found
 
     def _prior(self, one: Indices, other: Indices) -> Array:

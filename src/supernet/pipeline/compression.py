@@ -11,26 +11,35 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from supernet.conversion import convert
 from supernet.conversion.trial_networks import largest
+from supernet.cost import measure_costs
+from supernet.cost.constraint import Constraint, read_constraint
 from supernet.cost.timing import timer_of, times
 from supernet.data import Normalise, as_source, whole_batch
+from supernet.elastic.importance import Importance
 from supernet.errors import ConfigError
 from supernet.evaluate import example_results
 from supernet.evaluate.resampling import Interval
+from supernet.importance import Taylor
+from supernet.imports import resolve
 from supernet.modules.calls import called
+from supernet.modules.nested import mapped
+from supernet.net import SuperNet
 from supernet.pipeline.api import Result, run
 from supernet.pipeline.execute import settings
+from supernet.pipeline.objects import made
 from supernet.pipeline.scoring import protocol_of
 from supernet.pipeline.test import Measured, over_random
+from supernet.random import generator
 from supernet.reading import shown
 from supernet.space import Architecture
-from supernet.task import Task
+from supernet.task import TASKS, Task
 from supernet.track.records import NetworkScore, Score
 
 __all__ = ["DEFAULTS", "Compressed", "Sized", "compress"]
@@ -51,6 +60,9 @@ DEFAULTS: Mapping[str, Any] = {
 
 LARGEST = "original"
 """Name of the model as it was given."""
+
+BATCHES, EXAMPLES = 24, 32
+"""Batches that the importance of channels is measured on, and training examples of each."""
 
 WARMUP, REPEATS = 5, 30
 """Calls before those that are timed, and number of these."""
@@ -117,11 +129,16 @@ def compress(
     *,
     task: str | Task | type[Task] = "supernet.task.Classification",
     out: str | Path = "runs/compressed",
+    sort: bool | Importance | None = None,
     onnx: bool = False,
     options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
 ) -> Compressed:
     """Return networks within targets, made of a trained model.
+
+    Channels are put in the order of their importance, so that narrower networks have what matters most;
+    all sizes are trained at once, with the model as the teacher; and within each target the best is
+    searched for, trained further from the shared weights, tested and exported.
 
     Args:
         model: trained model; it is not changed. Its own class is that of what is returned.
@@ -131,12 +148,15 @@ def compress(
             network is made for each.
         task: import path, class or object.
         out: run folder; an interrupted call continues there.
+        sort: importance by which channels are put in order, as of `supernet.convert`; by default
+            `supernet.importance.Taylor` on some training examples.
         onnx: whether to write ONNX too.
         options: options of the run by their dotted names, before `DEFAULTS`.
-        progress: as of `supernet.run`.
+        progress: True for bars of the progress, False for none, see `supernet.run`.
 
     Raises:
         ConfigError: there is no target, or the model is none.
+        ConstraintError: a target cannot be read, or met.
         ConversionError: the model cannot be opened.
         SupernetError: the message says what is wrong and what to do.
     """
@@ -146,7 +166,11 @@ def compress(
     if not isinstance(model, nn.Module):
         raise ConfigError(f"a trained model is an nn.Module, not {shown(model)}")
     given = {**_defaults(options or {}), **(options or {})}
-    space, results = convert(model, *_example(data)), dict[str, tuple[Result, Path]]()
+    batches, results = _batches(data), dict[str, tuple[Result, Path]]()
+    order = Taylor(batches, _task(task)) if sort is None else sort
+    *inputs, _ = batches[0]
+    space = convert(model, *mapped(lambda one: one[:2], inputs), sort=order)
+    _check_targets(wanted, space, mapped(lambda one: one[:1], inputs), "search.costs" in given)
     for target in wanted:
         result = run(
             space,
@@ -154,7 +178,7 @@ def compress(
             strategy="sandwich",
             searcher="evolution",
             task=task,
-            constraints=[one.strip() for one in target.split(" and ")],
+            constraints=_bounds(target),
             out=out,
             options=given,
             progress=progress,
@@ -162,6 +186,32 @@ def compress(
         (exported,) = result.export_networks(target, onnx=onnx)
         results[target] = result, exported.folder
     return _measured(results)
+
+
+def _bounds(target: str) -> list[str]:
+    return [one.strip() for one in target.split(" and ")]
+
+
+def _check_targets(
+    targets: Sequence[str], space: nn.Module, example: Sequence[Any], others: bool
+) -> None:
+    """Check that each bound can be met, before anything is trained for the first one.
+
+    Args:
+        targets: targets.
+        space: model with choices.
+        example: inputs of one example.
+        others: whether tables of further costs are given, which are read later.
+
+    Raises:
+        ConstraintError: one cannot be read, or met.
+    """
+    supernet = SuperNet(space)
+    tables = measure_costs(supernet, *example)
+    for text in (one for target in targets for one in _bounds(target)):
+        quantity, *_ = read_constraint(text)
+        if quantity in tables or not others:
+            Constraint.parse(text, tables, supernet.space)
 
 
 def _defaults(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,12 +228,19 @@ def _defaults(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _example(data: object) -> tuple[Any, ...]:
-    """Return two examples as the model takes them; a dictionary where inputs have names."""
+def _batches(data: object) -> list[tuple[Any, ...]]:
+    """Return a few batches of random training examples, inputs as the model takes them, and targets."""
     train = as_source(data).load().train
-    few = train.select(torch.arange(2, device=train.targets.device))
-    *inputs, _ = whole_batch(few, Normalise.of(train))
-    return tuple(inputs)
+    normalise = Normalise.of(train)
+    order = torch.randperm(len(train), generator=generator(0, "compress")).to(train.targets.device)
+    parts = torch.split(order[: BATCHES * EXAMPLES], EXAMPLES)
+    return [whole_batch(train.select(part), normalise) for part in parts]
+
+
+def _task(task: object) -> Task:
+    """Return the task that importances are measured by."""
+    named = resolve(TASKS.get(task, task), Task) if isinstance(task, str) else task
+    return cast(Task, made("task", named, Task))
 
 
 def _measured(results: Mapping[str, tuple[Result, Path]]) -> Compressed:

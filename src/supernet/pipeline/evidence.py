@@ -58,6 +58,7 @@ def evidence_of(
     counts: Collection[str],
     worth: Mapping[int, float],
     seed: int,
+    trust: float = 1.0,
 ) -> Evidence:
     """Return what scores and answers tell together, see `combine`.
 
@@ -67,9 +68,10 @@ def evidence_of(
         counts: names of the costs among them.
         worth: worth of those that were trained alone, by number.
         seed: seed of the resampling.
+        trust: share of what they consistently say that is taken to hold, see `combine`.
     """
     architectures = [one.architecture for one in candidates]
-    return combine(scores, worth, start_of(scores, counts), seed, architectures)
+    return combine(scores, worth, start_of(scores, counts), seed, architectures, trust)
 
 
 def evidence_record(

@@ -76,7 +76,8 @@ def retrain_promising(
     scores = {**scores_of(candidates, list(costs)), **free}
     key = run.config.preference.key
     retrained = {place[one.key]: key(one.validation)[0] for one in outcomes if one.key in place}
-    adviser, short = _Adviser(candidates, scores, costs, run.seed), None
+    trust = options.short.trust if options.short.networks else 1.0
+    adviser, short = _Adviser(candidates, scores, costs, run.seed, trust), None
     worth: Mapping[int, float] = retrained
     if options.short.networks:
         worth, short = train_shortly(run, networks.inputs, candidates, scores, costs)
@@ -108,6 +109,7 @@ class _Adviser:
         scores: scores of all networks, `[n]` each, the one that the run ranks by first.
         costs: names of the costs among them.
         seed: seed of the draws.
+        trust: share of what those that teach consistently say that is taken to hold, see `combine`.
 
     Attributes:
         record: record of what all evidence told when it was asked last.
@@ -119,9 +121,10 @@ class _Adviser:
         scores: Mapping[str, Sequence[float]],
         costs: Mapping[str, CostTable],
         seed: int,
+        trust: float,
     ) -> None:
         self._candidates, self._scores, self._costs = candidates, scores, costs
-        self._seed = seed
+        self._seed, self._trust = seed, trust
         self._told: tuple[dict[int, float], Evidence] | None = None
         self.record: EvidenceRecord | None = None
 
@@ -138,7 +141,7 @@ class _Adviser:
             return _best(together(some), known)
         if self._told is None or self._told[0] != worth:
             shown = self._candidates, self._scores, self._costs
-            self._told = dict(worth), evidence_of(*shown, worth, self._seed)
+            self._told = dict(worth), evidence_of(*shown, worth, self._seed, self._trust)
             self.record = evidence_record(self._told[1], *shown)
         told = self._told[1]
         return _best(told.mean, known) if sure else told.next_probes(1, self._seed, known)[0]

@@ -70,7 +70,7 @@ def train_shortly(
         if some <= 0 or len(worth) < FEWEST_PROBES:
             drawn = [number for number in order if number not in tried][: max(some, 0)]
         else:
-            told = evidence_of(candidates, scores, costs, worth, run.seed)
+            told = evidence_of(candidates, scores, costs, worth, run.seed, options.trust)
             drawn = told.next_probes(some, run.seed + len(tried), tried)
     trials.check(count, "retrain.short", "metrics.json")
     record = ShortRecord(
