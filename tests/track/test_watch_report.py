@@ -107,7 +107,7 @@ def test_another_figure_ranks_and_is_shown_by_its_name(folder):
     assert (name, scores) == ("-rmse", tuple(-one for one in figures[2]))
     write_watch(folder / "watch.json", found)
     assert read_watch(folder / "watch.json") == found
-    text = page(render(folder))
+    text = render(folder)
     assert "of their -rmse with what" in text
     assert "mean rmse" in text
     assert f"{sum(figures[2]) / N:.3f}" in text
