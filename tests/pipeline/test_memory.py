@@ -64,13 +64,13 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory in use is unknown")
 def test_the_largest_candidate_does_not_fail_for_a_lack_of_memory(tmp_path):
     """6,400 examples times 65,536 numbers of 4 bytes are 1.7 GB."""
-    little = run(tmp_path / "run", "6400", "700")
+    little = run(tmp_path / "run", "6400", "1200")
     assert little.returncode == 1
     assert "TooLittleMemoryError: the step 'search' needs more memory" in little.stderr
     assert "--evaluate.batch_size (now 6400)" in little.stderr
     assert "Traceback" not in little.stderr
     assert "elete" not in little.stderr
-    smaller = run(tmp_path / "run", "128", "700")
+    smaller = run(tmp_path / "run", "128", "1200")
     assert smaller.returncode == 0, smaller.stderr
     assert smaller.stdout.split() == ["0", "3"]
     assert "train: done before" in smaller.stderr
