@@ -1,4 +1,4 @@
-"""A model that is trained already, for half of its multiply-adds."""
+"""A model that is trained already, for half and a quarter of its multiply-adds."""
 
 from __future__ import annotations
 
@@ -30,21 +30,13 @@ if __name__ == "__main__":
     images, labels = Normalise.of(digits)(digits.inputs), digits.targets
     test = images[1400:], labels[1400:]  # which the model has not seen
     images, labels = images[:1400], labels[:1400]
-    result = sn.run(
-        sn.convert(trained(images, labels), images[:2]),
+    found = sn.compress(
+        trained(images, labels),
         Tensors((images, labels), test),
-        strategy="sandwich",
-        searcher="evolution",
-        constraints=["macs <= 50%"],
+        ["macs <= 50%", "macs <= 25%"],
         out=sys.argv[1] if len(sys.argv) > 1 else "runs/compressed",
-        options={
-            "train.steps": 300,
-            "train.optimizer.lr": 0.02,
-            "train.teacher": 0.9,
-            "retrain.weights": "inherited",
-            "retrain.train.steps": 100,
-            "retrain.train.optimizer.lr": 0.01,
-        },
+        options={"train.epochs": 8, "retrain.train.epochs": 4},
     )
-    print(result.metrics["test"]["chosen"])
-    print(result.model)
+    for one in (found.original, *found.networks):
+        print(one.name, one.score["accuracy"], one.lead, one.costs["macs"], one.folder)
+    print(found.networks[-1].model)
