@@ -51,6 +51,7 @@ DEFAULTS: Mapping[str, Any] = {
     "train.teacher": 0.9,
     "retrain.weights": "inherited",
     "retrain.train.epochs": 10,
+    "retrain.train.teacher": 0.5,
     "retrain.top": 1,
     "search.searcher.population": 32,
     "search.searcher.generations": 8,
