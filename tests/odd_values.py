@@ -67,6 +67,8 @@ HOSTILE = [
 NEEDS = {
     "idx": "folder",
     "folder": "folder",
+    "huggingface": "folder",
+    "table": "file",
     "dataset": "train",
     "text": "file",
     "characters": "file",
@@ -100,7 +102,7 @@ def options() -> Iterator[tuple[list[str], str]]:
                 if name.startswith(f"{option}.init_args."):
                     yield first, name.replace(".init_args", "")
     yield [], "split.augment.crop"
-    yield ["--strategy=darts"], "strategy.cost.target"
+    yield ["--strategy=darts", "--strategy.cost.quantity=macs"], "strategy.cost.target"
     yield [], "config"
 
 

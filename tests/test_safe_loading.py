@@ -33,6 +33,9 @@ ALLOWED = {
         "pickle",
     ): "read without classes and functions: all are refused",
     ("net/export.py", "importlib.import_module"): "onnxruntime, by its name",
+    ("track/notebook.py", "importlib.import_module"): "IPython, by its name",
+    ("loggers/base.py", "importlib.import_module"): "the package of a logger, by its name there",
+    ("loggers/tensorboard.py", "importlib.import_module"): "PyTorch's, by its name",
     ("net/export.py", "torch.export.load"): "of bytes that were made just before",
     (
         "pipeline/bytecode.py",

@@ -257,10 +257,10 @@ def test_the_next_best_finalist_takes_the_place_of_one_that_fails(copy, data, mo
     assert first.key == order[0]
     train = trials.fit
 
-    def failing(run, inputs, train_options, stage, *rest):
+    def failing(run, inputs, train_options, stage, *rest, **named):
         if first.key in stage:
             raise ConfigError("refused")
-        return train(run, inputs, train_options, stage, *rest)
+        return train(run, inputs, train_options, stage, *rest, **named)
 
     monkeypatch.setattr(trials, "fit", failing)
     retrain = search(data, copy, steps=("retrain",), **options).retrain
