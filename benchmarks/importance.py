@@ -28,6 +28,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,8 +70,16 @@ def sgd(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD(model.parameters(), 0.1, 0.9, weight_decay=5e-4, nesterov=True)
 
 
-def adamw(model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.05)
+def adamw(model: nn.Module, rate: float = 1e-3) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(model.parameters(), rate, weight_decay=0.05)
+
+
+def mobilenet() -> nn.Module:
+    """Return MobileNetV2 of half the width for images of 16×16, halved three times."""
+    model = create_model("mobilenetv2_050", num_classes=10, output_stride=16)
+    model.conv_stem.stride = (1, 1)
+    model.classifier.reset_parameters()  # timm's are for a thousand classes, too large for ten
+    return model
 
 
 MODELS = {
@@ -88,9 +97,7 @@ MODELS = {
         2000,
         adamw,
     ),
-    "MobileNetV2": Trained(
-        lambda: create_model("mobilenetv2_050", num_classes=10, output_stride=16), 1500, sgd
-    ),
+    "MobileNetV2": Trained(mobilenet, 1500, partial(adamw, rate=3e-3)),
 }
 
 

@@ -27,7 +27,7 @@ class Damage:
 
     A block that is left out lacks all channels that are open within it; choices between kernels and
     operations do no damage. Sums over layers mean something where importances of different layers can be
-    compared, as those can that say how much a loss changes (`Taylor`, `Fisher`).
+    compared, as those of `Taylor` can, which say how much the loss changes.
 
     Args:
         supernet: supernet of a converted model, or of elastic layers; it is left as it is. Damage is

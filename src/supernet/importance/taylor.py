@@ -38,8 +38,8 @@ class Taylor(Importance):
 
     Args:
         batches: iterable of `(inputs, labels)`, of several inputs `(first, second, ..., labels)`, by
-            name `({"name": first, ...}, labels)`; a few hundred examples in some tens of batches. Each
-            batch counts alike.
+            name `({"name": first, ...}, labels)`; for instance a thousand examples in batches of 32.
+            Each batch counts alike.
         task: task whose loss is looked at; classification if not given.
         seed: seed of what the model draws.
 
