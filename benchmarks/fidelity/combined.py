@@ -15,7 +15,6 @@ no probes over several draws of probes, with standard deviations over the draws.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import time
 from collections.abc import Sequence
@@ -67,18 +66,15 @@ def trained(
     opened: RunState, ranking: Ranking, drawn: Sequence[int], options: Sequence[str]
 ) -> tuple[dict[int, float], int]:
     """Return what probes are worth by the number of the network, and the steps of a training."""
-    train, plain = probe_training(opened, options)
-    trials, worth = ProbeTrials(opened, train, plain), dict[int, float]()
+    training = probe_training(opened, options)
+    trials = ProbeTrials(opened.run, opened.inputs, training)
     with CandidateTable(opened.run.folder.candidates, write=False) as table:
-        known = {number: table.get(ranking.keys[number], ranking.protocol) for number in drawn}
-    for count, number in enumerate(drawn, 1):
-        candidate = known[number]
-        assert candidate is not None, "candidates.db is of another run"
-        values = trials.values(candidate, 1)
-        if values:
-            worth[number] = values[0]
-        print(f"probe {count} of {len(drawn)}: {json.dumps(values)}", flush=True)
-    return worth, train.steps
+        known = [table.get(ranking.keys[number], ranking.protocol) for number in drawn]
+    candidates = [one for one in known if one is not None]
+    assert len(candidates) == len(known), "candidates.db is of another run"
+    reached = trials.values(candidates, [1] * len(candidates))
+    worth = {number: values[0] for number, values in zip(drawn, reached, strict=True) if values}
+    return worth, training.train.steps
 
 
 def simulated(
