@@ -30,9 +30,10 @@ from supernet.importance import Taylor
 from supernet.imports import resolve
 from supernet.modules.calls import called
 from supernet.modules.nested import mapped
-from supernet.net import SuperNet
+from supernet.net import SuperNet, derive
 from supernet.pipeline.api import Result, run
 from supernet.pipeline.execute import settings
+from supernet.pipeline.export import Exported
 from supernet.pipeline.objects import made
 from supernet.pipeline.scoring import protocol_of
 from supernet.pipeline.test import Measured, over_random
@@ -64,6 +65,9 @@ LARGEST = "original"
 
 BATCHES, EXAMPLES = 24, 32
 """Batches that the importance of channels is measured on, and training examples of each."""
+
+Made = tuple[Architecture, nn.Module, Path]
+"""A network that was made: its architecture, the module, and the folder of its files."""
 
 WARMUP, REPEATS = 5, 30
 """Calls before those that are timed, and number of these."""
@@ -167,7 +171,7 @@ def compress(
     if not isinstance(model, nn.Module):
         raise ConfigError(f"a trained model is an nn.Module, not {shown(model)}")
     given = {**_defaults(options or {}), **(options or {})}
-    batches, results = _batches(data), dict[str, tuple[Result, Path]]()
+    batches, results = _batches(data), dict[str, Made]()
     order = Taylor(batches, _task(task)) if sort is None else sort
     *inputs, _ = batches[0]
     space = convert(model, *mapped(lambda one: one[:2], inputs), sort=order)
@@ -185,8 +189,16 @@ def compress(
             progress=progress,
         )
         (exported,) = result.export_networks(target, onnx=onnx)
-        results[target] = result, exported.folder
-    return _measured(results)
+        results[target] = _exported(result, exported)
+    return _measured(result, results)
+
+
+def _exported(result: Result, exported: Exported) -> Made:
+    """Return the architecture, network and folder of what was exported, which need not be the chosen."""
+    architecture = Architecture(exported.content["architecture"])
+    model = derive(result.supernet, architecture)
+    model.load_state_dict(torch.load(exported.folder / "model.pt", weights_only=True))
+    return architecture, model.eval(), exported.folder
 
 
 def _bounds(target: str) -> list[str]:
@@ -244,16 +256,15 @@ def _task(task: object) -> Task:
     return cast(Task, made("task", named, Task))
 
 
-def _measured(results: Mapping[str, tuple[Result, Path]]) -> Compressed:
+def _measured(last: Result, results: Mapping[str, Made]) -> Compressed:
     """Measure the original and the networks, on the same test examples and in turns."""
-    *_, (last, _) = results.values()
     with last.again() as opened, settings(opened.run):
         inputs, better = opened.inputs, opened.run.config.preference
         space, whole = inputs.space, inputs.original()
-        models = {LARGEST: whole, **{name: one.model for name, (one, _) in results.items()}}
+        models = {LARGEST: whole, **{name: one for name, (_, one, _) in results.items()}}
         architectures: dict[str, Architecture] = {
             LARGEST: largest(inputs.supernet),
-            **{name: one.architecture for name, (one, _) in results.items()},
+            **{name: one for name, (one, _, _) in results.items()},
         }
         size, examples = (
             protocol_of(opened.run.config).batch_size,
@@ -288,7 +299,7 @@ def _measured(results: Mapping[str, tuple[Result, Path]]) -> Compressed:
             found[name][0].score,
             leads.get(name),
             one,
-            results[name][1] if name in results else None,
+            results[name][2] if name in results else None,
         )
         for name, one in models.items()
     }

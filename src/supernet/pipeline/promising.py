@@ -25,8 +25,7 @@ from supernet.pipeline.searched import candidates_of
 from supernet.pipeline.short import train_shortly
 from supernet.pipeline.training_free import training_free
 from supernet.pipeline.trials import LEAST, Trials
-from supernet.track.records import EvidenceRecord, Outcome, Selected
-from supernet.track.sections import ShortRecord
+from supernet.track.records import EvidenceRecord, Outcome, Selected, ShortRecord
 
 __all__ = ["Promising", "retrain_promising"]
 

@@ -20,7 +20,7 @@ from supernet.pipeline.evidence import evidence_of
 from supernet.pipeline.inputs import Inputs
 from supernet.pipeline.probe_trials import ProbeTraining, ProbeTrials
 from supernet.random import stream
-from supernet.track.sections import ShortRecord
+from supernet.track.records import ShortRecord
 
 __all__ = ["train_shortly"]
 

@@ -40,7 +40,7 @@ FOLDS = 10
 """Parts of the candidates of which each is predicted from the others."""
 
 SAME = 5
-"""Programmes in a row that may end in networks that are known, before no more are solved."""
+"""Programmes, for each architecture that is wanted, that may end in networks that are known."""
 
 
 class IntegerProgramming(Searcher):
@@ -94,7 +94,7 @@ def _proposed(
     passed = [one for one in found if one.status == "ok"]
     model = _Linear(program, passed)
     new, excluded, same = list[Architecture](), list[Architecture](), 0
-    while len(new) < count and same < SAME:
+    while len(new) < count and same < SAME * count:
         weights = model.mean if last else model.drawn(random)
         one = program.best(weights.tolist(), excluded)
         if one is None:
@@ -102,11 +102,10 @@ def _proposed(
         excluded.append(one)
         form = problem.space.canonical(one)
         if form.key in known or not problem.constraints.hold(form):
-            same += not last
+            same += 1
             continue
         known.add(form.key)
         new.append(form)
-        same = 0
     return new or problem.sample(count, problem.stream("random", len(found)), known)
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "OverRandom",
     "Score",
     "Selected",
+    "ShortRecord",
     "Truth",
     "WeightsName",
     "verified",
@@ -315,6 +316,29 @@ class EvidenceRecord(JsonRecord):
         if self.over is None or self.over.low <= 0:
             return f"{said}: no more, as far as can be told. Most promising: {best}."
         return f"{said} (higher by {self.over.low:.2f} to {self.over.high:.2f}). Most promising: {best}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortRecord(JsonRecord):
+    """Short trainings, by which evidence was learned.
+
+    Attributes:
+        seconds: the time of all of them.
+        steps: the number of steps of each.
+        model: constructor arguments in which their model differs from the supernet's.
+        measure: name of what they are worth by.
+        keys: keys of the networks that passed.
+        values: worth of each, in the same order, higher being better.
+        failed: networks that failed.
+    """
+
+    seconds: float
+    steps: Count
+    model: Mapping[str, Any]
+    measure: str
+    keys: tuple[str, ...]
+    values: tuple[float, ...]
+    failed: tuple[Failed, ...] = ()
 
 
 def _answer(value: Any) -> str:

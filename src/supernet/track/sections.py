@@ -18,6 +18,7 @@ from supernet.track.records import (
     Outcome,
     OverRandom,
     Selected,
+    ShortRecord,
     WeightsName,
 )
 from supernet.typed import Count, JsonRecord
@@ -299,29 +300,6 @@ class SearchRecord(Section):
     def preference(self) -> Preference:
         """By which figure networks were ranked, and which are better when lower."""
         return Preference(self.ranked_by or "loss", self.lower_is_better)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShortRecord(JsonRecord):
-    """Short trainings, by which evidence was learned.
-
-    Attributes:
-        seconds: the time of all of them.
-        steps: the number of steps of each.
-        model: constructor arguments in which their model differs from the supernet's.
-        measure: name of what they are worth by.
-        keys: keys of the networks that passed.
-        values: worth of each, in the same order, higher being better.
-        failed: networks that failed.
-    """
-
-    seconds: float
-    steps: Count
-    model: Mapping[str, Any]
-    measure: str
-    keys: tuple[str, ...]
-    values: tuple[float, ...]
-    failed: tuple[Failed, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
