@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from supernet.errors import SupernetError
     from supernet.net import SuperNet, derive
     from supernet.net.export import export
+    from supernet.net.pretrained import as_pretrained
     from supernet.pipeline import Compressed, Ranking, Result, compress, rank, run
     from supernet.space import Architecture, SearchSpace
     from supernet.training_free import training_free_scores
@@ -32,6 +33,7 @@ __all__ = [
     "SearchSpace",
     "SuperNet",
     "SupernetError",
+    "as_pretrained",
     "compress",
     "convert",
     "derive",
@@ -53,6 +55,7 @@ _LAZY = {
     "SearchSpace": "space",
     "SuperNet": "net",
     "SupernetError": "errors",
+    "as_pretrained": "net.pretrained",
     "compress": "pipeline",
     "convert": "conversion",
     "derive": "net",

@@ -70,7 +70,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     inside = {name for name in names if ".dist-info/" not in name}
     configs = {str(f.relative_to(ROOT / "src")) for f in shipped().values()}
     assert len(configs) > 50
-    assert inside == sources | configs | {"supernet/py.typed"}
+    steps = ("run", "train", "search", "retrain", "test")
+    helps = {f"supernet/commands/helps/{step}.txt" for step in steps}
+    assert inside == sources | configs | helps | {"supernet/py.typed"}
 
 
 def test_the_commands_and_a_short_run_work_away_from_the_repository(installed, tmp_path):

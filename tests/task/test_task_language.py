@@ -1,6 +1,7 @@
 """The loss of a language model is its formula, and means over texts are means over characters."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -127,3 +128,25 @@ def test_other_outputs_are_refused(batch, head, returned):
 def test_classification_of_such_data_says_which_task_is_meant(batch):
     with pytest.raises(DataError, match=r"supernet\.task\.LanguageModel"):
         Classification().loss(Bigram(), batch)
+
+
+def test_logits_of_an_object_are_what_the_task_reads():
+    @dataclass
+    class Output:
+        logits: torch.Tensor
+        past: object = None
+
+    class Wrapped(nn.Module):
+        def forward(self, tokens):
+            return Output(nn.functional.one_hot(tokens, 5).float())
+
+    class Plain(nn.Module):
+        def forward(self, tokens):
+            return nn.functional.one_hot(tokens, 5).float()
+
+    tokens = torch.tensor([[0, 1, 2], [3, 4, 0]])
+    batch = (tokens, tokens.flip(1))
+    task = LanguageModel()
+    torch.testing.assert_close(task.loss(Wrapped(), batch), task.loss(Plain(), batch))
+    for name, value in task.measure(Wrapped(), batch).items():
+        torch.testing.assert_close(value, task.measure(Plain(), batch)[name])

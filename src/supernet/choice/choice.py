@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from supernet.choice.mixture import Memo, weighted_sum
-from supernet.choice.plain import SelectInputs, Sum
+from supernet.choice.plain import SelectInputs, Sum, first_tensor, with_first
 from supernet.choice.recall import NO_RECALL, going_backward
 from supernet.choice.routing import Gate
 from supernet.errors import RoutingError, SpaceError, SupernetError
@@ -207,8 +207,8 @@ class ChoiceModule(nn.Module, ABC):
         return checked
 
     def added(self, output: Any) -> Any:
-        """Return what of an option's output is added up: all of it, in most choices."""
-        return output
+        """Return what of an option's output is added up: it, or of several values the first tensor."""
+        return first_tensor(output)
 
     def keep(self, index: int, module: nn.Module) -> Self:
         """Return a choice with one option left, of which `module` is a copy; this one stays as it is."""
@@ -235,14 +235,24 @@ class ChoiceModule(nn.Module, ABC):
 class Choice(ChoiceModule):
     """A choice of operations: the outputs of the chosen options on the same input are summed.
 
-    All options must return tensors of equal shape.
+    All options must return tensors of equal shape, or tuples or lists whose first tensor is added; what
+    else these hold is that of the last option that ran.
     """
 
-    def forward(self, *inputs: Any) -> torch.Tensor:
+    def forward(self, *inputs: Any, **named: Any) -> Any:
         """Return the gated sum of the options' outputs."""
         if self.stand_in is not None:
-            return cast(torch.Tensor, self.stand_in(*inputs))
-        return self.mix(lambda i: self.options[i](*inputs), inputs)
+            return self.stand_in(*inputs, **named)
+        several: list[Any] = []
+
+        def run(index: int) -> torch.Tensor:
+            output = self.options[index](*inputs, **named)
+            if isinstance(output, tuple | list):
+                several[:] = [output]
+            return cast(torch.Tensor, self.added(output))
+
+        total = self.mix(run, inputs)
+        return with_first(several[0], total) if several else total
 
     def derive(self, chosen: Sequence[int], modules: Sequence[nn.Module]) -> nn.Module:
         """Return the chosen option itself, the sum of several, or what stands for none."""

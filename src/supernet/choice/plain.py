@@ -11,7 +11,16 @@ from torch import nn
 from supernet.space import Option, Role
 from supernet.space.roles import PUBLISHED
 
-__all__ = ["HasRole", "Part", "SelectInputs", "Skip", "Sum", "role_of"]
+__all__ = [
+    "HasRole",
+    "Part",
+    "SelectInputs",
+    "Skip",
+    "Sum",
+    "first_tensor",
+    "role_of",
+    "with_first",
+]
 
 
 @runtime_checkable
@@ -49,17 +58,35 @@ class Sum(nn.Module):
         super().__init__()
         self.terms = nn.ModuleList(modules)
 
-    def forward(self, *inputs: Any) -> torch.Tensor:
-        """Return `Σ_i term_i(inputs)`."""
-        return _sum([term(*inputs) for term in self.terms])
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        """Return `Σ_i term_i(inputs)`; of several values the first tensors are added."""
+        outputs = [term(*inputs, **named) for term in self.terms]
+        total = _sum([first_tensor(output) for output in outputs])
+        several = isinstance(outputs[-1], tuple | list)
+        return with_first(outputs[-1], total) if several else total
 
 
 class Skip(nn.Identity):
     """Returns its first input, whatever else it is given."""
 
-    def forward(self, input: torch.Tensor, *others: Any) -> torch.Tensor:
-        """Return the input."""
-        return input
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        """Return the input: the first by position, or else by name."""
+        return next(iter((*inputs, *named.values())))
+
+
+def first_tensor(output: Any) -> Any:
+    """Return the first tensor of several values; what is none of these as it is."""
+    if isinstance(output, tuple | list):
+        return next((value for value in output if isinstance(value, torch.Tensor)), output)
+    return output
+
+
+def with_first(values: Any, tensor: torch.Tensor) -> Any:
+    """Return several values with another tensor in place of the first one."""
+    found = list(values)
+    place = next(i for i, value in enumerate(found) if isinstance(value, torch.Tensor))
+    found[place] = tensor
+    return type(values)(*found) if hasattr(values, "_fields") else type(values)(found)
 
 
 class SelectInputs(nn.Module):

@@ -2,6 +2,7 @@
 
 from supernet.conversion.convert import convert
 from supernet.conversion.named_inputs import NamedInputs
+from supernet.conversion.pretrained import pretrained_rules
 from supernet.conversion.report import Conversion, Row, conversion_of
 from supernet.conversion.rules import DEFAULT, ConversionRule, Depths, Kernels, Operations, Widths
 
@@ -17,4 +18,5 @@ __all__ = [
     "Widths",
     "conversion_of",
     "convert",
+    "pretrained_rules",
 ]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from supernet.conversion.attributes import TOLD, size_attributes
-from supernet.conversion.axes import Dim, fix
+from supernet.conversion.axes import Dim
 from supernet.conversion.closures import Closures, alike
 from supernet.conversion.faults import (
     derivation_fault,
@@ -27,8 +27,8 @@ from supernet.conversion.open_widths import Sizes, choose_dimensions, spec_of
 from supernet.conversion.report import Conversion, conversion_of, conversion_report
 from supernet.conversion.rules import ConversionRule, Kernels, matching
 from supernet.conversion.sources import Source, attributes_read
-from supernet.conversion.trace import OperatorTrace, all_options, astray, first, line, named
-from supernet.conversion.trial_networks import drawn, largest, smallest, trial
+from supernet.conversion.trace import OperatorTrace, astray, first, line, named
+from supernet.conversion.trial_networks import all_options, drawn, largest, smallest, trial
 from supernet.elastic.module import Elastic, ElasticLayer, Recording, RecordingLayer, elastic_class
 from supernet.elastic.spec import ElasticSpec, elastic_spec, make_elastic
 from supernet.errors import ConversionError, SpaceError
@@ -223,10 +223,8 @@ class Attempts:
             return False
         label, what = found
         reason = f"the model's code computes something else in narrow networks, {what}"
-        for axis, dimension in choose_dimensions(self.trace, self.start, self.rules).items():
-            if dimension.label == label:
-                fix([(axis,)], reason)
-                return True
+        if self.closures.close_width(label, reason):
+            return True
         if label.endswith(".depth"):
             self.closures.refused[label.removesuffix(".depth")] = reason
             return True

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from supernet.choice import ChoiceModule
 from supernet.conversion.attributes import TOLD, size_attributes
 from supernet.conversion.axes import Dim, fix
 from supernet.conversion.faults import (
@@ -86,10 +87,8 @@ class Closures:
             if found is None:
                 continue
             label, why = found
-            for axis, dimension in choose_dimensions(self.trace, self.start, self.rules).items():
-                if dimension.label == label:
-                    fix([(axis,)], f"the model does not follow it: {why}")
-                    return True
+            if self.close_width(label, f"the model does not follow it: {why}"):
+                return True
             name, _, kind = label.rpartition(".")
             if kind in ("depth", "kernel") and name not in self.refused:
                 self.refused[name] = f"the model does not follow it: {why}"
@@ -127,6 +126,16 @@ class Closures:
             if self._fix(own, reason):
                 return True
         return False
+
+    def close_width(self, label: str, reason: str) -> bool:
+        """Close the widths of a decision; whether it is one on widths."""
+        follow = [
+            (axis,)
+            for axis, size in choose_dimensions(self.trace, self.start, self.rules).items()
+            if any(dimension.label == label for dimension in size.dimensions)
+        ]
+        fix(follow, reason)
+        return bool(follow)
 
     def close_astray(self, groups: Sequence[Sequence[Dim]], error: Exception) -> bool:
         """Close the first group of axes of which any is open; whether there was one.
@@ -172,11 +181,21 @@ def alike(module: nn.Module) -> tuple[object, ...]:
 
 
 def _plain_name(name: str, model: nn.Module) -> str | None:
-    """Return the name that a module has in the model without open depths, if it is there."""
-    for plain in (name, re.sub(r"\.options\.\d+", "", name)):
+    """Return the name that a module has in the model without open depths, if it is there.
+
+    Of a choice between operations it is that of the model's own one.
+    """
+    first, *others = re.split(r"(?<=\.options)(?=\.\d+)", name)
+    found = [first]
+    for part in others:  # an option of a depth, which the model lacks, or of operations
+        without = re.sub(r"^\.\d+", "", part)
+        found = [f"{one}{part}" for one in found] + [
+            f"{one.removesuffix('.options')}{without}" for one in found
+        ]
+    for plain in found:
         try:
-            model.get_submodule(plain)
+            module = model.get_submodule(plain)
         except AttributeError:
             continue
-        return plain
+        return f"{plain}.options.0" if isinstance(module, ChoiceModule) else plain
     return None

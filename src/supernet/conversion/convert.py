@@ -81,7 +81,7 @@ def convert(
     found = trace(start, inputs, *example)
     count_for_one(found, start, *example)
     attempt = Attempts(start, found, rules).made(*example)
-    _check_rules(rules, attempt, operations, widened)
+    _check_rules(rules, start, operations, widened)
     if sort:
         supernet = SuperNet(attempt)
         with supernet.route(largest(supernet)):

@@ -18,7 +18,8 @@ from torch import nn
 
 from supernet.conversion.axes import Dim, extent, factors, fix, fixed_dim
 from supernet.conversion.operators import OperatorCall
-from supernet.conversion.trace import OperatorTrace, again, all_options, first
+from supernet.conversion.trace import OperatorTrace, again, first
+from supernet.conversion.trial_networks import all_options
 from supernet.cost.counter import MacCounter, UncountedWarning, counting
 from supernet.cost.measure import count_params, measure_costs
 from supernet.errors import ConversionError

@@ -12,7 +12,7 @@ from torch import nn
 from supernet.conversion.axes import Axis, Dim, extent, factors, fix
 from supernet.conversion.rules import ConversionRule, Widths, matching
 from supernet.conversion.trace import OperatorTrace
-from supernet.elastic.composed import JoinedSize, ProductSize
+from supernet.elastic.composed import JoinedSize, ProductSize, ScaledSize
 from supernet.elastic.size import Dimension, FixedSize, Size
 from supernet.elastic.spec import ElasticSpec, Number, SizeTuple
 
@@ -24,6 +24,7 @@ __all__ = [
     "leaves",
     "passed_attributes",
     "spec_of",
+    "tied_widths",
     "ways",
     "widths",
 ]
@@ -92,35 +93,92 @@ def widths(trace: OperatorTrace) -> list[Width]:
 
 def choose_dimensions(
     trace: OperatorTrace, model: nn.Module, rules: Sequence[ConversionRule]
-) -> dict[Axis, Dimension]:
-    """Return the dimensions of the widths that the rules open; all other axes become fixed."""
-    found: dict[Axis, Dimension] = {}
+) -> dict[Axis, Size]:
+    """Return the sizes of the widths that the rules open; all other axes become fixed."""
+    found: dict[Axis, Size] = {}
+    labels: dict[str, list[int]] = {}
     modules = dict(model.named_modules())
-    for width in widths(trace):
-        maker = width.label if width.label in modules else width.label.rpartition(".")[0]
-        maker = "" if width.label.partition(".")[0] == "model" and maker not in modules else maker
-        rule = matching(rules, Widths, maker, modules[maker])
-        if rule is None:
-            fix([(width.axis,)], "no rule for widths matches")
-        elif width.inner and not rule.inner:
-            fix([(width.axis,)], "it is within another that is open; see the option `inner`")
+    for group in tied_widths(trace, modules, rules, widths(trace)):
+        ruled = [matching(rules, Widths, *_maker(one, modules)) for one in group]
+        base = max(group, key=lambda one: one.inside)
+        rule = ruled[group.index(base)]
+        if rule is None or None in ruled:
+            fix([(one.axis,) for one in group], "no rule for widths matches")
+        elif any(one.inner for one in group) and not rule.inner:
+            fix(
+                [(one.axis,) for one in group],
+                "it is within another that is open; see the option `inner`",
+            )
         else:
-            values = rule.values(width.axis.extent, width.inside)
+            values = rule.values(base.axis.extent, base.inside)
             if len(values) == 1:
-                fix([(width.axis,)], f"{width.axis.extent} has no smaller width by the rule")
-            else:
-                found[width.axis] = Dimension(width.label, values, width.axis.ordered)
+                why = f"{base.axis.extent} has no smaller width by the rule"
+                fix([(one.axis,) for one in group], why)
+                continue
+            label = rule.decision(base.label)
+            if labels.setdefault(label, values) != values:  # repeated blocks that are not alike
+                label = base.label
+            for one in group:
+                own = Dimension(label, values, one.axis.ordered, place=one.label)
+                factor = one.axis.extent // base.axis.extent
+                found[one.axis] = own if factor == 1 else ScaledSize(own, factor)
     return found
+
+
+def _maker(width: Width, modules: Mapping[str, nn.Module]) -> tuple[str, nn.Module]:
+    """Return the module that makes a width, with its name."""
+    maker = width.label if width.label in modules else width.label.rpartition(".")[0]
+    maker = "" if width.label.partition(".")[0] == "model" and maker not in modules else maker
+    return maker, modules[maker]
+
+
+def tied_widths(
+    trace: OperatorTrace,
+    modules: Mapping[str, nn.Module],
+    rules: Sequence[ConversionRule],
+    open_ones: Sequence[Width],
+) -> list[list[Width]]:
+    """Return the widths in groups of one decision, most alone, in the order of their first ones.
+
+    Those of a group are what a matrix takes and gives, which is to stay square.
+    """
+    by_axis = {one.axis: [one] for one in open_ones}
+    for name, shape in trace.tensors.items():
+        owner = name.rpartition(".")[0]
+        rule = matching(rules, Widths, owner, modules[owner]) if len(shape) > 1 else None
+        if rule is None or not rule.square:
+            continue
+        for taken, given in product(_parts(shape[0]), _parts(shape[1])):
+            if extent(taken) == extent(given):
+                first, second = (
+                    [axis for axis, inner, _ in leaves(dim) if rule.inner or not inner]
+                    for dim in (taken, given)
+                )
+                if len(first) == len(second) == 1 and first[0] in by_axis and second[0] in by_axis:
+                    one, other = by_axis[first[0]], by_axis[second[0]]
+                    if one is not other:
+                        one += other
+                        by_axis.update((width.axis, one) for width in other)
+    groups = {id(group): group for group in by_axis.values()}
+    return list(groups.values())
+
+
+def _parts(dim: Dim) -> list[Dim]:
+    """Return the parts of an axis of joined ones, or the axis itself."""
+    parts = factors(dim)
+    if len(parts) == 1 and parts[0].kind == "sum":
+        return [inner for part in parts[0].parts for inner in _parts(part)]
+    return [dim]
 
 
 class Sizes:
     """The sizes of axes; equal axes have one size.
 
     Args:
-        dimensions: dimensions of the open axes.
+        dimensions: sizes of the open axes.
     """
 
-    def __init__(self, dimensions: Mapping[Axis, Dimension]) -> None:
+    def __init__(self, dimensions: Mapping[Axis, Size]) -> None:
         self._dimensions = dimensions
         self._known: dict[tuple[int, ...], Size | None] = {}
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from supernet.choice.plain import Skip
+from supernet.conversion.trial_networks import all_options
 from supernet.elastic.depth import Depth
 from supernet.failures import check_memory
 from supernet.modules.calls import called
@@ -70,7 +71,8 @@ def returned_arguments(model: nn.Module, *example: Any) -> dict[str, ReturnedArg
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            called(copied, example)
+            with all_options(copied):
+                called(copied, example)
         except Exception as error:  # it will be raised again where the model is run
             check_memory(error)
             return {}

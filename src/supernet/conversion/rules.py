@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -58,11 +59,20 @@ class Widths(ConversionRule):
             is.
         multiple: widths are rounded to multiples of it.
         inner: whether the sizes of heads and the like are open too, not only their number.
+        uniform: whether the widths of repeated blocks are one decision: of modules whose names differ
+            in their numbers only, as those of all layers of a language model.
+        square: whether matrices that are square stay so, so that what a layer takes and what it gives
+            are one decision, as in attention whose heads amount to the width of the tokens.
+        label: label of one decision for all widths that it is for and that offer the same; None for
+            one each, which is named after the module.
     """
 
     fractions: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     multiple: int = 8
     inner: bool = False
+    uniform: bool = False
+    square: bool = False
+    label: str | None = None
 
     def __post_init__(self) -> None:
         if not self.fractions or not all(0 < fraction <= 1 for fraction in self.fractions):
@@ -73,6 +83,12 @@ class Widths(ConversionRule):
             raise ConversionError(
                 f"a width is a multiple of a number from 1, not of {self.multiple}"
             )
+
+    def decision(self, name: str) -> str:
+        """Return the label of the decision on the width that a module of this name makes."""
+        if self.label is not None:
+            return self.label
+        return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", name) if self.uniform else name
 
     def values(self, width: int, inside: int = 1) -> list[int]:
         """Return the widths that are offered, the whole one last.

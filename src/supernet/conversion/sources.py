@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from supernet.conversion.trial_networks import all_options
 from supernet.failures import check_memory
 from supernet.modules.calls import called
 from supernet.modules.hooks import noting
@@ -96,7 +97,8 @@ def numbers_passed(
         with torch.no_grad(), noting(copied, inside), watch, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                called(copied, example)
+                with all_options(copied):
+                    called(copied, example)
             except Exception as error:  # code that wants integers of the plain type, for instance
                 check_memory(error)
                 continue
@@ -122,7 +124,8 @@ def attributes_read(model: nn.Module, *example: Any) -> set[Source]:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                called(copied, example)
+                with all_options(copied):
+                    called(copied, example)
             except Exception as error:  # a user's model may raise anything
                 check_memory(error)
                 return {

@@ -7,8 +7,8 @@ import io
 import re
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Mapping
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, cast
@@ -17,7 +17,6 @@ import torch
 from torch import fx, nn
 from torch.export import ExportedProgram
 
-from supernet.choice import ChoiceModule, Routing
 from supernet.conversion import layers, orders, views  # noqa: F401  they hold the rules of operators
 from supernet.conversion.axes import Axis, AxisShape, Dim, extent, fix, fixed_dim, unite
 from supernet.conversion.operators import OperatorCall, PassedNumber, follow
@@ -26,7 +25,7 @@ from supernet.conversion.orders import axis_before
 from supernet.conversion.regions import inline
 from supernet.conversion.sources import numbers_passed
 from supernet.conversion.tied_axes import read_numbers
-from supernet.elastic.depth import Depth
+from supernet.conversion.trial_networks import all_options
 from supernet.elastic.module import Elastic
 from supernet.elastic.spec import elastic_spec
 from supernet.errors import ConversionError
@@ -35,7 +34,6 @@ from supernet.modules.batches import Inputs, inputs_of
 from supernet.modules.calls import given_as
 from supernet.modules.hooks import hooked, noting
 from supernet.modules.nested import tensors
-from supernet.net import SuperNet
 
 __all__ = ["OperatorTrace", "Passage", "trace"]
 
@@ -214,23 +212,6 @@ def _exported(model: nn.Module, example: tuple[Any, ...], training: bool) -> Exp
             torch.backends.mha.set_fastpath_enabled(fused)
     inline(program.graph_module)
     return program
-
-
-@contextmanager
-def all_options(model: nn.Module) -> Iterator[None]:
-    """Within the block all options of a model's choices run, each once."""
-    choices = [module for module in model.modules() if isinstance(module, ChoiceModule)]
-    if not choices:
-        yield
-        return
-    supernet = SuperNet(model)
-    ends = {
-        str(choice.label): (0, len(choice.names) - 1)
-        for choice in choices
-        if isinstance(choice, Depth)
-    }
-    with supernet.route(Routing.masked(supernet.space, ends)):
-        yield
 
 
 def line(error: BaseException) -> str:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
+from torch import nn
+
+from supernet.choice import ChoiceModule, Routing
+from supernet.elastic.depth import Depth
 from supernet.net import SuperNet
 from supernet.space import Architecture, Decision, Value
 
-__all__ = ["drawn", "largest", "smallest", "trial"]
+__all__ = ["all_options", "drawn", "largest", "smallest", "trial"]
 
 
 def smallest(supernet: SuperNet) -> Architecture:
@@ -40,3 +45,20 @@ def drawn(supernet: SuperNet) -> Iterator[Architecture]:
     stream = random.Random(0)
     for _ in range(4):
         yield supernet.space.sample(stream)
+
+
+@contextmanager
+def all_options(model: nn.Module) -> Iterator[None]:
+    """Within the block all options of a model's choices run, each once."""
+    choices = [module for module in model.modules() if isinstance(module, ChoiceModule)]
+    if not choices:
+        yield
+        return
+    supernet = SuperNet(model)
+    ends = {
+        str(choice.label): (0, len(choice.names) - 1)
+        for choice in choices
+        if isinstance(choice, Depth)
+    }
+    with supernet.route(Routing.masked(supernet.space, ends)):
+        yield

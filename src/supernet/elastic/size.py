@@ -120,16 +120,25 @@ class Dimension(ChoiceModule, Size):
         label: label of the decision; dimensions with one label are answered alike.
         values: numbers that may be chosen, increasing.
         ordered: whether the positions that it counts are not to be sorted, see `Size`.
+        place: name of what it counts; dimensions with one label that count the same are put in order
+            alike, which those without a name do.
 
     Raises:
         SpaceError: there are none, or they do not increase.
     """
 
-    def __init__(self, label: str, values: Sequence[int | float], ordered: bool = False) -> None:
+    def __init__(
+        self,
+        label: str,
+        values: Sequence[int | float],
+        ordered: bool = False,
+        place: str | None = None,
+    ) -> None:
         Ordered(label, tuple(values))
         super().__init__({value: nn.Identity() for value in values}, label=label)
         self.values: tuple[int | float, ...] = tuple(values)
         self.ordered = ordered
+        self.place = place or label
 
     silent = True
 
@@ -166,8 +175,8 @@ class Dimension(ChoiceModule, Size):
 
     @property
     def key(self) -> Hashable:
-        """The label."""
-        return self.label
+        """What it counts."""
+        return self.place
 
     def keep(self, index: int, module: nn.Module) -> Dimension:
         """Return a dimension with one number left."""

@@ -26,7 +26,8 @@ from supernet.evaluate import Candidate, Preference
 from supernet.failures import attempted
 from supernet.files import write_json
 from supernet.folders import check_ours, new_folder, recover
-from supernet.net.export import check_formats
+from supernet.net.export import ExportError, check_formats
+from supernet.net.pretrained import is_pretrained, write_pretrained
 from supernet.pipeline.context import Run
 from supernet.pipeline.costs import divided
 from supernet.pipeline.failures import none_left_error
@@ -42,7 +43,10 @@ from supernet.track.records import Failed, Outcome, Score, Selected
 
 __all__ = ["Exported", "export_networks"]
 
-FILES = ("architecture.json", "model.pt", "model.pt2", "model.onnx")
+PRETRAINED = "pretrained"
+"""Folder of a model of Hugging Face's transformers, as these read it."""
+
+FILES = ("architecture.json", "model.pt", "model.pt2", "model.onnx", PRETRAINED)
 """What an export may hold."""
 
 TRAINED_FROM: dict[str, WeightsName] = {"fine_tuned": "inherited", "scratch": "fresh"}
@@ -280,7 +284,7 @@ def _exported(
     made = programs(networks, selected.architecture, network.weights, network.model, formats)
     if warning := _warning(run, network, pick):
         run.progress.say(f"warning: {folder.name}: {warning}")
-    described = {
+    described: dict[str, Any] = {
         "key": selected.key,
         "architecture": dict(selected.architecture),
         "pick": pick,
@@ -295,9 +299,22 @@ def _exported(
         "verification": made.verification,
     }
     with new_folder(folder, "export") as begun:
+        described["pretrained"] = _write_pretrained(networks, network, begun, folder)
         write_network(begun, network.model, made)
         write_json(begun / "architecture.json", described)
     return Exported(folder.name, folder, described)
+
+
+def _write_pretrained(networks: Networks, network: Network, begun: Path, folder: Path) -> bool:
+    """Write a model of Hugging Face's transformers as such too; whether it is one, and can be said."""
+    if not is_pretrained(network.model):
+        return False
+    try:
+        write_pretrained(network.model, begun / PRETRAINED, *networks.inputs.example)
+    except ExportError as error:
+        networks.run.progress.say(f"{folder.name}: not written for transformers: {error}")
+        return False
+    return True
 
 
 def _warning(run: Run, network: Network, pick: str | None) -> str | None:

@@ -22,12 +22,15 @@ of several inputs `(first, second, ..., targets)`, or by name `({"name": first, 
 def outputs_of(model: nn.Module, batch: Batch) -> Any:
     """Return what a model computes of the inputs of a batch, whatever these are.
 
-    It is `model(*inputs)`, or of inputs by name `model(**inputs)`.
+    It is `model(*inputs)`, or of inputs by name `model(**inputs)`. Of an object with `logits`, as models
+    of Hugging Face's transformers return it, it is these.
 
     Raises:
         DataError: the model does not take so many inputs, or inputs of these names.
     """
-    return called(model, batch[:-1])
+    outputs = called(model, batch[:-1])
+    logits = getattr(outputs, "logits", None)
+    return logits if isinstance(logits, torch.Tensor) else outputs
 
 
 class Task(ABC):

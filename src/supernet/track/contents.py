@@ -295,8 +295,8 @@ ENTRIES = (
     Entry(
         "exports/NAME/",
         "export",
-        "`model.pt`, `model.pt2`, perhaps `model.onnx`, `architecture.json`, see below, and a mark of "
-        "its own",
+        "`model.pt`, `model.pt2`, perhaps `model.onnx`, of a model of transformers perhaps a folder "
+        "`pretrained`, `architecture.json`, see below, and a mark of its own",
     ),
 )
 """All that a run writes, besides the mark of the folder and the lock on it."""
