@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,13 +10,17 @@ from torch import nn
 
 from supernet.conversion.convert import convert
 from supernet.conversion.rules import ConversionRule, Depths, Widths
-from supernet.conversion.trial_networks import trial
+from supernet.conversion.trial_networks import largest
 from supernet.errors import ConversionError
 from supernet.net import SuperNet, derive
 from supernet.net.export import ExportError
 from supernet.net.pretrained import as_pretrained, is_pretrained
+from supernet.space import Option
 
 __all__ = ["pretrained_rules"]
+
+DEPTH = ".depth"
+"""End of the labels of decisions on depth."""
 
 
 def pretrained_rules(
@@ -30,8 +34,8 @@ def pretrained_rules(
 
     A class of transformers makes all its layers alike, so widths are one decision for all layers
     (`Widths(uniform=True)`); where it computes the size of a head from the width of the tokens, heads
-    and this width are one (`square=True`). Each decision is tried: the network in which it alone is
-    small is made by the class, loaded and run. What cannot be made is left as it is.
+    and this width are one (`square=True`). Each option of each decision is tried: the network in which
+    it alone is not the largest is made by the class, loaded and run. What cannot be made is left out.
 
     Args:
         model: model of transformers; it is not changed.
@@ -52,58 +56,94 @@ def pretrained_rules(
     tried: list[_Opened] = []
     for square in (False, True):
         widths = Widths("*", fractions, multiple, uniform=True, square=square)
-        tried.append(_Opened.by([widths, Depths("*", least)], model, *example))
-        if not tried[-1].refused:
+        tried.append(_Opened.by(widths, Depths("*", least), model, *example))
+        if not tried[-1].closed:
             break
-    best = min(tried, key=lambda one: len(one.refused))
-    one, *_ = (rule for rule in best.rules if isinstance(rule, Widths))
-    tied = best.tied(*example)
-    own: list[ConversionRule] = [
-        replace(one, match=label, label=f"{group[0]}, ...") for group in tied for label in group
-    ]
-    for label in sorted(set(best.refused) - {label for group in tied for label in group}):
-        if label.endswith(".depth"):
-            own.append(Depths(label.removesuffix(".depth"), least=1.0))
-        else:
-            own.append(Widths(label, fractions=(1.0,)))
-    return [*own, *best.rules]
+    best = min(tried, key=lambda one: len(one.closed))
+    return [*best.exceptions(*example), best.widths, best.depths]
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """A model as it is opened by rules.
+    """A model as it is opened by two rules.
 
     Attributes:
-        rules: rules.
+        widths: rule for widths.
+        depths: rule for depths.
         supernet: converted model.
-        refused: labels of decisions that no configuration says alone.
+        said: options that a configuration says where all else is largest, by label of the decision.
     """
 
-    rules: Sequence[ConversionRule]
+    widths: Widths
+    depths: Depths
     supernet: SuperNet
-    refused: Sequence[str]
+    said: Mapping[str, list[Option]]
 
     @classmethod
-    def by(cls, rules: Sequence[ConversionRule], model: nn.Module, *example: Any) -> _Opened:
+    def by(cls, widths: Widths, depths: Depths, model: nn.Module, *example: Any) -> _Opened:
+        rules = [widths, depths]
         supernet = SuperNet(convert(model, *example, rules=rules, sort=False))
-        labels = sorted(supernet.space.labels)
-        refused = [label for label in labels if not _said(supernet, [label], *example)]
-        return cls(rules, supernet, refused)
+        said = {
+            decision.label: [
+                option
+                for option in decision.options[:-1]
+                if _is_said(supernet, {decision.label: option}, *example)
+            ]
+            for decision in supernet.space.decisions
+        }
+        return cls(widths, depths, supernet, said)
 
-    def tied(self, *example: Any) -> list[list[str]]:
-        """Return the refused widths that a configuration says together, as one number for several."""
-        alike: dict[tuple[Any, ...], list[str]] = {}
-        for decision in self.supernet.space.decisions:
-            if decision.label in self.refused and not decision.label.endswith(".depth"):
-                alike.setdefault(tuple(decision.options), []).append(decision.label)
-        groups = (sorted(group) for group in alike.values() if len(group) > 1)
-        return [group for group in groups if _said(self.supernet, group, *example)]
+    @property
+    def closed(self) -> list[str]:
+        """The labels of decisions of which no configuration says anything but the largest."""
+        return sorted(label for label, options in self.said.items() if not options)
+
+    def exceptions(self, *example: Any) -> Iterator[ConversionRule]:
+        """Yield the rules for what is not opened as all else is."""
+        options = {one.label: one.options for one in self.supernet.space.decisions}
+        tied: dict[tuple[Option, ...], list[str]] = {}
+        for label in self.closed:
+            if not label.endswith(DEPTH):
+                tied.setdefault(options[label], []).append(label)
+        for group in tied.values():  # perhaps a configuration has one entry for all of them
+            said = [
+                option
+                for option in options[group[0]][:-1]
+                if len(group) > 1
+                and _is_said(self.supernet, dict.fromkeys(group, option), *example)
+            ]
+            together = f"{group[0]}, ..." if len(group) > 1 else None
+            for match in group:
+                yield self._limited(match, said, options[match], together)
+        for label, said in self.said.items():
+            if label.endswith(DEPTH) and (missing := len(options[label]) - 1 - len(said)):
+                whole = int(options[label][-1])
+                least = 1.0 if not said else (int(options[label][missing]) / whole)
+                yield Depths(label.removesuffix(DEPTH), least)
+            elif said and len(said) < len(options[label]) - 1:
+                yield self._limited(label, said, options[label], None)
+
+    def _limited(
+        self, match: str, said: Sequence[Option], options: Sequence[Option], label: str | None
+    ) -> Widths:
+        """Return the rule for widths with the fractions that amount to these options."""
+        whole = float(options[-1])
+        fractions = [
+            one
+            for one in self.widths.fractions
+            if min(options, key=lambda option: abs(float(option) - one * whole)) in said
+        ]
+        return replace(self.widths, match=match, fractions=(*fractions, 1.0), label=label)
 
 
-def _said(supernet: SuperNet, small: Sequence[str], *example: Any) -> bool:
-    """Return whether a configuration says the network in which these decisions alone are small."""
+def _is_said(supernet: SuperNet, answers: Mapping[str, Option], *example: Any) -> bool:
+    """Return whether a configuration says the network with these answers, the largest else."""
+    whole = largest(supernet)
+    architecture = supernet.space.build(
+        lambda decision: answers.get(decision.label, whole[decision.label])
+    )
     try:
-        as_pretrained(derive(supernet, trial(supernet, small)), *example)
+        as_pretrained(derive(supernet, architecture), *example)
     except ExportError:
         return False
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
 import io
 import linecache
@@ -187,6 +188,11 @@ def traced_program(
         for name, child in list(module.named_children()):
             if getattr(child, "training_only", False):
                 setattr(module, name, None)
+        # Models of Hugging Face's transformers; the cache of a first call is nothing to be returned.
+        if getattr(getattr(module, "config", None), "use_cache", False):
+            config: Any = copy.copy(module.config)
+            config.use_cache = False
+            module.config = config
     whole = with_signature(whole, example)
     # A batch of one would be taken as fixed.
     batch = mapped(lambda one: torch.cat([one, one]).cpu().contiguous(), as_inputs(example))
