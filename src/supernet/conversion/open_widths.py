@@ -97,7 +97,7 @@ def choose_dimensions(
     """Return the sizes of the widths that the rules open; all other axes become fixed."""
     found: dict[Axis, Size] = {}
     labels: dict[str, list[int]] = {}
-    modules = dict(model.named_modules())
+    modules = dict(model.named_modules(remove_duplicate=False))
     for group in tied_widths(trace, modules, rules, widths(trace)):
         ruled = [matching(rules, Widths, *_maker(one, modules)) for one in group]
         base = max(group, key=lambda one: one.inside)
