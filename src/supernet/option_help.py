@@ -13,7 +13,7 @@ from supernet.classes import LATER
 from supernet.files import write_text
 from supernet.imports import safe_children
 from supernet.option_lines import option_lines
-from supernet.option_text import Option, class_options, options_of, short_name
+from supernet.option_text import Option, class_options, option_names, options_of, short_name
 from supernet.parser import DEFAULTS, build_parser, help_text
 from supernet.track.contents import STEPS
 
@@ -89,11 +89,16 @@ def brief_help(command: str) -> str:
 def write_helps(folder: Path) -> None:
     """Write the shipped help of each command that does steps of a run, as COMMAND.txt.
 
+    And options.txt, the names of all options and groups of options, by which wrong ones are known
+    without the parser.
+
     Raises:
         StorageError: a file cannot be written.
     """
     for command in ("run", *_OF_STEPS):
         write_text(folder / f"{command}.txt", brief_help(command))
+    names = option_names(build_parser("supernet run"))
+    write_text(folder / "options.txt", "".join(f"{name}\n" for name in names))
 
 
 def _step_lines(command: str, options: Mapping[str, Option]) -> list[str]:

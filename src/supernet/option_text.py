@@ -16,7 +16,7 @@ from supernet.classes import SHORT
 from supernet.imports import resolve, safe_children
 from supernet.option_lines import UNBROKEN
 
-__all__ = ["Option", "class_options", "options_of", "short_name"]
+__all__ = ["Option", "class_options", "option_names", "options_of", "short_name"]
 
 _WORDS = {
     int: "N",
@@ -93,6 +93,12 @@ def options_of(parser: ArgumentParser) -> dict[str, Option]:
             None if action.required and action.default is None else _default(action.default),
         )
     return found
+
+
+def option_names(parser: ArgumentParser) -> list[str]:
+    """Return the dotted names of all options of a parser, and of groups of them, sorted."""
+    names = [action.dest for action in parser._actions]
+    return sorted(one for one in names if one.rpartition(".")[2] != "help")
 
 
 def short_name(path: str) -> str:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-import supernet.commands
+from supernet.commands.base import HELPS, _is_option
 from supernet.option_help import write_helps
 from supernet.option_lines import option_lines
 from supernet.option_text import Option
 from supernet.parser import build_parser
 from supernet.track.contents import STEPS
-
-HELPS = Path(supernet.commands.__file__).parent / "helps"
 
 OPTION = re.compile(r"--([a-z_][\w.]*)")
 
@@ -101,3 +98,61 @@ def test_long_words_stand_on_a_line_of_their_own():
 )
 def test_the_first_phrase_of_a_help(text, brief):
     assert Option("x", "N", text, None).brief == brief
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--train.stepz", "3"], "no option '--train.stepz'; did you mean '--train.steps'?"),
+        (
+            ["train", "--few_shot.train.optimiser.lr=1"],
+            "did you mean '--few_shot.train.optimizer'?",
+        ),
+        (["run", "--trian.steps=3"], "did you mean '--train.steps'?"),
+        (
+            ["rank", "--retrain.short.modle.channels", "8", "--run", "nowhere"],
+            "--retrain.short.modle",
+        ),
+        (["test", "--run", "nowhere"], "nowhere is no run folder"),
+        (["rank", "--run", "nowhere"], "nowhere is no run folder"),
+        (["export", "--run", "nowhere"], "nowhere is no run folder"),
+        (["report", "--run", "nowhere"], "nowhere is no run folder"),
+    ],
+)
+def test_wrong_options_and_folders_are_known_before_pytorch_is_loaded(arguments, said):
+    code = (
+        "import sys; from supernet.cli import main; "
+        f"code = main({arguments!r}); assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train",
+        "train.steps",
+        "evaluate.tune",
+        "strategy.vanish",
+        "strategy.help",
+        "logger.folder.deep",
+    ],
+)
+def test_names_below_options_that_have_others_are_left_to_the_parser(name):
+    known = (HELPS / "options.txt").read_text().split()
+    assert _is_option(name, known)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "trian", "train.stepz", "few_shot.train.x.y", "steps", "train."]
+)
+def test_names_that_no_option_has_are_known(name):
+    assert not _is_option(name, (HELPS / "options.txt").read_text().split())
+
+
+def test_scipys_statistics_are_loaded_when_they_are_needed():
+    parts = {"scipy.stats", "scipy.optimize", "scipy.linalg"}
+    code = f"import sys, supernet.pipeline; assert not {parts} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -67,7 +67,7 @@ def test_unknown_commands_and_options_are_answered_with_the_nearest(call):
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("run --train.step 5", "--train.step=5; did you mean 'train.steps'"),
+        ("run --train.step 5", "no option '--train.step'; did you mean '--train.steps'"),
         ("run --see 1", "no option '--see'; did you mean '--seed'"),
         ("run --trus", "no option '--trus'; did you mean '--trust'"),
         ("search --ou x", "no option '--ou'; did you mean '--out'"),

@@ -14,6 +14,9 @@ from supernet.modules.modes import evaluating
 from supernet.net import SuperNet, derive
 from supernet.task import Classification
 
+IMAGES = 100
+"""Examples of the search split."""
+
 
 class Confused(Classification):
     """Counts which class is taken for which, and reports how often it is the one above."""
@@ -96,13 +99,46 @@ def test_a_race_by_it_is_refused_and_one_by_a_mean_goes_by_its_direction(make_ev
     assert whole[min(whole, key=whole.get)] < min(whole[one] for one in fallen)
 
 
-def test_examples_have_a_part_in_means_only(make_evaluator, supernet):
+def test_examples_have_a_part_in_every_figure(make_evaluator, supernet):
     evaluator = make_evaluator("running", task=Confused())
     architectures = [supernet.space[0], supernet.space[1]]
     for _, (score, each) in evaluator.example_scores(architectures, "off"):
         assert each.mean() == pytest.approx(score["off"])
-    for _, (_, each) in evaluator.example_scores(architectures, "above"):
+    for _, (score, each) in evaluator.example_scores(architectures, "above"):
+        assert each.shape == (evaluator.images,)
+        assert each.mean() == pytest.approx(
+            score["above"], abs=0.02
+        )  # but for the jackknife's bias
+        assert each.std() > 0.1
+    for _, (score, each) in evaluator.example_scores(architectures, "unknown"):
+        assert each.mean() == pytest.approx(score["loss"])
+
+
+class Whole(Confused):
+    """Makes its figure of all examples only."""
+
+    missing = float("nan")
+
+    def figures(self, means):
+        found = super().figures(means)
+        right = float(means["accuracy"]) * IMAGES
+        if abs(right - round(right)) < 1e-3:
+            return found
+        if self.missing is None:
+            raise ValueError("too few")
+        return {**found, "above": torch.tensor(self.missing)}
+
+
+@pytest.mark.parametrize("missing", [float("nan"), None])
+def test_parts_are_unknown_where_there_is_no_figure_of_fewer_examples(
+    make_evaluator, supernet, missing, monkeypatch
+):
+    monkeypatch.setattr(Whole, "missing", missing)
+    evaluator = make_evaluator("running", task=Whole())
+    assert evaluator.images == IMAGES
+    for _, (score, each) in evaluator.example_scores([supernet.space[0]], "above"):
         assert each is None
+        assert np.isfinite(score["above"])
 
 
 def test_what_makes_a_figure_of_an_ordinary_model_is_kept_by_example(supernet, data):

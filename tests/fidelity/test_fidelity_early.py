@@ -53,6 +53,12 @@ def test_equal_scores_are_alike():
     assert "accuracy of 5 watched networks" in said.text
 
 
+def test_equal_scores_are_alike_whatever_rounding_makes_of_their_mean():
+    scores = [0.2773500981126146] * 12
+    assert np.std(scores, ddof=1) > 0
+    assert "differs by 0 " in all_alike("accuracy", scores, 0.0, IMAGES).text
+
+
 def test_a_spread_is_the_mean_with_an_option_less_that_without():
     networks = architectures(6)
     scores = [1.0, 2, 3, 4, 5, 6]

@@ -417,9 +417,30 @@ def test_the_figure_that_the_run_ranks_by_ranks_watched_networks(train, by):
     name, scores = last.scores(found.preference)
     assert name == f"-{by}"
     assert scores == pytest.approx([-one for one in expected])
-    assert (last.noise is None) == (by == "root")  # of which no example has a part of its own
+    assert last.noise > 0
     logged = [one["watched_figure"] for one in records(out) if "watched_figure" in one]
     assert logged[-1] == pytest.approx(sum(expected) / len(expected))
+
+
+@pytest.mark.parametrize("kinds", [set(), {"noise"}])
+def test_networks_that_are_alike_by_a_figure_that_is_no_mean_are_warned_of(kinds, train):
+    given = {**WATCH, "watch.alone": 0, "watch.images": None, "watch.times": 2}
+    given |= {"watch.networks": 12, "evaluate.rank_by": "root", "train.optimizer.lr": 0.3}
+    out = train("run", model=Alike if kinds else Unlike, more={"task": Wrong()}, **given)
+    assert {one.kind for moment in moments(out) for one in moment.warnings} == kinds
+
+
+class Whole(Wrong):
+    """Makes its figure of all 20 watched examples only."""
+
+    def figures(self, means):
+        found = super().figures(means)
+        count = float(means["wrong"]) * WATCH["watch.images"]
+        return (
+            found
+            if abs(count - round(count)) < 1e-3
+            else {**found, "root": torch.tensor(torch.nan)}
+        )
 
 
 def test_a_figure_without_noise_is_still_held_against_a_table(train, tmp_path):
@@ -428,7 +449,7 @@ def test_a_figure_without_noise_is_still_held_against_a_table(train, tmp_path):
     content = [{"architecture": dict(one), "value": i / 100} for i, one in enumerate(every)]
     (tmp_path / "truth.json").write_text(json.dumps(content))
     given = {**WATCH, "watch.networks": 27, "watch.truth": str(tmp_path / "truth.json")}
-    more = {"task": Wrong()}
+    more = {"task": Whole()}
     out = train("run", model=Open, more=more, **given, **{"evaluate.rank_by": "root"})
     kinds = {one.kind for moment in moments(out) for one in moment.warnings}
     assert kinds == {"no ranking"}

@@ -18,12 +18,14 @@ from supernet.terminal import Arguments, print_json
 
 __all__ = [
     "DEFAULT_OUT",
+    "HELPS",
     "JSON",
     "JSON_HELP",
     "TRUST",
     "TRUST_HELP",
     "Answer",
     "Command",
+    "alone",
     "check_folder",
 ]
 
@@ -31,6 +33,9 @@ DEFAULT_OUT = "runs/default"
 
 JSON = "--json"
 JSON_HELP = "print one JSON object, and all else to standard error"
+
+HELPS = Path(__file__).parent / "helps"
+"""Options of the commands in words, and the names of all, see `supernet.option_help`."""
 
 TRUST = "--trust"
 TRUST_HELP = "run code that a folder or configuration of another origin names"
@@ -129,7 +134,7 @@ class Command:
 
 
 def _check_names(parser: Arguments, rest: Sequence[str]) -> None:
-    """Check that options without a dot are those of a run, and say which of all was meant.
+    """Check that options are those of a run, and say which of all was meant.
 
     Args:
         parser: parser of the command's own arguments.
@@ -138,20 +143,40 @@ def _check_names(parser: Arguments, rest: Sequence[str]) -> None:
     Raises:
         ConfigError: one is not.
     """
-    given = [name for one in rest if "." not in (name := one.partition("=")[0])]
-    options = [name for name in given if name.startswith("--")]
-    if not options:
+    given = [name for one in rest if (name := one.partition("=")[0]).startswith("--")]
+    if not given:
         return
-    from supernet.parser import OPTIONS
-
-    possible = [f"--{name}" for name in OPTIONS]
-    for name in options:
-        if name not in possible:
+    known = (HELPS / "options.txt").read_text(encoding="utf-8").split()
+    for name in given:
+        if not _is_option(name.removeprefix("--").removesuffix("+"), known):
             own = [one for one in parser.names if one != "--help"]
+            meant = did_you_mean(name, [*own, *(f"--{one}" for one in known)])
             raise ConfigError(
-                f"there is no option {shown(name)}{did_you_mean(name, [*own, *possible])} "
-                f"(see {parser.prog} --help)"
+                f"there is no option {shown(name)}{meant} (see {parser.prog} --help all)"
             )
+
+
+def _is_option(name: str, known: Sequence[str]) -> bool:
+    """Return whether an option is known, or one below an option that may have others, as a class has.
+
+    >>> _is_option("strategy.vanish", ["strategy", "train", "train.steps"])
+    True
+    >>> _is_option("train.stepz", ["strategy", "train", "train.steps"])
+    False
+
+    Args:
+        name: dotted name.
+        known: dotted names of all options, and of groups of them.
+    """
+    if name in known:
+        return True
+    above = [one for one in known if name.startswith(f"{one}.")]
+    return bool(above) and not any(one.startswith(f"{max(above, key=len)}.") for one in known)
+
+
+def alone() -> bool:
+    """Return whether this is the only process, and not one of several that `torchrun` started."""
+    return os.environ.get("WORLD_SIZE", "1") == "1"
 
 
 def _check_alone(together: Sequence[str]) -> None:
@@ -160,7 +185,7 @@ def _check_alone(together: Sequence[str]) -> None:
     Raises:
         ConfigError: `torchrun` started several.
     """
-    if os.environ.get("WORLD_SIZE", "1") != "1":
+    if not alone():
         raise ConfigError(
             "this is done by one process, and torchrun started "
             f"{os.environ['WORLD_SIZE']}; run it without torchrun. Several can do: {', '.join(together)}"

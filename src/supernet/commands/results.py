@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from supernet.commands.base import DEFAULT_OUT, TRUST, TRUST_HELP, Answer, Command, check_folder
+from supernet.commands.base import (
+    DEFAULT_OUT,
+    TRUST,
+    TRUST_HELP,
+    Answer,
+    Command,
+    alone,
+    check_folder,
+)
 from supernet.terminal import Arguments, file_path, whole_number
 
 __all__ = ["RESULTS"]
@@ -86,10 +94,10 @@ def _export_parser(program: str) -> Arguments:
 
 
 def _export(command: Command, given: argparse.Namespace, rest: list[str]) -> Answer:
+    check_folder(given.out)
     from supernet.pipeline import check_identity, export_networks, open_run, settings
     from supernet.track import export_table, print_table
 
-    check_folder(given.out)
     with (
         open_run(
             rest, given.out, program=command.program, mode="read", trust=given.trust
@@ -169,6 +177,8 @@ def _rank_parser(program: str) -> Arguments:
 
 
 def _rank(command: Command, given: argparse.Namespace, rest: list[str]) -> Answer | None:
+    if alone():  # before PyTorch is loaded
+        check_folder(given.out)
     from supernet.pipeline import SCORES, ProbeOptions, as_rank, open_run, rank_run
     from supernet.ranks import rank
     from supernet.track import print_table, ranking_table

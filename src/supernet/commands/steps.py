@@ -8,12 +8,14 @@ from pathlib import Path
 
 from supernet.commands.base import (
     DEFAULT_OUT,
+    HELPS,
     JSON,
     JSON_HELP,
     TRUST,
     TRUST_HELP,
     Answer,
     Command,
+    alone,
     check_folder,
 )
 from supernet.errors import ConfigError
@@ -22,9 +24,6 @@ from supernet.reading import shown
 from supernet.terminal import Arguments, file_path, whole_number
 
 __all__ = ["STEPS"]
-
-_HELPS = Path(__file__).parent / "helps"
-"""Options of the commands in words, see `supernet.option_help`."""
 
 
 def _step_parser(program: str) -> Arguments:
@@ -63,7 +62,7 @@ def _explain_step(command: Command, everything: bool) -> None:
         own["--config FILE"] = (
             "a YAML file of options, or a name of 'supernet configs'; may be given several times"
         )
-        options = (_HELPS / f"{command.name}.txt").read_text(encoding="utf-8")
+        options = (HELPS / f"{command.name}.txt").read_text(encoding="utf-8")
     print(f"{command.program}: {command.help}\n")
     print(f"usage: {command.program} [--config FILE] [--OPTION VALUE ...]\n\nThe call:")
     print("\n".join(option_lines(own.items())), options, sep="\n\n")
@@ -77,16 +76,20 @@ def _explain_report(command: Command, everything: bool) -> None:
 
 
 def _steps(command: Command, given: argparse.Namespace, rest: list[str]) -> Answer | None:
-    from supernet.parser import parse
+    if any(argument.partition("=")[0].endswith(".help") for argument in rest):
+        from supernet.parser import parse
+
+        parse(command.program, rest)
+    goes_on = command.name not in ("run", "train")
+    if goes_on and alone():  # before PyTorch is loaded
+        check_folder(given.out)
     from supernet.pipeline import STEPS, Profiler, as_rank, execute, open_run
     from supernet.ranks import rank
     from supernet.track import print_table, profile_tables, result_table
 
-    if any(argument.partition("=")[0].endswith(".help") for argument in rest):
-        parse(command.program, rest)
     profiler = Profiler(given.trace) if given.profile or given.trace else None
     with as_rank(given.out, [command.name, *rest]) as out:
-        if command.name not in ("run", "train"):
+        if goes_on:
             check_folder(out, given.out)
         with open_run(
             rest,

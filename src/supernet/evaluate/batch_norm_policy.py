@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from supernet.errors import ConfigError, NoNetworkError
 from supernet.evaluate.evaluator import Evaluator, Score
@@ -225,7 +225,7 @@ class _Probes:
 
 def _agreement(first: str, second: str, x: list[float], y: list[float]) -> Agreement:
     varies = len(set(x)) > 1 and len(set(y)) > 1
-    tau = float(stats.kendalltau(x, y, variant="b").statistic) if varies else None
+    tau = float(scipy.stats.kendalltau(x, y, variant="b").statistic) if varies else None
     return Agreement(first, second, tau, float(np.mean(np.abs(np.subtract(x, y)))))
 
 

@@ -162,21 +162,22 @@ class Evaluator:
     def example_scores(
         self, architectures: Sequence[Architecture], by: str = "accuracy"
     ) -> Iterator[tuple[Architecture, tuple[Score, np.ndarray | None] | Exception]]:
-        """Yield what `scores` does, each score with what was measured of every example, `[examples]`.
+        """Yield what `scores` does, each score with the part of every example in it, `[examples]`.
 
-        That is None where the measure is no mean over examples.
+        These are the measures of the examples where the score is their mean, else pseudo-values, see
+        `supernet.evaluate.jackknife`. They are None where the task makes no figures of fewer examples.
 
         Args:
             architectures: architectures to score, all different.
-            by: measure of the examples; the loss where there is no accuracy.
+            by: figure that the parts are of; the loss where there is no such figure.
         """
-        tallies = {architecture: self._sums(by) for architecture in architectures}
+        tallies = {architecture: self._sums(by, whole=True) for architecture in architectures}
         for architecture, tally in self._tallies(tallies, self._first(None)):
             if isinstance(tally, Exception):
                 yield architecture, tally
             else:
-                each = tally.examples()
-                yield architecture, (tally.score(), None if each is None else each.cpu().numpy())
+                parts = tally.parts()
+                yield architecture, (tally.score(), None if parts is None else parts.cpu().numpy())
 
     def race(
         self,
@@ -256,11 +257,11 @@ class Evaluator:
                     images = alive.pop(architecture).images
                     yield architecture, DroppedCandidate(scores[architecture], images)
 
-    def _sums(self, each_by: str | None = None) -> MeasureSums:
-        """Return empty sums, which also keep one measure of each example if it is named."""
+    def _sums(self, each_by: str | None = None, whole: bool = False) -> MeasureSums:
+        """Return empty sums, which also keep a measure of each example if it is named, or all."""
         if each_by is None:
             return MeasureSums(self._task)
-        return MeasureSums(self._task, each=[], by=each_by)
+        return MeasureSums(self._task, each=[], by=each_by, whole=whole)
 
     def _tallies(
         self, before: dict[Architecture, MeasureSums], part: range, again: bool = False

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
 
 from supernet.errors import DivergedError, MeasureError
+from supernet.evaluate.jackknife import pseudo_values
+from supernet.failures import attempted
 from supernet.task import Task, checked_figures
 
 __all__ = ["MeasureSums", "Score"]
@@ -24,16 +27,18 @@ class MeasureSums:
         task: task that makes figures of the means.
         images: number of images that were measured.
         sums: sums by measure, `[...]`, of the batches one after the other, in double precision.
-        each: measure that candidates are ranked by, one tensor `[images]` for each batch; only
-            where it is asked for.
-        by: name of this measure; the loss where a task has no other that is one number per example.
+        each: measures of each example, `[images, ...]` for each batch; only where they are asked for.
+        by: name of the measure that candidates are ranked by; the loss where a task has no other that is
+            one number per example.
+        whole: whether all measures of each example are kept, or the one that candidates are ranked by.
     """
 
     task: Task
     images: int = 0
     sums: dict[str, torch.Tensor] = field(default_factory=dict)
-    each: list[torch.Tensor] | None = None
+    each: list[dict[str, torch.Tensor]] | None = None
     by: str = "accuracy"
+    whole: bool = False
 
     def add(self, measures: dict[str, torch.Tensor], images: int) -> None:
         """Add a batch."""
@@ -43,8 +48,8 @@ class MeasureSums:
             self.sums[name] = self.sums[name] + total if name in self.sums else total
         if self.each is not None:
             ranked = measures.get(self.by)
-            by_loss = ranked is None or ranked.ndim > 1
-            self.each.append((measures["loss"] if by_loss else measures[self.by]).float())
+            name = "loss" if ranked is None or ranked.ndim > 1 else self.by
+            self.each.append(measures if self.whole else {name: measures[name]})
 
     def extend(self) -> MeasureSums:
         """Return a tally that goes on from here, and leaves this one as it is."""
@@ -79,11 +84,33 @@ class MeasureSums:
         None where that is no mean over examples, so that no example has a part of its own in it.
         """
         means = self.means()
-        figures = checked_figures(self.task, means)
-        by = self.by if self.by in figures else "loss"
+        figures, by = self._figures(means)
         if self.each is None or figures[by] is not means.get(by):
             return None
-        return torch.cat(self.each)
+        return torch.cat([batch[by] for batch in self.each]).float()
+
+    def parts(self) -> torch.Tensor | None:
+        """Return the part of each example in what candidates are ranked by, `[images]`.
+
+        Where that is no mean over examples, these are pseudo-values, see `pseudo_values`, for which all
+        measures must have been kept; None where there is no figure of fewer examples.
+        """
+        found = self.examples()
+        if found is not None or not self.each or self.images < 2:
+            return found
+        measures = {name: torch.cat([batch[name] for batch in self.each]) for name in self.sums}
+
+        def figure(means: Mapping[str, torch.Tensor]) -> torch.Tensor:
+            figures, by = self._figures(means)
+            return figures[by]
+
+        parts = attempted(lambda: pseudo_values(figure, measures))
+        return None if isinstance(parts, Exception) or not parts.isfinite().all() else parts
+
+    def _figures(self, means: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], str]:
+        """Return the figures of means, and the name of the one that candidates are ranked by."""
+        figures = checked_figures(self.task, means)
+        return figures, self.by if self.by in figures else "loss"
 
     def means(self) -> dict[str, torch.Tensor]:
         """Return the means of all measures, `[...]` each."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from supernet.errors import ConfigError
 from supernet.evaluate.resampling import Array, Interval, count_blocks, quantiles
@@ -49,7 +49,9 @@ def paired_difference(
     n, total = len(difference) + more, difference.sum()
     squares = (difference**2).sum() + more / 2
     centre = total / n
-    half = stats.norm.ppf((1 + confidence) / 2) * math.sqrt(max(squares / n - centre**2, 0) / n)
+    half = scipy.stats.norm.ppf((1 + confidence) / 2) * math.sqrt(
+        max(squares / n - centre**2, 0) / n
+    )
     return Interval(
         float(total / len(difference)), float(centre - half), float(centre + half), confidence
     )
@@ -109,7 +111,7 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
         return None
     mean = float(np.mean(values))
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * error
+    half = float(scipy.stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * error
     return Interval(mean, mean - half, mean + half, confidence)
 
 

@@ -35,8 +35,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from supernet.errors import ConfigError
 from supernet.evaluate.measure_sums import Score
@@ -132,7 +132,7 @@ def _sign_test(leader: Results, others: Results) -> NDArray[np.float64]:
     both = others @ leader
     won, lost = others.sum(1) - both, leader.sum() - both
     # Counts of images below 2^24 are exact in single precision.
-    return np.asarray(stats.binom.cdf(won, won + lost, 0.5))
+    return np.asarray(scipy.stats.binom.cdf(won, won + lost, 0.5))
 
 
 def _t_test(leader: Results, others: Results) -> NDArray[np.float64]:
@@ -144,5 +144,5 @@ def _t_test(leader: Results, others: Results) -> NDArray[np.float64]:
     spread = difference.std(1, ddof=1)
     varies = spread > 0  # without a spread there is nothing to judge a difference by
     statistic = difference[varies].mean(1) * math.sqrt(images) / spread[varies]
-    p[varies] = stats.t.sf(statistic, images - 1)
+    p[varies] = scipy.stats.t.sf(statistic, images - 1)
     return p

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from supernet.errors import ConfigError
 from supernet.evaluate.resampling import Array, Interval, counts, quantiles, tau, taus
@@ -130,5 +130,5 @@ def unanimous(n: int, confidence: float) -> float:
     """Return the lower end of the interval of τ where all pairs of n items agree."""
     if n <= 4:
         return -1.0
-    pairs, quantile = n * (n - 1) / 2, stats.norm.ppf((1 + confidence) / 2)
+    pairs, quantile = n * (n - 1) / 2, scipy.stats.norm.ppf((1 + confidence) / 2)
     return math.tanh(math.atanh(1 - 2 / pairs) - quantile * math.sqrt(0.437 / (n - 4)))

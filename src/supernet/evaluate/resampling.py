@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from supernet.evaluate.pair_counts import PairCounts
 from supernet.random import derive_seed
@@ -66,7 +66,7 @@ def tau(x: Array, y: Array) -> float | None:
     """Return τ-b of two sides; None where one of them has no two different values."""
     if len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
         return None
-    return float(stats.kendalltau(x, y, variant="b").statistic)
+    return float(scipy.stats.kendalltau(x, y, variant="b").statistic)
 
 
 def quantiles(values: Array, confidence: float) -> tuple[float, float]:

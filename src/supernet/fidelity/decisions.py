@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import optimize, stats
+import scipy
 
 from supernet.evaluate.resampling import Array, Interval
 from supernet.space import Architecture, Option
@@ -72,7 +72,7 @@ class DecisionEffect:
     def _weighted(self, weights: Array) -> Interval:
         """Return a weighted sum of scores, with the interval that their deviation gives it."""
         value = float(weights @ self.scores)
-        quantile = float(stats.t.isf((1 - CONFIDENCE) / 2, self.freedom))
+        quantile = float(scipy.stats.t.isf((1 - CONFIDENCE) / 2, self.freedom))
         room = quantile * self.deviation * float(np.sqrt((weights**2).sum()))
         return Interval(value, value - room, value + room, CONFIDENCE)
 
@@ -119,7 +119,7 @@ def _effect(label: str, scores: Array, has: Mapping[Option, Array]) -> DecisionE
     return DecisionEffect(
         label,
         interval,
-        float(stats.f.sf(f, k, freedom)),
+        float(scipy.stats.f.sf(f, k, freedom)),
         has,
         scores,
         math.sqrt(left / freedom),
@@ -138,10 +138,10 @@ def _noncentral_share(f: float, k: int, freedom: int, probability: float) -> flo
         noncentrality = share / (1 - share) * (k + freedom + 1)
         central = f / (1 + noncentrality / k)
         freedom_above = (k + noncentrality) ** 2 / (k + 2 * noncentrality)
-        return float(stats.f.cdf(central, freedom_above, freedom)) - probability
+        return float(scipy.stats.f.cdf(central, freedom_above, freedom)) - probability
 
     if beyond(0.0) <= 0:
         return 0.0
     if beyond(1 - 1e-6) >= 0:
         return 1.0
-    return float(optimize.brentq(beyond, 0.0, 1 - 1e-6))
+    return float(scipy.optimize.brentq(beyond, 0.0, 1 - 1e-6))

@@ -1,7 +1,8 @@
 """What scores of a few networks tell while the supernet still trains, and what to be warned of.
 
 Shapes: n networks are measured on the same m examples, results are `[n, m]` and scores their means,
-`[n]`, higher being better.
+`[n]`, higher being better. Results of a figure that is no mean over examples, as F1, are pseudo-values
+(`supernet.evaluate.jackknife`), whose means are the scores but for a bias that networks share.
 
 Networks see the same examples, so what these have in common shifts all scores alike and is no noise.
 What is left of a result after the effects of its network and its example, the residual of a two-way
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from supernet.evaluate.resampling import Array
 from supernet.fidelity.assess import assess
@@ -136,8 +137,9 @@ def all_alike(name: str, scores: Sequence[float], noise: float, images: int) -> 
         noise: standard deviation of a score, see `score_noise`.
         images: number of examples that they are means of.
     """
-    n, spread = len(scores), float(np.std(scores, ddof=1))
-    limit = float(stats.f.isf(LEVEL, n - 1, (n - 1) * (images - 1)))
+    # The deviation of equal scores from their mean may be no zero, for rounding.
+    n, spread = len(scores), float(np.std(scores, ddof=1)) if np.ptp(scores) else 0.0
+    limit = float(scipy.stats.f.isf(LEVEL, n - 1, (n - 1) * (images - 1)))
     if spread**2 > limit * noise**2:
         return None
     return EarlyWarning(
@@ -158,7 +160,7 @@ def nothing_decides(name: str, spreads: Sequence[OptionSpread]) -> EarlyWarning 
     """
     if not spreads:
         return None
-    limit = float(stats.norm.isf(LEVEL / 2 / len(spreads)))
+    limit = float(scipy.stats.norm.isf(LEVEL / 2 / len(spreads)))
     if any(abs(one.spread) > limit * one.noise for one in spreads):
         return None
     most = max(spreads, key=lambda one: abs(one.spread))

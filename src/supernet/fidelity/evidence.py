@@ -29,9 +29,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import linalg, optimize, stats
-from scipy.spatial import distance
 
 from supernet.errors import ConfigError
 from supernet.evaluate.rank_correlation import (
@@ -234,7 +233,7 @@ class _Posterior:
         self._rest = y - SLOPE * start[probes]
         parts = self._parts(probes, probes)
         *self._variances, noise = _most_likely([*parts, np.eye(len(probes))], self._rest)
-        self._inverse = linalg.inv(self._summed(parts) + noise * np.eye(len(probes)))
+        self._inverse = scipy.linalg.inv(self._summed(parts) + noise * np.eye(len(probes)))
 
     def predicted(self) -> tuple[Array, Array]:
         """Return mean and standard deviation of all networks, `[n]` each."""
@@ -264,10 +263,15 @@ class _Posterior:
 
     def _parts(self, one: Indices, other: Indices) -> list[Array]:
         """Return what the variances a, b and h are multiplied by in the covariance."""
-        apart = distance.cdist(self._x[one], self._x[other], "sqeuclidean") / self._x.shape[1]
+        apart = (
+            scipy.spatial.distance.cdist(self._x[one], self._x[other], "sqeuclidean")
+            / self._x.shape[1]
+        )
         parts = [np.outer(self._start[one], self._start[other]), np.exp(-apart / 2)]
         if self._answers.shape[1]:
-            differ = distance.cdist(self._answers[one], self._answers[other], "hamming")
+            differ = scipy.spatial.distance.cdist(
+                self._answers[one], self._answers[other], "hamming"
+            )
             parts.append(np.exp(-DISTANCE * differ))
         return parts
 
@@ -290,11 +294,11 @@ def _most_likely(parts: Sequence[Array], y: Array) -> list[float]:
     def cost(logs: Array) -> float:
         gram = LEVEL + sum(np.exp(log) * one for log, one in zip(logs, parts, strict=True))
         root = np.linalg.cholesky(gram + 1e-9 * np.eye(len(y)))
-        white = linalg.solve_triangular(root, y, lower=True)
+        white = scipy.linalg.solve_triangular(root, y, lower=True)
         likelihood = -white @ white / 2 - np.log(np.diag(root)).sum()
         return float(((logs - begin) ** 2).sum() / (2 * DOUBT**2) - likelihood)
 
-    found = optimize.minimize(cost, begin, method="L-BFGS-B", bounds=[BOUNDS] * len(begin))
+    found = scipy.optimize.minimize(cost, begin, method="L-BFGS-B", bounds=[BOUNDS] * len(begin))
     return [float(one) for one in np.exp(found.x)]
 
 
@@ -310,8 +314,8 @@ def _quantiles(values: Array) -> Array:
     """Return the normal quantiles of ranks, ties averaged; what is not finite is the least."""
     finite = np.isfinite(values)
     least = values[finite].min() if finite.any() else 0.0
-    ranks = stats.rankdata(np.where(finite, values, least - 1.0))
-    found: Array = stats.norm.ppf((ranks - 0.5) / len(values))
+    ranks = scipy.stats.rankdata(np.where(finite, values, least - 1.0))
+    found: Array = scipy.stats.norm.ppf((ranks - 0.5) / len(values))
     return found
 
 

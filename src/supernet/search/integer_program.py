@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from scipy import optimize, sparse
+import scipy
 
 from supernet.cost import Constraints
 from supernet.space import Architecture, Atom, Decision, Path, SearchSpace, Value
@@ -89,13 +89,13 @@ class IntegerProgram:
         rows = [*self._rows, *map(self._other, excluded)]
         places = [(number, *one) for number, (row, _, _) in enumerate(rows) for one in row.items()]
         number, place, value = zip(*places, strict=True) if places else ((), (), ())
-        matrix = sparse.csr_array((value, (number, place)), shape=(len(rows), self._count))
+        matrix = scipy.sparse.csr_array((value, (number, place)), shape=(len(rows), self._count))
         binary = np.arange(self._count) < len(self.atoms)
-        found = optimize.milp(
+        found = scipy.optimize.milp(
             np.concatenate([weights, np.zeros(self._count - len(self.atoms))]),
             integrality=binary.astype(int),
-            bounds=optimize.Bounds(0, 1),
-            constraints=optimize.LinearConstraint(
+            bounds=scipy.optimize.Bounds(0, 1),
+            constraints=scipy.optimize.LinearConstraint(
                 matrix, [least for _, least, _ in rows], [most for _, _, most in rows]
             ),
             options={"time_limit": self._seconds},

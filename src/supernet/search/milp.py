@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from supernet.cost import Constraints
 from supernet.errors import ConfigError
@@ -176,6 +176,6 @@ def _quantiles(passed: Sequence[Candidate]) -> Array:
     """Return the normal quantile of the rank of each candidate, higher being worse; ties share one."""
     keys = [one.rank_key[:-1] for one in passed]
     place = {key: number for number, key in enumerate(sorted(set(keys)))}
-    ranks = stats.rankdata([place[key] for key in keys])
-    found: Array = stats.norm.ppf((ranks - 0.5) / len(keys))
+    ranks = scipy.stats.rankdata([place[key] for key in keys])
+    found: Array = scipy.stats.norm.ppf((ranks - 0.5) / len(keys))
     return found

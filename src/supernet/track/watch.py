@@ -80,8 +80,8 @@ class MomentRecord(JsonRecord):
         accuracies: accuracy of each, 0 to 1, where the task measures one.
         figures: figure of each by which the run ranks, where that is neither the loss nor the accuracy.
         noise: standard deviation of a score by which the run ranks, were other examples drawn, beyond
-            what they have in common for all networks; null for fewer than two scores, and where it is no
-            mean over examples.
+            what they have in common for all networks; null for fewer than two scores, and where there is
+            no figure of fewer examples.
         warnings: warnings that were given at this moment.
     """
 

@@ -27,8 +27,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import scipy
 import torch
-from scipy.stats import rankdata
 
 from supernet.cost import UncountedWarning, count_macs
 from supernet.random import generator
@@ -89,7 +89,7 @@ def log_ranks(parts: Sequence[Sequence[float]]) -> list[float]:
 
     Equal scores share the mean of their ranks.
     """
-    ranks = np.stack([rankdata(part) for part in parts])
+    ranks = np.stack([scipy.stats.rankdata(part) for part in parts])
     return [float(value) for value in np.log(ranks / ranks.shape[1]).sum(0)]
 
 

@@ -1,0 +1,1 @@
+"""Other tools beside this one, where they are installed: `python -m benchmarks.peers [NAME ...]`."""
