@@ -37,8 +37,8 @@ class Blocks:
 
     Attributes:
         names: names of the parts, by part.
-        options: options that have something to learn, of each decision that is a block's own, by
-            label: of a choice of one those with parameters, or all where none has any; else all.
+        options: options that have something to learn, by label, of each decision that is a block's
+            own. Of a choice of one they are those with parameters, or all where none has any; else all.
         outside: labels of the other decisions.
     """
 
