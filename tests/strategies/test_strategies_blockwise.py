@@ -11,7 +11,7 @@ from supernet.conversion import Operations, Widths, convert
 from supernet.cost import measure_costs
 from supernet.cost.reference import reference
 from supernet.errors import ConfigError
-from supernet.net import SuperNet
+from supernet.net import SuperNet, derive
 from supernet.space import Architecture
 from supernet.strategies import Blockwise, TrainingContext
 from supernet.strategies.blocks import find_blocks
@@ -108,46 +108,72 @@ def test_the_reference_is_the_model_as_it_was_given():
     assert reference(supernet.space, {}) == found
 
 
-def test_gradients_are_those_of_the_task_and_of_each_blocks_error():
+def errors_of(supernet, teacher, architecture):
+    """Return the errors of the three blocks of `Rows`, and change nothing."""
+    x = BATCH[0]
+    with torch.no_grad():
+        first = teacher.stem(x)
+        one = teacher.blocks[0](first.clone(), scale=0.5)
+        second = 0.5 * one
+        other = teacher.blocks[1](second.clone(), scale=0.5)
+        third = 0.5 * other
+        op = teacher.op(third)
+    model = supernet.model.eval()  # without dropout
+    with supernet.route(architecture):
+        pairs = [
+            (model.blocks[0](first.clone(), scale=0.5), one),
+            (model.blocks[1](second.clone(), scale=0.5), other),
+            (model.op(third), op),
+        ]
+    supernet.train()
+    return torch.stack([F.mse_loss(y, t) / t.square().mean() for y, t in pairs]).sum()
+
+
+def test_gradients_are_those_of_each_blocks_errors_as_drawn_and_as_the_largest():
     strategy, supernet = made()
+    teacher = derive(supernet, LARGEST).eval()
+    with torch.no_grad():  # the trained network stays what it was
+        for parameter in supernet.parameters():
+            parameter.mul_(1.1)
     architectures = set()
     for moment in MOMENTS:
         loss = strategy.backward(supernet, Classification(), BATCH, moment)
         found = gradients(supernet)
         drawn = strategy._drawn(supernet, moment)
         architectures.add(drawn)
-        model, x = supernet.model.eval(), BATCH[0]  # without dropout
-        with supernet.route(LARGEST):
-            expected = F.cross_entropy(model(x), BATCH[1])
-            with torch.no_grad():
-                first = model.stem(x)
-                one = model.blocks[0](first.clone(), scale=0.5)
-                second = 0.5 * one
-                other = model.blocks[1](second.clone(), scale=0.5)
-                third = 0.5 * other
-                op = model.op(third)
-        assert loss == pytest.approx(expected.item())
-        with supernet.route(drawn):
-            errors = [
-                F.mse_loss(y, t) / t.square().mean()
-                for y, t in (
-                    (model.blocks[0](first.clone(), scale=0.5), one),
-                    (model.blocks[1](second.clone(), scale=0.5), other),
-                    (model.op(third), op),
-                )
-            ]
-        assert strategy.metrics()["block_error"] == pytest.approx(
-            torch.stack(errors).mean().item(), rel=1e-4, abs=1e-9
-        )
-        (expected + torch.stack(errors).sum()).backward()
+        small, large = (errors_of(supernet, teacher, one) for one in (drawn, LARGEST))
+        assert loss == pytest.approx((small + large).item() / 3, rel=1e-4)
+        assert strategy.metrics()["largest_error"] == pytest.approx(large.item() / 3, rel=1e-4)
+        (small + large).backward()
         wanted = gradients(supernet)
-        supernet.train()
-        assert found.keys() == wanted.keys()
         for name, grad in found.items():
-            torch.testing.assert_close(grad, wanted[name], rtol=1e-4, atol=1e-6)
+            assert (grad is None) == (wanted[name] is None)
+            if grad is not None:
+                torch.testing.assert_close(grad, wanted[name], rtol=1e-4, atol=1e-6)
+        assert not any(
+            grad is not None
+            for name, grad in found.items()
+            if "blocks" not in name and "op" not in name
+        )
     assert {one["width"] for one in architectures} == {6}
     assert {one["op"] for one in architectures} == {"deep"}
     assert {one["a.hidden"] for one in architectures} == {2, 5, 8}
+
+
+def test_the_largest_network_stays_as_good_as_it_is_while_smaller_ones_learn():
+    strategy, supernet = made()
+    teacher = derive(supernet, LARGEST).eval()
+    small = Architecture({**LARGEST, "a.hidden": 2, "b.hidden": 2})
+    before = [errors_of(supernet, teacher, one).item() for one in (small, LARGEST)]
+    optimizer = torch.optim.Adam(supernet.parameters(), lr=0.01)
+    for step in range(150):
+        strategy.backward(supernet, Classification(), BATCH, Moment(step, 150, 4))
+        optimizer.step()
+        optimizer.zero_grad()
+    after = [errors_of(supernet, teacher, one).item() for one in (small, LARGEST)]
+    assert before[1] == 0
+    assert after[0] < 0.5 * before[0]
+    assert after[1] < 0.1 * before[0]
 
 
 class Operational(nn.Module):
@@ -201,7 +227,7 @@ def test_blocks_run_in_the_precision_of_the_task():
     for moment in MOMENTS:
         strategy.backward(supernet, task, BATCH, moment)
     assert set(types) == {torch.bfloat16}
-    assert all(p.grad.dtype == torch.float32 for p in supernet.parameters())
+    assert all(p.grad.dtype == torch.float32 for p in supernet.model.op.parameters())
 
 
 class Zeros(nn.Module):
@@ -223,8 +249,8 @@ def test_a_block_of_zeros_is_not_divided_by():
     strategy, supernet = made(Zeros)
     for moment in MOMENTS:
         strategy.backward(supernet, Classification(), BATCH, moment)
-    assert all(p.grad.isfinite().all() for p in supernet.parameters())
-    assert strategy.metrics()["block_error"] == 0
+    assert all(p.grad.isfinite().all() for p in supernet.model.op.parameters())
+    assert strategy.metrics()["largest_error"] == 0
 
 
 def test_decisions_outside_are_said():
@@ -262,6 +288,6 @@ def test_what_cannot_be_is_refused(model, arguments, words):
 
 def test_blocks_that_are_not_called_are_missed():
     strategy, supernet = made(Operational)
-    supernet.model.forward = lambda x: supernet.model.head(x)
+    strategy._teacher.forward = lambda x: strategy._teacher.head(x)
     with pytest.raises(ConfigError, match="runs none of the blocks op"):
         strategy.backward(supernet, Classification(), BATCH, MOMENTS[0])

@@ -5,29 +5,30 @@
 * Molchanov et al., "LANA: Latency Aware Network Acceleration" (ECCV 2022),
 * Bercovich et al., "Puzzle: Distillation-Based NAS for Inference-Optimized LLMs" (ICML 2025).
 
-In every step the network that others are replacements in, the largest, or of a converted model the
-model as it was given, runs once, and what goes into each block and comes out is kept. Then an
-architecture is drawn for each block, which runs alone on what went into it. With its output y and what
-the network's own block returned, t, which passes no gradient, the block learns by Puzzle's normalised
-error,
+The network that others are replacements in, the largest, or of a converted model the model as it was
+given, is kept as it is before training, and runs once in every step; what goes into each of its blocks
+and comes out is kept. Then an architecture is drawn for each block, which runs alone on what went into
+it. With its output y and what the trained network's block returned, t, the block learns by Puzzle's
+normalised error,
 
     L = mean((y - t)²) / mean(t²),
 
 of tensors in tuples and the like the sum. No gradient passes from one block to another, so all learn at
-once, and a combination of blocks is good as far as each is. Labels are not looked at by the blocks.
+once, and a combination of blocks is good as far as each is. Labels are not looked at, and what lies
+outside of blocks does not learn.
 
-The network itself learns by the task, since smaller sizes use parts of its weights and would draw them
-away: with a teacher (`train.teacher 1.0`, the model as it was given) it holds to what it was, and no
-labels are used at all. With `freeze` it does not learn, nor does any weight that it uses: what does are
-operations that stand beside its own, as in Puzzle.
+Narrower layers use parts of the weights of the largest ones, and would draw them away. So in every step
+each block also learns in its largest form, by the same error, as the sandwich rule has it. With `freeze`
+weights that the largest network uses do not learn at all: what does are operations that stand beside its
+own, as in Puzzle.
 
 Candidates are scored by the supernet's weights as they are; the chosen network is trained further.
 
-Differences: the papers keep the trained network apart; here, unless it is frozen, its blocks are what
-they have become. DNA gives each block of a supernet the teacher's input, draws paths as here and
-searches block by block; LANA and Puzzle train each alternative alone, for as many steps as the others;
-here they are drawn. DNA and LANA do not divide the error by mean(t²), but DNA by the variance of t.
-Nothing is dropped (dropout, dropped paths), so that a block's target is a function of its input.
+Differences: DNA gives each block of a supernet the teacher's input, draws paths as here and searches
+block by block; LANA and Puzzle train each alternative alone, for as many steps as the others, and share
+no weights between them; here they are drawn. DNA and LANA do not divide the error by mean(t²), but DNA
+by the variance of t. Nothing is dropped (dropout, dropped paths), so that a block's target is a function
+of its input.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -45,7 +46,8 @@ from supernet.cost.reference import reference
 from supernet.errors import ConfigError
 from supernet.modules.hooks import hooked
 from supernet.modules.nested import mapped, tensors
-from supernet.net import SuperNet
+from supernet.net import SuperNet, derive
+from supernet.net.batchnorm import batch_statistics
 from supernet.precision import autocast_of
 from supernet.ranks import agreed
 from supernet.space import Architecture, Decision, Value
@@ -59,18 +61,19 @@ __all__ = ["Blockwise"]
 
 
 class Blockwise(Strategy):
-    """Each block learns from the largest network's, on what went into that.
+    """Each block learns from the trained network's, on what went into that.
 
     Args:
         blocks: patterns of names of modules that are blocks, such as "layers.*"; without any, choices,
             and the members of sequences that hold all that a width or another number depends on.
-        freeze: whether the largest network, and all weights that it uses, stay as they are.
+        freeze: whether all weights that the largest network uses stay as they are.
 
     Raises:
         ConfigError: a pattern is no text.
     """
 
     adds = True
+    of_task: ClassVar[bool] = False
 
     def __init__(self, blocks: Sequence[str] = (), freeze: bool = False) -> None:
         if isinstance(blocks, str) or not all(isinstance(one, str) for one in blocks):
@@ -79,10 +82,10 @@ class Blockwise(Strategy):
             )
         self.blocks = tuple(blocks)
         self.freeze = freeze
-        self._error: torch.Tensor | None = None
+        self._kept_error: torch.Tensor | None = None
 
     def prepare(self, supernet: SuperNet, setting: TrainingContext) -> None:
-        """Find the largest network, the blocks, and what rests.
+        """Find the blocks, and keep the largest network as it is.
 
         Raises:
             ConfigError: there is no block with a decision, or nothing in it that may learn.
@@ -98,36 +101,42 @@ class Blockwise(Strategy):
                 "largest network's, of which narrower layers are parts; give --strategy.freeze false, "
                 "or other operations beside its own (supernet.conversion.Operations)"
             )
+        self._teacher = derive(supernet, self._largest).eval().requires_grad_(False)
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
-        """Add the gradients of the largest network and of all blocks.
+        """Add the gradients of all blocks, as they are drawn and, unless it is frozen, as the largest.
 
         Returns:
-            The task's loss of the largest network; where it is frozen, the mean error of the blocks.
+            The mean over blocks of the sum of their errors.
+
+        Raises:
+            ConfigError: the task runs none of the blocks.
         """
-        drawn = self._drawn(model, moment)
-        with undropped(self._random), _at_rest(self._resting):
-            with (
-                torch.set_grad_enabled(not self.freeze),
-                model.route(self._largest),
-                _followed(self._found.names) as calls,
-            ):
-                loss = task.loss(model, batch)
-            loss = backward(loss)
-            with model.route(drawn):
-                errors = [backward(call.error()) for call in calls]
-        if not errors:
+        names = self._found.names
+        with (
+            torch.no_grad(),
+            batch_statistics(self._teacher),  # as the blocks have them while they learn
+            _followed(_alike(names, self._teacher)) as calls,
+        ):
+            task.loss(self._teacher, batch)
+        if not calls:
             raise ConfigError(
                 f"the loss of {type(task).__name__} runs none of the blocks "
-                f"{', '.join(self._found.names.values())}; name others by strategy.blocks, or use "
-                "another strategy"
+                f"{', '.join(names.values())}; name others by strategy.blocks, or use another strategy"
             )
-        self._error = agreed(torch.stack(errors).mean())
-        return self._error if self.freeze else loss
+        routes = [self._drawn(model, moment), *([] if self.freeze else [self._largest])]
+        errors = list[torch.Tensor]()
+        with undropped(self._random), _at_rest(self._resting):
+            for route in routes:
+                with model.route(route):
+                    errors.append(torch.stack([backward(one.error()) for one in calls]).sum())
+        found: torch.Tensor = agreed(torch.stack(errors)) / len(names)
+        self._kept_error = None if self.freeze else found[1]
+        return found.sum()
 
     def metrics(self) -> dict[str, float]:
-        """Return the mean error of the blocks in the last step."""
-        return {} if self._error is None else {"block_error": float(self._error)}
+        """Return the mean error of the blocks in their largest form, in the last step."""
+        return {} if self._kept_error is None else {"largest_error": float(self._kept_error)}
 
     def warnings(self) -> list[str]:
         """Say which decisions no block holds."""
@@ -158,19 +167,19 @@ class Blockwise(Strategy):
 
 @dataclass(frozen=True)
 class _Call:
-    """A call of a block in the largest network.
+    """A call of a block of the trained network.
 
     Attributes:
-        block: block that was called.
-        name: name of it.
-        given: arguments by place, without gradients.
+        name: name of the block.
+        block: block that learns from it.
+        given: arguments by place.
         named: arguments by name.
         autocast: makes the block of code in which it computes in the same types.
-        returned: tensors of floats that it returned, without gradients.
+        returned: tensors of floats that were returned.
     """
 
-    block: nn.Module
     name: str
+    block: nn.Module
     given: tuple[Any, ...]
     named: Mapping[str, Any]
     autocast: Any
@@ -182,8 +191,9 @@ class _Call:
         Raises:
             ConfigError: it returns tensors of other shapes.
         """
+        given, named = mapped(torch.clone, self.given), mapped(torch.clone, self.named)
         with self.autocast():
-            outputs = list(_floats(self.block(*self.given, **self.named)))
+            outputs = list(_floats(self.block(*given, **named)))
         shapes = [[list(one.shape) for one in some] for some in (outputs, self.returned)]
         if shapes[0] != shapes[1]:
             raise ConfigError(
@@ -196,6 +206,14 @@ class _Call:
             for y, t in zip(outputs, self.returned, strict=True)
         ]
         return torch.stack(errors).sum()
+
+
+def _alike(
+    blocks: Mapping[nn.Module, str], teacher: nn.Module
+) -> dict[nn.Module, tuple[str, nn.Module]]:
+    """Return the blocks of the trained network, with their names and the blocks that learn from them."""
+    modules = dict(teacher.named_modules(remove_duplicate=False))
+    return {modules[name]: (name, one) for one, name in blocks.items() if name in modules}
 
 
 def _size(target: torch.Tensor) -> torch.Tensor:
@@ -219,16 +237,14 @@ def _kept(value: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def _followed(blocks: Mapping[nn.Module, str]) -> Iterator[list[_Call]]:
+def _followed(blocks: Mapping[nn.Module, tuple[str, nn.Module]]) -> Iterator[list[_Call]]:
     """Within the block of code, keep what goes into the blocks of the model, and what comes out."""
     calls, running = list[_Call](), list[_Call]()
 
     def enter(block: nn.Module, given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         autocast = autocast_of(next(tensors([given, named])).device)
-        call = _Call(
-            block, blocks[block], mapped(_kept, given), mapped(_kept, dict(named)), autocast
-        )
-        running.append(call)
+        kept = mapped(_kept, given), mapped(_kept, dict(named))
+        running.append(_Call(*blocks[block], *kept, autocast))
 
     def leave(block: nn.Module, given: object, returned: Any) -> None:
         call = running.pop()
