@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Literal
 
 import torch
 
-__all__ = ["Precision", "autocasting"]
+__all__ = ["Precision", "autocast_of", "autocasting"]
 
 Precision = Literal["float32", "bfloat16", "float16"]
 """Type that convolutions and matrix products compute in; weights are float32 in any case."""
@@ -25,3 +27,14 @@ def autocasting(precision: Precision, device: str | torch.device) -> AbstractCon
     if precision == "float32":
         return nullcontext()
     return torch.autocast(torch.device(device).type, dtype=_TYPES[precision])
+
+
+def autocast_of(device: torch.device) -> Callable[[], AbstractContextManager[object]]:
+    """Return what makes blocks of code in which operations compute in the types of now.
+
+    Args:
+        device: device that is computed on.
+    """
+    kind = device.type
+    enabled, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
+    return partial(torch.autocast, kind, dtype=dtype, enabled=enabled)

@@ -39,6 +39,7 @@ CASES = {
     "attentivenas of the worst": ("attentivenas", {"attention": Attentive(2, "worst")}),
     "bender": ("bender", {"vanish": 0.4, "ghost_size": 16}),
     "betadarts": ("betadarts", {}),
+    "blockwise": ("blockwise", {}),
     "cdarts": ("cdarts", {"cycles": 3}),
     "darts": ("darts", {}),
     "darts of second order": ("darts", {"order": 2}),
@@ -122,6 +123,7 @@ one is to learn: one that draws, one that weighs."""
 
 FAMILIES = {
     "bender",
+    "blockwise",
     "darts",
     "enas",
     "ofa",

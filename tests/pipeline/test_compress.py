@@ -12,9 +12,13 @@ import torch
 from torch import nn
 
 import supernet as sn
-from supernet.data import Digits, Normalise, Tensors
+from supernet.data import DataSource, Digits, Normalise, Tensors
 from supernet.errors import ConfigError, ConstraintError
 from supernet.pipeline import compression
+from supernet.search import RandomSearch
+from supernet.strategies import Blockwise
+from supernet.track.metrics import Metrics
+from supernet.track.tables import tested_text
 from supernet.zoo.resnet import ResNet
 
 QUICK = {
@@ -137,9 +141,78 @@ def test_defaults_give_way_to_what_is_said():
     assert not {"train.epochs", "train.optimizer", "train.optimizer.lr"} & given.keys()
     assert given["retrain.train.epochs"] == 10
     assert "retrain.train.epochs" not in compression._defaults({"retrain.train.steps": 3})
-    other = compression._defaults({"search.searcher": "milp"})
-    assert not any(name.startswith("search.searcher") for name in other)
-    assert compression._defaults({}) == dict(compression.DEFAULTS)
+    evolution = compression._defaults({})
+    assert evolution == {**compression.DEFAULTS, **compression.SEARCHERS["evolution"]}
+    for other in (
+        compression._defaults({"search.searcher": "milp"}),
+        compression._defaults({}, searcher="milp"),
+    ):
+        assert other == {**compression.DEFAULTS, "search.searcher.design": "replacements"}
+    assert compression._defaults({}, searcher=RandomSearch(5)) == compression.DEFAULTS
+    for strategy in ("blockwise", Blockwise, Blockwise()):
+        assert "train.teacher" not in compression._defaults({}, strategy)
+        assert "retrain.train.teacher" in compression._defaults({}, strategy)
+
+
+class Counted(DataSource):
+    """A source that counts how often it was loaded."""
+
+    def __init__(self, raw, times):
+        self.raw, self.times = raw, times
+
+    def load(self):
+        """Return what it was given."""
+        self.times.append(1)
+        return self.raw
+
+    def __getstate__(self):
+        return {}  # what it is told apart by does not change when it is loaded
+
+
+class NotInONNX(ResNet):
+    """A network with a function that ONNX lacks."""
+
+    def forward(self, images):
+        """Map images to logits."""
+        logits = super().forward(images)
+        return logits + 0.0 * torch.special.i0e(logits)
+
+
+@pytest.mark.slow
+def test_blocks_and_single_replacements_where_onnx_cannot_be(model, data, tmp_path, capsys):
+    odd, times = NotInONNX(image=(1, 8, 8), widths=(16, 32), blocks=2), []
+    odd.load_state_dict(model.state_dict())
+    found = sn.compress(
+        odd.eval(),
+        Counted(data.load(), times),
+        ["macs <= 70%", "macs <= 50%"],
+        strategy="blockwise",
+        searcher="milp",
+        out=tmp_path / "run",
+        options={
+            "train.steps": 10,
+            "retrain.train.steps": 4,
+            "retrain.baselines": 0,
+            "search.searcher.count": 40,
+            "search.searcher.batch": 5,
+        },
+        onnx=True,
+        progress=False,
+    )
+    assert len(times) == 1
+    said = capsys.readouterr()
+    assert said.err.count("model.onnx is not written: ") == 2
+    for one, share in zip(found.networks, (0.7, 0.5), strict=True):
+        assert one.costs["macs"] <= share * found.original.costs["macs"]
+        assert (one.folder / "model.pt2").exists()
+        assert not (one.folder / "model.onnx").exists()
+        assert one.score["accuracy"] == pytest.approx(correct(one.model, data))
+    metrics = found.result.metrics
+    assert metrics["test"]["random"] == []
+    assert metrics["search"]["searcher"] == "IntegerProgramming"
+    text = tested_text(Metrics.from_json(dict(metrics)))
+    assert "read for networks within other bounds (macs <= 70%)" in text
+    assert "with other options" not in text
 
 
 @pytest.mark.parametrize(

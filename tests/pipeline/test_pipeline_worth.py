@@ -358,5 +358,5 @@ def test_where_the_best_are_all_there_is_there_is_no_baseline(tmp_path, data):
 def test_a_cost_without_a_table_cannot_be_matched(tmp_path, data):
     with pytest.raises(ConfigError, match=r"retrain.match is 'joules', but .* macs, params; name"):
         searched(tmp_path / "run", data, **{"retrain.match": "joules"})
-    with pytest.raises(ConfigError, match="baselines must be at least 1"):
-        searched(tmp_path / "run", data, **{"retrain.baselines": 0})
+    with pytest.raises(ConfigError, match=r"retrain\.baselines, .* at least 0, not 2, -1, 5 and 0"):
+        searched(tmp_path / "run", data, **{"retrain.baselines": -1})

@@ -9,10 +9,12 @@ import torch
 
 import supernet as sn
 from supernet.cost import Constraints, measure_costs
+from supernet.cost.reference import reference
 from supernet.errors import ConfigError
 from supernet.evaluate import Candidate
-from supernet.search import IntegerProgramming, RandomSearch, Search, additivity
+from supernet.search import IntegerProgramming, Problem, RandomSearch, Search, additivity
 from supernet.search.integer_program import IntegerProgram
+from supernet.search.replacements import replacements
 from supernet.space import OneOf, SearchSpace, SomeOf
 from supernet.zoo import NASBench201
 from supernet.zoo.resnet import ResNet
@@ -156,3 +158,130 @@ def test_proposals_are_better_than_random_ones_from_the_first(chain, make_proble
     first, second, _ = ([one.accuracy for one in g] for g in generations)
     assert mean(second) > mean(first) + 0.3
     assert min(second) > mean(first)
+
+
+def worth_of(space, seed):
+    """Return what single answers add to the loss; a sum over them is the loss."""
+    random = np.random.default_rng(seed)
+    worth = {
+        (decision.label, option): random.uniform(0.0, 1.0)
+        for decision in space.decisions
+        for option in decision.options
+    }
+
+    def loss(architecture):
+        atoms = (
+            (label, option)
+            for label, value in architecture.items()
+            for option in (value if isinstance(value, tuple) else (value,))
+        )
+        return sum(worth[atom] for atom in atoms)
+
+    return loss
+
+
+def searched(space, costs, bounds, loss, **options):
+    """Return the generations of a search by replacements, and the best of them within the bounds."""
+    constraints = Constraints(bounds, costs, space)
+    search = Search(
+        IntegerProgramming(design="replacements", **options), Problem(space, constraints)
+    )
+    generations = []
+    while asked := search.ask():
+        told = [Candidate(a.key, a, "ok", loss(a), None, {}, by="loss") for a in asked]
+        generations.append(told)
+        search.tell(told)
+    proposed = [one for generation in generations[1:] for one in generation]
+    assert all(constraints.hold(one.architecture) for one in proposed)
+    return generations, proposed
+
+
+def test_replacements_are_one_answer_away_from_the_largest_network():
+    space, costs = converted()
+    whole = reference(space, costs)
+    found = replacements(space, whole)
+    assert found[0] == whole
+    assert len({one.key for one in found}) == len(found)
+    reachable = [one for one in space.decisions if one.label in whole]
+    assert len(found) == 1 + sum(len(one.options) - 1 for one in reachable)
+    for one in found[1:]:
+        changed = [label for label in one.keys() & whole.keys() if one[label] != whole[label]]
+        assert len(changed) == 1
+
+
+def test_replacements_reach_what_lies_in_other_options():
+    space = nested()
+    whole = space.build(lambda d: d.value(range(len(d.options) - d.high, len(d.options))))
+    assert "c" not in whole
+    found = replacements(space, whole)
+    seen = {(label, option) for one in found for label, option in one.items()}
+    assert {("a", option) for option in "xyz"} <= seen
+    assert {("c", 1), ("c", 2)} <= seen
+    assert {value for label, value in seen if label == "d"} == {("u",), ("v",), ("u", "v")}
+    assert all(one in space for one in found)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sum_is_exact_from_single_replacements(seed):
+    space, costs = converted()
+    loss = worth_of(space, seed)
+    bounds = ["macs <= 55%", "params <= 70%"]
+    constraints = Constraints(bounds, costs, space)
+    size = len(replacements(space, reference(space, costs)))
+    generations, proposed = searched(space, costs, bounds, loss, count=size + 6, batch=3)
+    best = sorted(loss(one) for one in space if constraints.hold(one))
+    assert [one.loss for one in generations[1]] == pytest.approx(best[:3])
+    assert [one.loss for one in proposed] == pytest.approx(best[:6])
+    assert not all(constraints.hold(one.architecture) for one in generations[0])
+
+
+def test_nested_sums_are_exact_too():
+    space = nested()
+    loss = worth_of(space, 5)
+    count = len(replacements(space, reference(space, {})))
+    _, proposed = searched(space, {}, [], loss, count=count + 1, batch=1)
+    known = {one.key for one in replacements(space, reference(space, {}))}
+    new = [loss(one) for one in space if one.key not in known]
+    assert [one.loss for one in proposed] == pytest.approx([min(new)], abs=0.35)
+
+
+def test_what_is_scored_later_corrects_the_worths(chain):
+    """Two answers that are good alone and bad together are left after some rounds."""
+    space = chain(6, 2)
+
+    def loss(architecture):
+        chosen = [label for label, option in architecture.items() if option == "a"]
+        both = "op0" in chosen and "op1" in chosen
+        return 10 - 0.1 * len(chosen) + (3.0 if both else 0.0)
+
+    generations, proposed = searched(space, {}, [], loss, count=25, batch=3)
+    assert generations[1][0].loss > 12  # all of them, as the sum says
+    assert min(one.loss for one in proposed) == pytest.approx(9.5)
+    assert generations[-1][0].loss < 10
+
+
+def test_a_replacement_that_failed_is_not_proposed():
+    space, costs = converted()
+    loss, label = worth_of(space, 1), space.decisions[0].label
+    whole = reference(space, costs)
+    size = len(replacements(space, whole))
+    searcher = IntegerProgramming(count=size + 4, batch=4, design="replacements")
+    search = Search(searcher, Problem(space, Constraints([], costs, space)))
+    asked = search.ask()
+
+    def told(one):
+        failed = one[label] != whole[label]
+        value = None if failed else loss(one) / 100
+        return Candidate(one.key, one, "failed" if failed else "ok", value, None, {}, by="loss")
+
+    search.tell([told(one) for one in asked])
+    assert {one[label] for one in search.ask()} == {whole[label]}
+
+
+def test_too_few_candidates_for_the_replacements_are_refused():
+    space, costs = converted()
+    problem = Problem(space, Constraints([], costs, space))
+    with pytest.raises(ConfigError, match="leaves none to propose; give"):
+        Search(IntegerProgramming(3, design="replacements"), problem).ask()
+    with pytest.raises(ConfigError, match='"random" or "replacements"'):
+        IntegerProgramming(design="single")

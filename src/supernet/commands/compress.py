@@ -39,6 +39,17 @@ def _parser(program: str) -> Arguments:
         help="bounds such as 'macs <= 25%%' or 'params <= 1e6 and macs <= 50%%'; may be given several "
         "times (default: macs <= 50%%)",
     )
+    parser.add_argument(
+        "--strategy",
+        default="sandwich",
+        help="how sizes are trained: sandwich, all together, or blockwise, each block by itself "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--searcher",
+        default="evolution",
+        help="who chooses: evolution, or milp, by scores of single replacements (default: %(default)s)",
+    )
     parser.add_argument("--onnx", action="store_true", help="write model.onnx too")
     parser.add_argument("--out", "--run", dest="out", type=file_path, default=Path(OUT))
     return parser
@@ -53,6 +64,8 @@ def _compress(command: Command, given: argparse.Namespace, rest: list[str]) -> A
         built_from(given.model, {}),
         given.data,
         given.target or ["macs <= 50%"],
+        strategy=given.strategy,
+        searcher=given.searcher,
         out=given.out,
         onnx=given.onnx,
         options=_options(rest),

@@ -182,7 +182,7 @@ class RetrainConfig:
             and without training together; from 8 on, those retrained before teach how, costs too.
         evidence: names of the scores without training that are part of it.
         short: short trainings that teach this evidence, instead of the networks retrained before.
-        baselines: number of random architectures that are none of the best; with several, the
+        baselines: number of random architectures that are none of the best, or 0; with several, the
             difference from them also has an interval over architectures.
         match: the cost in which they are like the chosen one, within 10 % where that finds some, else
             20 %, else 50 %; null for any that satisfy the constraints.
@@ -206,9 +206,9 @@ class RetrainConfig:
     augment: Augment | None = None
 
     def __post_init__(self) -> None:
-        if self.top < 1 or self.baselines < 1 or min(self.probes, self.promising) < 0:
+        if self.top < 1 or min(self.baselines, self.probes, self.promising) < 0:
             raise ConfigError(
-                "retrain.top and retrain.baselines must be at least 1, retrain.probes and "
+                "retrain.top must be at least 1, retrain.baselines, retrain.probes and "
                 f"retrain.promising at least 0, not {self.top}, {self.baselines}, {self.probes} and "
                 f"{self.promising}"
             )

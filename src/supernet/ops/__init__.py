@@ -2,6 +2,7 @@
 
 from supernet.ops.blocks import InvertedResidual, asymmetric, pointwise, pool, projection, separable
 from supernet.ops.narrow import Narrow
+from supernet.ops.nothing import Nothing
 from supernet.ops.partial import DropEdge, DropPath, FadingDropout, PartialChannels
 from supernet.ops.shuffle import ShuffleUnit, narrow_units, shuffle_unit, shuffle_xception
 from supernet.ops.strided import FactorizedReduce, Noise, Zero, depthwise, strided_pool
@@ -15,6 +16,7 @@ __all__ = [
     "InvertedResidual",
     "Narrow",
     "Noise",
+    "Nothing",
     "PartialChannels",
     "ShuffleUnit",
     "Slice",

@@ -121,7 +121,11 @@ class Result:
         return notebook_html(result_table(Metrics.from_json(dict(self.metrics))))[0]
 
     def export_networks(
-        self, *picks: str, onnx: bool = False, to: str | Path | None = None
+        self,
+        *picks: str,
+        onnx: bool = False,
+        to: str | Path | None = None,
+        needed: bool = True,
     ) -> list[Exported]:
         """Export the best candidate of the search within each bound; see `supernet.pipeline.export`.
 
@@ -130,15 +134,16 @@ class Result:
             onnx: whether to write ONNX too.
             to: folder in which those of the networks are made; by default `exports` in the run
                 folder.
+            needed: whether a network of which a programme cannot be made is not exported; if not, its
+                weights are written, and a warning says why there is no programme.
 
         Raises:
             SupernetError: the message says what is wrong and what to do.
         """
         with self.again() as opened, settings(opened.run):
             check_identity(opened, read_only=True)
-            return export_networks(
-                opened, picks, onnx=onnx, to=None if to is None else usable_path(to, "to")
-            )
+            place = None if to is None else usable_path(to, "to")
+            return export_networks(opened, picks, onnx=onnx, to=place, needed=needed)
 
 
 def run(

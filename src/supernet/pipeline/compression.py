@@ -1,8 +1,8 @@
 """A trained model made smaller: `compress` does what `supernet compress` does.
 
-The model is opened (`supernet.convert`), all its sizes are trained together with the model as the
-teacher, and within each target the best is searched for, trained further and exported. The first target
-pays for the training; each other one repeats the search and what follows.
+The model is opened (`supernet.convert`), all its sizes are trained with the model as the teacher, all
+together or block by block, and within each target the best is searched for, trained further and
+exported. The first target pays for the training; each other one repeats the search and what follows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from supernet.conversion.trial_networks import largest
 from supernet.cost import measure_costs
 from supernet.cost.constraint import Constraint, read_constraint
 from supernet.cost.timing import timer_of, times
-from supernet.data import Normalise, as_source, whole_batch
+from supernet.data import DataSource, Normalise, Raw, as_source, whole_batch
 from supernet.elastic.importance import Importance
 from supernet.errors import ConfigError
 from supernet.evaluate import example_results
@@ -39,11 +39,13 @@ from supernet.pipeline.scoring import protocol_of
 from supernet.pipeline.test import Measured, over_random
 from supernet.random import generator
 from supernet.reading import shown
+from supernet.search import Searcher
 from supernet.space import Architecture
+from supernet.strategies import Blockwise, Strategy
 from supernet.task import TASKS, Task
 from supernet.track.records import NetworkScore, Score
 
-__all__ = ["DEFAULTS", "Compressed", "Sized", "compress"]
+__all__ = ["DEFAULTS", "SEARCHERS", "Compressed", "Once", "Sized", "compress"]
 
 DEFAULTS: Mapping[str, Any] = {
     "train.epochs": 10,
@@ -54,11 +56,18 @@ DEFAULTS: Mapping[str, Any] = {
     "retrain.train.epochs": 10,
     "retrain.train.teacher": 0.5,
     "retrain.top": 1,
-    "search.searcher.population": 32,
-    "search.searcher.generations": 8,
-    "search.searcher.parents": 8,
 }
 """Options of the run that differ from those of `supernet.run`."""
+
+SEARCHERS: Mapping[str, Mapping[str, Any]] = {
+    "evolution": {
+        "search.searcher.population": 32,
+        "search.searcher.generations": 8,
+        "search.searcher.parents": 8,
+    },
+    "milp": {"search.searcher.design": "replacements"},
+}
+"""By searcher, options of it that differ from its own defaults."""
 
 LARGEST = "original"
 """Name of the model as it was given."""
@@ -132,6 +141,8 @@ def compress(
     data: object,
     targets: str | Sequence[str] = "macs <= 50%",
     *,
+    strategy: str | Strategy | type[Strategy] = "sandwich",
+    searcher: str | Searcher | type[Searcher] = "evolution",
     task: str | Task | type[Task] = "supernet.task.Classification",
     out: str | Path = "runs/compressed",
     sort: bool | Importance | None = None,
@@ -143,7 +154,8 @@ def compress(
 
     Channels are put in the order of their importance, so that narrower networks have what matters most;
     all sizes are trained at once, with the model as the teacher; and within each target the best is
-    searched for, trained further from the shared weights, tested and exported.
+    searched for, trained further from the shared weights, tested and exported. What cannot be a
+    programme (of `torch.export`, or ONNX) is said, and written as weights alone.
 
     Args:
         model: trained model; it is not changed. Its own class is that of what is returned.
@@ -151,12 +163,16 @@ def compress(
             of examples that it was not trained on.
         targets: bounds such as "macs <= 50%", "params <= 1e6" or "macs <= 40% and params <= 50%"; a
             network is made for each.
+        strategy: short name, import path, class or object: "sandwich", which trains all sizes together,
+            or "blockwise", by which each block learns by itself.
+        searcher: short name, import path, class or object: "evolution", or "milp", which begins with the
+            scores of single replacements and chooses exactly.
         task: import path, class or object.
         out: run folder; an interrupted call continues there.
         sort: importance by which channels are put in order, as of `supernet.convert`; by default
             `supernet.importance.Taylor` on some training examples.
         onnx: whether to write ONNX too.
-        options: options of the run by their dotted names, before `DEFAULTS`.
+        options: options of the run by their dotted names, before `DEFAULTS` and `SEARCHERS`.
         progress: True for bars of the progress, False for none, see `supernet.run`.
 
     Raises:
@@ -170,7 +186,9 @@ def compress(
         raise ConfigError('give a target such as "macs <= 50%", or several')
     if not isinstance(model, nn.Module):
         raise ConfigError(f"a trained model is an nn.Module, not {shown(model)}")
-    given = {**_defaults(options or {}), **(options or {})}
+    given = {**_defaults(options or {}, strategy, searcher), **(options or {})}
+    if not any(name.startswith("data.") for name in given):
+        data = Once(as_source(data))
     batches, results = _batches(data), dict[str, Made]()
     order = Taylor(batches, _task(task)) if sort is None else sort
     *inputs, _ = batches[0]
@@ -180,15 +198,15 @@ def compress(
         result = run(
             space,
             data,
-            strategy="sandwich",
-            searcher="evolution",
+            strategy=strategy,
+            searcher=searcher,
             task=task,
             constraints=_bounds(target),
             out=out,
             options=given,
             progress=progress,
         )
-        (exported,) = result.export_networks(target, onnx=onnx)
+        (exported,) = result.export_networks(target, onnx=onnx, needed=False)
         results[target] = _exported(result, exported)
     return _measured(result, results)
 
@@ -227,17 +245,43 @@ def _check_targets(
             Constraint.parse(text, tables, supernet.space)
 
 
-def _defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+class Once(DataSource):
+    """Another source, which is loaded once. Copies of it, which are made for other runs, know nothing.
+
+    Args:
+        source: the other source.
+    """
+
+    def __init__(self, source: DataSource) -> None:
+        self.source = source
+        self._raw: Raw | None = None
+
+    def load(self) -> Raw:
+        """Return what the other source loads, the same at every call."""
+        if self._raw is None:
+            self._raw = self.source.load()
+        return self._raw
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what tells it from others: the source alone."""
+        return {"source": self.source, "_raw": None}
+
+
+def _defaults(
+    options: Mapping[str, Any], strategy: object = "sandwich", searcher: object = "evolution"
+) -> dict[str, Any]:
     """Return the defaults that the options do not speak of: steps instead of epochs are others."""
     steps = {name.replace("steps", "epochs") for name in options if name.endswith("train.steps")}
-    other = "search.searcher" in options
+    searcher = options.get("search.searcher", searcher)
+    own = SEARCHERS.get(searcher, {}) if isinstance(searcher, str) else {}
     optimizer = "train.optimizer" in options
+    taught = strategy not in ("blockwise", Blockwise) and not isinstance(strategy, Blockwise)
     return {
         name: value
-        for name, value in DEFAULTS.items()
+        for name, value in {**DEFAULTS, **own}.items()
         if name not in steps
-        and not (other and name.startswith("search.searcher."))
         and not (optimizer and name.startswith("train.optimizer"))
+        and (taught or name != "train.teacher")  # blocks have their own
     }
 
 

@@ -23,7 +23,7 @@ from supernet.cost import Constraints, cost_of
 from supernet.cost.constraint import number_text
 from supernet.errors import ConfigError, ConstraintError, RunFolderError
 from supernet.evaluate import Candidate, Preference
-from supernet.failures import attempted
+from supernet.failures import attempted, first_line
 from supernet.files import write_json
 from supernet.folders import check_ours, new_folder, recover
 from supernet.net.export import ExportError, check_formats
@@ -32,7 +32,7 @@ from supernet.pipeline.context import Run
 from supernet.pipeline.costs import divided
 from supernet.pipeline.failures import none_left_error
 from supernet.pipeline.networks import Networks
-from supernet.pipeline.programs import programs, write_network
+from supernet.pipeline.programs import Programs, programs, write_network
 from supernet.pipeline.scoring import validate
 from supernet.pipeline.searched import candidates_of
 from supernet.pipeline.state import RunState
@@ -86,7 +86,12 @@ class Network:
 
 
 def export_networks(
-    opened: RunState, picks: Sequence[str] = (), *, onnx: bool = False, to: Path | None = None
+    opened: RunState,
+    picks: Sequence[str] = (),
+    *,
+    onnx: bool = False,
+    to: Path | None = None,
+    needed: bool = True,
 ) -> list[Exported]:
     """Export the best candidate within each of the bounds, or without any the chosen network of the run.
 
@@ -102,6 +107,9 @@ def export_networks(
         picks: bounds as in `search.constraints`, several of them joined by "and".
         onnx: whether to write ONNX too.
         to: folder in which those of the networks are made; by default `exports` in the run folder.
+        needed: whether a network of which a programme cannot be made is not exported; if not, its
+            weights and the programmes that can be made are written, and a warning says why others are
+            not.
 
     Raises:
         ConfigError: a pick is no text, or a package that ONNX needs is missing.
@@ -125,7 +133,7 @@ def export_networks(
         check_ours(target / name, "export", FILES, "--to")
     failed: list[Failed] = []
     for name, (pick, selected) in found.items():
-        work = partial(_export_best, networks, target / name, selected, formats, pick)
+        work = partial(_export_best, networks, target / name, selected, formats, pick, needed)
         one = attempted(work)
         if isinstance(one, Exception):
             if len(found) == 1:
@@ -135,16 +143,22 @@ def export_networks(
         else:
             exported.append(one)
     if not picks:
-        exported.append(_exported(networks, target / "chosen", _chosen(opened, networks), formats))
+        chosen = _chosen(opened, networks)
+        exported.append(_exported(networks, target / "chosen", chosen, formats, needed=needed))
     if not exported:
         raise none_left_error(failed, "networks that were to be exported", "Nothing was written.")
     return exported
 
 
 def _export_best(
-    networks: Networks, folder: Path, selected: Selected, formats: Sequence[str], pick: str
+    networks: Networks,
+    folder: Path,
+    selected: Selected,
+    formats: Sequence[str],
+    pick: str,
+    needed: bool,
 ) -> Exported:
-    return _exported(networks, folder, _best(networks, selected), formats, pick)
+    return _exported(networks, folder, _best(networks, selected), formats, pick, needed)
 
 
 def _picked(opened: RunState, pick: str, candidates: Sequence[Candidate]) -> Selected:
@@ -278,10 +292,11 @@ def _exported(
     network: Network,
     formats: Sequence[str],
     pick: str | None = None,
+    needed: bool = True,
 ) -> Exported:
     """Trace, verify and write a network."""
     run, selected = networks.run, network.selected
-    made = programs(networks, selected.architecture, network.weights, network.model, formats)
+    made = _programs(networks, network, formats, folder.name, needed)
     if warning := _warning(run, network, pick):
         run.progress.say(f"warning: {folder.name}: {warning}")
     described: dict[str, Any] = {
@@ -294,9 +309,9 @@ def _exported(
         "figure": run.config.preference.figure or None,
         "warning": warning,
         "costs": {name: _whole(cost) for name, cost in selected.costs.items()},
-        "input": made.takes,
+        "input": made and made.takes,
         "classes": list(networks.inputs.splits.train.classes),
-        "verification": made.verification,
+        "verification": made and made.verification,
     }
     with new_folder(folder, "export") as begun:
         described["pretrained"] = _write_pretrained(networks, network, begun, folder)
@@ -315,6 +330,23 @@ def _write_pretrained(networks: Networks, network: Network, begun: Path, folder:
         networks.run.progress.say(f"{folder.name}: not written for transformers: {error}")
         return False
     return True
+
+
+def _programs(
+    networks: Networks, network: Network, formats: Sequence[str], name: str, needed: bool
+) -> Programs | None:
+    """Return the programmes of a network; if they are not needed, those that can be made, if any."""
+    architecture, weights = network.selected.architecture, network.weights
+    for count in range(len(formats), 0, -1):
+        make = partial(programs, networks, architecture, weights, network.model, formats[:count])
+        made = make() if needed else attempted(make)
+        if not isinstance(made, Exception):
+            return made
+        networks.run.progress.say(
+            f"warning: {name}: model{formats[count - 1]} is not written: {first_line(made)}; the "
+            "weights are in model.pt"
+        )
+    return None
 
 
 def _warning(run: Run, network: Network, pick: str | None) -> str | None:

@@ -65,9 +65,9 @@ def retrain_promising(
     run, options = networks.run, networks.run.config.retrain
     if not options.promising:
         return Promising()
-    bounds = problem_of(run, networks.inputs, costs).bounds
+    problem = problem_of(run, networks.inputs, costs)
     every = candidates_of(run, networks.inherits, networks.searched)
-    candidates = [one for one in every if bounds.hold(one.scores)]
+    candidates = [one for one in every if problem.allows(one)]
     place = {one.key: number for number, one in enumerate(candidates)}
     free = training_free(
         run, networks.inputs, [one.architecture for one in candidates], options.evidence

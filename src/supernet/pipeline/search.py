@@ -53,11 +53,13 @@ def search(
         ranked, asked = _ranked(run, replace(problem, learned=learned), scorer, log.write)
         passed = [candidate for candidate in ranked if candidate.status != "failed"]
         failed = [candidate for candidate in ranked if candidate.status == "failed"]
-        whole = [candidate for candidate in passed if candidate.status == "ok"]
+        # A searcher may ask for others, to learn from.
+        within = [one for one in passed if problem.constraints.hold(one.architecture)]
+        whole = [candidate for candidate in within if candidate.status == "ok"]
         whole = problem.bounds.kept(whole)
         final = final_round(run, inputs, costs, shared, protocol, table, whole)
         pool = problem.bounds.kept(final.passed) if final else whole
-        selected, lost = _select(run, problem, scorer, passed, pool)
+        selected, lost = _select(run, problem, scorer, within, pool)
         tuned, tune_seconds = _tuned(run, final.scorer if final else scorer)
         if kept := run.folder.metrics.retrain:  # the table alone was lost: make it whole
             random = verified(kept.baselines.networks)
@@ -87,7 +89,7 @@ def search(
             batch_norm=scores.batch_norm,
             batch_norm_report=batch_norm,
             shared=not scores.plain_because,
-            hypervolume=_hypervolumes(problem, passed),
+            hypervolume=_hypervolumes(problem, within),
             protocol=scorer.provenance,
             costs={quantity: table.digest for quantity, table in costs.items()},
             selected=tuple(selected),
@@ -132,7 +134,8 @@ def _ranked(
         proposals.tell(told)
         generation, count = generation + 1, count + len(told)
         found.update({candidate.key: candidate for candidate in told})
-        best = min(found.values(), key=lambda candidate: candidate.rank_key)
+        within = [one for one in found.values() if problem.constraints.hold(one.architecture)]
+        best = min(within or found.values(), key=lambda candidate: candidate.rank_key)
         write(
             {
                 "step": generation,
@@ -208,7 +211,8 @@ def _select(
         run: run that is searched in, see `search`.
         problem: problem, whose random stream draws the probes.
         scorer: scores probes that a race dropped.
-        ranked: candidates that did not fail, best first. Those that were scored in part may yet.
+        ranked: candidates within the bounds on costs that did not fail, best first. Those that were
+            scored in part may yet.
         pool: candidates that the best are selected from, with the scores for that.
 
     Raises:

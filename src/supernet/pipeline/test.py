@@ -91,6 +91,7 @@ def test(networks: Networks, retrained: Retrained) -> None:
         else None,
         failed=tuple(failed),
         figure=better.figure,
+        constraints=tuple(run.config.search.constraint_list),
         other=tested[-1][0] if others and tested[-1] is not None else None,
     )
     run.folder.record(found)

@@ -139,8 +139,8 @@ class Trials:
         probes = {one.key for one in selected if one.probe}
         searcher, networks = self._run.config.search.searcher, self._networks
         searched = self._run, networks.inherits, networks.searched
-        bounds = problem_of(self._run, networks.inputs, self._costs).bounds
-        candidates = [one for one in finalists_of(*searched) if bounds.hold(one.scores)]
+        problem = problem_of(self._run, networks.inputs, self._costs)
+        candidates = [one for one in finalists_of(*searched) if problem.allows(one)]
         known = {one.key: one for one in candidates_of(*searched)}
         found: dict[str, Selected] = {}
         while len(found) < missing:

@@ -94,6 +94,11 @@ class Problem:
         """Return the random stream of the search for a purpose."""
         return stream(self.seed, "search", *purpose)
 
+    def allows(self, candidate: Candidate) -> bool:
+        """Return whether a candidate satisfies all bounds, on costs and on figures."""
+        held = self.constraints.hold(candidate.architecture)
+        return held and self.bounds.hold(candidate.scores)
+
     def feasible(
         self, draws: Iterable[Architecture], seen: Container[str] = ()
     ) -> Iterator[Architecture]:

@@ -7,29 +7,34 @@ are scored, and teach the model in turn. So are chosen the blocks of a network i
 * Molchanov et al., "LANA: Latency Aware Network Acceleration" (ECCV 2022), and
 * Bercovich et al., "Puzzle: Distillation-Based NAS for Inference-Optimized LLMs" (2024),
 
-from scores of single replacements in a trained network.
+from scores of single replacements in a trained network, which the design "replacements" begins with, see
+`supernet.search.replacements`. By these scores alone the model is exact for the networks of the design;
+what is scored then corrects it: a Bayesian linear regression of what is left of the scores.
 
-Differences: the model is a Bayesian linear regression (MacKay, "Bayesian Interpolation", 1992) of the
-normal quantiles of the scores' ranks on which options are chosen, from random architectures and from
-those that were proposed, in any space; all but the last proposals are the best by weights drawn from
-what is believed of them (Thompson sampling: Agrawal and Goyal, "Thompson Sampling for Contextual Bandits
-with Linear Payoffs", 2013), so that what is not known is tried.
+Differences: with the design "random" the model is a Bayesian linear regression (MacKay, "Bayesian
+Interpolation", 1992) of the normal quantiles of the scores' ranks on which options are chosen, from
+random architectures and from those that were proposed, in any space; all but the last proposals are the
+best by weights drawn from what is believed of them (Thompson sampling: Agrawal and Goyal, "Thompson
+Sampling for Contextual Bandits with Linear Payoffs", 2013), so that what is not known is tried.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
 from supernet.cost import Constraints
+from supernet.cost.reference import reference
 from supernet.errors import ConfigError
 from supernet.evaluate import Candidate
 from supernet.evaluate.rank_correlation import RankCorrelation, kendall
 from supernet.search.base import Generation, Problem, Searcher
 from supernet.search.integer_program import IntegerProgram
+from supernet.search.replacements import badness, replacements, worths
 from supernet.space import Architecture, SearchSpace
 
 __all__ = ["IntegerProgramming", "additivity"]
@@ -51,34 +56,68 @@ class IntegerProgramming(Searcher):
 
     Args:
         count: candidates in total, the first ones among them.
-        first: candidates that are drawn at random before anything is predicted.
+        first: candidates that are drawn at random before anything is predicted, by the design
+            "random".
         batch: candidates of each further generation.
         seconds: time of each programme, after which the best that was found is taken.
+        design: networks that the model learns from at first: "random" ones within the bounds; or
+            "replacements", the largest network, of a converted model the model as it was given, and all
+            that differ from it in one answer, whatever they cost. None beyond the bounds is selected.
 
     Raises:
         ConfigError: a number is not positive.
     """
 
     def __init__(
-        self, count: int = 200, first: int = 100, batch: int = 20, seconds: float = 10.0
+        self,
+        count: int = 200,
+        first: int = 100,
+        batch: int = 20,
+        seconds: float = 10.0,
+        design: Literal["random", "replacements"] = "random",
     ) -> None:
         if min(count, first, batch) < 1 or not seconds > 0:
             raise ConfigError(
                 "count, first and batch must be at least 1, and seconds above 0, not "
                 f"{count}, {first}, {batch} and {seconds}"
             )
+        if design not in ("random", "replacements"):
+            raise ConfigError(f'design is "random" or "replacements", not {design!r}')
         self.count, self.first, self.batch, self.seconds = count, first, batch, seconds
+        self.design: Literal["random", "replacements"] = design
 
     def generations(self, problem: Problem) -> Generation:
-        """Yield random architectures, then generations of the best predicted sums."""
+        """Yield the design, then generations of the best predicted sums.
+
+        Raises:
+            ConfigError: `count` leaves none beside the replacements.
+        """
         program = IntegerProgram(problem.space, problem.constraints, self.seconds)
         found: list[Candidate] = []
-        asked = problem.sample(min(self.first, self.count), problem.stream("generation", 0))
+        random = problem.stream("generation", 0)
+        asked = problem.sample(min(self.first, self.count), random)  # or says that there are none
+        replaced = self._replacements(problem) if self.design == "replacements" else []
+        asked = replaced or asked
         while asked:
             found.extend((yield asked))
             count = min(self.batch, self.count - len(found))
-            last = len(found) + count >= self.count
-            asked = _proposed(problem, program, found, count, last) if count else []
+            if count <= 0:
+                return
+            model = _Linear(program, found[: len(replaced)], found[len(replaced) :])
+            asked = _proposed(
+                problem, program, model, found, count, len(found) + count >= self.count
+            )
+
+    def _replacements(self, problem: Problem) -> list[Architecture]:
+        whole = reference(problem.space, problem.constraints.tables)
+        found = replacements(problem.space, whole)
+        if self.count <= len(found) < problem.space.size:
+            raise ConfigError(
+                f"{len(found)} networks are the largest or differ from it in one answer, so that a "
+                f"count of {self.count} leaves none to propose; give {len(found) + self.batch} or more "
+                '(search.searcher.count), or the design "random"'
+            )
+        return found
 
     def expected(self, problem: Problem) -> int:
         """Return the count, or the size of a smaller space."""
@@ -86,13 +125,16 @@ class IntegerProgramming(Searcher):
 
 
 def _proposed(
-    problem: Problem, program: IntegerProgram, found: Sequence[Candidate], count: int, last: bool
+    problem: Problem,
+    program: IntegerProgram,
+    model: _Linear,
+    found: Sequence[Candidate],
+    count: int,
+    last: bool,
 ) -> list[Architecture]:
     """Return up to `count` new architectures, the best by weights that are drawn, or by their mean."""
     random = np.random.default_rng(problem.stream("weights", len(found)).getrandbits(32))
     known = {one.key for one in found}
-    passed = [one for one in found if one.status == "ok"]
-    model = _Linear(program, passed)
     new, excluded, same = list[Architecture](), list[Architecture](), 0
     while len(new) < count and same < SAME * count:
         weights = model.mean if last else model.drawn(random)
@@ -136,7 +178,7 @@ def additivity(
     predicted = np.zeros(len(passed))
     for number in range(FOLDS):
         others = [one for one, each in zip(passed, part, strict=True) if each != number]
-        predicted[part == number] = x[part == number] @ _Linear(program, others).mean
+        predicted[part == number] = x[part == number] @ _Linear(program, [], others).mean
     return kendall(predicted.tolist(), _quantiles(passed).tolist(), seed=seed)
 
 
@@ -145,23 +187,30 @@ class _Linear:
 
     Args:
         program: programme whose options they choose.
-        passed: candidates that were scored in full.
+        design: single replacements with their scores, from which it begins, if any.
+        others: further candidates; those that were scored in full teach it.
 
     Attributes:
         mean: expected weight of each option, `[atoms]`; 0 of those that all have or none.
     """
 
-    def __init__(self, program: IntegerProgram, passed: Sequence[Candidate]) -> None:
+    def __init__(
+        self, program: IntegerProgram, design: Sequence[Candidate], others: Sequence[Candidate]
+    ) -> None:
         from sklearn.linear_model import BayesianRidge  # a second of import time
 
-        x = np.array([program.indicators(one.architecture) for one in passed])
-        x = x.reshape(len(passed), len(program.atoms))
+        passed = [one for one in others if one.status == "ok"]
+        x = _indicators(program, passed)
+        if design:
+            self.mean, constant = worths(_indicators(program, design), design)
+            targets = np.array([badness(one) for one in passed]) - x @ self.mean - constant
+        else:
+            self.mean, targets = np.zeros(x.shape[1]), _quantiles(passed)
         self._varies = np.ptp(x, axis=0) > 0 if len(x) else np.zeros(x.shape[1], dtype=bool)
-        self.mean: Array = np.zeros(x.shape[1])
         self._root: Array = np.zeros((0, 0))
         if self._varies.any():
-            fitted = BayesianRidge().fit(x[:, self._varies], _quantiles(passed))
-            self.mean[self._varies] = fitted.coef_
+            fitted = BayesianRidge().fit(x[:, self._varies], targets)
+            self.mean[self._varies] += fitted.coef_
             values, vectors = np.linalg.eigh(fitted.sigma_)
             self._root = vectors * np.sqrt(np.maximum(values, 0.0))
 
@@ -170,6 +219,12 @@ class _Linear:
         found = self.mean.copy()
         found[self._varies] += self._root @ random.standard_normal(self._root.shape[1])
         return found
+
+
+def _indicators(program: IntegerProgram, candidates: Sequence[Candidate]) -> Array:
+    """Return which options candidates choose, `[candidates, atoms]`, 1 or 0."""
+    found = np.array([program.indicators(one.architecture) for one in candidates])
+    return found.reshape(len(candidates), len(program.atoms))
 
 
 def _quantiles(passed: Sequence[Candidate]) -> Array:

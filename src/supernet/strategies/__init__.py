@@ -7,6 +7,7 @@ from supernet.strategies.attentivenas import Attentive, AttentiveNAS
 from supernet.strategies.base import BatchNorm, Stage, Strategy, TrainingContext
 from supernet.strategies.bender import BenderOneShot
 from supernet.strategies.betadarts import BetaDARTS
+from supernet.strategies.blockwise import Blockwise
 from supernet.strategies.cdarts import CDARTS, Evaluation
 from supernet.strategies.cost_penalty import CostPenalty
 from supernet.strategies.coupled import Coupled
@@ -54,6 +55,7 @@ __all__ = [
     "BatchNorm",
     "BenderOneShot",
     "BetaDARTS",
+    "Blockwise",
     "CostPenalty",
     "Coupled",
     "DARTSMinus",
@@ -80,6 +82,7 @@ STRATEGIES = {
     "attentivenas": "supernet.strategies.AttentiveNAS",
     "bender": "supernet.strategies.BenderOneShot",
     "betadarts": "supernet.strategies.BetaDARTS",
+    "blockwise": "supernet.strategies.Blockwise",
     "cdarts": "supernet.strategies.CDARTS",
     "darts": "supernet.strategies.DARTS",
     "dartsminus": "supernet.strategies.DARTSMinus",

@@ -91,6 +91,8 @@ class Strategy(Learner[SuperNet]):
     """Whether sub-networks are trained to be used with the supernet's weights, without retraining."""
     rewards: ClassVar[bool] = False
     """Whether training learns from the figure that the run ranks by, and so depends on it."""
+    of_task: ClassVar[bool] = True
+    """Whether the weights learn the task; if not, the loss of a step is another, and some may rest."""
     stages: tuple[Stage, ...] = ()
     """What is trained before the supernet, in this order, each for as many steps as it."""
 

@@ -22,18 +22,15 @@ distil from the first step on, which made sub-networks worse in short trainings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import ClassVar
 
 import torch
-from torch.nn.modules.dropout import _DropoutNd
 
 from supernet.errors import ConfigError
 from supernet.net import SuperNet
-from supernet.ops import DropPath
 from supernet.space import Architecture, Sampling
 from supernet.strategies.base import BatchNorm, Strategy, TrainingContext
+from supernet.strategies.undropped import dropping, undropped
 from supernet.task import Batch, Task, loss_and_outputs
 from supernet.train import Moment, backward
 
@@ -86,7 +83,7 @@ class Sandwich(Strategy):
         """
         self._table = setting.table(self.quantity)
         self._ends = self._table.extremes(supernet.space)
-        self._random = [m for m in supernet.modules() if isinstance(m, _DropoutNd | DropPath)]
+        self._random = dropping(supernet)
 
     def backward(self, model: SuperNet, task: Task, batch: Batch, moment: Moment) -> torch.Tensor:
         """Add the gradients of all paths; return the mean of their losses by the labels."""
@@ -98,7 +95,7 @@ class Sandwich(Strategy):
         teacher = [output.detach() for output in outputs]
         distils = self.distil and moment.progress >= self.distil_from
         for architecture in [smallest, *self.middle(model, task, batch, moment)]:
-            with model.route(architecture), self._undropped():
+            with model.route(architecture), undropped(self._random):
                 loss, outputs = loss_and_outputs(task, model, batch, by=name)
                 losses.append(loss.detach())
                 if distils:
@@ -117,15 +114,3 @@ class Sandwich(Strategy):
     def distance(self, task: Task, outputs: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
         """Return how far outputs are from those of the largest, a scalar."""
         return task.distance(outputs, teacher)
-
-    @contextmanager
-    def _undropped(self) -> Iterator[None]:
-        """Within the block nothing is dropped."""
-        before = [module.training for module in self._random]
-        try:
-            for module in self._random:
-                module.__dict__["training"] = False
-            yield
-        finally:
-            for module, training in zip(self._random, before, strict=True):
-                module.__dict__["training"] = training

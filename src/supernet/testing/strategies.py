@@ -49,12 +49,13 @@ def check_strategy(
 ) -> None:
     """Check that a strategy keeps what the training loop, checkpoints and searches rely on.
 
-    * The loss of a step is a finite, detached scalar, the mean over the batch.
+    * The loss of a step is a finite, detached scalar, the mean over the batch (where the weights learn
+      the task: `Strategy.of_task`).
     * Parameters that a step uses have finite gradients, and all others the gradient None.
     * A step moves no parameter itself, and what the optimizer moves is what has a gradient.
     * A step is a function of weights, seed and step, not of the global random states.
     * Gradients are added to those that are there.
-    * Every parameter has a gradient sooner or later.
+    * Every parameter has a gradient sooner or later (where the weights learn the task).
     * No route outlives the step, nor one whose task raises an error.
     * A task that runs the model twice sees one network.
     * The loss is the mean over all examples, however a strategy divides the batch.

@@ -363,6 +363,7 @@ class TestRecord(Section):
         failed: networks that failed on the test split.
         other: the chosen architecture with the other weights, with `retrain.weights both` only.
         figure: the figure that networks were compared by, where it is neither the loss nor the accuracy.
+        constraints: the bounds within which the network was searched for.
     """
 
     SECTION: ClassVar[str] = "test"
@@ -378,3 +379,4 @@ class TestRecord(Section):
     failed: tuple[Failed, ...] = ()
     other: Omitted[NetworkScore | None] = None
     figure: Omitted[str] = ""
+    constraints: Omitted[tuple[str, ...]] = ()

@@ -55,14 +55,29 @@ trained from fresh ones."""
 
 
 def tested_text(metrics: Metrics) -> str:
-    """Say whether the test split was read before, with other options, in this folder."""
-    times = len(metrics.tested_before)
-    if not times:
-        return ""
-    return (
-        f"The test split was read {times} time{'s' * (times > 1)} before, with other options: test "
-        "figures that choose between options are too good."
-    )
+    """Say whether the test split was read before in this folder, and for what.
+
+    A network within other bounds is another result, not another reading for the same one.
+    """
+    bounds = None if metrics.test is None else list(metrics.test.constraints)
+    others = [one for one in metrics.tested_before if bounds is not None and _bounds(one) != bounds]
+    times, said = len(metrics.tested_before) - len(others), []
+    if times:
+        said.append(
+            f"The test split was read {times} time{'s' * (times > 1)} before, with other options: test "
+            "figures that choose between options are too good."
+        )
+    if others:
+        within = sorted({" and ".join(_bounds(one)) or "none" for one in others})
+        said.append(
+            f"The test split was also read for networks within other bounds ({'; '.join(within)}); as "
+            "long as test figures do not choose between bounds, those of this network are its own."
+        )
+    return " ".join(said)
+
+
+def _bounds(tested: Mapping[str, Any]) -> list[str]:
+    return list(tested.get("constraints", ()))
 
 
 def other_text(metrics: Metrics) -> str:
