@@ -14,6 +14,7 @@ from torch import nn
 import supernet as sn
 from supernet.data import DataSource, Digits, Normalise, Tensors
 from supernet.errors import ConfigError, ConstraintError
+from supernet.net.pretrained import read_pretrained
 from supernet.pipeline import compression
 from supernet.search import RandomSearch
 from supernet.strategies import Blockwise
@@ -237,3 +238,80 @@ def test_what_cannot_be_is_said_before_anything_is_trained(
     with pytest.raises(error, match=words):
         partial(sn.compress, **asked, progress=False)()
     assert not (tmp_path / "run" / "supernet.pt").exists()
+
+
+@pytest.fixture(scope="module")
+def vision(tmp_path_factory):
+    """Return a small vision transformer as Hugging Face's, and the folder that it is written into."""
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.ViTConfig(
+        image_size=8,
+        patch_size=2,
+        num_channels=1,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_labels=10,
+    )
+    model = transformers.ViTForImageClassification(config).eval()
+    folder = tmp_path_factory.mktemp("vision") / "vit"
+    model.save_pretrained(folder)
+    return model, folder
+
+
+@pytest.mark.slow
+def test_a_model_of_transformers_is_one_again(vision, data, tmp_path):
+    model, _ = vision
+    found = sn.compress(
+        model, data, "macs <= 60%", out=tmp_path / "run", options=QUICK, progress=False
+    )
+    (one,) = found.networks
+    read = type(model).from_pretrained(one.folder / "pretrained").eval()
+    images = data.load().test.inputs[:20]
+    with torch.no_grad():
+        torch.testing.assert_close(read(images).logits, one.model(images).logits)
+    assert sum(p.numel() for p in read.parameters()) == one.costs["params"]
+
+
+@pytest.mark.slow
+def test_the_command_takes_the_folder_of_a_model_of_transformers(vision, data, tmp_path):
+    _, folder = vision
+    (tmp_path / "own_data.py").write_text(
+        "from supernet.data import Digits, Normalise, Tensors\n\n\n"
+        "class Own(Tensors):\n"
+        "    def __init__(self):\n"
+        "        digits = Digits().load().train\n"
+        "        images, labels = Normalise.of(digits)(digits.inputs), digits.targets\n"
+        "        super().__init__((images[:1400], labels[:1400]), (images[1400:], labels[1400:]))\n"
+    )
+    words = [f"--{name}={value}" for name, value in QUICK.items()]
+    command = [sys.executable, "-m", "supernet", "compress", str(folder), "--data", "own_data.Own"]
+    done = subprocess.run(
+        [*command, "--target", "macs <= 60%", "--out", "run", "--json", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    _, one = json.loads(done.stdout)["networks"]
+    assert (tmp_path / one["folder"] / "pretrained" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "holds no config.json"),
+        ('{"architectures": ["Own"]}', "'Own', which is no class of transformers"),
+        ("{}", "no class of transformers"),
+        ('{"architectures": ["ViTForImageClassification"], "model_type": "vit"}', "cannot be read"),
+    ],
+)
+@pytest.mark.slow
+def test_folders_that_hold_no_model_are_refused(content, said, tmp_path):
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ConfigError, match=said):
+        read_pretrained(tmp_path)

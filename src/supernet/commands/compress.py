@@ -26,7 +26,8 @@ def _parser(program: str) -> Arguments:
     )
     parser.add_argument(
         "model",
-        help="import path of a function that returns the trained model, as package.module:name",
+        help="import path of a function that returns the trained model, as package.module:name, or the "
+        "folder of a model of Hugging Face's transformers",
     )
     parser.add_argument(
         "--data", required=True, help="name, folder, file or import path of the data"
@@ -56,12 +57,14 @@ def _parser(program: str) -> Arguments:
 
 
 def _compress(command: Command, given: argparse.Namespace, rest: list[str]) -> Answer:
+    from supernet.net.pretrained import read_pretrained
     from supernet.pipeline import compress
     from supernet.track import compressed_table, print_table
     from supernet.zoo.converted import built_from
 
+    folder = Path(given.model)
     found = compress(
-        built_from(given.model, {}),
+        read_pretrained(folder) if folder.is_dir() else built_from(given.model, {}),
         given.data,
         given.target or ["macs <= 50%"],
         strategy=given.strategy,

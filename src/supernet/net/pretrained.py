@@ -17,20 +17,30 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from heapq import heappop, heappush
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import nn
 
-from supernet.failures import check_memory
+from supernet.errors import ConfigError
+from supernet.failures import check_memory, first_line
+from supernet.files import read_json
 from supernet.modules.calls import called
 from supernet.modules.modes import evaluating
 from supernet.modules.nested import tensors
 from supernet.net.export import ExportError
 from supernet.random import seeded
+from supernet.reading import shown
 
-__all__ = ["PretrainedModel", "as_pretrained", "is_pretrained", "write_pretrained"]
+__all__ = [
+    "PretrainedModel",
+    "as_pretrained",
+    "is_pretrained",
+    "read_pretrained",
+    "write_pretrained",
+]
 
 Place = tuple[str | int, ...]
 """Where an entry of a configuration is: its name, or place in a list, after those of what is around."""
@@ -111,6 +121,46 @@ def as_pretrained(network: nn.Module, *example: Any) -> PretrainedModel:
                 continue
             return cast(PretrainedModel, made)
     raise ExportError(search.refusal(why))
+
+
+def read_pretrained(folder: Path) -> nn.Module:
+    """Return the model of a folder that `save_pretrained` wrote, in evaluation mode.
+
+    Nothing is downloaded, and no code of the folder is run.
+
+    Raises:
+        ConfigError: the folder holds no such model, or one of a class that transformers lacks.
+    """
+    if find_spec("transformers") is None:
+        raise ConfigError(
+            f"{folder} is read by Hugging Face's transformers, which is not installed: "
+            "pip install 'supernet[huggingface]'"
+        )
+    import transformers
+
+    file = folder / "config.json"
+    if not file.is_file():
+        raise ConfigError(
+            f"{folder} holds no config.json, so it is no folder of a model of Hugging Face's "
+            "transformers"
+        )
+    content: object = read_json(file, remedy="Write the model again with save_pretrained.")
+    named = content.get("architectures") if isinstance(content, dict) else None
+    name = named[0] if isinstance(named, list) and named else None
+    kind = getattr(transformers, name, None) if isinstance(name, str) else None
+    if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
+        raise ConfigError(
+            f"{file} says the architecture {shown(name)}, which is no class of "
+            f"transformers {transformers.__version__}; a model of a class of one's own is given by the "
+            "import path of a function that returns it"
+        )
+    try:
+        model: nn.Module = kind.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"{folder} cannot be read as {name}: {first_line(error)}") from error
+    return model.eval()
 
 
 def write_pretrained(network: nn.Module, folder: Path, *example: Any) -> None:

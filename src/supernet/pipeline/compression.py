@@ -16,7 +16,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from supernet.conversion import convert
+from supernet.conversion import DEFAULT, ConversionRule, convert, pretrained_rules
 from supernet.conversion.trial_networks import largest
 from supernet.cost import measure_costs
 from supernet.cost.constraint import Constraint, read_constraint
@@ -31,6 +31,7 @@ from supernet.imports import resolve
 from supernet.modules.calls import called
 from supernet.modules.nested import mapped
 from supernet.net import SuperNet, derive
+from supernet.net.pretrained import is_pretrained
 from supernet.pipeline.api import Result, run
 from supernet.pipeline.execute import settings
 from supernet.pipeline.export import Exported
@@ -146,6 +147,7 @@ def compress(
     task: str | Task | type[Task] = "supernet.task.Classification",
     out: str | Path = "runs/compressed",
     sort: bool | Importance | None = None,
+    rules: Sequence[ConversionRule] | None = None,
     onnx: bool = False,
     options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
@@ -171,6 +173,9 @@ def compress(
         out: run folder; an interrupted call continues there.
         sort: importance by which channels are put in order, as of `supernet.convert`; by default
             `supernet.importance.Taylor` on some training examples.
+        rules: rules of what is opened, as of `supernet.convert`; by default widths and depths, of models
+            of Hugging Face's transformers what their configuration can say (`pretrained_rules`), so
+            that what is exported is such a model again.
         onnx: whether to write ONNX too.
         options: options of the run by their dotted names, before `DEFAULTS` and `SEARCHERS`.
         progress: True for bars of the progress, False for none, see `supernet.run`.
@@ -192,7 +197,10 @@ def compress(
     batches, results = _batches(data), dict[str, Made]()
     order = Taylor(batches, _task(task)) if sort is None else sort
     *inputs, _ = batches[0]
-    space = convert(model, *mapped(lambda one: one[:2], inputs), sort=order)
+    example = mapped(lambda one: one[:2], inputs)
+    if rules is None:
+        rules = pretrained_rules(model, *example) if is_pretrained(model) else DEFAULT
+    space = convert(model, *example, rules=rules, sort=order)
     _check_targets(wanted, space, mapped(lambda one: one[:1], inputs), "search.costs" in given)
     for target in wanted:
         result = run(
