@@ -22,6 +22,7 @@ from supernet.cost import measure_costs
 from supernet.cost.constraint import Constraint, read_constraint
 from supernet.cost.timing import timer_of, times
 from supernet.data import DataSource, Normalise, Raw, as_source, whole_batch
+from supernet.data.resolve import SOURCES, is_path
 from supernet.elastic.importance import Importance
 from supernet.errors import ConfigError
 from supernet.evaluate import example_results
@@ -193,7 +194,7 @@ def compress(
         raise ConfigError(f"a trained model is an nn.Module, not {shown(model)}")
     given = {**_defaults(options or {}, strategy, searcher), **(options or {})}
     if not any(name.startswith("data.") for name in given):
-        data = Once(as_source(data))
+        data = Once(_source(data))
     batches, results = _batches(data), dict[str, Made]()
     order = Taylor(batches, _task(task)) if sort is None else sort
     *inputs, _ = batches[0]
@@ -293,9 +294,16 @@ def _defaults(
     }
 
 
+def _source(data: object) -> DataSource:
+    """Return the source that is given, or named by its import path."""
+    if isinstance(data, str) and not is_path(data) and data not in SOURCES:
+        data = made("data", resolve(data, DataSource), DataSource)
+    return as_source(data)
+
+
 def _batches(data: object) -> list[tuple[Any, ...]]:
     """Return a few batches of random training examples, inputs as the model takes them, and targets."""
-    train = as_source(data).load().train
+    train = _source(data).load().train
     normalise = Normalise.of(train)
     order = torch.randperm(len(train), generator=generator(0, "compress")).to(train.targets.device)
     parts = torch.split(order[: BATCHES * EXAMPLES], EXAMPLES)
