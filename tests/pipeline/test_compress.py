@@ -18,8 +18,8 @@ from supernet.net.pretrained import read_pretrained
 from supernet.pipeline import compression
 from supernet.search import RandomSearch
 from supernet.strategies import Blockwise
+from supernet.track import tables
 from supernet.track.metrics import Metrics
-from supernet.track.tables import tested_text
 from supernet.zoo.resnet import ResNet
 
 QUICK = {
@@ -211,7 +211,7 @@ def test_blocks_and_single_replacements_where_onnx_cannot_be(model, data, tmp_pa
     metrics = found.result.metrics
     assert metrics["test"]["random"] == []
     assert metrics["search"]["searcher"] == "IntegerProgramming"
-    text = tested_text(Metrics.from_json(dict(metrics)))
+    text = tables.tested_text(Metrics.from_json(dict(metrics)))
     assert "read for networks within other bounds (macs <= 70%)" in text
     assert "with other options" not in text
 

@@ -49,13 +49,12 @@ def check_strategy(
 ) -> None:
     """Check that a strategy keeps what the training loop, checkpoints and searches rely on.
 
-    * The loss of a step is a finite, detached scalar, the mean over the batch (where the weights learn
-      the task: `Strategy.of_task`).
+    * The loss of a step is a finite, detached scalar, the mean over the batch.
     * Parameters that a step uses have finite gradients, and all others the gradient None.
     * A step moves no parameter itself, and what the optimizer moves is what has a gradient.
     * A step is a function of weights, seed and step, not of the global random states.
     * Gradients are added to those that are there.
-    * Every parameter has a gradient sooner or later (where the weights learn the task).
+    * Every parameter has a gradient sooner or later.
     * No route outlives the step, nor one whose task raises an error.
     * A task that runs the model twice sees one network.
     * The loss is the mean over all examples, however a strategy divides the batch.
@@ -63,6 +62,9 @@ def check_strategy(
     * A strategy that is restored from its state continues to the same bits.
     * Architecture parameters, where it learns any, follow the examples.
     * Training with it lowers the loss.
+
+    Where the weights do not learn the task (`Strategy.of_task`) the loss is only finite, and some
+    parameters may rest.
 
     Args:
         strategy: a class or function without arguments that makes it, or a strategy that is not
