@@ -270,3 +270,27 @@ def test_an_operator_that_is_not_known_closes_what_it_takes():
     assert {d.label for d in SuperNet(converted).space.decisions} == {"second"}
     rows = {row.name: row for row in conversion_of(converted).rows}
     assert any("aten.renorm" in reason for reason in rows["first"].closed)
+
+
+def adapted():
+    adapter = type("Linear", (nn.Linear,), {"__module__": "peft.tuners.lora.layer"})
+    return nn.Sequential(nn.Linear(8, 16), adapter(16, 8))
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda: nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 8)).to("meta"), "no weights yet"),
+        (adapted, r"the module '1' has adapters of peft.*merge_and_unload"),
+        (
+            lambda: torch.ao.quantization.quantize_dynamic(
+                nn.Sequential(nn.Linear(8, 16), nn.ReLU()), {nn.Linear}
+            ),
+            "the module '0' is quantised; give the model before that",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor")
+def test_weights_that_narrower_networks_cannot_have_are_refused(made, said):
+    with pytest.raises(ConversionError, match=said):
+        convert(made(), torch.randn(2, 8))

@@ -112,6 +112,8 @@ def _check_modules(model: object) -> None:
                 "copied; empty that cache, or build the model anew and run it under torch.no_grad() "
                 "only, before it is converted"
             )
+        if why := _unfit(module):
+            raise ConversionError(f"{where} {why}")
         if any(
             is_lazy(tensor) for tensor in (*module._parameters.values(), *module._buffers.values())
         ):
@@ -119,3 +121,26 @@ def _check_modules(model: object) -> None:
                 f"{where} has weights of sizes that are not known yet; run the model once on an example "
                 "before it is converted"
             )
+
+
+def _unfit(module: nn.Module) -> str | None:
+    """Return why the weights of a module are none that narrower networks could begin with."""
+    made_by = type(module).__module__
+    own = [
+        one for one in (*module._parameters.values(), *module._buffers.values()) if one is not None
+    ]
+    kinds = [type(one).__module__ for one in own]
+    if made_by.startswith("peft."):
+        return "has adapters of peft beside its weights; merge them, and give what merge_and_unload() returns"
+    if (
+        "quantized" in made_by
+        or made_by.startswith("bitsandbytes")
+        or any(kind.startswith("torchao") for kind in kinds)
+        or any(one.is_quantized for one in own)
+    ):
+        return "is quantised; give the model before that, and quantise what is derived"
+    if any(kind.startswith("torch.distributed") for kind in kinds):
+        return "has its weights in parts on several processes; give it whole"
+    if any(one.is_meta for one in own):
+        return "has no weights yet (device meta); read or draw them before it is converted"
+    return None
