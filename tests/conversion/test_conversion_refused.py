@@ -281,7 +281,7 @@ def adapted():
     ("made", "said"),
     [
         (lambda: nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 8)).to("meta"), "no weights yet"),
-        (adapted, r"the module '1' has adapters of peft.*merge_and_unload"),
+        (adapted, r"the module '1' has adapters of peft.*their merge_and_unload"),
         (
             lambda: torch.ao.quantization.quantize_dynamic(
                 nn.Sequential(nn.Linear(8, 16), nn.ReLU()), {nn.Linear}

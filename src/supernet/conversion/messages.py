@@ -131,7 +131,10 @@ def _unfit(module: nn.Module) -> str | None:
     ]
     kinds = [type(one).__module__ for one in own]
     if made_by.startswith("peft."):
-        return "has adapters of peft beside its weights; merge them, and give what merge_and_unload() returns"
+        return (
+            "has adapters of peft beside its weights; merge them, and give what their "
+            "merge_and_unload() returns"
+        )
     if (
         "quantized" in made_by
         or made_by.startswith("bitsandbytes")
