@@ -89,7 +89,11 @@ def test_one_class_and_too_few_images(tmp_path, call, tiny):
         (["--train.steps=0"], ["steps", "at least 1"]),
         (
             ["--strategy=spsos"],
-            ["spsos", "alphanet, attentivenas, bender, betadarts, blockwise, cdarts, darts", "spos,"],
+            [
+                "spsos",
+                "alphanet, attentivenas, bender, betadarts, blockwise, cdarts, darts",
+                "spos,",
+            ],
         ),
         (["--strategy.vanish=1.5"], ["vanish"]),
         (["--model=no.such.Net"], ["no.such"]),
