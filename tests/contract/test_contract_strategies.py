@@ -217,7 +217,10 @@ def balanced(case, steps):
     return trained(of_pair, Balance(), balance, steps)
 
 
-@pytest.mark.parametrize("case", [slow_unless(case in QUICK_REGRESSION, case) for case in CASES])
+OF_TASK = [case for case in CASES if strategy_class(case).of_task]
+
+
+@pytest.mark.parametrize("case", [slow_unless(case in QUICK_REGRESSION, case) for case in OF_TASK])
 def test_a_regression_task_learns(case):
     if issubclass(strategy_class(case), AlphaNet):
         with pytest.raises(ConfigError, match="compares probabilities of classes, but Balance"):

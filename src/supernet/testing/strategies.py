@@ -63,8 +63,8 @@ def check_strategy(
     * Architecture parameters, where it learns any, follow the examples.
     * Training with it lowers the loss.
 
-    Where the weights do not learn the task (`Strategy.of_task`) the loss is only finite, and some
-    parameters may rest.
+    Where the weights do not learn the task (`Strategy.of_task`) the loss is only finite, some parameters
+    may rest, and that it learns is left to tests of its own.
 
     Args:
         strategy: a class or function without arguments that makes it, or a strategy that is not

@@ -206,5 +206,7 @@ def architecture_parameters_follow_the_examples(case: StrategyCase) -> None:
 @promise
 def training_learns(case: StrategyCase) -> None:
     """Training with it lowers the loss."""
+    if not case.make().of_task:  # its loss depends on what is drawn, and on what the model can do
+        return
     first, last = trained(case, Classification())
     expect(last < 0.9 * first, f"less than {0.9 * first:.4g} after 100 steps", f"{last:.4g}")
