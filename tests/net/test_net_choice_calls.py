@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from supernet.choice import Choice, Routing
+from supernet.errors import SpaceError
 from supernet.net import SuperNet, derive
 
 
@@ -86,3 +87,14 @@ def test_mixtures_weigh_the_tensors(kind):
     torch.testing.assert_close(
         weights.grad, torch.stack([(2 * X + MASK).sum(), (3 * X + MASK).sum()])
     )
+
+
+def test_options_that_return_one_and_several_values_are_refused():
+    model = Model(torch.Tensor, pick=2)
+    model.layer.options[1].kind = tuple
+    supernet = SuperNet(model)
+    (both,) = supernet.space
+    with pytest.raises(
+        SpaceError, match=r"'two' returns float32 \[2\] on cpu, but 'three' returns a tuple"
+    ):
+        supernet(X, MASK, routing=both)

@@ -16,7 +16,7 @@ from supernet.choice.recall import NO_RECALL, going_backward
 from supernet.choice.routing import Gate
 from supernet.errors import RoutingError, SpaceError, SupernetError
 from supernet.modules.modes import evaluating
-from supernet.modules.outputs import explained_sum
+from supernet.modules.outputs import explained_sum, output_text, unlike
 from supernet.reading import shown
 from supernet.space import Decision, OneOf, Option, SomeOf
 
@@ -24,6 +24,8 @@ __all__ = ["Choice", "ChoiceModule", "InputChoice"]
 
 Options = Mapping[Any, nn.Module] | Sequence[nn.Module] | nn.ModuleDict | nn.ModuleList
 Pick = int | tuple[int, int]
+
+_SEVERAL = (tuple, list)
 
 
 class ChoiceModule(nn.Module, ABC):
@@ -243,16 +245,19 @@ class Choice(ChoiceModule):
         """Return the gated sum of the options' outputs."""
         if self.stand_in is not None:
             return self.stand_in(*inputs, **named)
-        several: list[Any] = []
+        ran: list[tuple[int, Any]] = []  # the first and the last
 
         def run(index: int) -> torch.Tensor:
             output = self.options[index](*inputs, **named)
-            if isinstance(output, tuple | list):
-                several[:] = [output]
+            ran[1:] = [(index, output)]
+            if len(ran) > 1 and isinstance(ran[0][1], _SEVERAL) != isinstance(output, _SEVERAL):
+                texts = {self.names[i]: output_text(one) for i, one in ran}
+                raise cast(SpaceError, unlike(self.label or list(self.names), texts))
             return cast(torch.Tensor, self.added(output))
 
         total = self.mix(run, inputs)
-        return with_first(several[0], total) if several else total
+        several = bool(ran) and isinstance(ran[-1][1], _SEVERAL)
+        return with_first(ran[-1][1], total) if several else total
 
     def derive(self, chosen: Sequence[int], modules: Sequence[nn.Module]) -> nn.Module:
         """Return the chosen option itself, the sum of several, or what stands for none."""

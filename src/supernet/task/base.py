@@ -23,13 +23,13 @@ def outputs_of(model: nn.Module, batch: Batch) -> Any:
     """Return what a model computes of the inputs of a batch, whatever these are.
 
     It is `model(*inputs)`, or of inputs by name `model(**inputs)`. Of an object with `logits`, as models
-    of Hugging Face's transformers return it, it is these.
+    of Hugging Face's transformers return it, it is these; tuples are left as they are.
 
     Raises:
         DataError: the model does not take so many inputs, or inputs of these names.
     """
     outputs = called(model, batch[:-1])
-    logits = getattr(outputs, "logits", None)
+    logits = None if isinstance(outputs, tuple) else getattr(outputs, "logits", None)
     return logits if isinstance(logits, torch.Tensor) else outputs
 
 
