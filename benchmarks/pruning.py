@@ -2,7 +2,7 @@
 
 The small ResNet of `benchmarks.importance`, trained on CIFAR-10 scaled to 16×16, is made smaller to
 half, a quarter and 15 % of its multiply-adds. `supernet.compress` does that by one training of all
-sizes, a search and a short further training of each. torch-pruning (which must be installed, without its
+sizes, a search and a further training of each. torch-pruning (which must be installed, without its
 dependencies: `pip install --no-deps torch-pruning`) removes channels step by step until the target is
 met, by groups' first-order Taylor importance over all layers or by their magnitude in each layer, and
 the network is trained for what is left of a third of the processor time that `compress` took for all
@@ -32,9 +32,9 @@ from supernet.evaluate import paired_difference
 TARGETS = {"macs <= 50%": 0.5, "macs <= 25%": 0.25, "macs <= 15%": 0.15}
 BATCH, RATE = 64, 1e-3
 OPTIONS = {
-    "train.steps": 1500,
-    "retrain.train.steps": 600,
-    "retrain.baselines": 1,
+    "train.steps": 500,
+    "retrain.train.steps": 1700,
+    "retrain.baselines": 0,
     "split.search_fraction": 0.05,
     "search.searcher.population": 16,
     "search.searcher.generations": 4,

@@ -140,7 +140,7 @@ def test_the_command_prints_what_it_led_to(tmp_path):
 def test_defaults_give_way_to_what_is_said():
     given = compression._defaults({"train.steps": 3, "train.optimizer": "SGD"})
     assert not {"train.epochs", "train.optimizer", "train.optimizer.lr"} & given.keys()
-    assert given["retrain.train.epochs"] == 10
+    assert given["retrain.train.epochs"] == 15
     assert "retrain.train.epochs" not in compression._defaults({"retrain.train.steps": 3})
     evolution = compression._defaults({})
     assert evolution == {**compression.DEFAULTS, **compression.SEARCHERS["evolution"]}

@@ -50,14 +50,15 @@ from supernet.track.records import NetworkScore, Score
 __all__ = ["DEFAULTS", "SEARCHERS", "Compressed", "Once", "Sized", "compress"]
 
 DEFAULTS: Mapping[str, Any] = {
-    "train.epochs": 10,
+    "train.epochs": 5,
     "train.optimizer": "AdamW",
     "train.optimizer.lr": 1e-3,
     "train.teacher": 0.9,
     "retrain.weights": "inherited",
-    "retrain.train.epochs": 10,
+    "retrain.train.epochs": 15,
     "retrain.train.teacher": 0.5,
     "retrain.top": 1,
+    "retrain.baselines": 0,
 }
 """Options of the run that differ from those of `supernet.run`."""
 
