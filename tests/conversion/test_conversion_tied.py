@@ -50,10 +50,10 @@ class Tower(nn.Module):
         return self.head(x.mean(1))
 
 
-def opened(**options):
+def opened(fractions=(0.5, 1.0), **options):
     torch.manual_seed(0)
     model, x = Tower().eval(), torch.randn(2, 6, 5)
-    rules = [Widths(fractions=(0.5, 1.0), multiple=8, **options), Depths(least=1.0)]
+    rules = [Widths(fractions=fractions, multiple=8, **options), Depths(least=1.0)]
     return model, x, SuperNet(convert(model, x, rules=rules)).eval()
 
 
@@ -107,3 +107,13 @@ def test_square_without_uniform_is_one_decision_over_the_residual():
     tied = {label for label in supernet.space.labels if "qkv" in label}
     assert tied == {"blocks.0.attention.qkv"}
     check(supernet, x)
+
+
+def test_a_size_that_was_scored_is_trained_too():
+    _, x, supernet = opened(fractions=(0.25, 0.5, 1.0))
+    # Its positions lie apart, heads of queries, keys and values, and are found while it is scored.
+    architecture = supernet.space.build(lambda d: d.value([1]))
+    with torch.inference_mode():
+        supernet(x, routing=architecture)
+    supernet(x, routing=architecture).sum().backward()
+    assert supernet.model.blocks[0].attention.qkv.weight.grad.abs().sum() > 0

@@ -315,3 +315,8 @@ def test_folders_that_hold_no_model_are_refused(content, said, tmp_path):
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(ConfigError, match=said):
         read_pretrained(tmp_path)
+
+
+def test_targets_are_read_before_anything_is_done():
+    with pytest.raises(ConstraintError, match="'50%' cannot be read"):
+        sn.compress(None, None, ["macs <= 50%", "50%"])

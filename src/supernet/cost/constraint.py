@@ -74,9 +74,10 @@ class Constraint:
         smallest, largest = tables[quantity].range(space)
         limit = number * largest / 100 if percent else number
         if limit < smallest if sense == "<=" else limit > largest:
+            share = f" ({100 * smallest / largest:.3g} % of the largest)" if percent else ""
             raise ConstraintError(
-                f"no architecture satisfies {text!r}: {quantity} reaches from {number_text(smallest)} "
-                f"to {number_text(largest)} in this space; choose a bound within"
+                f"no architecture satisfies {text!r}: {quantity} reaches from {number_text(smallest)}"
+                f"{share} to {number_text(largest)} in this space; choose a bound within"
             )
         return cls(quantity, sense, limit)
 

@@ -92,7 +92,8 @@ class _Made(Size):
         """Return the used positions on a device; they are found once for each change of numbers."""
         key = (tuple(term.now for term in self._terms), device)
         if self._found is None or self._found[0] != key:
-            self._found = key, self.used().to(device)
+            with torch.inference_mode(False):  # it is kept, and perhaps used in training
+                self._found = key, self.used().to(device)
         return self._found[1]
 
     def _leading(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -105,7 +105,7 @@ class Sized:
     latency_ms: float
     score: Score
     lead: Interval | None
-    model: nn.Module
+    model: nn.Module = field(repr=False)
     folder: Path | None
 
     def summary(self) -> dict[str, Any]:
@@ -191,6 +191,8 @@ def compress(
     wanted = [targets] if isinstance(targets, str) else list(targets)
     if not wanted:
         raise ConfigError('give a target such as "macs <= 50%", or several')
+    for bound in (one for target in wanted for one in _bounds(target)):
+        read_constraint(bound)
     if not isinstance(model, nn.Module):
         raise ConfigError(f"a trained model is an nn.Module, not {shown(model)}")
     given = {**_defaults(options or {}, strategy, searcher), **(options or {})}
