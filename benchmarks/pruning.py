@@ -61,13 +61,15 @@ def main() -> None:
     found = sn.compress(model, data, list(TARGETS), out=out, options=options, progress=False)
     seconds = time.process_time() - started
     print(f"model: {100 * correct(model, test).mean():.2f} %; compress: {seconds:.0f} CPU seconds")
-    for network, share in zip(found.networks, TARGETS.values(), strict=True):
-        ours = correct(network.model, test)
-        whole = found.original.costs["macs"]
+    right = [correct(network.model, test) for network in found.networks]
+    for network, share, ours in zip(found.networks, TARGETS.values(), right, strict=True):
+        left = network.costs["macs"] / found.original.costs["macs"]
         print(
-            f"{share:.0%}: compress {100 * ours.mean():.2f} % with "
-            f"{100 * network.costs['macs'] / whole:.1f} % of the multiply-adds"
+            f"{share:.0%}: compress {100 * ours.mean():.2f} % with {100 * left:.1f} % of the "
+            "multiply-adds",
+            flush=True,
         )
+    for share, ours in zip(TARGETS.values(), right, strict=True):
         for importance in ("taylor", "magnitude"):
             for teacher in (0.0, 0.9):
                 torch.manual_seed(given.seed)
@@ -77,7 +79,7 @@ def main() -> None:
                 theirs = correct(small, test)
                 over = paired_difference(ours, theirs, shares=True)
                 print(
-                    f"  torch-pruning, {importance}, teacher {teacher:g}: "
+                    f"{share:.0%}: torch-pruning, {importance}, teacher {teacher:g}: "
                     f"{100 * theirs.mean():.2f} % with {100 * left:.1f} %; compress is better by "
                     f"{100 * over.value:.2f} [{100 * over.low:.2f}, {100 * over.high:.2f}]",
                     flush=True,

@@ -134,7 +134,7 @@ def _turns(
     import pytorch_lightning as pl
     from nni.nas.evaluator.pytorch import LightningModule
 
-    class Module(LightningModule):  # type: ignore[misc]
+    class Module(LightningModule):  # type: ignore[misc]  # NNI has no types
         def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
             return F.cross_entropy(self.model(batch[0]), batch[1])
 
@@ -143,7 +143,7 @@ def _turns(
 
     found, paths = list[tuple[float, float]](), list[Mapping[str, str]]()
 
-    class Clock(pl.Callback):  # type: ignore[misc]
+    class Clock(pl.Callback):  # type: ignore[misc]  # nor has Lightning here
         began = 0.0
 
         def on_train_batch_start(self, *_: Any) -> None:

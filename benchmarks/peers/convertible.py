@@ -16,6 +16,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -137,7 +138,7 @@ def here(model: nn.Module, inputs: torch.Tensor, wanted: Wanted) -> Found:
         with torch.no_grad():
             values = supernet(inputs, one) if number else wanted.values
         aim = Wanted(wanted.params, wanted.shape, values)
-        found.take(lambda one=one: derive(supernet, one), inputs, aim)  # type: ignore[misc]
+        found.take(partial(derive, supernet, one), inputs, aim)
     return found
 
 

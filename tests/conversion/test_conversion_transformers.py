@@ -29,20 +29,39 @@ from supernet.net import SuperNet, derive
 from supernet.net.export import ExportError
 from supernet.net.pretrained import as_pretrained, write_pretrained
 
-LEAST = {
-    "llama": {"model.embed_tokens", "model.layers.*.self_attn.q_proj", "model.layers.depth"},
-    "qwen2": {"model.layers.*.self_attn.q_proj", "model.layers.*.mlp.gate_proj"},
-    "mistral": {"model.embed_tokens", "model.layers.*.self_attn.q_proj", "model.layers.depth"},
-    "gpt2": {"transformer.h.*.attn.c_attn", "transformer.h.*.mlp.c_fc", "transformer.h.depth"},
-    "bert": {
-        "bert.encoder.layer.*.attention.self.query",
-        "bert.encoder.layer.*.intermediate.dense",
+LAYERS, GPT, BERT = "model.layers", "transformer.h", "bert.encoder.layer"
+DECISIONS = {
+    "llama": {"model.embed_tokens", f"{LAYERS}.*.self_attn.q_proj", f"{LAYERS}.*.mlp.gate_proj"},
+    "mistral": {"model.embed_tokens", f"{LAYERS}.*.self_attn.q_proj", f"{LAYERS}.*.mlp.gate_proj"},
+    "qwen2": {f"{LAYERS}.*.self_attn.q_proj", f"{LAYERS}.*.mlp.gate_proj"},
+    "qwen3": {"model.embed_tokens", f"{LAYERS}.*.mlp.gate_proj"},
+    "gpt2": {f"{GPT}.*.attn.c_attn", f"{GPT}.*.mlp.c_fc", f"{GPT}.depth"},
+    "gpt-neox": {
+        "gpt_neox.layers.*.attention.query_key_value",
+        "gpt_neox.layers.*.mlp.dense_h_to_4h",
+        "gpt_neox.layers.depth",
     },
-    "t5": {"encoder.block.depth", "decoder.block.*.layer.*.DenseReluDense.wi, ..."},
+    "opt": {
+        "model.decoder.layers.*.self_attn.q_proj",
+        "model.decoder.layers.*.fc1",
+        "model.decoder.layers.depth",
+    },
+    "bert": {f"{BERT}.*.attention.self.query", f"{BERT}.*.intermediate.dense"},
+    "t5": {
+        "decoder.block.*.layer.*.EncDecAttention.q, ...",
+        "decoder.block.*.layer.*.DenseReluDense.wi, ...",
+        "encoder.block.depth",
+    },
     "vit": {"vit.layers.*.attention.q_proj", "vit.layers.*.mlp.fc1", "vit.layers.depth"},
-    "mamba": {"backbone.embeddings", "backbone.layers.depth"},
+    "whisper": {
+        "encoder.layers.*.self_attn.q_proj",
+        "encoder.layers.*.fc1",
+        "encoder.layers.depth",
+        "projector",
+    },
+    "mamba": {"backbone.embeddings", "backbone.layers.*.mixer.in_proj", "backbone.layers.depth"},
 }
-"""Decisions that each family has, among others."""
+"""All decisions of each family, but for the depth of `model.layers`, which those with such have."""
 
 
 def outputs(model, example):
@@ -56,7 +75,8 @@ def test_networks_are_written_and_read_again(family, tmp_path):
     rules = pretrained_rules(model, *example)
     supernet = SuperNet(convert(model, *example, rules=rules)).eval()
     space = supernet.space
-    assert space.labels >= LEAST.get(family, set())
+    depth = {f"{LAYERS}.depth"} if any(LAYERS in label for label in DECISIONS[family]) else set()
+    assert space.labels == DECISIONS[family] | depth
     one = [
         {name: v[:1] for name, v in x.items()} if isinstance(x, dict) else x[:1] for x in example
     ]

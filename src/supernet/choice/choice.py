@@ -257,7 +257,11 @@ class Choice(ChoiceModule):
 
         total = self.mix(run, inputs)
         several = bool(ran) and isinstance(ran[-1][1], _SEVERAL)
-        return with_first(ran[-1][1], total) if several else total
+        return self.with_sum(ran[-1][1], total) if several else total
+
+    def with_sum(self, values: Any, total: torch.Tensor) -> Any:
+        """Return several values that an option returned, with the sum in place of what was added."""
+        return with_first(values, total)
 
     def derive(self, chosen: Sequence[int], modules: Sequence[nn.Module]) -> nn.Module:
         """Return the chosen option itself, the sum of several, or what stands for none."""

@@ -10,7 +10,7 @@ import copy
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -168,20 +168,8 @@ class OpenDepth(Depth):
         """Return the block's output, of what it returns."""
         return output if isinstance(output, torch.Tensor) else output[self._returned.place]
 
-    def forward(self, *inputs: Any, **named: Any) -> Any:
-        """Return the gated sum of the block's output and the input, with what else the block returns."""
-        if self.stand_in is not None:
-            return self.stand_in(*inputs, **named)
-        beside: list[Any] = []
-
-        def run(index: int) -> torch.Tensor:
-            output = self.options[index](*inputs, **named)
-            if not isinstance(output, torch.Tensor):
-                beside[:] = output
-            return cast(torch.Tensor, self.added(output))
-
-        output = self.mix(run, inputs)
-        if not beside:
-            return output
-        beside[self._returned.place] = output
-        return self._returned.kind(beside)
+    def with_sum(self, values: Any, total: torch.Tensor) -> Any:
+        """Return what the block returns, with the sum in place of its output."""
+        found = list(values)
+        found[self._returned.place] = total
+        return self._returned.kind(found)
